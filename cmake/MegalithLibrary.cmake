@@ -1,0 +1,46 @@
+# One function per kind of target. Names: common/<group>/<library> is target megalith_<library>; further targets of
+# the same folder (a *_proto pair, a heavy backend) carry a suffix, megalith_<library>_<suffix>.
+
+add_library(megalith_flags INTERFACE)
+target_include_directories(megalith_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(megalith_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers -fno-math-errno
+  -fno-trapping-math -ffp-contract=off)
+if(MEGALITH_SANITIZE)
+  target_compile_options(megalith_flags INTERFACE -fsanitize=${MEGALITH_SANITIZE} -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
+  target_link_options(megalith_flags INTERFACE -fsanitize=${MEGALITH_SANITIZE})
+endif()
+find_program(MEGALITH_MOLD mold)
+if(MEGALITH_MOLD)
+  target_link_options(megalith_flags INTERFACE -fuse-ld=mold)
+endif()
+
+# megalith_library(NAME name SRCS ... [DEPS public...] [PRIVATE_DEPS ...])
+function(megalith_library)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
+  add_library(megalith_${ARG_NAME} STATIC ${ARG_SRCS})
+  target_link_libraries(megalith_${ARG_NAME} PUBLIC megalith_flags ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
+endfunction()
+
+# megalith_test(NAME name SRCS ... DEPS ... [LABELS ...] [ARGS ...] [TIMEOUT seconds])
+function(megalith_test)
+  cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "SRCS;DEPS;LABELS;ARGS" ${ARGN})
+  if(NOT MEGALITH_TESTS)
+    return()
+  endif()
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_link_libraries(${ARG_NAME} PRIVATE megalith_flags ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${ARG_NAME} PRIVATE MEGALITH_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME} ${ARG_ARGS})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+endfunction()
+
+# megalith_binary(NAME name SRCS ... DEPS ...)
+function(megalith_binary)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_link_libraries(${ARG_NAME} PRIVATE megalith_flags ${ARG_DEPS})
+endfunction()

@@ -1,0 +1,13 @@
+# Every package the build looks for, in one place. docs/DEPENDENCIES.md says why each is here.
+find_package(Threads REQUIRED)
+if(MEGALITH_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+find_package(OpenSSL QUIET)
+if(MEGALITH_FLEET)
+  find_package(Protobuf REQUIRED)
+  find_package(gRPC CONFIG REQUIRED)
+  find_package(spdlog CONFIG REQUIRED)
+  find_package(prometheus-cpp CONFIG REQUIRED)
+  find_package(nlohmann_json CONFIG REQUIRED)
+endif()
