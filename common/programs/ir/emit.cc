@@ -1,0 +1,167 @@
+#include "common/programs/ir/emit.h"
+
+#include <algorithm>
+
+namespace megalith::ir {
+
+Value ScalarOf(Builder& b, DType dtype, double value, bool weak) {
+  if (dtype == DType::kFloat0) return b.Lit(Literal::Float0());
+  return b.Lit(Literal::Float(dtype, value, weak));
+}
+
+Value ScalarLike(Builder& b, Value x, double value) { return ScalarOf(b, x.dtype(), value); }
+
+Value Full(Builder& b, const Shape& shape, DType dtype, double value, bool weak) {
+  const Value scalar = ScalarOf(b, dtype, value, weak);
+  if (shape.empty()) return scalar;
+  return b.Emit1("broadcast_in_dim", {scalar},
+                 {{"shape", ParamValue::Ints(shape)}, {"broadcast_dimensions", ParamValue::Ints(Dims{})}});
+}
+
+Value FullLike(Builder& b, Value x, double value) {
+  return Full(b, x.shape(), x.dtype(), value, x.aval().weak_type);
+}
+
+Value Zeros(Builder& b, const Aval& aval) { return Full(b, aval.shape, aval.dtype, 0, aval.weak_type); }
+
+Value InstantiateZeros(Builder& b, Value tangent, const Aval& primal) {
+  return tangent ? tangent : Zeros(b, primal.Tangent());
+}
+
+Value Add(Builder& b, Value x, Value y) { return b.Emit1("add", {x, y}); }
+Value Sub(Builder& b, Value x, Value y) { return b.Emit1("sub", {x, y}); }
+Value Mul(Builder& b, Value x, Value y) { return b.Emit1("mul", {x, y}); }
+Value Div(Builder& b, Value x, Value y) { return b.Emit1("div", {x, y}); }
+Value Neg(Builder& b, Value x) { return b.Emit1("neg", {x}); }
+
+Value AddTangents(Builder& b, Value x, Value y) {
+  if (!x) return y;
+  if (!y) return x;
+  return b.Emit1("add_any", {x, y});
+}
+
+Value Select(Builder& b, Value pred, Value on_true, Value on_false) {
+  return b.Emit1("select_n", {pred, on_false, on_true});
+}
+
+Value ConvertElementType(Builder& b, Value x, DType dtype, bool weak) {
+  if (x.dtype() == dtype && x.aval().weak_type == weak) return x;
+  return b.Emit1("convert_element_type", {x},
+                 {{"new_dtype", ParamValue::Type(dtype)}, {"weak_type", ParamValue::Bool(weak)}});
+}
+
+Value BroadcastInDim(Builder& b, Value x, const Shape& shape, const Dims& broadcast_dimensions) {
+  return b.Emit1("broadcast_in_dim", {x},
+                 {{"shape", ParamValue::Ints(shape)},
+                  {"broadcast_dimensions", ParamValue::Ints(broadcast_dimensions)}});
+}
+
+Value Broadcast(Builder& b, Value x, const Dims& sizes) {
+  if (sizes.empty()) return x;
+  Shape shape = sizes;
+  for (const int64_t d : x.shape()) shape.push_back(d);
+  const auto n = static_cast<int64_t>(sizes.size());
+  return BroadcastInDim(b, x, shape, Range(n, n + static_cast<int64_t>(x.rank())));
+}
+
+Value ExpandDims(Builder& b, Value x, const Dims& dimensions) {
+  Dims sorted = dimensions;
+  std::sort(sorted.begin(), sorted.end());
+  Shape shape = x.shape();
+  for (const int64_t d : sorted) {
+    if (d < 0 || static_cast<size_t>(d) > shape.size()) {
+      b.Fail(Internal("expand_dims beyond the rank"));
+      return x;
+    }
+    shape.insert(static_cast<size_t>(d), 1);
+  }
+  Dims kept;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (!Contains(sorted, static_cast<int64_t>(i))) kept.push_back(static_cast<int64_t>(i));
+  }
+  return BroadcastInDim(b, x, shape, kept);
+}
+
+Value Reshape(Builder& b, Value x, const Shape& shape) {
+  if (x.rank() > 0 && x.shape() == shape) return x;
+  return b.Emit1("reshape", {x}, {{"new_sizes", ParamValue::Ints(shape)}});
+}
+
+Value Squeeze(Builder& b, Value x, const Dims& dimensions) {
+  if (dimensions.empty()) return x;
+  Dims sorted = dimensions;
+  std::sort(sorted.begin(), sorted.end());
+  return b.Emit1("squeeze", {x}, {{"dimensions", ParamValue::Ints(sorted)}});
+}
+
+Value Transpose(Builder& b, Value x, const Dims& permutation) {
+  if (permutation == Range(static_cast<int64_t>(x.rank()))) return x;
+  return b.Emit1("transpose", {x}, {{"permutation", ParamValue::Ints(permutation)}});
+}
+
+Value MoveAxis(Builder& b, Value x, int64_t from, int64_t to) {
+  if (from == to) return x;
+  Dims permutation;
+  for (size_t i = 0; i < x.rank(); ++i) {
+    if (static_cast<int64_t>(i) != from) permutation.push_back(static_cast<int64_t>(i));
+  }
+  permutation.insert(static_cast<size_t>(to), from);
+  return Transpose(b, x, permutation);
+}
+
+Value ReduceSum(Builder& b, Value x, const Dims& axes) {
+  return b.Emit1("reduce_sum", {x}, {{"axes", ParamValue::Ints(axes)}});
+}
+
+Value Slice(Builder& b, Value x, const Dims& start, const Dims& limit, const Dims& strides) {
+  return b.Emit1("slice", {x},
+                 {{"start_indices", ParamValue::Ints(start)},
+                  {"limit_indices", ParamValue::Ints(limit)},
+                  {"strides", strides.empty() ? ParamValue::None() : ParamValue::Ints(strides)}});
+}
+
+Value Iota(Builder& b, DType dtype, const Shape& shape, int64_t dimension) {
+  return b.Emit1("iota", std::span<const Value>(),
+                 {{"dtype", ParamValue::Type(dtype)},
+                  {"shape", ParamValue::Ints(shape)},
+                  {"dimension", ParamValue::Int(dimension)}});
+}
+
+Value BroadcastAxis(Builder& b, Value x, int64_t size, int64_t axis) {
+  Shape shape = x.shape();
+  shape.insert(static_cast<size_t>(axis), size);
+  Dims dims;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (static_cast<int64_t>(i) != axis) dims.push_back(static_cast<int64_t>(i));
+  }
+  return BroadcastInDim(b, x, shape, dims);
+}
+
+Value BatchAtFront(Builder& b, Value x, int dim, int64_t size) {
+  return dim == kUnmapped ? BroadcastAxis(b, x, size, 0) : MoveAxis(b, x, dim, 0);
+}
+
+Dims Range(int64_t begin, int64_t end) {
+  Dims out;
+  for (int64_t i = begin; i < end; ++i) out.push_back(i);
+  return out;
+}
+Dims Range(int64_t n) { return Range(0, n); }
+
+Dims Without(std::span<const int64_t> dims, std::span<const int64_t> positions) {
+  Dims out;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    if (!Contains(positions, static_cast<int64_t>(i))) out.push_back(dims[i]);
+  }
+  return out;
+}
+
+bool Contains(std::span<const int64_t> dims, int64_t d) { return std::find(dims.begin(), dims.end(), d) != dims.end(); }
+
+Dims InversePermutation(std::span<const int64_t> p) {
+  Dims out(p.size(), 0);
+  for (size_t i = 0; i < p.size(); ++i) out[static_cast<size_t>(p[i])] = static_cast<int64_t>(i);
+  return out;
+}
+
+}  // namespace megalith::ir

@@ -1,0 +1,65 @@
+// The small vocabulary in which rules and engines speak: one function per thing JAX's lax layer does above primitives.
+//
+// Each emits what lax emits for the same call, including what lax leaves out (a reshape to the same shape, a transpose
+// by the identity, a conversion to the same type). Errors stick to the builder.
+#pragma once
+
+#include <complex>
+#include <span>
+
+#include "common/programs/ir/builder.h"
+
+namespace megalith::ir {
+
+// ---- constants ----
+// A scalar literal of x's dtype.
+Value ScalarLike(Builder& b, Value x, double value);
+Value ScalarOf(Builder& b, DType dtype, double value, bool weak = false);
+// An array filled with one value; of rank 0 it is a literal.
+Value Full(Builder& b, const Shape& shape, DType dtype, double value, bool weak = false);
+Value FullLike(Builder& b, Value x, double value);
+// Zeros of a type; a float0 type gives float0 zeros.
+Value Zeros(Builder& b, const Aval& aval);
+// The tangent itself, or zeros in place of a symbolic zero of a value of type `primal`.
+Value InstantiateZeros(Builder& b, Value tangent, const Aval& primal);
+
+// ---- elementwise ----
+Value Add(Builder& b, Value x, Value y);
+Value Sub(Builder& b, Value x, Value y);
+Value Mul(Builder& b, Value x, Value y);
+Value Div(Builder& b, Value x, Value y);
+Value Neg(Builder& b, Value x);
+// Sum of tangents or cotangents; an empty Value is a zero.
+Value AddTangents(Builder& b, Value x, Value y);
+Value Select(Builder& b, Value pred, Value on_true, Value on_false);
+Value ConvertElementType(Builder& b, Value x, DType dtype, bool weak = false);
+
+// ---- shapes ----
+Value BroadcastInDim(Builder& b, Value x, const Shape& shape, const Dims& broadcast_dimensions);
+// New leading dimensions.
+Value Broadcast(Builder& b, Value x, const Dims& sizes);
+Value ExpandDims(Builder& b, Value x, const Dims& dimensions);
+Value Reshape(Builder& b, Value x, const Shape& shape);
+Value Squeeze(Builder& b, Value x, const Dims& dimensions);
+Value Transpose(Builder& b, Value x, const Dims& permutation);
+Value MoveAxis(Builder& b, Value x, int64_t from, int64_t to);
+Value ReduceSum(Builder& b, Value x, const Dims& axes);
+Value Slice(Builder& b, Value x, const Dims& start, const Dims& limit, const Dims& strides = {});
+Value Iota(Builder& b, DType dtype, const Shape& shape, int64_t dimension);
+
+// ---- batching ----
+// A new dimension of `size` at `axis`, filled by copies.
+Value BroadcastAxis(Builder& b, Value x, int64_t size, int64_t axis);
+// x with its batch dimension first; an unmapped x is broadcast.
+Value BatchAtFront(Builder& b, Value x, int dim, int64_t size);
+
+// Integers 0..n-1.
+Dims Range(int64_t n);
+Dims Range(int64_t begin, int64_t end);
+// `dims` without those at the positions (not values) listed.
+Dims Without(std::span<const int64_t> dims, std::span<const int64_t> positions);
+bool Contains(std::span<const int64_t> dims, int64_t d);
+// The permutation p' with p'[p[i]] = i.
+Dims InversePermutation(std::span<const int64_t> p);
+
+}  // namespace megalith::ir

@@ -1,0 +1,55 @@
+// Partial evaluation: splitting a trace into what can run now and what must wait.
+#pragma once
+
+#include <vector>
+
+#include "common/programs/ir/builder.h"
+
+namespace megalith::staging {
+
+// Sends every equation that needs no unknown value to `known`, every other one to `unknown`, where values of `known`
+// may be used as residuals. Rules that emit through it are thereby partially evaluated.
+class SplitBuilder final : public ir::Builder {
+ public:
+  SplitBuilder(ir::Builder& known, ir::Builder& unknown)
+      : Builder(known.session()), known_(known), unknown_(unknown) {}
+  bool IsUnknown(const ir::Value& v) const { return unknown_.Owns(v); }
+
+ protected:
+  std::vector<ir::Value> Process(const ir::OpDef& op, std::shared_ptr<const ir::Params> params,
+                                 std::span<const ir::Value> operands) override;
+
+ private:
+  ir::Builder& known_;
+  ir::Builder& unknown_;
+};
+
+struct KnownUnknown {
+  ir::JaxprPtr known;            // known inputs -> known outputs, then residuals that are not known inputs
+  ir::JaxprPtr unknown;          // residuals, then unknown inputs -> unknown outputs
+  std::vector<bool> unknown_outs;
+  std::vector<int> residual_fwds;  // per residual: the known input it is, or -1
+};
+
+// Splits a nested program by which of its inputs are unknown. With `forward` residuals that are known inputs are not
+// repeated among the outputs of `known`.
+Result<KnownUnknown> PartialEval(ir::Session& session, const ir::JaxprPtr& jaxpr,
+                                 const std::vector<bool>& unknown_ins, bool forward,
+                                 const std::vector<bool>& instantiate = {});
+
+struct SplitJaxprs {
+  ir::JaxprPtr known;    // known inputs -> known outputs, then residuals
+  ir::JaxprPtr staged;   // residuals, then instantiated inputs -> instantiated outputs
+  std::vector<bool> unknown_outs;
+  std::vector<bool> inst_outs;
+  size_t num_res = 0;
+};
+
+// Splits by policy, for rematerialisation: known values that the staged side needs are residuals if the policy lets
+// them be saved, otherwise they are computed on both sides.
+Result<SplitJaxprs> SplitByPolicy(ir::Session& session, const ir::JaxprPtr& jaxpr,
+                                  const std::vector<bool>& unknown_ins, const std::vector<bool>& inst_ins,
+                                  const std::vector<bool>& ensure_unknown_outs,
+                                  const std::vector<bool>& ensure_inst_outs, ir::SavePolicy policy);
+
+}  // namespace megalith::staging
