@@ -1,0 +1,13 @@
+// One function per family of primitives: its rows.
+#pragma once
+
+#include <span>
+
+#include "common/programs/ir/op_def.h"
+
+namespace megalith::ops {
+
+std::span<const ir::OpDef> ArithmeticOps();    // arithmetic.cc
+std::span<const ir::OpDef> CallOps();          // call.cc
+
+}  // namespace megalith::ops

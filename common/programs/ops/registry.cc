@@ -1,0 +1,15 @@
+#include "common/programs/ops/registry.h"
+
+#include "common/programs/ops/families.h"
+
+namespace megalith::ops {
+
+const ir::OpTable& AllOps() {
+  static const ir::OpTable table = [] {
+    const std::span<const ir::OpDef> families[] = {ArithmeticOps(), CallOps()};
+    return ir::OpTable(families);
+  }();
+  return table;
+}
+
+}  // namespace megalith::ops
