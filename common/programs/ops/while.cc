@@ -373,7 +373,7 @@ Status LowerWhile(lowering::LowerContext& c) {
           for (size_t i = 0; i < next.size() && !live.empty(); ++i) {
             const Shape shape = c.b().shape(next[i]);
             const ValueId mask = c.b().BroadcastInDim(live[0], shape, ir::Range(static_cast<int64_t>(pred.rank())));
-            next[i] = c.b().Select(mask, next[i], args[w.first_carry() + i]);
+            next.data()[i] = c.b().Select(mask, next[i], args[w.first_carry() + i]);
           }
         }
         Values all(args.begin(), args.begin() + static_cast<int64_t>(w.first_carry()));
