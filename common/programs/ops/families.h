@@ -9,5 +9,6 @@ namespace megalith::ops {
 
 std::span<const ir::OpDef> ArithmeticOps();    // arithmetic.cc
 std::span<const ir::OpDef> CallOps();          // call.cc
+std::span<const ir::OpDef> ShapeOps();         // shapes.cc
 
 }  // namespace megalith::ops
