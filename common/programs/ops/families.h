@@ -10,5 +10,7 @@ namespace megalith::ops {
 std::span<const ir::OpDef> ArithmeticOps();    // arithmetic.cc
 std::span<const ir::OpDef> CallOps();          // call.cc
 std::span<const ir::OpDef> ShapeOps();         // shapes.cc
+std::span<const ir::OpDef> DotOps();           // dot.cc
+std::span<const ir::OpDef> ConvolutionOps();   // convolution.cc
 
 }  // namespace megalith::ops
