@@ -12,5 +12,8 @@ std::span<const ir::OpDef> CallOps();          // call.cc
 std::span<const ir::OpDef> ShapeOps();         // shapes.cc
 std::span<const ir::OpDef> DotOps();           // dot.cc
 std::span<const ir::OpDef> ConvolutionOps();   // convolution.cc
+std::span<const ir::OpDef> GatherOps();        // gather.cc
+std::span<const ir::OpDef> ScatterOps();       // scatter.cc
+std::span<const ir::OpDef> DynamicSliceOps();  // dynamic_slice.cc
 
 }  // namespace megalith::ops

@@ -6,7 +6,7 @@ namespace megalith::ops {
 
 const ir::OpTable& AllOps() {
   static const ir::OpTable table = [] {
-    const std::span<const ir::OpDef> families[] = {ArithmeticOps(), CallOps(), ShapeOps(), DotOps(), ConvolutionOps()};
+    const std::span<const ir::OpDef> families[] = {ArithmeticOps(), CallOps(), ShapeOps(), DotOps(), ConvolutionOps(), GatherOps(), ScatterOps(), DynamicSliceOps()};
     return ir::OpTable(families);
   }();
   return table;
