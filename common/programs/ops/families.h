@@ -7,7 +7,12 @@
 
 namespace megalith::ops {
 
-std::span<const ir::OpDef> ArithmeticOps();    // arithmetic.cc
-std::span<const ir::OpDef> CallOps();          // call.cc
+std::span<const ir::OpDef> ArithmeticOps();      // arithmetic.cc
+std::span<const ir::OpDef> BitwiseOps();         // bitwise.cc
+std::span<const ir::OpDef> CallOps();            // call.cc
+std::span<const ir::OpDef> CompareOps();         // compare.cc
+std::span<const ir::OpDef> ConvertOps();         // convert.cc
+std::span<const ir::OpDef> TranscendentalOps();  // transcendental.cc
+std::span<const ir::OpDef> UnaryOps();           // unary.cc
 
 }  // namespace megalith::ops

@@ -6,7 +6,9 @@ namespace megalith::ops {
 
 const ir::OpTable& AllOps() {
   static const ir::OpTable table = [] {
-    const std::span<const ir::OpDef> families[] = {ArithmeticOps(), CallOps()};
+    const std::span<const ir::OpDef> families[] = {
+        ArithmeticOps(), BitwiseOps(), CallOps(), CompareOps(), ConvertOps(), TranscendentalOps(), UnaryOps(),
+    };
     return ir::OpTable(families);
   }();
   return table;
