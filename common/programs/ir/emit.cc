@@ -78,6 +78,7 @@ Value Broadcast(Builder& b, Value x, const Dims& sizes) {
 }
 
 Value ExpandDims(Builder& b, Value x, const Dims& dimensions) {
+  if (!b.ok()) return x;
   Dims sorted = dimensions;
   std::sort(sorted.begin(), sorted.end());
   Shape shape = x.shape();
@@ -100,6 +101,12 @@ Value Reshape(Builder& b, Value x, const Shape& shape) {
   return b.Emit1("reshape", {x}, {{"new_sizes", ParamValue::Ints(shape)}});
 }
 
+Value Reshape(Builder& b, Value x, const Shape& shape, const Dims& dimensions) {
+  if (dimensions == Range(static_cast<int64_t>(x.rank()))) return Reshape(b, x, shape);
+  return b.Emit1("reshape", {x},
+                 {{"new_sizes", ParamValue::Ints(shape)}, {"dimensions", ParamValue::Ints(dimensions)}});
+}
+
 Value Squeeze(Builder& b, Value x, const Dims& dimensions) {
   if (dimensions.empty()) return x;
   Dims sorted = dimensions;
@@ -113,7 +120,7 @@ Value Transpose(Builder& b, Value x, const Dims& permutation) {
 }
 
 Value MoveAxis(Builder& b, Value x, int64_t from, int64_t to) {
-  if (from == to) return x;
+  if (from == to || !b.ok()) return x;
   Dims permutation;
   for (size_t i = 0; i < x.rank(); ++i) {
     if (static_cast<int64_t>(i) != from) permutation.push_back(static_cast<int64_t>(i));
@@ -140,7 +147,30 @@ Value Iota(Builder& b, DType dtype, const Shape& shape, int64_t dimension) {
                   {"dimension", ParamValue::Int(dimension)}});
 }
 
+Value Rev(Builder& b, Value x, const Dims& dimensions) {
+  return b.Emit1("rev", {x}, {{"dimensions", ParamValue::Ints(dimensions)}});
+}
+
+Value Concatenate(Builder& b, std::span<const Value> xs, int64_t dimension) {
+  if (xs.size() == 1) return xs[0];
+  return b.Emit1("concatenate", xs, {{"dimension", ParamValue::Int(dimension)}});
+}
+
+std::vector<Value> Split(Builder& b, Value x, const Dims& sizes, int64_t axis) {
+  std::vector<Value> parts =
+      b.EmitN("split", {&x, 1}, {{"sizes", ParamValue::Ints(sizes)}, {"axis", ParamValue::Int(axis)}});
+  if (!b.ok()) parts.assign(sizes.size(), x);
+  return parts;
+}
+
+Value Pad(Builder& b, Value x, Value padding_value, std::span<const Padding> config) {
+  ParamValues dims;
+  for (const Padding& p : config) dims.push_back(ParamValue::Ints(Dims{p.low, p.high, p.interior}));
+  return b.Emit1("pad", {x, padding_value}, {{"padding_config", ParamValue::Tuple(std::move(dims))}});
+}
+
 Value BroadcastAxis(Builder& b, Value x, int64_t size, int64_t axis) {
+  if (!b.ok()) return x;
   Shape shape = x.shape();
   shape.insert(static_cast<size_t>(axis), size);
   Dims dims;
@@ -160,6 +190,24 @@ Dims Range(int64_t begin, int64_t end) {
   return out;
 }
 Dims Range(int64_t n) { return Range(0, n); }
+
+Dims Shifted(std::span<const int64_t> dims, int64_t by) {
+  Dims out;
+  for (const int64_t d : dims) out.push_back(d + by);
+  return out;
+}
+
+Dims PastBatchDim(std::span<const int64_t> dims, int64_t batch_dim) {
+  Dims out;
+  for (const int64_t d : dims) out.push_back(d < batch_dim ? d : d + 1);
+  return out;
+}
+
+Dims Concat(std::span<const int64_t> a, std::span<const int64_t> b) {
+  Dims out(a);
+  for (const int64_t d : b) out.push_back(d);
+  return out;
+}
 
 Dims Without(std::span<const int64_t> dims, std::span<const int64_t> positions) {
   Dims out;

@@ -48,12 +48,25 @@ Value BroadcastInDim(Builder& b, Value x, const Shape& shape, const Dims& broadc
 Value Broadcast(Builder& b, Value x, const Dims& sizes);
 Value ExpandDims(Builder& b, Value x, const Dims& dimensions);
 Value Reshape(Builder& b, Value x, const Shape& shape);
+// The same after a permutation of x's dimensions.
+Value Reshape(Builder& b, Value x, const Shape& shape, const Dims& dimensions);
 Value Squeeze(Builder& b, Value x, const Dims& dimensions);
 Value Transpose(Builder& b, Value x, const Dims& permutation);
 Value MoveAxis(Builder& b, Value x, int64_t from, int64_t to);
 Value ReduceSum(Builder& b, Value x, const Dims& axes);
 Value Slice(Builder& b, Value x, const Dims& start, const Dims& limit, const Dims& strides = {});
 Value Iota(Builder& b, DType dtype, const Shape& shape, int64_t dimension);
+Value Rev(Builder& b, Value x, const Dims& dimensions);
+// A single operand is returned as it is.
+Value Concatenate(Builder& b, std::span<const Value> xs, int64_t dimension);
+std::vector<Value> Split(Builder& b, Value x, const Dims& sizes, int64_t axis);
+// What pad adds to one dimension: before, after and between elements; the first two may be negative.
+struct Padding {
+  int64_t low = 0;
+  int64_t high = 0;
+  int64_t interior = 0;
+};
+Value Pad(Builder& b, Value x, Value padding_value, std::span<const Padding> config);
 
 // ---- batching ----
 // A new dimension of `size` at `axis`, filled by copies.
@@ -64,6 +77,12 @@ Value BatchAtFront(Builder& b, Value x, int dim, int64_t size);
 // Integers 0..n-1.
 Dims Range(int64_t n);
 Dims Range(int64_t begin, int64_t end);
+// Every element plus `by`.
+Dims Shifted(std::span<const int64_t> dims, int64_t by);
+// Dimensions of an array as they are called once it has a batch dimension at `batch_dim`.
+Dims PastBatchDim(std::span<const int64_t> dims, int64_t batch_dim);
+// a ++ b.
+Dims Concat(std::span<const int64_t> a, std::span<const int64_t> b);
 // `dims` without those at the positions (not values) listed.
 Dims Without(std::span<const int64_t> dims, std::span<const int64_t> positions);
 bool Contains(std::span<const int64_t> dims, int64_t d);

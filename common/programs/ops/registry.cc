@@ -7,7 +7,14 @@ namespace megalith::ops {
 const ir::OpTable& AllOps() {
   static const ir::OpTable table = [] {
     const std::span<const ir::OpDef> families[] = {
-        ArithmeticOps(), BitwiseOps(), CallOps(), CompareOps(), ConvertOps(), TranscendentalOps(), UnaryOps(),
+        ArithmeticOps(),
+        BitwiseOps(),
+        CallOps(),
+        CompareOps(),
+        ConvertOps(),
+        ShapeOps(),
+        TranscendentalOps(),
+        UnaryOps(),
     };
     return ir::OpTable(families);
   }();

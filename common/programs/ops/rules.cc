@@ -47,6 +47,12 @@ bool AllWeak(std::span<const Aval> operands) {
   return true;
 }
 
+Status CheckUnsharded(const TypeArgs& a, std::string_view param) {
+  if (a.params[param].is_none()) return OkStatus();
+  return NotImplementedError(StrCat(a.op.name, " with ", param, "=", Printable(a.params[param].PythonText()),
+                                    ": arrays sharded over a mesh are not supported"));
+}
+
 Status CheckAccepts(const TypeArgs& a, size_t i) {
   const DType d = a.operands[i].dtype;
   if (AcceptsDType(a.op.accepts, d)) return OkStatus();
