@@ -177,7 +177,9 @@ Value BroadcastAxis(Builder& b, Value x, int64_t size, int64_t axis) {
   for (size_t i = 0; i < shape.size(); ++i) {
     if (static_cast<int64_t>(i) != axis) dims.push_back(static_cast<int64_t>(i));
   }
-  return BroadcastInDim(b, x, shape, dims);
+  return b.Emit1("broadcast_in_dim", {x},
+                 {{"shape", ParamValue::Ints(shape)},
+                  {"broadcast_dimensions", ParamValue::Ints(dims, /*numpy=*/true)}});
 }
 
 Value BatchAtFront(Builder& b, Value x, int dim, int64_t size) {

@@ -191,10 +191,7 @@ BatchResult BatchClamp(Builder& b, const BatchArgs& a) {
   if (low.rank() > 0 && low.rank() < x.rank()) low = ir::BroadcastInDim(b, low, x.shape(), Dims{0});
   if (high.rank() > 0 && high.rank() < x.rank()) high = ir::BroadcastInDim(b, high, x.shape(), Dims{0});
   if (low.rank() > x.rank() || high.rank() > x.rank()) {
-    const Shape shape = low.rank() > x.rank() ? low.shape() : high.shape();
-    x = ir::Broadcast(b, x, shape);
-    if (low.rank() == 0) low = ir::Broadcast(b, low, shape);
-    if (high.rank() == 0) high = ir::Broadcast(b, high, shape);
+    x = ir::Broadcast(b, x, low.rank() > x.rank() ? low.shape() : high.shape());
   }
   return emit(0);
 }

@@ -12,6 +12,8 @@ std::span<const ir::OpDef> BitwiseOps();         // bitwise.cc
 std::span<const ir::OpDef> CallOps();            // call.cc
 std::span<const ir::OpDef> CompareOps();         // compare.cc
 std::span<const ir::OpDef> ConvertOps();         // convert.cc
+std::span<const ir::OpDef> CumulativeOps();      // cumulative.cc
+std::span<const ir::OpDef> ReductionOps();       // reductions.cc
 std::span<const ir::OpDef> ShapeOps();           // shapes.cc
 std::span<const ir::OpDef> TranscendentalOps();  // transcendental.cc
 std::span<const ir::OpDef> UnaryOps();           // unary.cc

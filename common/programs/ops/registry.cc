@@ -12,6 +12,8 @@ const ir::OpTable& AllOps() {
         CallOps(),
         CompareOps(),
         ConvertOps(),
+        CumulativeOps(),
+        ReductionOps(),
         ShapeOps(),
         TranscendentalOps(),
         UnaryOps(),
