@@ -11,6 +11,10 @@ Value ScalarOf(Builder& b, DType dtype, double value, bool weak) {
 
 Value ScalarLike(Builder& b, Value x, double value) { return ScalarOf(b, x.dtype(), value); }
 
+Value WeakScalarLike(Builder& b, Value x, double value) {
+  return ScalarOf(b, x.dtype(), value, x.aval().weak_type);
+}
+
 Value Full(Builder& b, const Shape& shape, DType dtype, double value, bool weak) {
   const Value scalar = ScalarOf(b, dtype, value, weak);
   if (shape.empty()) return scalar;
@@ -28,6 +32,8 @@ Value InstantiateZeros(Builder& b, Value tangent, const Aval& primal) {
   return tangent ? tangent : Zeros(b, primal.Tangent());
 }
 
+Value Unary(Builder& b, std::string_view op, Value x) { return b.Emit1(op, {x}); }
+Value Binary(Builder& b, std::string_view op, Value x, Value y) { return b.Emit1(op, {x, y}); }
 Value Add(Builder& b, Value x, Value y) { return b.Emit1("add", {x, y}); }
 Value Sub(Builder& b, Value x, Value y) { return b.Emit1("sub", {x, y}); }
 Value Mul(Builder& b, Value x, Value y) { return b.Emit1("mul", {x, y}); }
@@ -50,7 +56,14 @@ Value ConvertElementType(Builder& b, Value x, DType dtype, bool weak) {
                  {{"new_dtype", ParamValue::Type(dtype)}, {"weak_type", ParamValue::Bool(weak)}});
 }
 
+Value IntegerPow(Builder& b, Value x, int64_t y) {
+  return b.Emit1("integer_pow", {x}, {{"y", ParamValue::Int(y)}});
+}
+
+Value Conj(Builder& b, Value x) { return b.Emit1("conj", {x}, {{"input_dtype", ParamValue::Type(x.dtype())}}); }
+
 Value BroadcastInDim(Builder& b, Value x, const Shape& shape, const Dims& broadcast_dimensions) {
+  if (shape.empty() && x.rank() == 0) return x;
   return b.Emit1("broadcast_in_dim", {x},
                  {{"shape", ParamValue::Ints(shape)},
                   {"broadcast_dimensions", ParamValue::Ints(broadcast_dimensions)}});
@@ -188,7 +201,9 @@ Value BroadcastAxis(Builder& b, Value x, int64_t size, int64_t axis) {
   for (size_t i = 0; i < shape.size(); ++i) {
     if (static_cast<int64_t>(i) != axis) dims.push_back(static_cast<int64_t>(i));
   }
-  return BroadcastInDim(b, x, shape, dims);
+  return b.Emit1("broadcast_in_dim", {x},
+                 {{"shape", ParamValue::Ints(shape)},
+                  {"broadcast_dimensions", ParamValue::Ints(dims, /*numpy=*/true)}});
 }
 
 Value BatchAtFront(Builder& b, Value x, int dim, int64_t size) {

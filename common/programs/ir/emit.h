@@ -6,6 +6,7 @@
 
 #include <complex>
 #include <span>
+#include <string_view>
 
 #include "common/programs/ir/builder.h"
 
@@ -15,6 +16,8 @@ namespace megalith::ir {
 // A scalar literal of x's dtype.
 Value ScalarLike(Builder& b, Value x, double value);
 Value ScalarOf(Builder& b, DType dtype, double value, bool weak = false);
+// The same with x's weakness too, so that arithmetic with x stays weak.
+Value WeakScalarLike(Builder& b, Value x, double value);
 // An array filled with one value; of rank 0 it is a literal.
 Value Full(Builder& b, const Shape& shape, DType dtype, double value, bool weak = false);
 Value FullLike(Builder& b, Value x, double value);
@@ -24,6 +27,9 @@ Value Zeros(Builder& b, const Aval& aval);
 Value InstantiateZeros(Builder& b, Value tangent, const Aval& primal);
 
 // ---- elementwise ----
+// Any elementwise primitive without parameters, by name.
+Value Unary(Builder& b, std::string_view op, Value x);
+Value Binary(Builder& b, std::string_view op, Value x, Value y);
 Value Add(Builder& b, Value x, Value y);
 Value Sub(Builder& b, Value x, Value y);
 Value Mul(Builder& b, Value x, Value y);
@@ -33,6 +39,8 @@ Value Neg(Builder& b, Value x);
 Value AddTangents(Builder& b, Value x, Value y);
 Value Select(Builder& b, Value pred, Value on_true, Value on_false);
 Value ConvertElementType(Builder& b, Value x, DType dtype, bool weak = false);
+Value IntegerPow(Builder& b, Value x, int64_t y);
+Value Conj(Builder& b, Value x);
 
 // ---- shapes ----
 Value BroadcastInDim(Builder& b, Value x, const Shape& shape, const Dims& broadcast_dimensions);

@@ -6,7 +6,23 @@ namespace megalith::ops {
 
 const ir::OpTable& AllOps() {
   static const ir::OpTable table = [] {
-    const std::span<const ir::OpDef> families[] = {ArithmeticOps(), CallOps(), ShapeOps(), DotOps(), ConvolutionOps(), GatherOps(), ScatterOps(), DynamicSliceOps()};
+    const std::span<const ir::OpDef> families[] = {
+        ArithmeticOps(),
+        BitwiseOps(),
+        CallOps(),
+        CompareOps(),
+        ConvertOps(),
+        ConvolutionOps(),
+        CumulativeOps(),
+        DotOps(),
+        DynamicSliceOps(),
+        GatherOps(),
+        ReductionOps(),
+        ScatterOps(),
+        ShapeOps(),
+        TranscendentalOps(),
+        UnaryOps(),
+    };
     return ir::OpTable(families);
   }();
   return table;
