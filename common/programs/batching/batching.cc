@@ -68,7 +68,7 @@ BatchResult Reducer(Builder& b, const BatchArgs& a) {
     if (axis < dim) --out_dim;
   }
   ir::Params params = a.params;
-  params.Set("axes", ir::ParamValue::Ints(axes));
+  params.Set("axes", ir::ParamValue::Ints(axes, /*numpy=*/true));
   BatchResult out;
   out.values = b.Emit(a.op, std::move(params), a.values);
   out.dims.assign(out.values.size(), out_dim);

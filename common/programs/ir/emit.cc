@@ -11,6 +11,10 @@ Value ScalarOf(Builder& b, DType dtype, double value, bool weak) {
 
 Value ScalarLike(Builder& b, Value x, double value) { return ScalarOf(b, x.dtype(), value); }
 
+Value WeakScalarLike(Builder& b, Value x, double value) {
+  return ScalarOf(b, x.dtype(), value, x.aval().weak_type);
+}
+
 Value Full(Builder& b, const Shape& shape, DType dtype, double value, bool weak) {
   const Value scalar = ScalarOf(b, dtype, value, weak);
   if (shape.empty()) return scalar;
@@ -28,6 +32,8 @@ Value InstantiateZeros(Builder& b, Value tangent, const Aval& primal) {
   return tangent ? tangent : Zeros(b, primal.Tangent());
 }
 
+Value Unary(Builder& b, std::string_view op, Value x) { return b.Emit1(op, {x}); }
+Value Binary(Builder& b, std::string_view op, Value x, Value y) { return b.Emit1(op, {x, y}); }
 Value Add(Builder& b, Value x, Value y) { return b.Emit1("add", {x, y}); }
 Value Sub(Builder& b, Value x, Value y) { return b.Emit1("sub", {x, y}); }
 Value Mul(Builder& b, Value x, Value y) { return b.Emit1("mul", {x, y}); }
@@ -50,7 +56,14 @@ Value ConvertElementType(Builder& b, Value x, DType dtype, bool weak) {
                  {{"new_dtype", ParamValue::Type(dtype)}, {"weak_type", ParamValue::Bool(weak)}});
 }
 
+Value IntegerPow(Builder& b, Value x, int64_t y) {
+  return b.Emit1("integer_pow", {x}, {{"y", ParamValue::Int(y)}});
+}
+
+Value Conj(Builder& b, Value x) { return b.Emit1("conj", {x}, {{"input_dtype", ParamValue::Type(x.dtype())}}); }
+
 Value BroadcastInDim(Builder& b, Value x, const Shape& shape, const Dims& broadcast_dimensions) {
+  if (shape.empty() && x.rank() == 0) return x;
   return b.Emit1("broadcast_in_dim", {x},
                  {{"shape", ParamValue::Ints(shape)},
                   {"broadcast_dimensions", ParamValue::Ints(broadcast_dimensions)}});
@@ -65,6 +78,7 @@ Value Broadcast(Builder& b, Value x, const Dims& sizes) {
 }
 
 Value ExpandDims(Builder& b, Value x, const Dims& dimensions) {
+  if (!b.ok()) return x;
   Dims sorted = dimensions;
   std::sort(sorted.begin(), sorted.end());
   Shape shape = x.shape();
@@ -87,6 +101,12 @@ Value Reshape(Builder& b, Value x, const Shape& shape) {
   return b.Emit1("reshape", {x}, {{"new_sizes", ParamValue::Ints(shape)}});
 }
 
+Value Reshape(Builder& b, Value x, const Shape& shape, const Dims& dimensions) {
+  if (dimensions == Range(static_cast<int64_t>(x.rank()))) return Reshape(b, x, shape);
+  return b.Emit1("reshape", {x},
+                 {{"new_sizes", ParamValue::Ints(shape)}, {"dimensions", ParamValue::Ints(dimensions)}});
+}
+
 Value Squeeze(Builder& b, Value x, const Dims& dimensions) {
   if (dimensions.empty()) return x;
   Dims sorted = dimensions;
@@ -100,7 +120,7 @@ Value Transpose(Builder& b, Value x, const Dims& permutation) {
 }
 
 Value MoveAxis(Builder& b, Value x, int64_t from, int64_t to) {
-  if (from == to) return x;
+  if (from == to || !b.ok()) return x;
   Dims permutation;
   for (size_t i = 0; i < x.rank(); ++i) {
     if (static_cast<int64_t>(i) != from) permutation.push_back(static_cast<int64_t>(i));
@@ -127,14 +147,63 @@ Value Iota(Builder& b, DType dtype, const Shape& shape, int64_t dimension) {
                   {"dimension", ParamValue::Int(dimension)}});
 }
 
+Value Rev(Builder& b, Value x, const Dims& dimensions) {
+  return b.Emit1("rev", {x}, {{"dimensions", ParamValue::Ints(dimensions)}});
+}
+
+Value Concatenate(Builder& b, std::span<const Value> xs, int64_t dimension) {
+  if (xs.size() == 1) return xs[0];
+  return b.Emit1("concatenate", xs, {{"dimension", ParamValue::Int(dimension)}});
+}
+
+std::vector<Value> Split(Builder& b, Value x, const Dims& sizes, int64_t axis) {
+  std::vector<Value> parts =
+      b.EmitN("split", {&x, 1}, {{"sizes", ParamValue::Ints(sizes)}, {"axis", ParamValue::Int(axis)}});
+  if (!b.ok()) parts.assign(sizes.size(), x);
+  return parts;
+}
+
+Value Pad(Builder& b, Value x, Value padding_value, std::span<const Padding> config) {
+  ParamValues dims;
+  for (const Padding& p : config) dims.push_back(ParamValue::Ints(Dims{p.low, p.high, p.interior}));
+  return b.Emit1("pad", {x, padding_value}, {{"padding_config", ParamValue::Tuple(std::move(dims))}});
+}
+
+ParamValue DotDimsParam(const DotDims& dims) {
+  const auto list = [](const Dims& d) {
+    ParamValues values;
+    for (const int64_t i : d) values.push_back(ParamValue::Int(i));
+    return ParamValue::List(std::move(values));
+  };
+  return ParamValue::Tuple({ParamValue::Tuple({list(dims.lhs_contract), list(dims.rhs_contract)}),
+                            ParamValue::Tuple({list(dims.lhs_batch), list(dims.rhs_batch)})});
+}
+
+Value MatMul(Builder& b, Value x, Value y) {
+  const auto rank = static_cast<int64_t>(x.rank());
+  const Dims batch = Range(rank - 2);
+  return DotGeneral(b, x, y, {Dims{rank - 1}, Dims{rank - 2}, batch, batch});
+}
+
+Value DotGeneral(Builder& b, Value x, Value y, const DotDims& dims, ParamValue precision,
+                 ParamValue preferred_element_type) {
+  return b.Emit1("dot_general", {x, y},
+                 {{"dimension_numbers", DotDimsParam(dims)},
+                  {"precision", std::move(precision)},
+                  {"preferred_element_type", std::move(preferred_element_type)}});
+}
+
 Value BroadcastAxis(Builder& b, Value x, int64_t size, int64_t axis) {
+  if (!b.ok()) return x;
   Shape shape = x.shape();
   shape.insert(static_cast<size_t>(axis), size);
   Dims dims;
   for (size_t i = 0; i < shape.size(); ++i) {
     if (static_cast<int64_t>(i) != axis) dims.push_back(static_cast<int64_t>(i));
   }
-  return BroadcastInDim(b, x, shape, dims);
+  return b.Emit1("broadcast_in_dim", {x},
+                 {{"shape", ParamValue::Ints(shape)},
+                  {"broadcast_dimensions", ParamValue::Ints(dims, /*numpy=*/true)}});
 }
 
 Value BatchAtFront(Builder& b, Value x, int dim, int64_t size) {
@@ -147,6 +216,24 @@ Dims Range(int64_t begin, int64_t end) {
   return out;
 }
 Dims Range(int64_t n) { return Range(0, n); }
+
+Dims Shifted(std::span<const int64_t> dims, int64_t by) {
+  Dims out;
+  for (const int64_t d : dims) out.push_back(d + by);
+  return out;
+}
+
+Dims PastBatchDim(std::span<const int64_t> dims, int64_t batch_dim) {
+  Dims out;
+  for (const int64_t d : dims) out.push_back(d < batch_dim ? d : d + 1);
+  return out;
+}
+
+Dims Concat(std::span<const int64_t> a, std::span<const int64_t> b) {
+  Dims out(a);
+  for (const int64_t d : b) out.push_back(d);
+  return out;
+}
 
 Dims Without(std::span<const int64_t> dims, std::span<const int64_t> positions) {
   Dims out;

@@ -194,7 +194,9 @@ struct Sample {
 // Bit set of dtype classes a primitive accepts, for messages and tests.
 enum Accepts : uint16_t {
   kAcceptsBool = 1,
-  kAcceptsInt = 2,  // signed and unsigned
+  kAcceptsSigned = 2,
+  kAcceptsUnsigned = 64,
+  kAcceptsInt = kAcceptsSigned | kAcceptsUnsigned,
   kAcceptsFloat = 4,
   kAcceptsComplex = 8,
   kAcceptsKey = 16,
@@ -203,7 +205,7 @@ enum Accepts : uint16_t {
   kAcceptsReal = kAcceptsInt | kAcceptsFloat,
   kAcceptsInexact = kAcceptsFloat | kAcceptsComplex,
   kAcceptsOrdered = kAcceptsBool | kAcceptsInt | kAcceptsFloat,
-  kAcceptsAny = 63,
+  kAcceptsAny = 127,
 };
 
 // One primitive. Aggregate, made with designated initializers.

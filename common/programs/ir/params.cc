@@ -84,10 +84,10 @@ ParamValue ParamValue::NamedTuple(std::string name, std::vector<std::string> fie
   return p;
 }
 
-ParamValue ParamValue::Ints(std::span<const int64_t> v) {
+ParamValue ParamValue::Ints(std::span<const int64_t> v, bool numpy) {
   ParamValues values;
   values.reserve(v.size());
-  for (const int64_t i : v) values.push_back(Int(i));
+  for (const int64_t i : v) values.push_back(Int(i, numpy));
   return Tuple(std::move(values));
 }
 

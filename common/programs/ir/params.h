@@ -51,7 +51,8 @@ class ParamValue {
   static ParamValue List(ParamValues v);
   // `fields` and `values` have equal length.
   static ParamValue NamedTuple(std::string name, std::vector<std::string> fields, ParamValues values);
-  static ParamValue Ints(std::span<const int64_t> v);  // a tuple of integers
+  // A tuple of integers; NumPy's where JAX computes them with NumPy, which shows in text.
+  static ParamValue Ints(std::span<const int64_t> v, bool numpy = false);
   static ParamValue Bools(const std::vector<bool>& v);
   static ParamValue SubJaxpr(JaxprPtr v);
   static ParamValue SubJaxprs(const std::vector<JaxprPtr>& v);

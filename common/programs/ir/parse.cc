@@ -356,8 +356,15 @@ class Parser {
     if (word != "nan" && word != "inf" && word != "True" && word != "False" && word != "nanj" && word != "infj") {
       return false;
     }
-    // `nan:f32[]` is a literal among operands and a binder before '='; a binder list ends in '=' on its own line.
-    return !BinderListFollows();
+    // No variable has a capital; `nan:f32[]` is a literal among operands and a binder before '=', at the start of a
+    // line.
+    return word[0] == 'T' || word[0] == 'F' || !AtLineStart() || !BinderListFollows();
+  }
+
+  bool AtLineStart() const {
+    size_t p = pos_;
+    while (p > 0 && (text_[p - 1] == ' ' || text_[p - 1] == '\t')) --p;
+    return p == 0 || text_[p - 1] == '\n' || text_[p - 1] == ';';
   }
 
   // True if what follows reads as "name:type name:type ... =".

@@ -7,7 +7,26 @@ namespace megalith::ops {
 const ir::OpTable& AllOps() {
   static const ir::OpTable table = [] {
     const std::span<const ir::OpDef> families[] = {
-        ArithmeticOps(), CallOps(), CondOps(), CustomOps(), RematOps(), ScanOps(), WhileOps(),
+        ArithmeticOps(),
+        BitwiseOps(),
+        CallOps(),
+        CompareOps(),
+        CondOps(),
+        ConvertOps(),
+        ConvolutionOps(),
+        CumulativeOps(),
+        CustomOps(),
+        DotOps(),
+        DynamicSliceOps(),
+        GatherOps(),
+        ReductionOps(),
+        RematOps(),
+        ScanOps(),
+        ScatterOps(),
+        ShapeOps(),
+        TranscendentalOps(),
+        UnaryOps(),
+        WhileOps(),
     };
     return ir::OpTable(families);
   }();

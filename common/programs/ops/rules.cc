@@ -13,8 +13,8 @@ namespace {
 bool AcceptsDType(uint16_t accepts, DType d) {
   switch (tensor::Info(d).cls) {
     case tensor::DTypeClass::kBool: return accepts & ir::kAcceptsBool;
-    case tensor::DTypeClass::kSigned:
-    case tensor::DTypeClass::kUnsigned: return accepts & ir::kAcceptsInt;
+    case tensor::DTypeClass::kSigned: return accepts & ir::kAcceptsSigned;
+    case tensor::DTypeClass::kUnsigned: return accepts & ir::kAcceptsUnsigned;
     case tensor::DTypeClass::kFloat: return accepts & ir::kAcceptsFloat;
     case tensor::DTypeClass::kComplex: return accepts & ir::kAcceptsComplex;
     case tensor::DTypeClass::kKey: return accepts & ir::kAcceptsKey;
@@ -28,7 +28,11 @@ bool AcceptsDType(uint16_t accepts, DType d) {
 std::string AcceptedNames(uint16_t accepts) {
   std::vector<std::string_view> names;
   if (accepts & ir::kAcceptsBool) names.push_back("bool_");
-  if (accepts & ir::kAcceptsInt) names.push_back("integer");
+  if ((accepts & ir::kAcceptsInt) == ir::kAcceptsInt) {
+    names.push_back("integer");
+  } else if (accepts & ir::kAcceptsSigned) {
+    names.push_back("signedinteger");
+  }
   if (accepts & ir::kAcceptsFloat) names.push_back("floating");
   if (accepts & ir::kAcceptsComplex) names.push_back("complexfloating");
   return Join(names, ", ");
@@ -41,6 +45,12 @@ bool AllWeak(std::span<const Aval> operands) {
     if (!a.weak_type) return false;
   }
   return true;
+}
+
+Status CheckUnsharded(const TypeArgs& a, std::string_view param) {
+  if (a.params[param].is_none()) return OkStatus();
+  return NotImplementedError(StrCat(a.op.name, " with ", param, "=", Printable(a.params[param].PythonText()),
+                                    ": arrays sharded over a mesh are not supported"));
 }
 
 Status CheckAccepts(const TypeArgs& a, size_t i) {

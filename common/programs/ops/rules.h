@@ -51,6 +51,8 @@ Status CheckSameDTypes(std::string_view name, std::span<const Aval> operands);
 // The common shape of n-ary operands or JAX's TypeError.
 Result<Shape> BroadcastShapes(std::string_view name, std::span<const Aval> operands);
 bool AllWeak(std::span<const Aval> operands);
+// Refuses equations whose sharding parameter is not None.
+Status CheckUnsharded(const TypeArgs& a, std::string_view param);
 
 // ---- derivatives ----
 
