@@ -15,6 +15,7 @@ std::span<const ir::OpDef> ConvertOps();         // convert.cc
 std::span<const ir::OpDef> CumulativeOps();      // cumulative.cc
 std::span<const ir::OpDef> ReductionOps();       // reductions.cc
 std::span<const ir::OpDef> ShapeOps();           // shapes.cc
+std::span<const ir::OpDef> SpecialOps();         // special.cc
 std::span<const ir::OpDef> TranscendentalOps();  // transcendental.cc
 std::span<const ir::OpDef> UnaryOps();           // unary.cc
 

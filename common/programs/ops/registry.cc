@@ -15,6 +15,7 @@ const ir::OpTable& AllOps() {
         CumulativeOps(),
         ReductionOps(),
         ShapeOps(),
+        SpecialOps(),
         TranscendentalOps(),
         UnaryOps(),
     };
