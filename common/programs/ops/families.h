@@ -13,6 +13,7 @@ std::span<const ir::OpDef> CallOps();            // call.cc
 std::span<const ir::OpDef> CompareOps();         // compare.cc
 std::span<const ir::OpDef> ConvertOps();         // convert.cc
 std::span<const ir::OpDef> CumulativeOps();      // cumulative.cc
+std::span<const ir::OpDef> RandomOps();          // random.cc
 std::span<const ir::OpDef> ReductionOps();       // reductions.cc
 std::span<const ir::OpDef> ShapeOps();           // shapes.cc
 std::span<const ir::OpDef> SpecialOps();         // special.cc

@@ -13,6 +13,7 @@ const ir::OpTable& AllOps() {
         CompareOps(),
         ConvertOps(),
         CumulativeOps(),
+        RandomOps(),
         ReductionOps(),
         ShapeOps(),
         SpecialOps(),
