@@ -179,7 +179,8 @@ std::vector<Value> Builder::Inline(const ClosedJaxpr& closed, std::span<const Va
   return Inline(*closed.jaxpr, consts, inputs);
 }
 
-Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, Captures* captures, bool remove_dead) {
+Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, Captures* captures, bool remove_dead,
+                                 CaptureOrder order) {
   RETURN_IF_ERROR(status_);
   const std::vector<bool> keep = LiveEqns(outs, remove_dead);
   // Values of other builders, and constants of this one, become constvars in order of first use.
@@ -197,13 +198,18 @@ Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, Captures* captures
       found.constants.push_back(constants_.at(v.index()));
     }
   };
+  if (order == CaptureOrder::kSearch) {
+    for (const Value& v : CapturesBySearch(outs)) visit(v);
+  }
   for (size_t i = 0; i < eqns_.size(); ++i) {
     if (!keep[i]) continue;
     for (uint32_t k = 0; k < eqns_[i].num_operands; ++k) visit(operands_[eqns_[i].first_operand + k]);
   }
   for (const Value& v : outs) visit(v);
   if (captures == nullptr && !found.values.empty()) return Internal("a trace uses values of another trace");
-  if (captures == nullptr && !found.constants.empty()) return Internal("a trace holds array constants nobody takes");
+  if (captures == nullptr && !found.constants.empty()) {
+    return Unimplemented("array constants inside a nested program; pass the array as an operand");
+  }
 
   JaxprAssembler assembler;
   std::vector<VarId> foreign_ids;
@@ -234,6 +240,73 @@ Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, Captures* captures
   eqns_.clear();
   operands_.clear();
   return assembler.Finish();
+}
+
+// Kahn's algorithm backwards from inputs and outputs, as jaxlib's topological_sort: the last end node first, a node
+// once its last reader was visited, and the whole order reversed. Every use of a captured value is a node of its own.
+std::vector<Value> Builder::CapturesBySearch(std::span<const Value> outs) const {
+  std::vector<int64_t> eqn_of(vars_.size(), -1);
+  for (size_t i = 0; i < eqns_.size(); ++i) {
+    for (uint32_t r = 0; r < eqns_[i].num_results; ++r) eqn_of[eqns_[i].first_result + r] = static_cast<int64_t>(i);
+  }
+  struct Node {
+    int64_t var = -1;  // own variable, or
+    Value captured;    // one use of a value of another builder
+  };
+  const auto parents = [&](const Node& n) {
+    std::vector<Node> out;
+    if (n.var < 0 || eqn_of[static_cast<size_t>(n.var)] < 0) return out;
+    const PendingEqn& e = eqns_[static_cast<size_t>(eqn_of[static_cast<size_t>(n.var)])];
+    for (uint32_t k = 0; k < e.num_operands; ++k) {
+      const Value& v = operands_[e.first_operand + k];
+      if (Owns(v)) {
+        out.push_back({static_cast<int64_t>(v.index()), {}});
+      } else if (!v.is_literal()) {
+        out.push_back({-1, v});
+      }
+    }
+    return out;
+  };
+  std::vector<Node> ends;
+  std::vector<bool> is_end(vars_.size(), false);
+  const auto add_end = [&](const Value& v) {
+    if (!Owns(v)) {
+      if (!v.is_literal()) ends.push_back({-1, v});
+    } else if (!is_end[v.index()]) {
+      is_end[v.index()] = true;
+      ends.push_back({static_cast<int64_t>(v.index()), {}});
+    }
+  };
+  for (const uint32_t v : inputs_) add_end(vars_[v]);
+  for (const Value& v : outs) add_end(v);
+  std::vector<int64_t> readers(vars_.size(), 0);
+  std::vector<Node> stack = ends;
+  while (!stack.empty()) {
+    const Node n = stack.back();
+    stack.pop_back();
+    if (n.var < 0) continue;
+    if (readers[static_cast<size_t>(n.var)]++ > 0) continue;
+    for (const Node& p : parents(n)) stack.push_back(p);
+  }
+  std::vector<Node> ready;
+  for (const Node& n : ends) {
+    if (n.var < 0 || --readers[static_cast<size_t>(n.var)] == 0) ready.push_back(n);
+  }
+  std::vector<Value> found;
+  while (!ready.empty()) {
+    const Node n = ready.back();
+    ready.pop_back();
+    if (n.var < 0) found.push_back(n.captured);
+    for (const Node& p : parents(n)) {
+      if (p.var < 0 || readers[static_cast<size_t>(p.var)] == 1) {
+        ready.push_back(p);
+      } else {
+        --readers[static_cast<size_t>(p.var)];
+      }
+    }
+  }
+  std::reverse(found.begin(), found.end());
+  return found;
 }
 
 std::vector<bool> Builder::LiveEqns(std::span<const Value> outs, bool remove_dead) const {

@@ -41,16 +41,25 @@ class Session {
   const OpTable& ops() const { return *ops_; }
   const SessionLimits& limits() const { return limits_; }
 
-  // The remembered result for a jaxpr under a key that spells out everything else the result depends on.
+  // The remembered result for an object (a jaxpr, mostly) under a key that spells out everything else the result
+  // depends on.
   template <typename T>
   const T* Find(const JaxprPtr& jaxpr, const std::string& key) const {
-    const auto it = memo_.find({jaxpr.get(), key});
-    return it == memo_.end() ? nullptr : std::any_cast<T>(&it->second.second);
+    return FindFor<T>(jaxpr.get(), key);
   }
   template <typename T>
   const T& Remember(const JaxprPtr& jaxpr, const std::string& key, T result) {
-    auto& slot = memo_[{jaxpr.get(), key}];
-    slot = {jaxpr, std::any(std::move(result))};
+    return RememberFor(jaxpr, key, std::move(result));
+  }
+  template <typename T>
+  const T* FindFor(const void* object, const std::string& key) const {
+    const auto it = memo_.find({object, key});
+    return it == memo_.end() ? nullptr : std::any_cast<T>(&it->second.second);
+  }
+  template <typename T>
+  const T& RememberFor(std::shared_ptr<const void> object, const std::string& key, T result) {
+    auto& slot = memo_[{object.get(), key}];
+    slot = {std::move(object), std::any(std::move(result))};
     return *std::any_cast<T>(&slot.second);
   }
 
@@ -67,7 +76,7 @@ class Session {
   const Cancellation* cancel_;
   uint64_t emitted_ = 0;
   std::deque<internal::ValueNode> nodes_;
-  std::map<std::pair<const Jaxpr*, std::string>, std::pair<JaxprPtr, std::any>> memo_;
+  std::map<std::pair<const void*, std::string>, std::pair<std::shared_ptr<const void>, std::any>> memo_;
 };
 
 using NamedParams = std::initializer_list<std::pair<std::string_view, ParamValue>>;
@@ -88,7 +97,7 @@ class Builder {
 
   Value Input(const Aval& aval);
   // An array constant: a constvar with its value. Rank-0 tensors become literals.
-  Value Const(const tensor::Tensor& value, bool weak = false);
+  virtual Value Const(const tensor::Tensor& value, bool weak = false);
   Value Lit(const Literal& literal) { return session_->Lit(literal); }
 
   // Emits one equation and returns its results.
@@ -111,6 +120,10 @@ class Builder {
   // A placeholder of the given type, for rules that had to Fail.
   Value Poison(const Aval& aval);
 
+  // The order of captured values. JAX's tracing appends a constant when it is first used; its partial evaluation finds
+  // constants by a search from the outputs. Both orders show in operands and texts.
+  enum class CaptureOrder : uint8_t { kFirstUse, kSearch };
+
   // What Finish found beside the equations.
   struct Captures {
     std::vector<Value> values;             // of other builders, in order of first use
@@ -119,7 +132,8 @@ class Builder {
   // The jaxpr of everything emitted, or with `remove_dead` of what the outputs need. Values of other builders and then
   // constants of this one become its constvars, reported in `captures`; with a null `captures` either is an error.
   // The builder is empty afterwards.
-  Result<JaxprPtr> Finish(std::span<const Value> outs, Captures* captures = nullptr, bool remove_dead = false);
+  Result<JaxprPtr> Finish(std::span<const Value> outs, Captures* captures = nullptr, bool remove_dead = false,
+                          CaptureOrder order = CaptureOrder::kFirstUse);
 
   // True if the value is a variable of this builder.
   bool Owns(const Value& v) const { return v.owner() == this; }
@@ -140,6 +154,7 @@ class Builder {
     uint32_t num_results;
   };
   Value NewVar(const Aval& aval);
+  std::vector<Value> CapturesBySearch(std::span<const Value> outs) const;
   std::vector<bool> LiveEqns(std::span<const Value> outs, bool remove_dead) const;
 
   Session* session_;

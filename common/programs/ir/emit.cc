@@ -169,6 +169,30 @@ Value Pad(Builder& b, Value x, Value padding_value, std::span<const Padding> con
   return b.Emit1("pad", {x, padding_value}, {{"padding_config", ParamValue::Tuple(std::move(dims))}});
 }
 
+ParamValue DotDimsParam(const DotDims& dims) {
+  const auto list = [](const Dims& d) {
+    ParamValues values;
+    for (const int64_t i : d) values.push_back(ParamValue::Int(i));
+    return ParamValue::List(std::move(values));
+  };
+  return ParamValue::Tuple({ParamValue::Tuple({list(dims.lhs_contract), list(dims.rhs_contract)}),
+                            ParamValue::Tuple({list(dims.lhs_batch), list(dims.rhs_batch)})});
+}
+
+Value MatMul(Builder& b, Value x, Value y) {
+  const auto rank = static_cast<int64_t>(x.rank());
+  const Dims batch = Range(rank - 2);
+  return DotGeneral(b, x, y, {Dims{rank - 1}, Dims{rank - 2}, batch, batch});
+}
+
+Value DotGeneral(Builder& b, Value x, Value y, const DotDims& dims, ParamValue precision,
+                 ParamValue preferred_element_type) {
+  return b.Emit1("dot_general", {x, y},
+                 {{"dimension_numbers", DotDimsParam(dims)},
+                  {"precision", std::move(precision)},
+                  {"preferred_element_type", std::move(preferred_element_type)}});
+}
+
 Value BroadcastAxis(Builder& b, Value x, int64_t size, int64_t axis) {
   if (!b.ok()) return x;
   Shape shape = x.shape();

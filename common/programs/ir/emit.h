@@ -68,6 +68,20 @@ struct Padding {
 };
 Value Pad(Builder& b, Value x, Value padding_value, std::span<const Padding> config);
 
+// ---- products ----
+// Dimensions of a dot_general: pairs that are summed over, and pairs that run along.
+struct DotDims {
+  Dims lhs_contract;
+  Dims rhs_contract;
+  Dims lhs_batch = {};
+  Dims rhs_batch = {};
+};
+ParamValue DotDimsParam(const DotDims& dims);
+// The matrix product x y of rank-2 arrays, or of stacks of them with equal leading dimensions.
+Value MatMul(Builder& b, Value x, Value y);
+Value DotGeneral(Builder& b, Value x, Value y, const DotDims& dims, ParamValue precision = {},
+                 ParamValue preferred_element_type = {});
+
 // ---- batching ----
 // A new dimension of `size` at `axis`, filled by copies.
 Value BroadcastAxis(Builder& b, Value x, int64_t size, int64_t axis);

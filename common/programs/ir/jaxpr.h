@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -102,23 +103,41 @@ struct ClosedJaxpr {
   std::vector<tensor::Tensor> consts;
 };
 
-// The bodies of a custom derivative rule, which text does not carry (fixtures README, field `rules`).
+class Session;
+
+// The bodies of one custom derivative rule as a client sends them (fixtures README, field `rules`).
 //
 // custom_jvp: `jvp` takes all primals, then all tangents, and gives primals, then the tangents whose `out_zeros` entry
 // is false. custom_vjp: `fwd` takes primals and gives the residuals that are not forwarded inputs, then the primal
 // outputs; `input_fwds` has one entry per residual, the input it equals or -1; `bwd` takes residuals, then output
 // cotangents, and gives the cotangents of the inputs whose `bwd_zeros` entry is false.
-struct CustomRule {
-  enum class Kind : uint8_t { kJvp, kVjp };
-  Kind kind = Kind::kJvp;
+struct RuleBodies {
+  bool is_vjp = false;
   std::string name;
   ClosedJaxpr jvp;
   std::vector<bool> out_zeros;
   ClosedJaxpr fwd;
-  ClosedJaxpr bwd;
   int64_t num_res = 0;
   std::vector<int64_t> input_fwds;
+  ClosedJaxpr bwd;
   std::vector<bool> bwd_zeros;
+};
+
+// All rules of one program. A custom call inside a body has no rule of its own: it means the rule of the same name
+// here, often the very rule whose body it stands in.
+using RuleSet = std::vector<RuleBodies>;
+
+// A rule as an equation refers to it: one of a set, possibly transformed. Transformed bodies are made when they are
+// asked for, because a rule may call itself. Immutable; the set outlives every reference.
+struct CustomRule {
+  std::shared_ptr<const RuleSet> set;
+  size_t index = 0;
+  // How the bodies follow from the set's: "" for as they are, otherwise a text that is equal for equal bodies.
+  std::string derivation;
+  // Gives the bodies with every nested call's rule filled in. Remembers nothing: callers remember per session.
+  std::function<Result<RuleBodies>(Session&, const CustomRule&)> make;
+
+  const RuleBodies& original() const { return (*set)[index]; }
 };
 
 // What a user means by "my program": a closed jaxpr and the name its function had.

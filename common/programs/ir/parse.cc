@@ -284,9 +284,9 @@ class Parser {
   static void FillUnprinted(Params& params, const std::vector<Aval>& results) {
     const OpDef& op = *params.op();
     for (size_t i = 0; i < op.params.size(); ++i) {
-      if (op.params[i].show == ParamSpec::Show::kNever && op.params[i].name == "shape" && !results.empty()) {
-        params.Set("shape", ParamValue::Ints(results[0].shape));
-      }
+      if (op.params[i].show != ParamSpec::Show::kNever) continue;
+      if (op.params[i].name == "shape" && !results.empty()) params.Set("shape", ParamValue::Ints(results[0].shape));
+      if (op.params[i].name == "out_avals") params.Set("out_avals", ParamValue::Avals(results));
     }
   }
 

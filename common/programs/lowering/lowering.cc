@@ -145,6 +145,7 @@ class ModuleLowering {
   }
   const Status& status() const { return status_; }
   const ir::OpTable& ops() const { return ops_; }
+  const LowerOptions& options() const { return options_; }
 
  private:
   // One constant op per distinct literal and function would save text; canonicalisation merges them anyway.
@@ -170,6 +171,8 @@ class ModuleLowering {
   uint64_t ops_emitted_ = 0;
   Status status_;
 };
+
+bool LowerContext::x64() const { return module_.options().x64; }
 
 Values LowerContext::BroadcastOperands() {
   Values out;

@@ -5,15 +5,13 @@
 #include "common/programs/autodiff/transpose.h"
 #include "common/programs/batching/batching.h"
 #include "common/programs/ir/check.h"
+#include "common/programs/lowering/context.h"
+#include "common/programs/ops/control.h"
 #include "common/programs/ops/families.h"
-#include "common/programs/ops/rules.h"
-#include "common/programs/staging/jaxpr_ops.h"
 #include "common/programs/staging/partial_eval.h"
 
 namespace megalith::ops {
 namespace {
-
-using ir::JaxprPtr;
 
 // The parameter that holds the callee: `jaxpr` of jit, `call_jaxpr` of the others.
 std::string_view CalleeName(const OpDef& op) { return op.inherits_names ? "jaxpr" : "call_jaxpr"; }
@@ -23,20 +21,6 @@ Params WithCallee(const OpDef& op, const Params& params, JaxprPtr callee) {
   Params out = params;
   out.Set(CalleeName(op), ParamValue::SubJaxpr(std::move(callee)));
   return out;
-}
-
-template <typename T>
-std::vector<T> Where(std::span<const T> values, const std::vector<bool>& keep) {
-  std::vector<T> out;
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (keep[i]) out.push_back(values[i]);
-  }
-  return out;
-}
-
-std::vector<bool> Not(std::vector<bool> bits) {
-  bits.flip();
-  return bits;
 }
 
 Types CallType(const TypeArgs& a) {
@@ -143,7 +127,8 @@ JvpResult LinearizeCall(Builder& outer, Builder& linear, const ir::LinearizeArgs
 std::vector<Value> PartialEvalCall(Builder& known, Builder& unknown, const ir::PartialEvalArgs& a) {
   std::vector<bool> unknown_ins;
   for (const Value& v : a.operands) unknown_ins.push_back(unknown.Owns(v));
-  const auto parts = staging::PartialEval(known.session(), Callee(a.op, a.params), unknown_ins, /*forward=*/true);
+  const auto parts = staging::PartialEval(known.session(), Callee(a.op, a.params), unknown_ins,
+                                          /*forward=*/std::vector<bool>(unknown_ins.size(), true));
   if (!parts.ok()) {
     known.Fail(parts.status());
     return {};
@@ -165,7 +150,7 @@ std::vector<Value> PartialEvalCall(Builder& known, Builder& unknown, const ir::P
   std::vector<size_t> order;
   for (size_t i = 0; i < num_unknown; ++i) order.push_back(num_res + i);
   for (size_t i = 0; i < num_res; ++i) order.push_back(i);
-  const JaxprPtr callee = staging::ReorderInputs(known.session(), parts->unknown, order);
+  const JaxprPtr callee = staging::Reorder(known.session(), parts->unknown, order);
   const std::vector<Value> unknown_outs = unknown.Emit(a.op, WithCallee(a.op, a.params, callee), operands);
   if (!unknown.ok()) return {};
   std::vector<Value> out;
@@ -284,6 +269,13 @@ Result<ir::DceResult> DceCall(ir::Session& session, const ir::Jaxpr&, const ir::
   return out;
 }
 
+// jit becomes a private function of the same name; closed_call one called closed_call.
+Status LowerCall(lowering::LowerContext& c) {
+  const std::string_view name = c.op().inherits_names ? std::string_view(c.params().Text("name")) : c.op().name;
+  c.Out(c.Call(name, Callee(c.op(), c.params()), c.ins()));
+  return OkStatus();
+}
+
 using Type = ParamSpec::Type;
 using Show = ParamSpec::Show;
 
@@ -305,16 +297,16 @@ constexpr ParamSpec kCallParams[] = {{"call_jaxpr", Type::kJaxpr}};
 constexpr OpDef kOps[] = {
     {.name = "jit", .results = -1, .params = kJitParams, .type_rule = CallType, .retype = RetypeCall,
      .jvp = ir::JvpFull(JvpCall), .linearize = LinearizeCall, .partial_eval = PartialEvalCall, .split = SplitCall,
-     .transpose = TransposeCall, .batch = ir::BatchAlways(BatchCall), .dce = DceCall, .inherits_names = true,
+     .transpose = TransposeCall, .batch = ir::BatchAlways(BatchCall), .dce = DceCall, .lower = LowerCall, .inherits_names = true,
      .spec = "primitives.md#jit"},
     {.name = "closed_call", .results = -1, .params = kCallParams, .type_rule = CallType, .retype = RetypeCall,
      .jvp = ir::JvpFull(JvpCall), .linearize = LinearizeCall, .partial_eval = PartialEvalCall, .split = SplitCall,
-     .transpose = TransposeCall, .batch = ir::BatchFull(BatchCall), .dce = DceCall,
+     .transpose = TransposeCall, .batch = ir::BatchFull(BatchCall), .dce = DceCall, .lower = LowerCall,
      .spec = "primitives.md#closed_call"},
     {.name = "core_call", .results = -1, .params = kCallParams, .tier = 2, .type_rule = CallType,
      .retype = RetypeCall, .jvp = ir::JvpFull(JvpCall), .linearize = LinearizeCall,
      .partial_eval = PartialEvalCall, .split = SplitCall, .transpose = TransposeCall,
-     .batch = ir::BatchFull(BatchCall), .dce = DceCall, .spec = "primitives.md#call"},
+     .batch = ir::BatchFull(BatchCall), .dce = DceCall, .lower = LowerCall, .spec = "primitives.md#call"},
 };
 
 }  // namespace

@@ -27,6 +27,7 @@ class Copier {
   explicit Copier(const Jaxpr& from) : from_(from), ids_(from.num_vars()) {}
   void Const(VarId v) { ids_[v] = to_.AddConst(from_.aval(v)); }
   void Input(VarId v) { ids_[v] = to_.AddInput(from_.aval(v)); }
+  void Unused(const ir::Aval& aval) { to_.AddInput(aval); }
   Atom Map(Atom a) { return a.is_literal() ? to_.AddLiteral(from_.literal(a)) : Atom::Var(ids_[a.var()]); }
   void Whole(const Eqn& eqn) {
     operands_.clear();
@@ -169,13 +170,32 @@ JaxprPtr ConstsToInputs(const JaxprPtr& jaxpr) {
   return copier.Finish(std::move(outs));
 }
 
-JaxprPtr ReorderInputs(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<size_t>& order) {
+JaxprPtr Reorder(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<size_t>& in_order,
+                 const std::vector<size_t>& out_order) {
   std::string key = "order";
-  for (const size_t i : order) StrAppend(&key, " ", i);
+  for (const size_t i : in_order) StrAppend(&key, " ", i);
+  key += " :";
+  for (const size_t i : out_order) StrAppend(&key, " ", i);
   if (const auto* known = session.Find<JaxprPtr>(jaxpr, key)) return *known;
   Copier copier(*jaxpr);
   for (const VarId v : jaxpr->constvars()) copier.Const(v);
-  for (const size_t i : order) copier.Input(jaxpr->invars()[i]);
+  for (const size_t i : in_order) copier.Input(jaxpr->invars()[i]);
+  for (const Eqn& eqn : jaxpr->eqns()) copier.Whole(eqn);
+  std::vector<Atom> outs;
+  for (size_t i = 0; i < jaxpr->outs().size(); ++i) {
+    outs.push_back(copier.Map(jaxpr->outs()[out_order.empty() ? i : out_order[i]]));
+  }
+  return session.Remember(jaxpr, key, copier.Finish(std::move(outs)));
+}
+
+JaxprPtr WithUnusedInputs(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<ir::Aval>& avals) {
+  std::string key = "unused";
+  for (const ir::Aval& a : avals) StrAppend(&key, " ", a.Text(), a.weak_type ? "~" : "");
+  if (const auto* known = session.Find<JaxprPtr>(jaxpr, key)) return *known;
+  Copier copier(*jaxpr);
+  for (const VarId v : jaxpr->constvars()) copier.Const(v);
+  for (const VarId v : jaxpr->invars()) copier.Input(v);
+  for (const ir::Aval& a : avals) copier.Unused(a);
   for (const Eqn& eqn : jaxpr->eqns()) copier.Whole(eqn);
   std::vector<Atom> outs;
   for (const Atom a : jaxpr->outs()) outs.push_back(copier.Map(a));

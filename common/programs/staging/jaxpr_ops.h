@@ -28,8 +28,13 @@ ir::JaxprPtr PruneOutputs(ir::Session& session, const ir::JaxprPtr& jaxpr, const
 // Constvars become leading inputs.
 ir::JaxprPtr ConstsToInputs(const ir::JaxprPtr& jaxpr);
 
-// Inputs reordered: new input i is old input order[i].
-ir::JaxprPtr ReorderInputs(ir::Session& session, const ir::JaxprPtr& jaxpr, const std::vector<size_t>& order);
+// Inputs and outputs reordered: new input i is old input in_order[i], and so for outputs. Each list names every position
+// once; an empty out_order keeps the outputs.
+ir::JaxprPtr Reorder(ir::Session& session, const ir::JaxprPtr& jaxpr, const std::vector<size_t>& in_order,
+                     const std::vector<size_t>& out_order = {});
+
+// With more inputs at the end, of the given types, that nothing reads.
+ir::JaxprPtr WithUnusedInputs(ir::Session& session, const ir::JaxprPtr& jaxpr, const std::vector<ir::Aval>& avals);
 
 // "0110", for memo keys.
 std::string BitsKey(const std::vector<bool>& bits);

@@ -40,19 +40,21 @@ std::vector<Value> SplitBuilder::Process(const ir::OpDef& op, std::shared_ptr<co
 }
 
 Result<KnownUnknown> PartialEval(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<bool>& unknown_ins,
-                                 bool forward, const std::vector<bool>& instantiate) {
-  const std::string key =
-      StrCat("pe ", BitsKey(unknown_ins), forward ? " f " : " ", BitsKey(instantiate));
+                                 const std::vector<bool>& forward, const std::vector<bool>& instantiate) {
+  const std::string key = StrCat("pe ", BitsKey(unknown_ins), " ", BitsKey(forward), " ", BitsKey(instantiate));
   if (const auto* done = session.Find<KnownUnknown>(jaxpr, key)) return *done;
   Builder known(session);
   Builder unknown(session);
   SplitBuilder split(known, unknown);
   std::vector<Value> inputs;
-  std::unordered_map<const void*, int> known_index;
+  std::unordered_map<const void*, int> forwardable;  // known inputs by identity
+  int num_known = 0;
   for (size_t i = 0; i < unknown_ins.size(); ++i) {
     const ir::Aval& aval = jaxpr->aval(jaxpr->invars()[i]);
     inputs.push_back(unknown_ins[i] ? unknown.Input(aval) : known.Input(aval));
-    if (!unknown_ins[i]) known_index.emplace(inputs.back().id(), static_cast<int>(known_index.size()));
+    if (unknown_ins[i]) continue;
+    if (i < forward.size() && forward[i]) forwardable.emplace(inputs.back().id(), num_known);
+    ++num_known;
   }
   const std::vector<Value> outs = split.Inline(*jaxpr, {}, inputs);
   RETURN_IF_ERROR(split.status());
@@ -65,14 +67,14 @@ Result<KnownUnknown> PartialEval(ir::Session& session, const JaxprPtr& jaxpr, co
     (is_unknown ? unknown_outs : known_outs).push_back(outs[i]);
   }
   Builder::Captures residuals;
-  ASSIGN_OR_RETURN(const JaxprPtr open, unknown.Finish(unknown_outs, &residuals, /*remove_dead=*/true));
+  ASSIGN_OR_RETURN(const JaxprPtr open, unknown.Finish(unknown_outs, &residuals, /*remove_dead=*/true,
+                                                       Builder::CaptureOrder::kSearch));
   if (!residuals.constants.empty()) return Unimplemented("array constants inside nested programs");
   result.unknown = ConstsToInputs(open);
   for (const Value& r : residuals.values) {
-    const auto it = known_index.find(r.id());
-    const int fwd = it == known_index.end() ? -1 : it->second;
-    result.residual_fwds.push_back(forward ? fwd : -1);
-    if (!forward || fwd < 0) known_outs.push_back(r);
+    const auto it = forwardable.find(r.id());
+    result.residual_fwds.push_back(it == forwardable.end() ? -1 : it->second);
+    if (it == forwardable.end()) known_outs.push_back(r);
   }
   ASSIGN_OR_RETURN(result.known, known.Finish(known_outs));
   return session.Remember(jaxpr, key, std::move(result));

@@ -14,6 +14,8 @@ class SplitBuilder final : public ir::Builder {
   SplitBuilder(ir::Builder& known, ir::Builder& unknown)
       : Builder(known.session()), known_(known), unknown_(unknown) {}
   bool IsUnknown(const ir::Value& v) const { return unknown_.Owns(v); }
+  // Constants are known.
+  ir::Value Const(const tensor::Tensor& value, bool weak = false) override { return known_.Const(value, weak); }
 
  protected:
   std::vector<ir::Value> Process(const ir::OpDef& op, std::shared_ptr<const ir::Params> params,
@@ -31,10 +33,11 @@ struct KnownUnknown {
   std::vector<int> residual_fwds;  // per residual: the known input it is, or -1
 };
 
-// Splits a nested program by which of its inputs are unknown. With `forward` residuals that are known inputs are not
-// repeated among the outputs of `known`.
+// Splits a nested program by which of its inputs are unknown. Residuals that are known inputs whose `forward` entry
+// (one per input of `jaxpr`; empty: none) is true are not repeated among the outputs of `known`. Outputs whose
+// `instantiate` entry is true are unknown in any case.
 Result<KnownUnknown> PartialEval(ir::Session& session, const ir::JaxprPtr& jaxpr,
-                                 const std::vector<bool>& unknown_ins, bool forward,
+                                 const std::vector<bool>& unknown_ins, const std::vector<bool>& forward = {},
                                  const std::vector<bool>& instantiate = {});
 
 struct SplitJaxprs {
