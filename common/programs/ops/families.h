@@ -19,11 +19,13 @@ std::span<const ir::OpDef> CustomOps();          // custom.cc
 std::span<const ir::OpDef> DotOps();             // dot.cc
 std::span<const ir::OpDef> DynamicSliceOps();    // dynamic_slice.cc
 std::span<const ir::OpDef> GatherOps();          // gather.cc
+std::span<const ir::OpDef> RandomOps();          // random.cc
 std::span<const ir::OpDef> ReductionOps();       // reductions.cc
 std::span<const ir::OpDef> RematOps();           // remat.cc
 std::span<const ir::OpDef> ScanOps();            // scan.cc
 std::span<const ir::OpDef> ScatterOps();         // scatter.cc
 std::span<const ir::OpDef> ShapeOps();           // shapes.cc
+std::span<const ir::OpDef> SpecialOps();         // special.cc
 std::span<const ir::OpDef> TranscendentalOps();  // transcendental.cc
 std::span<const ir::OpDef> UnaryOps();           // unary.cc
 std::span<const ir::OpDef> WhileOps();           // while.cc
