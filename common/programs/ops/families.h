@@ -22,5 +22,6 @@ std::span<const ir::OpDef> ScatterOps();         // scatter.cc
 std::span<const ir::OpDef> ShapeOps();           // shapes.cc
 std::span<const ir::OpDef> TranscendentalOps();  // transcendental.cc
 std::span<const ir::OpDef> UnaryOps();           // unary.cc
+std::span<const ir::OpDef> WindowOps();          // windows.cc
 
 }  // namespace megalith::ops

@@ -22,6 +22,7 @@ const ir::OpTable& AllOps() {
         ShapeOps(),
         TranscendentalOps(),
         UnaryOps(),
+        WindowOps(),
     };
     return ir::OpTable(families);
   }();
