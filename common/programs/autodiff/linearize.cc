@@ -21,6 +21,12 @@ JvpResult LinearizeByJvp(Builder& outer, Builder& linear, const ir::LinearizeArg
   staging::SplitBuilder split(outer, linear);
   JvpResult out = JvpEqn(split, ir::JvpArgs{args.op, args.params, args.primals, args.tangents});
   outer.Fail(split.status());
+  for (const Value& y : out.primals) {
+    if (!linear.Owns(y)) continue;
+    outer.Fail(ValueError("Linearization failed to produce known values for all output primals. This is typically "
+                          "caused by attempting to differentiate a function uses an operation that does not support "
+                          "reverse-mode autodiff."));
+  }
   // A tangent that does not depend on the input tangents is zero.
   for (Value& t : out.tangents) {
     if (t && !linear.Owns(t)) t = Value();
