@@ -60,9 +60,12 @@ Value Builder::Input(const Aval& aval) {
 
 Value Builder::Const(const tensor::Tensor& value, bool weak) {
   if (value.rank() == 0 && !tensor::IsKey(value.dtype())) return Lit(Literal::FromTensor(value, weak));
-  const Value v = NewVar(Aval{value.dtype(), weak, value.shape()});
-  constants_.emplace(v.index(), value);
-  return v;
+  Value& known = constant_values_[{value.data(), value.TypeText()}];
+  if (!known) {
+    known = NewVar(Aval{value.dtype(), weak, value.shape()});
+    constants_.emplace(known.index(), value);
+  }
+  return known;
 }
 
 void Builder::Fail(Status status) {
@@ -150,9 +153,10 @@ std::vector<Value> Builder::Process(const OpDef& op, std::shared_ptr<const Param
 }
 
 std::vector<Value> Builder::Inline(const Jaxpr& jaxpr, std::span<const Value> consts, std::span<const Value> inputs) {
-  CHECK(consts.size() == jaxpr.constvars().size() && inputs.size() == jaxpr.invars().size());
+  CHECK(inputs.size() == jaxpr.invars().size());
   std::vector<Value> env(jaxpr.num_vars());
-  for (size_t i = 0; i < consts.size(); ++i) env[jaxpr.constvars()[i]] = consts[i];
+  const std::vector<Value> all_consts = BindConsts(jaxpr, consts);
+  for (size_t i = 0; i < all_consts.size(); ++i) env[jaxpr.constvars()[i]] = all_consts[i];
   for (size_t i = 0; i < inputs.size(); ++i) env[jaxpr.invars()[i]] = inputs[i];
   const auto read = [&](Atom a) { return a.is_literal() ? Lit(jaxpr.literal(a)) : env[a.var()]; };
   std::vector<Value> operands;
@@ -171,6 +175,26 @@ std::vector<Value> Builder::Inline(const Jaxpr& jaxpr, std::span<const Value> co
   return outs;
 }
 
+std::vector<Value> Builder::BindConsts(const Jaxpr& jaxpr, std::span<const Value> consts) {
+  std::vector<Value> out(consts.begin(), consts.end());
+  if (out.size() == jaxpr.constvars().size()) return out;
+  if (out.size() != jaxpr.num_open()) {
+    Fail(InvalidArgument("a nested program has constants whose values were not sent; use the proto form"));
+    for (size_t i = out.size(); i < jaxpr.constvars().size(); ++i) out.push_back(Poison(jaxpr.aval(jaxpr.constvars()[i])));
+    return out;
+  }
+  for (size_t i = 0; i < jaxpr.const_values().size(); ++i) {
+    out.push_back(Const(jaxpr.const_values()[i], jaxpr.aval(jaxpr.constvars()[jaxpr.num_open() + i]).weak_type));
+  }
+  return out;
+}
+
+const tensor::Tensor* Builder::ConstantValue(const Value& v) const {
+  if (!Owns(v)) return nullptr;
+  const auto it = constants_.find(v.index());
+  return it == constants_.end() ? nullptr : &it->second;
+}
+
 std::vector<Value> Builder::Inline(const ClosedJaxpr& closed, std::span<const Value> inputs) {
   std::vector<Value> consts;
   for (size_t i = 0; i < closed.consts.size(); ++i) {
@@ -179,23 +203,22 @@ std::vector<Value> Builder::Inline(const ClosedJaxpr& closed, std::span<const Va
   return Inline(*closed.jaxpr, consts, inputs);
 }
 
-Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, Captures* captures, bool remove_dead,
+Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, std::vector<Value>* captured, bool remove_dead,
                                  CaptureOrder order) {
   RETURN_IF_ERROR(status_);
   const std::vector<bool> keep = LiveEqns(outs, remove_dead);
   // Values of other builders, and constants of this one, become constvars in order of first use.
-  Captures found;
+  std::vector<Value> foreign;
   std::vector<uint32_t> const_vars;
   std::unordered_map<const void*, size_t> foreign_index;
   std::vector<bool> seen(vars_.size(), false);
   const auto visit = [&](const Value& v) {
     if (!v || v.is_literal()) return;
     if (!Owns(v)) {
-      if (foreign_index.emplace(v.id(), found.values.size()).second) found.values.push_back(v);
+      if (foreign_index.emplace(v.id(), foreign.size()).second) foreign.push_back(v);
     } else if (!constants_.empty() && !seen[v.index()] && constants_.count(v.index()) > 0) {
       seen[v.index()] = true;
       const_vars.push_back(v.index());
-      found.constants.push_back(constants_.at(v.index()));
     }
   };
   if (order == CaptureOrder::kSearch) {
@@ -206,16 +229,13 @@ Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, Captures* captures
     for (uint32_t k = 0; k < eqns_[i].num_operands; ++k) visit(operands_[eqns_[i].first_operand + k]);
   }
   for (const Value& v : outs) visit(v);
-  if (captures == nullptr && !found.values.empty()) return Internal("a trace uses values of another trace");
-  if (captures == nullptr && !found.constants.empty()) {
-    return Unimplemented("array constants inside a nested program; pass the array as an operand");
-  }
+  if (captured == nullptr && !foreign.empty()) return Internal("a trace uses values of another trace");
 
   JaxprAssembler assembler;
   std::vector<VarId> foreign_ids;
   std::vector<VarId> ids(vars_.size());
-  for (const Value& v : found.values) foreign_ids.push_back(assembler.AddConst(v.aval()));
-  for (const uint32_t v : const_vars) ids[v] = assembler.AddConst(vars_[v].aval());
+  for (const Value& v : foreign) foreign_ids.push_back(assembler.AddConst(v.aval()));
+  for (const uint32_t v : const_vars) ids[v] = assembler.AddConst(vars_[v].aval(), constants_.at(v));
   for (const uint32_t v : inputs_) ids[v] = assembler.AddInput(vars_[v].aval());
   const auto atom = [&](const Value& v) {
     if (v.is_literal()) return assembler.AddLiteral(v.literal());
@@ -236,7 +256,7 @@ Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, Captures* captures
   std::vector<Atom> out_atoms;
   for (const Value& v : outs) out_atoms.push_back(atom(v));
   assembler.SetOuts(std::move(out_atoms));
-  if (captures != nullptr) *captures = std::move(found);
+  if (captured != nullptr) *captured = std::move(foreign);
   eqns_.clear();
   operands_.clear();
   return assembler.Finish();

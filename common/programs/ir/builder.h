@@ -96,7 +96,7 @@ class Builder {
   Session& session() const { return *session_; }
 
   Value Input(const Aval& aval);
-  // An array constant: a constvar with its value. Rank-0 tensors become literals.
+  // An array constant: a constvar with its value, one per storage. Rank-0 tensors become literals.
   virtual Value Const(const tensor::Tensor& value, bool weak = false);
   Value Lit(const Literal& literal) { return session_->Lit(literal); }
 
@@ -108,10 +108,14 @@ class Builder {
   Value Emit1(std::string_view op, std::span<const Value> operands, NamedParams params = {});
   std::vector<Value> EmitN(std::string_view op, std::span<const Value> operands, NamedParams params = {});
 
-  // Evaluates a jaxpr by emitting its equations here (inlining it).
+  // Evaluates a jaxpr by emitting its equations here (inlining it). `consts` are its open constvars.
   std::vector<Value> Inline(const Jaxpr& jaxpr, std::span<const Value> consts, std::span<const Value> inputs);
   // The same for a closed jaxpr: its constants become constants here.
   std::vector<Value> Inline(const ClosedJaxpr& closed, std::span<const Value> inputs);
+  // Values of all constvars of a jaxpr whose open ones are `consts`: the others become constants here.
+  std::vector<Value> BindConsts(const Jaxpr& jaxpr, std::span<const Value> consts);
+  // The value of a constant of this builder; nullptr if `v` is none.
+  const tensor::Tensor* ConstantValue(const Value& v) const;
 
   // Records an error if none is recorded yet.
   void Fail(Status status);
@@ -124,16 +128,11 @@ class Builder {
   // constants by a search from the outputs. Both orders show in operands and texts.
   enum class CaptureOrder : uint8_t { kFirstUse, kSearch };
 
-  // What Finish found beside the equations.
-  struct Captures {
-    std::vector<Value> values;             // of other builders, in order of first use
-    std::vector<tensor::Tensor> constants;  // of this builder, in order of first use
-  };
-  // The jaxpr of everything emitted, or with `remove_dead` of what the outputs need. Values of other builders and then
-  // constants of this one become its constvars, reported in `captures`; with a null `captures` either is an error.
-  // The builder is empty afterwards.
-  Result<JaxprPtr> Finish(std::span<const Value> outs, Captures* captures = nullptr, bool remove_dead = false,
-                          CaptureOrder order = CaptureOrder::kFirstUse);
+  // The jaxpr of everything emitted, or with `remove_dead` of what the outputs need. Values of other builders become
+  // its open constvars, given in `captured`; with a null `captured` they are an error. Constants of this builder
+  // follow, with their values, in order of first use. The builder is empty afterwards.
+  Result<JaxprPtr> Finish(std::span<const Value> outs, std::vector<Value>* captured = nullptr,
+                          bool remove_dead = false, CaptureOrder order = CaptureOrder::kFirstUse);
 
   // True if the value is a variable of this builder.
   bool Owns(const Value& v) const { return v.owner() == this; }
@@ -162,6 +161,7 @@ class Builder {
   std::vector<Value> vars_;          // by variable index
   std::vector<uint32_t> inputs_;
   std::unordered_map<uint32_t, tensor::Tensor> constants_;  // by variable index
+  std::map<std::pair<const void*, std::string>, Value> constant_values_;  // by storage and type
   std::vector<PendingEqn> eqns_;
   std::vector<Value> operands_;      // pool
 };

@@ -234,6 +234,8 @@ class CanonicalWriter {
   void Write(const Jaxpr& jaxpr) {
     w_.U64(jaxpr.constvars().size());
     for (const VarId v : jaxpr.constvars()) Type(jaxpr.aval(v));
+    w_.U64(jaxpr.const_values().size());
+    for (const tensor::Tensor& t : jaxpr.const_values()) w_.Sized(t.bytes());
     w_.U64(jaxpr.invars().size());
     for (const VarId v : jaxpr.invars()) Type(jaxpr.aval(v));
     w_.U64(jaxpr.eqns().size());

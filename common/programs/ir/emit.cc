@@ -62,11 +62,10 @@ Value IntegerPow(Builder& b, Value x, int64_t y) {
 
 Value Conj(Builder& b, Value x) { return b.Emit1("conj", {x}, {{"input_dtype", ParamValue::Type(x.dtype())}}); }
 
-Value BroadcastInDim(Builder& b, Value x, const Shape& shape, const Dims& broadcast_dimensions) {
+Value BroadcastInDim(Builder& b, Value x, const Shape& shape, const IntTuple& broadcast_dimensions) {
   if (shape.empty() && x.rank() == 0) return x;
   return b.Emit1("broadcast_in_dim", {x},
-                 {{"shape", ParamValue::Ints(shape)},
-                  {"broadcast_dimensions", ParamValue::Ints(broadcast_dimensions)}});
+                 {{"shape", ParamValue::Ints(shape)}, {"broadcast_dimensions", broadcast_dimensions.Param()}});
 }
 
 Value Broadcast(Builder& b, Value x, const Dims& sizes) {
@@ -133,11 +132,11 @@ Value ReduceSum(Builder& b, Value x, const Dims& axes) {
   return b.Emit1("reduce_sum", {x}, {{"axes", ParamValue::Ints(axes)}});
 }
 
-Value Slice(Builder& b, Value x, const Dims& start, const Dims& limit, const Dims& strides) {
+Value Slice(Builder& b, Value x, const IntTuple& start, const Dims& limit, const IntTuple& strides) {
   return b.Emit1("slice", {x},
-                 {{"start_indices", ParamValue::Ints(start)},
+                 {{"start_indices", start.Param()},
                   {"limit_indices", ParamValue::Ints(limit)},
-                  {"strides", strides.empty() ? ParamValue::None() : ParamValue::Ints(strides)}});
+                  {"strides", strides.size() == 0 ? ParamValue::None() : strides.Param()}});
 }
 
 Value Iota(Builder& b, DType dtype, const Shape& shape, int64_t dimension) {
@@ -164,8 +163,14 @@ std::vector<Value> Split(Builder& b, Value x, const Dims& sizes, int64_t axis) {
 }
 
 Value Pad(Builder& b, Value x, Value padding_value, std::span<const Padding> config) {
+  std::vector<IntTuple> dims;
+  for (const Padding& p : config) dims.push_back({p.low, p.high, p.interior});
+  return Pad(b, x, padding_value, dims);
+}
+
+Value Pad(Builder& b, Value x, Value padding_value, std::span<const IntTuple> config) {
   ParamValues dims;
-  for (const Padding& p : config) dims.push_back(ParamValue::Ints(Dims{p.low, p.high, p.interior}));
+  for (const IntTuple& p : config) dims.push_back(p.Param());
   return b.Emit1("pad", {x, padding_value}, {{"padding_config", ParamValue::Tuple(std::move(dims))}});
 }
 
@@ -201,9 +206,7 @@ Value BroadcastAxis(Builder& b, Value x, int64_t size, int64_t axis) {
   for (size_t i = 0; i < shape.size(); ++i) {
     if (static_cast<int64_t>(i) != axis) dims.push_back(static_cast<int64_t>(i));
   }
-  return b.Emit1("broadcast_in_dim", {x},
-                 {{"shape", ParamValue::Ints(shape)},
-                  {"broadcast_dimensions", ParamValue::Ints(dims, /*numpy=*/true)}});
+  return BroadcastInDim(b, x, shape, IntTuple::Numpy(dims));
 }
 
 Value BatchAtFront(Builder& b, Value x, int dim, int64_t size) {

@@ -43,7 +43,7 @@ Value IntegerPow(Builder& b, Value x, int64_t y);
 Value Conj(Builder& b, Value x);
 
 // ---- shapes ----
-Value BroadcastInDim(Builder& b, Value x, const Shape& shape, const Dims& broadcast_dimensions);
+Value BroadcastInDim(Builder& b, Value x, const Shape& shape, const IntTuple& broadcast_dimensions);
 // New leading dimensions.
 Value Broadcast(Builder& b, Value x, const Dims& sizes);
 Value ExpandDims(Builder& b, Value x, const Dims& dimensions);
@@ -54,7 +54,8 @@ Value Squeeze(Builder& b, Value x, const Dims& dimensions);
 Value Transpose(Builder& b, Value x, const Dims& permutation);
 Value MoveAxis(Builder& b, Value x, int64_t from, int64_t to);
 Value ReduceSum(Builder& b, Value x, const Dims& axes);
-Value Slice(Builder& b, Value x, const Dims& start, const Dims& limit, const Dims& strides = {});
+// Without strides the parameter is None.
+Value Slice(Builder& b, Value x, const IntTuple& start, const Dims& limit, const IntTuple& strides = {});
 Value Iota(Builder& b, DType dtype, const Shape& shape, int64_t dimension);
 Value Rev(Builder& b, Value x, const Dims& dimensions);
 // A single operand is returned as it is.
@@ -67,6 +68,8 @@ struct Padding {
   int64_t interior = 0;
 };
 Value Pad(Builder& b, Value x, Value padding_value, std::span<const Padding> config);
+// The same, each element of `config` being (low, high, interior).
+Value Pad(Builder& b, Value x, Value padding_value, std::span<const IntTuple> config);
 
 // ---- products ----
 // Dimensions of a dot_general: pairs that are summed over, and pairs that run along.

@@ -52,6 +52,10 @@ struct Eqn {
 class Jaxpr {
  public:
   std::span<const VarId> constvars() const { return constvars_; }
+  // Values of the last constvars. Those before are open: whoever evaluates the jaxpr supplies them. In a nested jaxpr
+  // all constvars have values; in a program sent by a client the values are beside it (ClosedJaxpr).
+  std::span<const tensor::Tensor> const_values() const { return const_values_; }
+  size_t num_open() const { return constvars_.size() - const_values_.size(); }
   std::span<const VarId> invars() const { return invars_; }
   std::span<const Eqn> eqns() const { return eqns_; }
   std::span<const Atom> outs() const { return outs_; }
@@ -74,6 +78,7 @@ class Jaxpr {
   std::vector<Literal> literals_;
   std::vector<Atom> atoms_;
   std::vector<VarId> constvars_;
+  std::vector<tensor::Tensor> const_values_;
   std::vector<VarId> invars_;
   std::vector<Eqn> eqns_;
   std::vector<Atom> outs_;
@@ -83,13 +88,17 @@ class Jaxpr {
 class JaxprAssembler {
  public:
   JaxprAssembler() : jaxpr_(std::make_shared<Jaxpr>()) {}
-  VarId AddConst(Aval aval);
+  // Starts from a copy.
+  explicit JaxprAssembler(const Jaxpr& from) : jaxpr_(std::make_shared<Jaxpr>(from)) {}
+  VarId AddConst(Aval aval);                            // open; before those with values
+  VarId AddConst(Aval aval, tensor::Tensor value);
   VarId AddInput(Aval aval);
   Atom AddLiteral(const Literal& literal);
   // Returns the first result; the others follow it.
   VarId AddEqn(const OpDef* op, std::shared_ptr<const Params> params, std::span<const Atom> operands,
                std::span<const Aval> results);
   void SetOuts(std::vector<Atom> outs) { jaxpr_->outs_ = std::move(outs); }
+  void SetConstValues(std::vector<tensor::Tensor> values) { jaxpr_->const_values_ = std::move(values); }
   const Jaxpr& current() const { return *jaxpr_; }
   JaxprPtr Finish() { return std::exchange(jaxpr_, nullptr); }
 
@@ -97,11 +106,16 @@ class JaxprAssembler {
   std::shared_ptr<Jaxpr> jaxpr_;
 };
 
-// A jaxpr with the values of its constvars, in their order.
+// A jaxpr with the values of all its constvars, in their order.
 struct ClosedJaxpr {
   JaxprPtr jaxpr;
   std::vector<tensor::Tensor> consts;
 };
+
+// The same jaxpr with the values inside it: no constvar is open. `consts` has one entry per constvar.
+JaxprPtr WithConstValues(const JaxprPtr& jaxpr, std::vector<tensor::Tensor> consts);
+// A jaxpr without open constvars as a ClosedJaxpr.
+ClosedJaxpr Closed(JaxprPtr jaxpr);
 
 class Session;
 

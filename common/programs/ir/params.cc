@@ -211,6 +211,33 @@ bool operator==(const ParamValue& a, const ParamValue& b) {
   return false;
 }
 
+IntTuple::IntTuple(const ParamValue& v) : dims_(v.AsInts()) {
+  for (const ParamValue& e : v.elements()) numpy_.push_back(e.numpy());
+}
+
+IntTuple IntTuple::Numpy(Dims dims) {
+  IntTuple out(std::move(dims));
+  out.numpy_.assign(out.size(), true);
+  return out;
+}
+
+IntTuple IntTuple::Plus(int64_t by) const {
+  IntTuple out = *this;
+  for (int64_t& d : out.dims_) d += by;
+  return out;
+}
+
+void IntTuple::insert(size_t at, int64_t v) {
+  dims_.insert(at, v);
+  numpy_.insert(numpy_.begin() + static_cast<int64_t>(at), false);
+}
+
+ParamValue IntTuple::Param() const {
+  ParamValues values;
+  for (size_t i = 0; i < size(); ++i) values.push_back(ParamValue::Int(dims_[i], numpy_[i]));
+  return ParamValue::Tuple(std::move(values));
+}
+
 std::string ParamValue::PythonText(bool inside_tuple) const {
   switch (kind_) {
     case Kind::kNone: return "None";

@@ -101,6 +101,34 @@ class ParamValue {
   std::shared_ptr<const void> shared_;  // std::string, Compound, Jaxpr holder or CustomRule, by kind
 };
 
+// A tuple of integers that knows which of them are NumPy's. JAX computes some dimension numbers with NumPy, and text
+// shows it; rules whose parameters live on in other equations keep the marks.
+class IntTuple {
+ public:
+  IntTuple() = default;
+  IntTuple(Dims python) : dims_(std::move(python)), numpy_(dims_.size(), false) {}  // NOLINT: implicit by design
+  IntTuple(std::initializer_list<int64_t> python) : IntTuple(Dims(python)) {}
+  // Of a tuple parameter.
+  explicit IntTuple(const ParamValue& v);
+  static IntTuple Numpy(Dims dims);
+
+  const Dims& dims() const { return dims_; }
+  operator const Dims&() const { return dims_; }  // NOLINT: implicit by design
+  size_t size() const { return dims_.size(); }
+  int64_t operator[](size_t i) const { return dims_[i]; }
+  const int64_t* begin() const { return dims_.begin(); }
+  const int64_t* end() const { return dims_.end(); }
+  // Every element plus `by`, marked as before.
+  IntTuple Plus(int64_t by) const;
+  // A Python integer in front of the one at `at`; requires at <= size().
+  void insert(size_t at, int64_t v);
+  ParamValue Param() const;
+
+ private:
+  Dims dims_;
+  std::vector<bool> numpy_;
+};
+
 // What a parameter of a primitive is called, may hold, defaults to and when it is printed.
 struct ParamSpec {
   enum class Type : uint8_t {

@@ -334,7 +334,7 @@ class Parser {
   Result<Atom> Read(const Scope& scope, std::string_view name) {
     if (name == "_") {
       if (scope.dropped.empty()) return Error("'_' is read but nothing was called '_'");
-      if (scope.dropped.size() > 1) {
+      if (scope.dropped.size() > 1 && !limits_.guess_dropped) {
         return Error("AMBIGUOUS_DROPVAR: '_' may name more than one value here; send the proto form of the program");
       }
       return Atom::Var(scope.dropped.back());

@@ -70,6 +70,10 @@ class ModuleLowering {
                    std::span<const ValueId> inputs) {
     std::vector<ValueId> env(jaxpr.num_vars(), stablehlo::kNoValue);
     for (size_t i = 0; i < consts.size(); ++i) env[jaxpr.constvars()[i]] = consts[i];
+    for (size_t i = consts.size(); i < jaxpr.constvars().size(); ++i) {
+      if (i < jaxpr.num_open()) return Fail(InvalidArgument("a nested program has constants without values"));
+      env[jaxpr.constvars()[i]] = b.Constant(ToPhysical(jaxpr.const_values()[i - jaxpr.num_open()]));
+    }
     for (size_t i = 0; i < inputs.size(); ++i) env[jaxpr.invars()[i]] = inputs[i];
     const auto read = [&](Atom a) { return a.is_literal() ? Literal(b, jaxpr.literal(a)) : env[a.var()]; };
     for (size_t i = 0; i < jaxpr.eqns().size() && status_.ok(); ++i) {

@@ -110,17 +110,12 @@ JvpResult LinearizeCall(Builder& outer, Builder& linear, const ir::LinearizeArgs
   if (!outer.ok()) return out;
   const size_t n = lin->nonzero_out.size();
   out.primals.assign(results.begin(), results.begin() + static_cast<int64_t>(n));
-  std::vector<Value> operands;
-  size_t next = n;
-  for (const int f : lin->residual_fwds) {
-    operands.push_back(f < 0 ? results[next++] : a.primals[static_cast<size_t>(f)]);
-  }
+  std::vector<Value> operands = staging::ResidualValues(outer, lin->residuals, std::span(results).subspan(n), a.primals);
   for (const Value& t : Where(a.tangents, nonzeros)) operands.push_back(t);
   const std::vector<Value> tangents = linear.Emit(a.op, WithCallee(a.op, a.params, lin->tangent), operands);
   outer.Fail(linear.status());
   if (!outer.ok()) return out;
-  next = 0;
-  for (const bool nz : lin->nonzero_out) out.tangents.push_back(nz ? tangents[next++] : Value());
+  out.tangents = Spread(lin->nonzero_out, tangents);
   return out;
 }
 
@@ -135,17 +130,16 @@ std::vector<Value> PartialEvalCall(Builder& known, Builder& unknown, const ir::P
   }
   const std::vector<Value> known_ins = Where(a.operands, Not(unknown_ins));
   size_t num_residuals = 0;
-  for (const int f : parts->residual_fwds) num_residuals += f < 0 ? 1 : 0;
+  for (const staging::Residual& r : parts->residuals) num_residuals += r.own() ? 1 : 0;
   const std::vector<Value> known_outs =
       CallPruned(known, a.op, a.params, parts->known, known_ins, num_residuals);
   if (!known.ok()) return {};
   // The unknown call takes residuals after its own operands.
   std::vector<Value> operands = Where(a.operands, unknown_ins);
   const size_t num_unknown = operands.size();
-  size_t next = known_outs.size() - num_residuals;
-  for (const int f : parts->residual_fwds) {
-    operands.push_back(f < 0 ? known_outs[next++] : known_ins[static_cast<size_t>(f)]);
-  }
+  Append(&operands, staging::ResidualValues(known, parts->residuals,
+                                            std::span(known_outs).subspan(known_outs.size() - num_residuals),
+                                            known_ins));
   const size_t num_res = operands.size() - num_unknown;
   std::vector<size_t> order;
   for (size_t i = 0; i < num_unknown; ++i) order.push_back(num_res + i);

@@ -196,7 +196,8 @@ JvpResult LinearizeCond(Builder& outer, Builder& linear, const ir::LinearizeArgs
   for (const bool final_round : {false, true}) {
     for (const JaxprPtr& branch : branches) {
       const auto lin =
-          autodiff::LinearizeJaxpr(outer.session(), branch, nonzeros, final_round ? out_nz : Bits(), no_forward);
+          autodiff::LinearizeJaxpr(outer.session(), branch, nonzeros, final_round ? out_nz : Bits(), no_forward,
+                                   /*forward_constants=*/false);
       if (!lin.ok()) return fail(lin.status());
       if (!final_round) {
         out_nz = Or(out_nz, lin->nonzero_out);

@@ -141,10 +141,8 @@ std::vector<Value> BatchedInputs(Builder& b, const ClosedJaxpr& closed, std::spa
 
 Result<ClosedJaxpr> FinishClosed(Builder& b, std::span<const Value> outs) {
   RETURN_IF_ERROR(b.status());
-  Builder::Captures captures;
-  ASSIGN_OR_RETURN(JaxprPtr jaxpr, b.Finish(outs, &captures));
-  if (!captures.values.empty()) return Internal("a rule body captured a value");
-  return ClosedJaxpr{std::move(jaxpr), std::move(captures.constants)};
+  ASSIGN_OR_RETURN(JaxprPtr jaxpr, b.Finish(outs));
+  return ir::Closed(std::move(jaxpr));
 }
 
 // Moves an output of a rule to where the function has it.

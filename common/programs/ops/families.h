@@ -29,5 +29,6 @@ std::span<const ir::OpDef> SpecialOps();         // special.cc
 std::span<const ir::OpDef> TranscendentalOps();  // transcendental.cc
 std::span<const ir::OpDef> UnaryOps();           // unary.cc
 std::span<const ir::OpDef> WhileOps();           // while.cc
+std::span<const ir::OpDef> WindowOps();          // windows.cc
 
 }  // namespace megalith::ops

@@ -18,7 +18,7 @@ constexpr std::string_view kScatterFields[] = {"update_window_dims", "inserted_w
                                                "scatter_indices_batching_dims"};
 
 Status ReadFields(const ParamValue& v, std::string_view type, std::span<const std::string_view> names,
-                  std::span<Dims* const> out) {
+                  std::span<ir::IntTuple* const> out) {
   for (size_t i = 0; i < names.size(); ++i) {
     const ParamValue& field = v.Field(names[i]);
     bool ints = field.is_sequence();
@@ -27,16 +27,16 @@ Status ReadFields(const ParamValue& v, std::string_view type, std::span<const st
       return TypeError(StrCat("dimension_numbers must be ", type, " with integers in ", names[i], ", got ",
                               Printable(v.PythonText(), 200)));
     }
-    *out[i] = field.AsInts();
+    *out[i] = ir::IntTuple(field);
   }
   return OkStatus();
 }
 
 ParamValue FieldsParam(std::string_view type, std::span<const std::string_view> names,
-                       std::initializer_list<const Dims*> values) {
+                       std::initializer_list<const ir::IntTuple*> values) {
   std::vector<std::string> fields(names.begin(), names.end());
   ir::ParamValues tuples;
-  for (const Dims* d : values) tuples.push_back(ParamValue::Ints(*d));
+  for (const ir::IntTuple* v : values) tuples.push_back(v->Param());
   return ParamValue::NamedTuple(std::string(type), std::move(fields), std::move(tuples));
 }
 
@@ -52,6 +52,9 @@ ParamValue DefaultFill(DType dtype) {
   return ParamValue::Int(static_cast<int64_t>((uint64_t{1} << bits) - 1));
 }
 
+// Dimensions as they are called after a leading batch dimension.
+ir::IntTuple NextDims(const Dims& dims) { return ir::IntTuple::Numpy(ir::Shifted(dims, 1)); }
+
 }  // namespace
 
 GatherNumbers InverseOf(const ScatterNumbers& s) {
@@ -65,14 +68,14 @@ ScatterNumbers InverseOf(const GatherNumbers& g) {
 
 Result<GatherNumbers> ParseGatherNumbers(const ParamValue& v) {
   GatherNumbers g;
-  Dims* const out[] = {&g.offset_dims, &g.collapsed_slice_dims, &g.start_index_map, &g.operand_batching_dims,
+  ir::IntTuple* const out[] = {&g.offset_dims, &g.collapsed_slice_dims, &g.start_index_map, &g.operand_batching_dims,
                        &g.start_indices_batching_dims};
   RETURN_IF_ERROR(ReadFields(v, "GatherDimensionNumbers", kGatherFields, out));
   return g;
 }
 Result<ScatterNumbers> ParseScatterNumbers(const ParamValue& v) {
   ScatterNumbers s;
-  Dims* const out[] = {&s.update_window_dims, &s.inserted_window_dims, &s.scatter_dims_to_operand_dims,
+  ir::IntTuple* const out[] = {&s.update_window_dims, &s.inserted_window_dims, &s.scatter_dims_to_operand_dims,
                        &s.operand_batching_dims, &s.scatter_indices_batching_dims};
   RETURN_IF_ERROR(ReadFields(v, "ScatterDimensionNumbers", kScatterFields, out));
   return s;
@@ -161,13 +164,14 @@ BatchResult BatchGather(Builder& b, std::span<const Value> values, std::span<con
   Dims sizes = slice_sizes;
   if (dims[0] != kUnmapped) x = ir::MoveAxis(b, x, dims[0], 0);
   if (dims[1] != kUnmapped) indices = ir::MoveAxis(b, indices, dims[1], 0);
-  n.offset_dims = ir::Shifted(g.offset_dims, 1);
+  // JAX shifts these dimensions with NumPy, but for the offset dimensions under an unmapped operand.
+  n.offset_dims = dims[0] == kUnmapped ? g.offset_dims.Plus(1) : NextDims(g.offset_dims);
   if (dims[0] != kUnmapped) {
-    n.collapsed_slice_dims = ir::Shifted(g.collapsed_slice_dims, 1);
-    n.start_index_map = ir::Shifted(g.start_index_map, 1);
-    n.operand_batching_dims = ir::Shifted(g.operand_batching_dims, 1);
+    n.collapsed_slice_dims = NextDims(g.collapsed_slice_dims);
+    n.start_index_map = NextDims(g.start_index_map);
+    n.operand_batching_dims = NextDims(g.operand_batching_dims);
   }
-  if (dims[1] != kUnmapped) n.start_indices_batching_dims = ir::Shifted(g.start_indices_batching_dims, 1);
+  if (dims[1] != kUnmapped) n.start_indices_batching_dims = NextDims(g.start_indices_batching_dims);
   if (dims[0] == kUnmapped) {
     // All lanes look into one array: together their indices need not be sorted or unique any more.
     opts.sorted = false;
@@ -189,15 +193,15 @@ BatchResult BatchScatter(Builder& b, const OpDef& op, Params params, std::span<c
   const Value updates = ir::BatchAtFront(b, values[2], dims[2], size);
   Value indices = values[1];
   ScatterNumbers n = s;
-  n.update_window_dims = ir::Shifted(s.update_window_dims, 1);
-  n.inserted_window_dims = ir::Shifted(s.inserted_window_dims, 1);
-  n.scatter_dims_to_operand_dims = ir::Shifted(s.scatter_dims_to_operand_dims, 1);
-  n.operand_batching_dims = ir::Shifted(s.operand_batching_dims, 1);
+  n.update_window_dims = NextDims(s.update_window_dims);
+  n.inserted_window_dims = NextDims(s.inserted_window_dims);
+  n.scatter_dims_to_operand_dims = NextDims(s.scatter_dims_to_operand_dims);
+  n.operand_batching_dims = NextDims(s.operand_batching_dims);
   if (dims[1] == kUnmapped) {
     n.update_window_dims.insert(0, 0);
   } else {
     indices = ir::BatchAtFront(b, indices, dims[1], size);
-    n.scatter_indices_batching_dims = ir::Shifted(s.scatter_indices_batching_dims, 1);
+    n.scatter_indices_batching_dims = NextDims(s.scatter_indices_batching_dims);
     n.operand_batching_dims.insert(0, 0);
     n.scatter_indices_batching_dims.insert(0, 0);
   }

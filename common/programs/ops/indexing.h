@@ -13,19 +13,19 @@ namespace megalith::ops {
 
 // How slices of the operand relate to index vectors (the last dimension of the indices) and the result.
 struct GatherNumbers {
-  Dims offset_dims;
-  Dims collapsed_slice_dims;
-  Dims start_index_map;
-  Dims operand_batching_dims = {};
-  Dims start_indices_batching_dims = {};
+  ir::IntTuple offset_dims;
+  ir::IntTuple collapsed_slice_dims;
+  ir::IntTuple start_index_map;
+  ir::IntTuple operand_batching_dims = {};
+  ir::IntTuple start_indices_batching_dims = {};
 };
 // The same seen from a scatter: its updates are what the gather would give.
 struct ScatterNumbers {
-  Dims update_window_dims;
-  Dims inserted_window_dims;
-  Dims scatter_dims_to_operand_dims;
-  Dims operand_batching_dims = {};
-  Dims scatter_indices_batching_dims = {};
+  ir::IntTuple update_window_dims;
+  ir::IntTuple inserted_window_dims;
+  ir::IntTuple scatter_dims_to_operand_dims;
+  ir::IntTuple operand_batching_dims = {};
+  ir::IntTuple scatter_indices_batching_dims = {};
 };
 GatherNumbers InverseOf(const ScatterNumbers& s);
 ScatterNumbers InverseOf(const GatherNumbers& g);

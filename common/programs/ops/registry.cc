@@ -29,6 +29,7 @@ const ir::OpTable& AllOps() {
         TranscendentalOps(),
         UnaryOps(),
         WhileOps(),
+        WindowOps(),
     };
     return ir::OpTable(families);
   }();

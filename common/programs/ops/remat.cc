@@ -262,7 +262,7 @@ Result<autodiff::TransposedJaxpr> TransposeBody(ir::Session& session, const Jaxp
   }
   const std::vector<Value> known = b.Inline(*parts.known, {}, known_ins);
   RETURN_IF_ERROR(b.status());
-  const size_t num_res = parts.residual_fwds.size();
+  const size_t num_res = parts.residuals.size();
   std::vector<LinearOperand> inputs;
   for (size_t i = known.size() - num_res; i < known.size(); ++i) inputs.push_back({known[i], known[i].aval(), false});
   for (size_t i = 0; i < linear.size(); ++i) {

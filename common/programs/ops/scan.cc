@@ -233,12 +233,9 @@ Result<Hoisted> HoistKnown(Builder& outer, const JaxprPtr& body, std::span<const
     out.which_hoisted.push_back(hoisted);
     (hoisted ? out.hoisted : loop_outs).push_back(outs[i]);
   }
-  Builder::Captures captured;
   ASSIGN_OR_RETURN(const JaxprPtr open,
-                   loop.Finish(loop_outs, &captured, /*remove_dead=*/true, Builder::CaptureOrder::kSearch));
-  if (!captured.constants.empty()) return Unimplemented("array constants inside a scan");
+                   loop.Finish(loop_outs, &out.consts, /*remove_dead=*/true, Builder::CaptureOrder::kSearch));
   out.body = staging::ConstsToInputs(open);
-  out.consts = std::move(captured.values);
   return out;
 }
 
@@ -250,19 +247,21 @@ struct ScanResiduals {
   Bits is_stacked;
 };
 
-ScanResiduals CollectResiduals(const std::vector<int>& forwards, std::span<const Value> inputs, size_t first_stacked_input,
-                               const Bits& which_hoisted, const std::vector<Value>& hoisted,
-                               const std::vector<Value>& from_loop) {
+ScanResiduals CollectResiduals(Builder& b, const std::vector<staging::Residual>& residuals,
+                               std::span<const Value> inputs, size_t first_stacked_input, const Bits& which_hoisted,
+                               const std::vector<Value>& hoisted, const std::vector<Value>& from_loop) {
   ScanResiduals out;
   size_t own = 0;
   size_t h = 0;
   size_t l = 0;
-  for (const int f : forwards) {
+  for (const staging::Residual& r : residuals) {
     bool stacked = false;
     Value v;
-    if (f >= 0) {
-      v = inputs[static_cast<size_t>(f)];
-      stacked = static_cast<size_t>(f) >= first_stacked_input;
+    if (r.constant) {
+      v = b.Const(*r.constant);
+    } else if (!r.own()) {
+      v = inputs[static_cast<size_t>(r.input)];
+      stacked = static_cast<size_t>(r.input) >= first_stacked_input;
     } else {
       stacked = !which_hoisted[own++];
       v = stacked ? from_loop[l++] : hoisted[h++];
@@ -331,7 +330,7 @@ JvpResult LinearizeScan(Builder& outer, Builder& linear, const ir::LinearizeArgs
   }
   if (!outer.ok()) return {};
   const ScanResiduals res =
-      CollectResiduals(lin.residual_fwds, a.primals, s.first_x(), hoisted->which_hoisted, hoisted->hoisted,
+      CollectResiduals(outer, lin.residuals, a.primals, s.first_x(), hoisted->which_hoisted, hoisted->hoisted,
                        Slice(results, num_outs, results.size()));
   const JaxprPtr tangent = StackedToBack(outer.session(), lin.tangent, res.is_stacked);
   std::vector<Value> tangent_operands = res.invariant;
@@ -385,7 +384,7 @@ std::vector<Value> PartialEvalScan(Builder& known, Builder& unknown, const ir::P
   const size_t known_consts = s.num_consts - Count(const_uk);
   const size_t known_carry = s.num_carry - Count(carry_uk);
   size_t own_residuals = 0;
-  for (const int f : parts.residual_fwds) own_residuals += f < 0 ? 1 : 0;
+  for (const staging::Residual& r : parts.residuals) own_residuals += r.own() ? 1 : 0;
   const size_t num_outs = parts.known->outs().size() - own_residuals;
   const auto hoisted =
       HoistKnown(known, parts.known, std::span<const Value>(known_ins).subspan(0, known_consts), own_residuals);
@@ -404,7 +403,7 @@ std::vector<Value> PartialEvalScan(Builder& known, Builder& unknown, const ir::P
   }
   if (!known.ok()) return {};
   const ScanResiduals res =
-      CollectResiduals(parts.residual_fwds, known_ins, known_consts + known_carry, hoisted->which_hoisted,
+      CollectResiduals(known, parts.residuals, known_ins, known_consts + known_carry, hoisted->which_hoisted,
                        hoisted->hoisted, Slice(results, num_outs, results.size()));
   const JaxprPtr body = StackedToBack(known.session(), parts.unknown, res.is_stacked);
   std::vector<Value> unknown_operands = res.invariant;
@@ -835,17 +834,17 @@ class ScanLoop {
     Append(&body_outs, next_carry);
     Append(&body_outs, outs);
     const Value more = cond.Emit1("lt", {in_cond_, ir::ScalarOf(cond, index_, static_cast<double>(trips))});
-    Builder::Captures captured;
+    std::vector<Value> captured;
     const auto body_jaxpr = body.Finish(body_outs, &captured);
     const auto cond_jaxpr = cond.Finish(std::vector<Value>{more});
     if (!body_jaxpr.ok()) return b_.Fail(body_jaxpr.status());
     if (!cond_jaxpr.ok()) return b_.Fail(cond_jaxpr.status());
-    std::vector<Value> operands = captured.values;
+    std::vector<Value> operands = captured;
     Append(&operands, init);
     const std::vector<Value> out =
         b_.EmitN("while", operands,
                  {{"body_jaxpr", ParamValue::SubJaxpr(staging::ConstsToInputs(*body_jaxpr))},
-                  {"body_nconsts", ParamValue::Int(static_cast<int64_t>(captured.values.size()))},
+                  {"body_nconsts", ParamValue::Int(static_cast<int64_t>(captured.size()))},
                   {"cond_jaxpr", ParamValue::SubJaxpr(*cond_jaxpr)},
                   {"cond_nconsts", ParamValue::Int(0)}});
     if (!b_.ok()) return;

@@ -3,7 +3,6 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/programs/ir/check.h"
-#include "common/programs/ir/compare.h"
 #include "common/programs/ops/families.h"
 #include "common/programs/ops/index_checks.h"
 #include "common/programs/ops/indexing.h"
@@ -100,18 +99,13 @@ Types ScatterType(const TypeArgs& a) {
   return std::vector<Aval>{x};
 }
 
-// A combiner read from text becomes the object that rules emit, so that equal ones print as shared.
+// The combiner sees strong scalars, whatever the operands are.
 Result<Params> RetypeScatter(ir::TypeChecker& checker, const TypeArgs& a) {
   Params out = a.params;
   const ir::JaxprPtr& jaxpr = a.params.Sub("update_jaxpr");
   if (jaxpr == nullptr || jaxpr->invars().size() != 2) return out;
   const Aval scalar{a.operands[0].dtype, false, {}};
   ASSIGN_OR_RETURN(ir::JaxprPtr checked, checker.Check(jaxpr, {scalar, scalar}));
-  const auto eqns = checked->eqns();
-  if (eqns.size() == 1 && eqns[0].op->name == CombinerName(a.op.name)) {
-    const ir::JaxprPtr& canonical = CombinerJaxpr(*eqns[0].op, scalar.dtype);
-    if (ir::SameDag(*checked, *canonical)) checked = canonical;
-  }
   out.Set("update_jaxpr", ParamValue::SubJaxpr(std::move(checked)));
   return out;
 }

@@ -8,6 +8,7 @@
 namespace megalith::ops {
 namespace {
 
+using ir::IntTuple;
 using tensor::TupleText;
 
 int64_t Rank(const Aval& a) { return static_cast<int64_t>(a.rank()); }
@@ -105,7 +106,8 @@ std::vector<Value> TransposeBroadcast(Builder& b, const TransposeArgs& a) {
 BatchResult BatchBroadcastInDim(Builder& b, const BatchArgs& a) {
   const Value x = ir::MoveAxis(b, a.values[0], a.dims[0], 0);
   const Shape shape = ir::Concat(Dims{a.axis.size}, a.params.Ints("shape"));
-  const Dims dims = ir::Concat(Dims{0}, ir::Shifted(a.params.Ints("broadcast_dimensions"), 1));
+  IntTuple dims = IntTuple::Numpy(ir::Shifted(a.params.Ints("broadcast_dimensions"), 1));
+  dims.insert(0, 0);
   return {{ir::BroadcastInDim(b, x, shape, dims)}, {0}};
 }
 
@@ -316,8 +318,8 @@ BatchResult BatchSplit(Builder& b, const BatchArgs& a) {
 // Beyond this, sums of sizes and paddings could leave int64.
 constexpr int64_t kMaxPadding = int64_t{1} << 61;
 
-Result<std::vector<ir::Padding>> PaddingConfig(const Params& params) {
-  std::vector<ir::Padding> out;
+Result<std::vector<IntTuple>> PaddingConfig(const Params& params) {
+  std::vector<IntTuple> out;
   for (const ParamValue& v : params["padding_config"].elements()) {
     if (!v.is_sequence() || v.elements().size() != 3) {
       return ValueError("padding_config must hold (low, high, interior) for every dimension");
@@ -327,8 +329,7 @@ Result<std::vector<ir::Padding>> PaddingConfig(const Params& params) {
         return ValueError("padding_config must hold integers between -2^61 and 2^61");
       }
     }
-    const Dims d = v.AsInts();
-    out.push_back({d[0], d[1], d[2]});
+    out.push_back(IntTuple(v));
   }
   return out;
 }
@@ -336,7 +337,7 @@ Result<std::vector<ir::Padding>> PaddingConfig(const Params& params) {
 Types PadType(const TypeArgs& a) {
   const Aval& x = a.operands[0];
   const Aval& value = a.operands[1];
-  ASSIGN_OR_RETURN(const std::vector<ir::Padding> config, PaddingConfig(a.params));
+  ASSIGN_OR_RETURN(const std::vector<IntTuple> config, PaddingConfig(a.params));
   const std::string config_text = a.params["padding_config"].PythonText();
   if (value.rank() != 0) {
     return ValueError(StrCat("padding_value must be a scalar; got np.shape(padding_value)=", TupleText(value.shape)));
@@ -348,13 +349,14 @@ Types PadType(const TypeArgs& a) {
   Shape shape;
   bool negative = false;
   for (size_t i = 0; i < config.size(); ++i) {
-    if (config[i].interior < 0) {
+    const int64_t interior = config[i][2];
+    if (interior < 0) {
       return ValueError(StrCat("interior padding in padding_config must be nonnegative, got padding_config ",
                                config_text));
     }
     // Exact: |low|, |high| and interior are bounded, the size is below 2^63.
-    const __int128 dilated = x.shape[i] == 0 ? 0 : 1 + (__int128{config[i].interior} + 1) * (x.shape[i] - 1);
-    const __int128 size = dilated + config[i].low + config[i].high;
+    const __int128 dilated = x.shape[i] == 0 ? 0 : 1 + (__int128{interior} + 1) * (x.shape[i] - 1);
+    const __int128 size = dilated + config[i][0] + config[i][1];
     if (size > INT64_MAX) return ValueError(StrCat("pad makes dimension ", i, " larger than 2^63 - 1"));
     negative = negative || size < 0;
     shape.push_back(static_cast<int64_t>(size < INT64_MIN ? INT64_MIN : size));
@@ -373,18 +375,19 @@ Types PadType(const TypeArgs& a) {
 // The operand's cotangent is cut out of ct; the padding value gets the rest of the sum.
 std::vector<Value> TransposePad(Builder& b, const TransposeArgs& a) {
   const Value& ct = a.cotangents[0];
-  const std::vector<ir::Padding> config = *PaddingConfig(a.params);
+  const std::vector<IntTuple> config = *PaddingConfig(a.params);
   const Dims all = ir::Range(Rank(ct));
   std::vector<Value> out(2);
   if (a.operands[0].linear) {
-    std::vector<ir::Padding> negated;
+    std::vector<IntTuple> negated;
     Dims strides;
-    for (const ir::Padding& p : config) {
-      negated.push_back({-p.low, -p.high, 0});
-      strides.push_back(p.interior + 1);
+    for (const IntTuple& p : config) {
+      negated.push_back(IntTuple::Numpy(Dims{-p[0], -p[1], 0}));
+      strides.push_back(p[2] + 1);
     }
     const Value unpadded = ir::Pad(b, ct, ir::ScalarLike(b, ct, 0), negated);
-    out[0] = ir::Slice(b, unpadded, Dims(config.size(), 0), unpadded.shape(), strides);
+    out[0] = ir::Slice(b, unpadded, IntTuple::Numpy(Dims(config.size(), 0)), unpadded.shape(),
+                       IntTuple::Numpy(strides));
   }
   if (a.operands[1].linear) {
     const Value total = ir::ReduceSum(b, ct, all);
@@ -405,8 +408,8 @@ BatchResult BatchPad(Builder& b, const BatchArgs& a) {
     dim = 0;
     x = ir::Broadcast(b, x, Dims{a.axis.size});
   }
-  std::vector<ir::Padding> config = *PaddingConfig(a.params);
-  config.insert(config.begin() + dim, ir::Padding{});
+  std::vector<IntTuple> config = *PaddingConfig(a.params);
+  config.insert(config.begin() + dim, IntTuple{0, 0, 0});
   if (a.dims[1] == kUnmapped) return {{ir::Pad(b, x, a.values[1], config)}, {dim}};
   // One padding value per lane: pad with zeros, and choose by a mask that is padded the same way.
   const Value padded = ir::Pad(b, x, ir::ScalarLike(b, x, 0), config);
@@ -463,30 +466,29 @@ Types SliceType(const TypeArgs& a) {
 std::vector<Value> TransposeSlice(Builder& b, const TransposeArgs& a) {
   const Value& ct = a.cotangents[0];
   const Shape& shape = a.operands[0].aval.shape;
-  const Dims start = a.params.Ints("start_indices");
+  const ir::ParamValues& start = a.params["start_indices"].elements();
   const Dims limit = a.params.Ints("limit_indices");
   const Dims strides = a.params["strides"].is_none() ? Dims(shape.size(), 1) : a.params.Ints("strides");
   const bool plain = strides == Dims(shape.size(), 1);
-  std::vector<ir::Padding> config;
+  std::vector<IntTuple> config;
   for (size_t i = 0; i < shape.size(); ++i) {
     const int64_t n = ct.shape()[i];
-    const int64_t end = plain ? limit[i] : start[i] + (n == 0 ? 0 : 1 + (n - 1) * strides[i]);
-    config.push_back({start[i], shape[i] - end, strides[i] - 1});
+    const int64_t end = plain ? limit[i] : start[i].AsInt() + (n == 0 ? 0 : 1 + (n - 1) * strides[i]);
+    config.push_back(IntTuple(ParamValue::Tuple({start[i], ParamValue::Int(shape[i] - end, /*numpy=*/true),
+                                                 ParamValue::Int(strides[i] - 1, /*numpy=*/!plain)})));
   }
-  return {ir::Pad(b, ct, ir::ScalarLike(b, ct, 0), config)};
+  const Value zero = ir::ScalarLike(b, ct, 0);
+  return {ir::Pad(b, ct, zero, config)};
 }
 
 BatchResult BatchSlice(Builder& b, const BatchArgs& a) {
   const auto dim = static_cast<size_t>(a.dims[0]);
-  Dims start = a.params.Ints("start_indices");
+  IntTuple start(a.params["start_indices"]);
   Dims limit = a.params.Ints("limit_indices");
   start.insert(dim, 0);
   limit.insert(dim, a.axis.size);
-  Dims strides;
-  if (!a.params["strides"].is_none()) {
-    strides = a.params.Ints("strides");
-    strides.insert(dim, 1);
-  }
+  IntTuple strides(a.params["strides"]);
+  if (!a.params["strides"].is_none()) strides.insert(dim, 1);
   return {{ir::Slice(b, a.values[0], start, limit, strides)}, {a.dims[0]}};
 }
 

@@ -48,11 +48,9 @@ class StackApplier {
     // A sticky error of the builder is the cause of whatever the transform reports.
     RETURN_IF_ERROR(b.status());
     RETURN_IF_ERROR(outs.status());
-    Builder::Captures captures;
     Program result;
-    ASSIGN_OR_RETURN(result.closed.jaxpr, b.Finish(*outs, &captures));
-    if (!captures.values.empty()) return Internal("a transform captured a value of another trace");
-    result.closed.consts = std::move(captures.constants);
+    ASSIGN_OR_RETURN(ir::JaxprPtr jaxpr, b.Finish(*outs));
+    result.closed = ir::Closed(std::move(jaxpr));
     result.fun_name = def->keeps_name ? inner.fun_name : "<lambda>";
     out_->steps.push_back({t.Text(), CountEqns(*inner.closed.jaxpr), CountEqns(*result.closed.jaxpr), watch.Seconds()});
     return result;
@@ -86,10 +84,9 @@ Result<Program> Retrace(ir::Session& session, const Program& p) {
   std::vector<Value> inputs;
   for (const Aval& a : p.closed.jaxpr->InAvals()) inputs.push_back(b.Input(a));
   const std::vector<Value> outs = b.Inline(p.closed, inputs);
-  Builder::Captures captures;
   Program out;
-  ASSIGN_OR_RETURN(out.closed.jaxpr, b.Finish(outs, &captures));
-  out.closed.consts = std::move(captures.constants);
+  ASSIGN_OR_RETURN(ir::JaxprPtr jaxpr, b.Finish(outs));
+  out.closed = ir::Closed(std::move(jaxpr));
   out.fun_name = p.fun_name;
   return out;
 }

@@ -38,13 +38,11 @@ Result<Avals> SameArgsOut(const Transform&, const Avals& args, const Avals&) { r
 
 // ---- jit ----
 
-// Calls the function as a nested program; array constants come before the arguments.
+// Calls the function as a nested program, which keeps its array constants.
 Result<Values> ApplyJit(Builder& b, const Transform&, const Program& inner, std::span<const Value> args) {
-  Values operands = Constants(b, inner.closed);
-  operands.insert(operands.end(), args.begin(), args.end());
-  return b.EmitN("jit", operands,
+  return b.EmitN("jit", args,
                  {{"name", ParamValue::Text(inner.fun_name)},
-                  {"jaxpr", ParamValue::SubJaxpr(staging::ConstsToInputs(inner.closed.jaxpr))}});
+                  {"jaxpr", ParamValue::SubJaxpr(ir::WithConstValues(inner.closed.jaxpr, inner.closed.consts))}});
 }
 
 // ---- grad ----
@@ -442,13 +440,18 @@ Result<Values> ApplyHessian(Builder& b, const Transform& t, const Program& inner
   Values inputs;
   for (const Value& v : args) inputs.push_back(rev.Input(v.aval()));
   ASSIGN_OR_RETURN(const Values outs, ApplyJacrev(rev, t, inner, inputs));
-  Builder::Captures captures;
-  ASSIGN_OR_RETURN(ir::JaxprPtr jaxpr, rev.Finish(outs, &captures));
-  if (!captures.values.empty()) return Internal("jacrev captured a value");
-  return EmitJacfwd(b, t, ir::ClosedJaxpr{std::move(jaxpr), std::move(captures.constants)}, args);
+  ASSIGN_OR_RETURN(ir::JaxprPtr jaxpr, rev.Finish(outs));
+  return EmitJacfwd(b, t, ir::Closed(std::move(jaxpr)), args);
 }
 
 // ---- checkpoint ----
+
+// Array constants come before the arguments: remat2 takes an open jaxpr.
+ir::JaxprPtr AllConstsToInputs(const ir::ClosedJaxpr& closed) {
+  ir::JaxprAssembler open(*closed.jaxpr);
+  open.SetConstValues({});
+  return staging::ConstsToInputs(open.Finish());
+}
 
 Result<Values> ApplyCheckpoint(Builder& b, const Transform& t, const Program& inner, std::span<const Value> args) {
   Values operands = Constants(b, inner.closed);
@@ -456,7 +459,7 @@ Result<Values> ApplyCheckpoint(Builder& b, const Transform& t, const Program& in
   const ParamValue policy =
       t.policy.empty() ? ParamValue::None() : ParamValue::Text(StrCat("<function ", t.policy, " at 0x0>"));
   return b.EmitN("remat2", operands,
-                 {{"jaxpr", ParamValue::SubJaxpr(staging::ConstsToInputs(inner.closed.jaxpr))},
+                 {{"jaxpr", ParamValue::SubJaxpr(AllConstsToInputs(inner.closed))},
                   {"policy", policy},
                   {"prevent_cse", ParamValue::Bool(t.prevent_cse)},
                   {"differentiated", ParamValue::Bool(false)}});
