@@ -10,10 +10,9 @@ Result<ir::JaxprPtr> TraceNested(ir::Session& session, std::span<const Value> li
   std::vector<Value> inputs;
   for (const Value& v : like) inputs.push_back(b.Input(v.aval()));
   const std::vector<Value> outs = fn(b, inputs);
-  Builder::Captures captures;
-  ASSIGN_OR_RETURN(const ir::JaxprPtr jaxpr, b.Finish(outs, &captures));
-  if (!captures.constants.empty()) return Internal("an emitted loop holds array constants");
-  consts->insert(consts->end(), captures.values.begin(), captures.values.end());
+  std::vector<Value> captured;
+  ASSIGN_OR_RETURN(const ir::JaxprPtr jaxpr, b.Finish(outs, &captured));
+  consts->insert(consts->end(), captured.begin(), captured.end());
   return staging::ConstsToInputs(jaxpr);
 }
 

@@ -264,29 +264,58 @@ constexpr double kI0eFar64[] = {
 
 // ---- incomplete beta ----
 
+// NumPy's remainder, which has the sign of the divisor; a zero divisor counts as one.
+Value Remainder(Builder& b, Value x, Value y) {
+  const Value is_zero = Compare(b, "eq", y, 0);
+  const Value divisor = Select(b, is_zero, FullLike(b, y, 1), y);
+  const Value rest = Binary(b, "rem", x, divisor);
+  const Value inexact = Compare(b, "ne", rest, 0);
+  const Value rest_negative = Compare(b, "lt", rest, 0);
+  const Value divisor_negative = Compare(b, "lt", divisor, 0);
+  const Value signs_differ = Binary(b, "ne", rest_negative, divisor_negative);
+  const Value shift = And(b, signs_differ, inexact);
+  return Select(b, shift, Add(b, rest, divisor), rest);
+}
+
+// NumPy's integer division, which rounds down.
+Value FloorDivide(Builder& b, Value x, Value y) {
+  const Value quotient = Div(b, x, y);
+  const Value sign_x = Unary(b, "sign", x);
+  const Value signs_differ = Binary(b, "ne", sign_x, Unary(b, "sign", y));
+  const Value inexact = Compare(b, "ne", Binary(b, "rem", x, y), 0);
+  const Value shift = And(b, signs_differ, inexact);
+  const Value less = Sub(b, quotient, ScalarLike(b, quotient, 1));
+  return Select(b, shift, less, quotient);
+}
+
 // The numerator of the continued fraction (dlmf.nist.gov/8.17.E23) at one iteration, counted from 1, where it is 1.
 Value BetaNumerator(Builder& b, Value iteration, Value a, Value bb, Value x) {
   const Value i = ir::BroadcastInDim(b, iteration, a.shape(), Dims{});
-  const Value half = b.Emit1("rem", {i, FullLike(b, i, 2)});
+  const Value half = Remainder(b, i, FullLike(b, i, 2));
   const Value is_even = Binary(b, "eq", half, FullLike(b, i, 0));
   const Value is_one = Binary(b, "eq", i, FullLike(b, i, 1));
-  // iteration - 1 is not negative, so dividing truncates as flooring does.
-  const Value m_int = Div(b, Sub(b, i, FullLike(b, i, 1)), FullLike(b, i, 2));
+  const Value before = Sub(b, i, FullLike(b, i, 1));
+  const Value m_int = FloorDivide(b, before, FullLike(b, before, 2));
   const Value m_is_zero = Binary(b, "eq", m_int, FullLike(b, m_int, 0));
   const Value m = ir::ConvertElementType(b, m_int, a.dtype());
   const Value one = FullLike(b, a, 1);
   const Value two = FullLike(b, a, 2);
-  const Value sum = Add(b, a, bb);
-  const Value zero_numerator = Div(b, Mul(b, Neg(b, sum), x), Add(b, a, one));
-  const Value a_plus_m = Add(b, a, m);
-  const Value a_plus_2m = Add(b, a, Mul(b, two, m));
-  const Value even_top = Mul(b, Mul(b, Neg(b, a_plus_m), Add(b, sum, m)), x);
-  const Value even_bottom = Mul(b, a_plus_2m, Add(b, a_plus_2m, one));
+  const Value zero_top = Mul(b, Neg(b, Add(b, a, bb)), x);
+  const Value zero_numerator = Div(b, zero_top, Add(b, a, one));
+  const auto a_plus_2m = [&] { return Add(b, a, Mul(b, two, m)); };
+  const Value negated = Neg(b, Add(b, a, m));
+  const Value sum = Add(b, Add(b, a, bb), m);
+  const Value even_top = Mul(b, Mul(b, negated, sum), x);
+  const Value even_left = a_plus_2m();
+  const Value even_bottom = Mul(b, even_left, Add(b, a_plus_2m(), one));
   const Value even = Select(b, m_is_zero, zero_numerator, Div(b, even_top, even_bottom));
   const Value odd_top = Mul(b, Mul(b, m, Sub(b, bb, m)), x);
-  const Value odd_bottom = Mul(b, Sub(b, a_plus_2m, one), a_plus_2m);
-  const Value numerator = Select(b, is_even, even, Div(b, odd_top, odd_bottom));
-  return Select(b, is_one, FullLike(b, x, 1), numerator);
+  const Value odd_left = Sub(b, a_plus_2m(), one);
+  const Value odd_bottom = Mul(b, odd_left, a_plus_2m());
+  const Value odd = Div(b, odd_top, odd_bottom);
+  const Value first = FullLike(b, x, 1);
+  const Value numerator = Select(b, is_even, even, odd);
+  return Select(b, is_one, first, numerator);
 }
 
 // The denominator: 0 before the first iteration, 1 from then on.
@@ -294,7 +323,8 @@ Value BetaDenominator(Builder& b, Value iteration, Value x) {
   const Value i = ir::BroadcastInDim(b, iteration, x.shape(), Dims{});
   const Value first = Binary(b, "eq", i, FullLike(b, i, 0));
   const Value zero = FullLike(b, x, 0);
-  return Select(b, first, zero, FullLike(b, x, 1));
+  const Value one = FullLike(b, x, 1);
+  return Select(b, first, zero, one);
 }
 
 // Lentz, Thompson and Barnett's evaluation of the continued fraction, until every lane has converged.
@@ -306,7 +336,8 @@ Value BetaFraction(Builder& b, Value a, Value bb, Value x, DType counter) {
     return Select(e, Binary(e, "lt", Unary(e, "abs", v), bound), bound, v);
   };
   const Value start = BetaDenominator(b, b.Lit(Literal::Int(counter, 0)), x);
-  const Value h = away_from_zero(b, start);
+  const Value tiny = Compare(b, "lt", Unary(b, "abs", start), small);
+  const Value h = Select(b, tiny, FullLike(b, start, small), start);
   const Value one = b.Lit(Literal::Int(counter, 1));
   const Value yes = b.Lit(Literal::Int(DType::kBool, 1));
   enum : size_t { kIteration, kUnconverged, kC, kD, kH };
@@ -339,10 +370,10 @@ Value BetaFactor(Builder& b, Value a, Value bb, Value x) {
   const Value lbeta_small = Sub(b, lgamma_b, Unary(b, "lgamma", Add(b, a, bb)));
   const Value lbeta = Add(b, Unary(b, "lgamma", a), lbeta_small);
   const Value is_small = Binary(b, "lt", a, FullLike(b, a, very_small));
-  const Value tail = Mul(b, Unary(b, "log1p", Neg(b, x)), bb);
-  const Value small_factor = Unary(b, "exp", Sub(b, tail, lbeta_small));
+  const auto tail = [&] { return Mul(b, Unary(b, "log1p", Neg(b, x)), bb); };
+  const Value small_factor = Unary(b, "exp", Sub(b, tail(), lbeta_small));
   const Value head = Mul(b, Unary(b, "log", x), a);
-  const Value exponent = Sub(b, Add(b, head, tail), lbeta);
+  const Value exponent = Sub(b, Add(b, head, tail()), lbeta);
   const Value factor = Div(b, Unary(b, "exp", exponent), a);
   return Select(b, is_small, small_factor, factor);
 }
