@@ -204,7 +204,7 @@ using stablehlo::CompareDirection;
 template <CompareDirection Direction, bool TotalOrder>
 Status LowerCompare(LowerContext& c) {
   const Values v = c.BroadcastOperands();
-  const bool total = TotalOrder && tensor::IsInexact(c.in_aval(0).dtype);
+  const bool total = TotalOrder && tensor::IsFloat(c.in_aval(0).dtype);
   c.Out(total ? c.b().Compare(Direction, v[0], v[1], stablehlo::CompareType::kTotalOrder)
               : c.b().Compare(Direction, v[0], v[1]));
   return OkStatus();
@@ -252,7 +252,7 @@ ValueId SelectCase(LowerContext& c, ValueId which, std::span<const ValueId> case
 Status LowerSelect(LowerContext& c) {
   ValueId which = c.in(0);
   const std::span<const ValueId> cases = std::span(c.ins()).subspan(1);
-  if (tensor::IsKey(c.out_aval().dtype) && c.in_aval(0).rank() > 0) {
+  if (tensor::IsKey(c.out_aval().dtype)) {
     which = c.b().BroadcastInDim(which, c.out_type().shape, ir::Range(static_cast<int64_t>(c.in_aval(0).rank())));
   }
   if (!tensor::IsBool(c.in_aval(0).dtype)) {

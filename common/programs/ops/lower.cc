@@ -63,7 +63,7 @@ Status LowerIdentity(LowerContext& c) {
   return OkStatus();
 }
 
-ValueId FullOf(FuncBuilder& b, const TensorType& type, double value) {
+ValueId FullOf(FuncBuilder& b, TensorType type, double value) {
   const ValueId scalar = b.Splat(TensorType::Scalar(type.dtype), value);
   return b.BroadcastScalar(scalar, type.shape);
 }

@@ -37,7 +37,7 @@ Status LowerTo(LowerContext& c) {
 Status LowerIdentity(LowerContext& c);
 
 // A scalar constant, broadcast to a shape: what JAX emits for a full array.
-ValueId FullOf(FuncBuilder& b, const TensorType& type, double value);
+ValueId FullOf(FuncBuilder& b, TensorType type, double value);
 
 // maximum and minimum; complex numbers are compared as pairs.
 ValueId MaxOf(FuncBuilder& b, ValueId x, ValueId y);

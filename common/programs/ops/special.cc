@@ -135,7 +135,9 @@ Status LowerWith(LowerContext& c, const std::function<Value(Builder&, Operands)>
     const bool narrow = tensor::BitWidth(dtype) < 32;
     std::vector<Value> operands;
     for (const Value& x : v) {
-      const Value full = MaybeBroadcast(b, c.out_aval().shape, x);
+      const Shape& shape = c.out_aval().shape;
+      const Value full =
+          x.shape() == shape ? x : ir::BroadcastInDim(b, x, shape, ir::Range(static_cast<int64_t>(x.rank())));
       operands.push_back(narrow ? ir::ConvertElementType(b, full, DType::kF32) : full);
     }
     const Value out = fn(b, operands);

@@ -282,8 +282,10 @@ Value FloorDivide(Builder& b, Value x, Value y) {
   const Value quotient = Div(b, x, y);
   const Value sign_x = Unary(b, "sign", x);
   const Value signs_differ = Binary(b, "ne", sign_x, Unary(b, "sign", y));
-  const Value inexact = Compare(b, "ne", Binary(b, "rem", x, y), 0);
-  const Value shift = And(b, signs_differ, inexact);
+  const Value rest = Binary(b, "rem", x, y);
+  const Value inexact = Binary(b, "ne", rest, ir::WeakScalarLike(b, rest, 0));
+  const Value left = ir::ConvertElementType(b, signs_differ, DType::kBool);
+  const Value shift = And(b, left, ir::ConvertElementType(b, inexact, DType::kBool));
   const Value less = Sub(b, quotient, ScalarLike(b, quotient, 1));
   return Select(b, shift, less, quotient);
 }
@@ -335,16 +337,16 @@ Value BetaFraction(Builder& b, Value a, Value bb, Value x, DType counter) {
     const Value bound = FullLike(e, v, small);
     return Select(e, Binary(e, "lt", Unary(e, "abs", v), bound), bound, v);
   };
-  const Value start = BetaDenominator(b, b.Lit(Literal::Int(counter, 0)), x);
+  const Value start = BetaDenominator(b, b.Lit(Literal::Int(counter, 0, /*weak=*/true)), x);
   const Value tiny = Compare(b, "lt", Unary(b, "abs", start), small);
   const Value h = Select(b, tiny, FullLike(b, start, small), start);
-  const Value one = b.Lit(Literal::Int(counter, 1));
+  const Value one = b.Lit(Literal::Int(counter, 1, /*weak=*/true));
   const Value yes = b.Lit(Literal::Int(DType::kBool, 1));
   enum : size_t { kIteration, kUnconverged, kC, kD, kH };
   const std::vector<Value> out = WhileLoop(
       b, {one, yes, h, FullLike(b, h, 0), h},
       [max_iterations, counter](Builder& e, Operands v) {
-        const Value limit = e.Lit(Literal::Int(counter, max_iterations));
+        const Value limit = e.Lit(Literal::Int(counter, max_iterations, /*weak=*/true));
         return std::vector<Value>{And(e, Binary(e, "lt", v[kIteration], limit), v[kUnconverged])};
       },
       [&](Builder& e, Operands v) {
@@ -355,7 +357,7 @@ Value BetaFraction(Builder& b, Value a, Value bb, Value x, DType counter) {
         const Value inverse = ir::IntegerPow(e, d, -1);
         const Value delta = Mul(e, c, inverse);
         const Value next_h = Mul(e, v[kH], delta);
-        const Value next = Add(e, v[kIteration], e.Lit(Literal::Int(counter, 1)));
+        const Value next = Add(e, v[kIteration], e.Lit(Literal::Int(counter, 1, /*weak=*/true)));
         const Value error = Unary(e, "abs", Sub(e, delta, ScalarLike(e, delta, 1)));
         const Value unconverged = AnyOf(e, Compare(e, "ge", error, small));
         return std::vector<Value>{next, unconverged, c, inverse, next_h};
