@@ -20,6 +20,7 @@ std::span<const ir::OpDef> GatherOps();          // gather.cc
 std::span<const ir::OpDef> ReductionOps();       // reductions.cc
 std::span<const ir::OpDef> ScatterOps();         // scatter.cc
 std::span<const ir::OpDef> ShapeOps();           // shapes.cc
+std::span<const ir::OpDef> SortingOps();         // sorting.cc
 std::span<const ir::OpDef> TranscendentalOps();  // transcendental.cc
 std::span<const ir::OpDef> UnaryOps();           // unary.cc
 std::span<const ir::OpDef> WindowOps();          // windows.cc

@@ -20,6 +20,7 @@ const ir::OpTable& AllOps() {
         ReductionOps(),
         ScatterOps(),
         ShapeOps(),
+        SortingOps(),
         TranscendentalOps(),
         UnaryOps(),
         WindowOps(),
