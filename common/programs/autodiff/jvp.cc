@@ -74,7 +74,8 @@ JvpResult EvalJvp(Builder& b, const Jaxpr& jaxpr, std::span<const Value> consts,
                   std::span<const Value> tangents) {
   std::vector<Value> env(jaxpr.num_vars());
   std::vector<Value> tangent_env(jaxpr.num_vars());
-  for (size_t i = 0; i < consts.size(); ++i) env[jaxpr.constvars()[i]] = consts[i];
+  const std::vector<Value> all_consts = b.BindConsts(jaxpr, consts);
+  for (size_t i = 0; i < all_consts.size(); ++i) env[jaxpr.constvars()[i]] = all_consts[i];
   for (size_t i = 0; i < primals.size(); ++i) {
     env[jaxpr.invars()[i]] = primals[i];
     if (IsNonzero(tangents[i])) tangent_env[jaxpr.invars()[i]] = tangents[i];

@@ -38,7 +38,8 @@ JvpResult EvalLinearize(Builder& outer, Builder& linear, const Jaxpr& jaxpr, std
                         std::span<const Value> primals, std::span<const Value> tangents) {
   std::vector<Value> env(jaxpr.num_vars());
   std::vector<Value> tangent_env(jaxpr.num_vars());
-  for (size_t i = 0; i < consts.size(); ++i) env[jaxpr.constvars()[i]] = consts[i];
+  const std::vector<Value> all_consts = outer.BindConsts(jaxpr, consts);
+  for (size_t i = 0; i < all_consts.size(); ++i) env[jaxpr.constvars()[i]] = all_consts[i];
   for (size_t i = 0; i < primals.size(); ++i) {
     env[jaxpr.invars()[i]] = primals[i];
     if (IsNonzero(tangents[i])) tangent_env[jaxpr.invars()[i]] = tangents[i];
@@ -83,16 +84,15 @@ namespace {
 
 // Finishes a linear trace: dead code goes, also inside nested programs; residuals become constvars.
 Result<LinearMap> FinishLinear(Builder& outer, Builder& linear, std::span<const Value> nonzero_tangents) {
-  Builder::Captures captured;
+  std::vector<Value> captured;
   ASSIGN_OR_RETURN(const JaxprPtr raw, linear.Finish(nonzero_tangents, &captured, /*remove_dead=*/true));
-  if (!captured.constants.empty()) return Unimplemented("array constants inside a linear program");
   ASSIGN_OR_RETURN(const staging::DceOutcome dce,
                    staging::Dce(outer.session(), raw, std::vector<bool>(raw->outs().size(), true),
                                 std::vector<bool>(raw->invars().size(), true)));
   LinearMap map;
   map.jaxpr = dce.jaxpr;
-  for (size_t i = 0; i < captured.values.size(); ++i) {
-    if (dce.used_consts[i]) map.residuals.push_back(captured.values[i]);
+  for (size_t i = 0; i < captured.size(); ++i) {
+    if (dce.used_consts[i]) map.residuals.push_back(captured[i]);
   }
   return map;
 }
@@ -122,9 +122,10 @@ Result<LinearMap> Linearize(Builder& outer, const Jaxpr& jaxpr, std::span<const 
 }
 
 Result<LinearizedJaxpr> LinearizeJaxpr(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<bool>& nonzeros,
-                                       const std::vector<bool>& instantiate, const std::vector<bool>& allow_forward) {
+                                       const std::vector<bool>& instantiate, const std::vector<bool>& allow_forward,
+                                       bool forward_constants) {
   const std::string key = StrCat("lin ", staging::BitsKey(nonzeros), " ", staging::BitsKey(instantiate), " ",
-                                 staging::BitsKey(allow_forward));
+                                 staging::BitsKey(allow_forward), forward_constants ? " c" : "");
   if (const auto* done = session.Find<LinearizedJaxpr>(jaxpr, key)) return *done;
   Builder primal(session);
   Builder linear(session);
@@ -150,12 +151,15 @@ Result<LinearizedJaxpr> LinearizeJaxpr(ir::Session& session, const JaxprPtr& jax
   out.tangent = staging::ConstsToInputs(map.jaxpr);
   std::vector<Value> primal_outs = results.primals;
   for (const Value& r : map.residuals) {
-    const auto it = input_index.find(r.id());
-    out.residual_fwds.push_back(it == input_index.end() ? -1 : it->second);
-    if (it == input_index.end()) {
+    staging::Residual source;
+    if (const auto it = input_index.find(r.id()); it != input_index.end()) source.input = it->second;
+    const tensor::Tensor* constant = forward_constants ? primal.ConstantValue(r) : nullptr;
+    if (constant != nullptr) source.constant = *constant;
+    if (source.own()) {
       primal_outs.push_back(r);
       ++out.num_residuals_out;
     }
+    out.residuals.push_back(std::move(source));
   }
   ASSIGN_OR_RETURN(out.primal, primal.Finish(primal_outs));
   return session.Remember(jaxpr, key, std::move(out));

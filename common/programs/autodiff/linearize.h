@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/programs/ir/builder.h"
+#include "common/programs/staging/partial_eval.h"
 
 namespace megalith::autodiff {
 
@@ -20,19 +21,19 @@ ir::JvpResult EvalLinearize(ir::Builder& outer, ir::Builder& linear, const ir::J
 ir::JvpResult LinearizeByJvp(ir::Builder& outer, ir::Builder& linear, const ir::LinearizeArgs& args);
 
 struct LinearizedJaxpr {
-  ir::JaxprPtr primal;            // inputs -> outputs, then residuals that are not inputs
+  ir::JaxprPtr primal;            // inputs -> outputs, then own residuals
   size_t num_residuals_out = 0;
   std::vector<bool> nonzero_out;
-  std::vector<int> residual_fwds; // per residual: the input it is, or -1
+  std::vector<staging::Residual> residuals;
   ir::JaxprPtr tangent;           // residuals, then non-zero tangents -> non-zero tangents
 };
 
-// Linearises a nested program. Residuals that are inputs whose `allow_forward` entry is true (empty: all) are not
-// repeated among the primal outputs. Remembered in the session.
+// Linearises a nested program. Residuals that are inputs whose `allow_forward` entry is true (empty: all), or
+// constants if `forward_constants`, are not repeated among the primal outputs. Remembered in the session.
 Result<LinearizedJaxpr> LinearizeJaxpr(ir::Session& session, const ir::JaxprPtr& jaxpr,
                                        const std::vector<bool>& nonzeros,
                                        const std::vector<bool>& instantiate = {},
-                                       const std::vector<bool>& allow_forward = {});
+                                       const std::vector<bool>& allow_forward = {}, bool forward_constants = true);
 
 // A linear map with its residuals, ready to be transposed.
 struct LinearMap {

@@ -33,7 +33,8 @@ std::vector<Value> BackwardPass(Builder& b, const Jaxpr& jaxpr, std::span<const 
   std::vector<Value> env(jaxpr.num_vars());
   std::vector<bool> linear(jaxpr.num_vars(), false);
   std::vector<Value> cts(jaxpr.num_vars());
-  for (size_t i = 0; i < consts.size(); ++i) env[jaxpr.constvars()[i]] = consts[i];
+  const std::vector<Value> all_consts = b.BindConsts(jaxpr, consts);
+  for (size_t i = 0; i < all_consts.size(); ++i) env[jaxpr.constvars()[i]] = all_consts[i];
   for (size_t i = 0; i < inputs.size(); ++i) {
     const ir::VarId v = jaxpr.invars()[i];
     linear[v] = inputs[i].linear;

@@ -104,7 +104,8 @@ BatchResult EvalBatched(Builder& b, const ir::Jaxpr& jaxpr, std::span<const Valu
                         std::span<const Value> values, std::span<const int> dims, const AxisData& axis) {
   std::vector<Value> env(jaxpr.num_vars());
   std::vector<int> dim_env(jaxpr.num_vars(), kUnmapped);
-  for (size_t i = 0; i < consts.size(); ++i) env[jaxpr.constvars()[i]] = consts[i];
+  const std::vector<Value> all_consts = b.BindConsts(jaxpr, consts);
+  for (size_t i = 0; i < all_consts.size(); ++i) env[jaxpr.constvars()[i]] = all_consts[i];
   for (size_t i = 0; i < values.size(); ++i) {
     env[jaxpr.invars()[i]] = values[i];
     dim_env[jaxpr.invars()[i]] = dims[i];

@@ -60,9 +60,12 @@ Value Builder::Input(const Aval& aval) {
 
 Value Builder::Const(const tensor::Tensor& value, bool weak) {
   if (value.rank() == 0 && !tensor::IsKey(value.dtype())) return Lit(Literal::FromTensor(value, weak));
-  const Value v = NewVar(Aval{value.dtype(), weak, value.shape()});
-  constants_.emplace(v.index(), value);
-  return v;
+  Value& known = constant_values_[{value.data(), value.TypeText()}];
+  if (!known) {
+    known = NewVar(Aval{value.dtype(), weak, value.shape()});
+    constants_.emplace(known.index(), value);
+  }
+  return known;
 }
 
 void Builder::Fail(Status status) {
@@ -150,9 +153,10 @@ std::vector<Value> Builder::Process(const OpDef& op, std::shared_ptr<const Param
 }
 
 std::vector<Value> Builder::Inline(const Jaxpr& jaxpr, std::span<const Value> consts, std::span<const Value> inputs) {
-  CHECK(consts.size() == jaxpr.constvars().size() && inputs.size() == jaxpr.invars().size());
+  CHECK(inputs.size() == jaxpr.invars().size());
   std::vector<Value> env(jaxpr.num_vars());
-  for (size_t i = 0; i < consts.size(); ++i) env[jaxpr.constvars()[i]] = consts[i];
+  const std::vector<Value> all_consts = BindConsts(jaxpr, consts);
+  for (size_t i = 0; i < all_consts.size(); ++i) env[jaxpr.constvars()[i]] = all_consts[i];
   for (size_t i = 0; i < inputs.size(); ++i) env[jaxpr.invars()[i]] = inputs[i];
   const auto read = [&](Atom a) { return a.is_literal() ? Lit(jaxpr.literal(a)) : env[a.var()]; };
   std::vector<Value> operands;
@@ -171,6 +175,26 @@ std::vector<Value> Builder::Inline(const Jaxpr& jaxpr, std::span<const Value> co
   return outs;
 }
 
+std::vector<Value> Builder::BindConsts(const Jaxpr& jaxpr, std::span<const Value> consts) {
+  std::vector<Value> out(consts.begin(), consts.end());
+  if (out.size() == jaxpr.constvars().size()) return out;
+  if (out.size() != jaxpr.num_open()) {
+    Fail(InvalidArgument("a nested program has constants whose values were not sent; use the proto form"));
+    for (size_t i = out.size(); i < jaxpr.constvars().size(); ++i) out.push_back(Poison(jaxpr.aval(jaxpr.constvars()[i])));
+    return out;
+  }
+  for (size_t i = 0; i < jaxpr.const_values().size(); ++i) {
+    out.push_back(Const(jaxpr.const_values()[i], jaxpr.aval(jaxpr.constvars()[jaxpr.num_open() + i]).weak_type));
+  }
+  return out;
+}
+
+const tensor::Tensor* Builder::ConstantValue(const Value& v) const {
+  if (!Owns(v)) return nullptr;
+  const auto it = constants_.find(v.index());
+  return it == constants_.end() ? nullptr : &it->second;
+}
+
 std::vector<Value> Builder::Inline(const ClosedJaxpr& closed, std::span<const Value> inputs) {
   std::vector<Value> consts;
   for (size_t i = 0; i < closed.consts.size(); ++i) {
@@ -179,37 +203,39 @@ std::vector<Value> Builder::Inline(const ClosedJaxpr& closed, std::span<const Va
   return Inline(*closed.jaxpr, consts, inputs);
 }
 
-Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, Captures* captures, bool remove_dead) {
+Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, std::vector<Value>* captured, bool remove_dead,
+                                 CaptureOrder order) {
   RETURN_IF_ERROR(status_);
   const std::vector<bool> keep = LiveEqns(outs, remove_dead);
   // Values of other builders, and constants of this one, become constvars in order of first use.
-  Captures found;
+  std::vector<Value> foreign;
   std::vector<uint32_t> const_vars;
   std::unordered_map<const void*, size_t> foreign_index;
   std::vector<bool> seen(vars_.size(), false);
   const auto visit = [&](const Value& v) {
     if (!v || v.is_literal()) return;
     if (!Owns(v)) {
-      if (foreign_index.emplace(v.id(), found.values.size()).second) found.values.push_back(v);
+      if (foreign_index.emplace(v.id(), foreign.size()).second) foreign.push_back(v);
     } else if (!constants_.empty() && !seen[v.index()] && constants_.count(v.index()) > 0) {
       seen[v.index()] = true;
       const_vars.push_back(v.index());
-      found.constants.push_back(constants_.at(v.index()));
     }
   };
+  if (order == CaptureOrder::kSearch) {
+    for (const Value& v : CapturesBySearch(outs)) visit(v);
+  }
   for (size_t i = 0; i < eqns_.size(); ++i) {
     if (!keep[i]) continue;
     for (uint32_t k = 0; k < eqns_[i].num_operands; ++k) visit(operands_[eqns_[i].first_operand + k]);
   }
   for (const Value& v : outs) visit(v);
-  if (captures == nullptr && !found.values.empty()) return Internal("a trace uses values of another trace");
-  if (captures == nullptr && !found.constants.empty()) return Internal("a trace holds array constants nobody takes");
+  if (captured == nullptr && !foreign.empty()) return Internal("a trace uses values of another trace");
 
   JaxprAssembler assembler;
   std::vector<VarId> foreign_ids;
   std::vector<VarId> ids(vars_.size());
-  for (const Value& v : found.values) foreign_ids.push_back(assembler.AddConst(v.aval()));
-  for (const uint32_t v : const_vars) ids[v] = assembler.AddConst(vars_[v].aval());
+  for (const Value& v : foreign) foreign_ids.push_back(assembler.AddConst(v.aval()));
+  for (const uint32_t v : const_vars) ids[v] = assembler.AddConst(vars_[v].aval(), constants_.at(v));
   for (const uint32_t v : inputs_) ids[v] = assembler.AddInput(vars_[v].aval());
   const auto atom = [&](const Value& v) {
     if (v.is_literal()) return assembler.AddLiteral(v.literal());
@@ -230,10 +256,77 @@ Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, Captures* captures
   std::vector<Atom> out_atoms;
   for (const Value& v : outs) out_atoms.push_back(atom(v));
   assembler.SetOuts(std::move(out_atoms));
-  if (captures != nullptr) *captures = std::move(found);
+  if (captured != nullptr) *captured = std::move(foreign);
   eqns_.clear();
   operands_.clear();
   return assembler.Finish();
+}
+
+// Kahn's algorithm backwards from inputs and outputs, as jaxlib's topological_sort: the last end node first, a node
+// once its last reader was visited, and the whole order reversed. Every use of a captured value is a node of its own.
+std::vector<Value> Builder::CapturesBySearch(std::span<const Value> outs) const {
+  std::vector<int64_t> eqn_of(vars_.size(), -1);
+  for (size_t i = 0; i < eqns_.size(); ++i) {
+    for (uint32_t r = 0; r < eqns_[i].num_results; ++r) eqn_of[eqns_[i].first_result + r] = static_cast<int64_t>(i);
+  }
+  struct Node {
+    int64_t var = -1;  // own variable, or
+    Value captured;    // one use of a value of another builder
+  };
+  const auto parents = [&](const Node& n) {
+    std::vector<Node> out;
+    if (n.var < 0 || eqn_of[static_cast<size_t>(n.var)] < 0) return out;
+    const PendingEqn& e = eqns_[static_cast<size_t>(eqn_of[static_cast<size_t>(n.var)])];
+    for (uint32_t k = 0; k < e.num_operands; ++k) {
+      const Value& v = operands_[e.first_operand + k];
+      if (Owns(v)) {
+        out.push_back({static_cast<int64_t>(v.index()), {}});
+      } else if (!v.is_literal()) {
+        out.push_back({-1, v});
+      }
+    }
+    return out;
+  };
+  std::vector<Node> ends;
+  std::vector<bool> is_end(vars_.size(), false);
+  const auto add_end = [&](const Value& v) {
+    if (!Owns(v)) {
+      if (!v.is_literal()) ends.push_back({-1, v});
+    } else if (!is_end[v.index()]) {
+      is_end[v.index()] = true;
+      ends.push_back({static_cast<int64_t>(v.index()), {}});
+    }
+  };
+  for (const uint32_t v : inputs_) add_end(vars_[v]);
+  for (const Value& v : outs) add_end(v);
+  std::vector<int64_t> readers(vars_.size(), 0);
+  std::vector<Node> stack = ends;
+  while (!stack.empty()) {
+    const Node n = stack.back();
+    stack.pop_back();
+    if (n.var < 0) continue;
+    if (readers[static_cast<size_t>(n.var)]++ > 0) continue;
+    for (const Node& p : parents(n)) stack.push_back(p);
+  }
+  std::vector<Node> ready;
+  for (const Node& n : ends) {
+    if (n.var < 0 || --readers[static_cast<size_t>(n.var)] == 0) ready.push_back(n);
+  }
+  std::vector<Value> found;
+  while (!ready.empty()) {
+    const Node n = ready.back();
+    ready.pop_back();
+    if (n.var < 0) found.push_back(n.captured);
+    for (const Node& p : parents(n)) {
+      if (p.var < 0 || readers[static_cast<size_t>(p.var)] == 1) {
+        ready.push_back(p);
+      } else {
+        --readers[static_cast<size_t>(p.var)];
+      }
+    }
+  }
+  std::reverse(found.begin(), found.end());
+  return found;
 }
 
 std::vector<bool> Builder::LiveEqns(std::span<const Value> outs, bool remove_dead) const {

@@ -41,16 +41,25 @@ class Session {
   const OpTable& ops() const { return *ops_; }
   const SessionLimits& limits() const { return limits_; }
 
-  // The remembered result for a jaxpr under a key that spells out everything else the result depends on.
+  // The remembered result for an object (a jaxpr, mostly) under a key that spells out everything else the result
+  // depends on.
   template <typename T>
   const T* Find(const JaxprPtr& jaxpr, const std::string& key) const {
-    const auto it = memo_.find({jaxpr.get(), key});
-    return it == memo_.end() ? nullptr : std::any_cast<T>(&it->second.second);
+    return FindFor<T>(jaxpr.get(), key);
   }
   template <typename T>
   const T& Remember(const JaxprPtr& jaxpr, const std::string& key, T result) {
-    auto& slot = memo_[{jaxpr.get(), key}];
-    slot = {jaxpr, std::any(std::move(result))};
+    return RememberFor(jaxpr, key, std::move(result));
+  }
+  template <typename T>
+  const T* FindFor(const void* object, const std::string& key) const {
+    const auto it = memo_.find({object, key});
+    return it == memo_.end() ? nullptr : std::any_cast<T>(&it->second.second);
+  }
+  template <typename T>
+  const T& RememberFor(std::shared_ptr<const void> object, const std::string& key, T result) {
+    auto& slot = memo_[{object.get(), key}];
+    slot = {std::move(object), std::any(std::move(result))};
     return *std::any_cast<T>(&slot.second);
   }
 
@@ -67,7 +76,7 @@ class Session {
   const Cancellation* cancel_;
   uint64_t emitted_ = 0;
   std::deque<internal::ValueNode> nodes_;
-  std::map<std::pair<const Jaxpr*, std::string>, std::pair<JaxprPtr, std::any>> memo_;
+  std::map<std::pair<const void*, std::string>, std::pair<std::shared_ptr<const void>, std::any>> memo_;
 };
 
 using NamedParams = std::initializer_list<std::pair<std::string_view, ParamValue>>;
@@ -87,8 +96,8 @@ class Builder {
   Session& session() const { return *session_; }
 
   Value Input(const Aval& aval);
-  // An array constant: a constvar with its value. Rank-0 tensors become literals.
-  Value Const(const tensor::Tensor& value, bool weak = false);
+  // An array constant: a constvar with its value, one per storage. Rank-0 tensors become literals.
+  virtual Value Const(const tensor::Tensor& value, bool weak = false);
   Value Lit(const Literal& literal) { return session_->Lit(literal); }
 
   // Emits one equation and returns its results.
@@ -99,10 +108,14 @@ class Builder {
   Value Emit1(std::string_view op, std::span<const Value> operands, NamedParams params = {});
   std::vector<Value> EmitN(std::string_view op, std::span<const Value> operands, NamedParams params = {});
 
-  // Evaluates a jaxpr by emitting its equations here (inlining it).
+  // Evaluates a jaxpr by emitting its equations here (inlining it). `consts` are its open constvars.
   std::vector<Value> Inline(const Jaxpr& jaxpr, std::span<const Value> consts, std::span<const Value> inputs);
   // The same for a closed jaxpr: its constants become constants here.
   std::vector<Value> Inline(const ClosedJaxpr& closed, std::span<const Value> inputs);
+  // Values of all constvars of a jaxpr whose open ones are `consts`: the others become constants here.
+  std::vector<Value> BindConsts(const Jaxpr& jaxpr, std::span<const Value> consts);
+  // The value of a constant of this builder; nullptr if `v` is none.
+  const tensor::Tensor* ConstantValue(const Value& v) const;
 
   // Records an error if none is recorded yet.
   void Fail(Status status);
@@ -111,15 +124,15 @@ class Builder {
   // A placeholder of the given type, for rules that had to Fail.
   Value Poison(const Aval& aval);
 
-  // What Finish found beside the equations.
-  struct Captures {
-    std::vector<Value> values;             // of other builders, in order of first use
-    std::vector<tensor::Tensor> constants;  // of this builder, in order of first use
-  };
-  // The jaxpr of everything emitted, or with `remove_dead` of what the outputs need. Values of other builders and then
-  // constants of this one become its constvars, reported in `captures`; with a null `captures` either is an error.
-  // The builder is empty afterwards.
-  Result<JaxprPtr> Finish(std::span<const Value> outs, Captures* captures = nullptr, bool remove_dead = false);
+  // The order of captured values. JAX's tracing appends a constant when it is first used; its partial evaluation finds
+  // constants by a search from the outputs. Both orders show in operands and texts.
+  enum class CaptureOrder : uint8_t { kFirstUse, kSearch };
+
+  // The jaxpr of everything emitted, or with `remove_dead` of what the outputs need. Values of other builders become
+  // its open constvars, given in `captured`; with a null `captured` they are an error. Constants of this builder
+  // follow, with their values, in order of first use. The builder is empty afterwards.
+  Result<JaxprPtr> Finish(std::span<const Value> outs, std::vector<Value>* captured = nullptr,
+                          bool remove_dead = false, CaptureOrder order = CaptureOrder::kFirstUse);
 
   // True if the value is a variable of this builder.
   bool Owns(const Value& v) const { return v.owner() == this; }
@@ -140,6 +153,7 @@ class Builder {
     uint32_t num_results;
   };
   Value NewVar(const Aval& aval);
+  std::vector<Value> CapturesBySearch(std::span<const Value> outs) const;
   std::vector<bool> LiveEqns(std::span<const Value> outs, bool remove_dead) const;
 
   Session* session_;
@@ -147,6 +161,7 @@ class Builder {
   std::vector<Value> vars_;          // by variable index
   std::vector<uint32_t> inputs_;
   std::unordered_map<uint32_t, tensor::Tensor> constants_;  // by variable index
+  std::map<std::pair<const void*, std::string>, Value> constant_values_;  // by storage and type
   std::vector<PendingEqn> eqns_;
   std::vector<Value> operands_;      // pool
 };

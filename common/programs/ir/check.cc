@@ -57,6 +57,9 @@ Result<JaxprPtr> TypeChecker::CheckUncached(const Jaxpr& jaxpr, const std::vecto
   }
   JaxprAssembler out;
   std::vector<VarId> ids(jaxpr.num_vars());
+  if (depth_ > 1 && jaxpr.num_open() > 0) {
+    return InvalidArgument("a nested program has constants whose values text does not carry; send the proto form");
+  }
   for (size_t i = 0; i < jaxpr.constvars().size(); ++i) {
     const Aval& declared = jaxpr.aval(jaxpr.constvars()[i]);
     const Aval& given = i < consts.size() ? consts[i] : declared;
@@ -64,7 +67,8 @@ Result<JaxprPtr> TypeChecker::CheckUncached(const Jaxpr& jaxpr, const std::vecto
       return TypeError(StrCat("constant ", i, " has type ", given.Text(), ", its binder says ", declared.Text()));
     }
     RETURN_IF_ERROR(CheckSize(given));
-    ids[jaxpr.constvars()[i]] = out.AddConst(given);
+    ids[jaxpr.constvars()[i]] =
+        i < jaxpr.num_open() ? out.AddConst(given) : out.AddConst(given, jaxpr.const_values()[i - jaxpr.num_open()]);
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Aval& declared = jaxpr.aval(jaxpr.invars()[i]);

@@ -194,17 +194,27 @@ class CanonicalWriter {
     w_.U8(fresh);
     if (fresh) Write(*jaxpr);
   }
+  // A rule is its place in its set and how it was derived; the set itself is written when it is first met.
   void WriteRule(const CustomRule& rule) {
-    w_.U8(static_cast<uint8_t>(rule.kind));
-    w_.Sized(rule.name);
-    for (const ClosedJaxpr* c : {&rule.jvp, &rule.fwd, &rule.bwd}) {
-      w_.U8(c->jaxpr != nullptr);
-      if (c->jaxpr != nullptr) Closed(*c);
+    const auto [it, fresh] = sets_.emplace(rule.set.get(), sets_.size());
+    w_.U64(it->second);
+    w_.U8(fresh);
+    w_.U64(rule.index);
+    w_.Sized(rule.derivation);
+    if (!fresh) return;
+    w_.U64(rule.set->size());
+    for (const RuleBodies& r : *rule.set) {
+      w_.U8(r.is_vjp);
+      w_.Sized(r.name);
+      for (const ClosedJaxpr* c : {&r.jvp, &r.fwd, &r.bwd}) {
+        w_.U8(c->jaxpr != nullptr);
+        if (c->jaxpr != nullptr) Closed(*c);
+      }
+      w_.I64(r.num_res);
+      for (const bool z : r.out_zeros) w_.U8(z);
+      for (const int64_t f : r.input_fwds) w_.I64(f);
+      for (const bool z : r.bwd_zeros) w_.U8(z);
     }
-    for (const bool z : rule.out_zeros) w_.U8(z);
-    w_.I64(rule.num_res);
-    for (const int64_t f : rule.input_fwds) w_.I64(f);
-    for (const bool z : rule.bwd_zeros) w_.U8(z);
   }
   void Value(const ParamValue& v) {
     w_.U8(static_cast<uint8_t>(v.kind()));
@@ -224,6 +234,8 @@ class CanonicalWriter {
   void Write(const Jaxpr& jaxpr) {
     w_.U64(jaxpr.constvars().size());
     for (const VarId v : jaxpr.constvars()) Type(jaxpr.aval(v));
+    w_.U64(jaxpr.const_values().size());
+    for (const tensor::Tensor& t : jaxpr.const_values()) w_.Sized(t.bytes());
     w_.U64(jaxpr.invars().size());
     for (const VarId v : jaxpr.invars()) Type(jaxpr.aval(v));
     w_.U64(jaxpr.eqns().size());
@@ -245,6 +257,7 @@ class CanonicalWriter {
 
   ByteWriter w_;
   std::unordered_map<const Jaxpr*, uint64_t> seen_;
+  std::unordered_map<const RuleSet*, uint64_t> sets_;
 };
 
 }  // namespace

@@ -33,6 +33,25 @@ VarId JaxprAssembler::AddConst(Aval aval) {
   return jaxpr_->constvars_.back();
 }
 
+VarId JaxprAssembler::AddConst(Aval aval, tensor::Tensor value) {
+  jaxpr_->const_values_.push_back(std::move(value));
+  return AddConst(std::move(aval));
+}
+
+JaxprPtr WithConstValues(const JaxprPtr& jaxpr, std::vector<tensor::Tensor> consts) {
+  CHECK(consts.size() == jaxpr->constvars().size());
+  if (consts.empty()) return jaxpr;
+  JaxprAssembler copy(*jaxpr);
+  copy.SetConstValues(std::move(consts));
+  return copy.Finish();
+}
+
+ClosedJaxpr Closed(JaxprPtr jaxpr) {
+  CHECK(jaxpr->num_open() == 0);
+  std::vector<tensor::Tensor> consts(jaxpr->const_values().begin(), jaxpr->const_values().end());
+  return {std::move(jaxpr), std::move(consts)};
+}
+
 VarId JaxprAssembler::AddInput(Aval aval) {
   jaxpr_->avals_.push_back(std::move(aval));
   jaxpr_->invars_.push_back(static_cast<VarId>(jaxpr_->avals_.size() - 1));

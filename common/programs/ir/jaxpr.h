@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -51,6 +52,10 @@ struct Eqn {
 class Jaxpr {
  public:
   std::span<const VarId> constvars() const { return constvars_; }
+  // Values of the last constvars. Those before are open: whoever evaluates the jaxpr supplies them. In a nested jaxpr
+  // all constvars have values; in a program sent by a client the values are beside it (ClosedJaxpr).
+  std::span<const tensor::Tensor> const_values() const { return const_values_; }
+  size_t num_open() const { return constvars_.size() - const_values_.size(); }
   std::span<const VarId> invars() const { return invars_; }
   std::span<const Eqn> eqns() const { return eqns_; }
   std::span<const Atom> outs() const { return outs_; }
@@ -73,6 +78,7 @@ class Jaxpr {
   std::vector<Literal> literals_;
   std::vector<Atom> atoms_;
   std::vector<VarId> constvars_;
+  std::vector<tensor::Tensor> const_values_;
   std::vector<VarId> invars_;
   std::vector<Eqn> eqns_;
   std::vector<Atom> outs_;
@@ -82,13 +88,17 @@ class Jaxpr {
 class JaxprAssembler {
  public:
   JaxprAssembler() : jaxpr_(std::make_shared<Jaxpr>()) {}
-  VarId AddConst(Aval aval);
+  // Starts from a copy.
+  explicit JaxprAssembler(const Jaxpr& from) : jaxpr_(std::make_shared<Jaxpr>(from)) {}
+  VarId AddConst(Aval aval);                            // open; before those with values
+  VarId AddConst(Aval aval, tensor::Tensor value);
   VarId AddInput(Aval aval);
   Atom AddLiteral(const Literal& literal);
   // Returns the first result; the others follow it.
   VarId AddEqn(const OpDef* op, std::shared_ptr<const Params> params, std::span<const Atom> operands,
                std::span<const Aval> results);
   void SetOuts(std::vector<Atom> outs) { jaxpr_->outs_ = std::move(outs); }
+  void SetConstValues(std::vector<tensor::Tensor> values) { jaxpr_->const_values_ = std::move(values); }
   const Jaxpr& current() const { return *jaxpr_; }
   JaxprPtr Finish() { return std::exchange(jaxpr_, nullptr); }
 
@@ -96,29 +106,52 @@ class JaxprAssembler {
   std::shared_ptr<Jaxpr> jaxpr_;
 };
 
-// A jaxpr with the values of its constvars, in their order.
+// A jaxpr with the values of all its constvars, in their order.
 struct ClosedJaxpr {
   JaxprPtr jaxpr;
   std::vector<tensor::Tensor> consts;
 };
 
-// The bodies of a custom derivative rule, which text does not carry (fixtures README, field `rules`).
+// The same jaxpr with the values inside it: no constvar is open. `consts` has one entry per constvar.
+JaxprPtr WithConstValues(const JaxprPtr& jaxpr, std::vector<tensor::Tensor> consts);
+// A jaxpr without open constvars as a ClosedJaxpr.
+ClosedJaxpr Closed(JaxprPtr jaxpr);
+
+class Session;
+
+// The bodies of one custom derivative rule as a client sends them (fixtures README, field `rules`).
 //
 // custom_jvp: `jvp` takes all primals, then all tangents, and gives primals, then the tangents whose `out_zeros` entry
 // is false. custom_vjp: `fwd` takes primals and gives the residuals that are not forwarded inputs, then the primal
 // outputs; `input_fwds` has one entry per residual, the input it equals or -1; `bwd` takes residuals, then output
 // cotangents, and gives the cotangents of the inputs whose `bwd_zeros` entry is false.
-struct CustomRule {
-  enum class Kind : uint8_t { kJvp, kVjp };
-  Kind kind = Kind::kJvp;
+struct RuleBodies {
+  bool is_vjp = false;
   std::string name;
   ClosedJaxpr jvp;
   std::vector<bool> out_zeros;
   ClosedJaxpr fwd;
-  ClosedJaxpr bwd;
   int64_t num_res = 0;
   std::vector<int64_t> input_fwds;
+  ClosedJaxpr bwd;
   std::vector<bool> bwd_zeros;
+};
+
+// All rules of one program. A custom call inside a body has no rule of its own: it means the rule of the same name
+// here, often the very rule whose body it stands in.
+using RuleSet = std::vector<RuleBodies>;
+
+// A rule as an equation refers to it: one of a set, possibly transformed. Transformed bodies are made when they are
+// asked for, because a rule may call itself. Immutable; the set outlives every reference.
+struct CustomRule {
+  std::shared_ptr<const RuleSet> set;
+  size_t index = 0;
+  // How the bodies follow from the set's: "" for as they are, otherwise a text that is equal for equal bodies.
+  std::string derivation;
+  // Gives the bodies with every nested call's rule filled in. Remembers nothing: callers remember per session.
+  std::function<Result<RuleBodies>(Session&, const CustomRule&)> make;
+
+  const RuleBodies& original() const { return (*set)[index]; }
 };
 
 // What a user means by "my program": a closed jaxpr and the name its function had.

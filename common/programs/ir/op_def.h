@@ -230,8 +230,8 @@ struct OpDef {
   LowerFn lower = nullptr;
   // The nested program is the callee of a plain call (jit, closed_call): names and sharing follow it in text.
   bool inherits_names = false;
-  // rematerialisation policies ask for these
-  bool is_dot = false;
+  // Rematerialisation policies ask whether a primitive is a matrix product or a convolution.
+  enum class Product : uint8_t { kNo, kDot, kConvolution } product = Product::kNo;
   std::string_view spec;
   std::span<const Sample> samples;
 };

@@ -176,6 +176,21 @@ const std::shared_ptr<const CustomRule>& ParamValue::AsRule() const {
   return kind_ == Kind::kCustomRule ? static_cast<const RuleHolder*>(shared_.get())->rule : null;
 }
 
+ParamValue ParamValue::Avals(std::span<const Aval> avals) {
+  ParamValues values;
+  for (const Aval& a : avals) values.push_back(Tuple({Type(a.dtype), Bool(a.weak_type), Ints(a.shape)}));
+  return Tuple(std::move(values));
+}
+
+std::vector<Aval> ParamValue::AsAvals() const {
+  std::vector<Aval> out;
+  for (const ParamValue& v : elements()) {
+    if (v.elements().size() != 3) continue;
+    out.push_back(Aval{v.elements()[0].AsDType(), v.elements()[1].AsBool(), v.elements()[2].AsInts()});
+  }
+  return out;
+}
+
 bool operator==(const ParamValue& a, const ParamValue& b) {
   using Kind = ParamValue::Kind;
   if (a.kind_ != b.kind_) return false;

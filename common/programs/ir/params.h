@@ -80,6 +80,10 @@ class ParamValue {
   std::vector<JaxprPtr> AsJaxprs() const;
   const std::shared_ptr<const CustomRule>& AsRule() const;
 
+  // Types as a tuple of (dtype, weak, dims) and back.
+  static ParamValue Avals(std::span<const Aval> avals);
+  std::vector<Aval> AsAvals() const;
+
   // Equal kind and value; NumPy flags do not count, sub-jaxprs and rules compare by identity.
   friend bool operator==(const ParamValue& a, const ParamValue& b);
 

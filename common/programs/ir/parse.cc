@@ -284,9 +284,9 @@ class Parser {
   static void FillUnprinted(Params& params, const std::vector<Aval>& results) {
     const OpDef& op = *params.op();
     for (size_t i = 0; i < op.params.size(); ++i) {
-      if (op.params[i].show == ParamSpec::Show::kNever && op.params[i].name == "shape" && !results.empty()) {
-        params.Set("shape", ParamValue::Ints(results[0].shape));
-      }
+      if (op.params[i].show != ParamSpec::Show::kNever) continue;
+      if (op.params[i].name == "shape" && !results.empty()) params.Set("shape", ParamValue::Ints(results[0].shape));
+      if (op.params[i].name == "out_avals") params.Set("out_avals", ParamValue::Avals(results));
     }
   }
 
@@ -334,7 +334,7 @@ class Parser {
   Result<Atom> Read(const Scope& scope, std::string_view name) {
     if (name == "_") {
       if (scope.dropped.empty()) return Error("'_' is read but nothing was called '_'");
-      if (scope.dropped.size() > 1) {
+      if (scope.dropped.size() > 1 && !limits_.guess_dropped) {
         return Error("AMBIGUOUS_DROPVAR: '_' may name more than one value here; send the proto form of the program");
       }
       return Atom::Var(scope.dropped.back());

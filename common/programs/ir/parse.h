@@ -17,6 +17,8 @@ struct ParseLimits {
   int max_depth = 100;             // nesting of jaxprs
   int max_value_depth = 32;        // nesting of tuples in one parameter
   int max_rank = 64;
+  // Lets an operand `_` mean the latest value called so where several were; such texts are ambiguous.
+  bool guess_dropped = false;
 };
 
 // Parses a program as str(jax.make_jaxpr(f)(...)) prints it (spec/jaxpr.md), line breaks or flat, with `let`

@@ -51,6 +51,9 @@ class LowerContext {
   void Out(const Values& vs) { outs_.insert(outs_.end(), vs.begin(), vs.end()); }
   const Values& outs() const { return outs_; }
 
+  // JAX's 64-bit mode: what Python integers become.
+  bool x64() const;
+
   // ---- helpers for rules ----
   // Operands of an n-ary elementwise primitive, broadcast to the result's shape where they are smaller.
   Values BroadcastOperands();

@@ -70,6 +70,10 @@ class ModuleLowering {
                    std::span<const ValueId> inputs) {
     std::vector<ValueId> env(jaxpr.num_vars(), stablehlo::kNoValue);
     for (size_t i = 0; i < consts.size(); ++i) env[jaxpr.constvars()[i]] = consts[i];
+    for (size_t i = consts.size(); i < jaxpr.constvars().size(); ++i) {
+      if (i < jaxpr.num_open()) return Fail(InvalidArgument("a nested program has constants without values"));
+      env[jaxpr.constvars()[i]] = b.Constant(ToPhysical(jaxpr.const_values()[i - jaxpr.num_open()]));
+    }
     for (size_t i = 0; i < inputs.size(); ++i) env[jaxpr.invars()[i]] = inputs[i];
     const auto read = [&](Atom a) { return a.is_literal() ? Literal(b, jaxpr.literal(a)) : env[a.var()]; };
     for (size_t i = 0; i < jaxpr.eqns().size() && status_.ok(); ++i) {
@@ -145,6 +149,7 @@ class ModuleLowering {
   }
   const Status& status() const { return status_; }
   const ir::OpTable& ops() const { return ops_; }
+  const LowerOptions& options() const { return options_; }
 
  private:
   // One constant op per distinct literal and function would save text; canonicalisation merges them anyway.
@@ -170,6 +175,8 @@ class ModuleLowering {
   uint64_t ops_emitted_ = 0;
   Status status_;
 };
+
+bool LowerContext::x64() const { return module_.options().x64; }
 
 Values LowerContext::BroadcastOperands() {
   Values out;

@@ -14,6 +14,8 @@
 namespace megalith::lowering {
 
 struct LowerOptions {
+  // JAX's 64-bit mode: loop counters are i64 instead of i32.
+  bool x64 = false;
   uint64_t max_ops = 20'000'000;            // StableHLO operations in the module
   const Cancellation* cancel = nullptr;
 };

@@ -5,15 +5,13 @@
 #include "common/programs/autodiff/transpose.h"
 #include "common/programs/batching/batching.h"
 #include "common/programs/ir/check.h"
+#include "common/programs/lowering/context.h"
+#include "common/programs/ops/control.h"
 #include "common/programs/ops/families.h"
-#include "common/programs/ops/rules.h"
-#include "common/programs/staging/jaxpr_ops.h"
 #include "common/programs/staging/partial_eval.h"
 
 namespace megalith::ops {
 namespace {
-
-using ir::JaxprPtr;
 
 // The parameter that holds the callee: `jaxpr` of jit, `call_jaxpr` of the others.
 std::string_view CalleeName(const OpDef& op) { return op.inherits_names ? "jaxpr" : "call_jaxpr"; }
@@ -23,20 +21,6 @@ Params WithCallee(const OpDef& op, const Params& params, JaxprPtr callee) {
   Params out = params;
   out.Set(CalleeName(op), ParamValue::SubJaxpr(std::move(callee)));
   return out;
-}
-
-template <typename T>
-std::vector<T> Where(std::span<const T> values, const std::vector<bool>& keep) {
-  std::vector<T> out;
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (keep[i]) out.push_back(values[i]);
-  }
-  return out;
-}
-
-std::vector<bool> Not(std::vector<bool> bits) {
-  bits.flip();
-  return bits;
 }
 
 Types CallType(const TypeArgs& a) {
@@ -126,46 +110,41 @@ JvpResult LinearizeCall(Builder& outer, Builder& linear, const ir::LinearizeArgs
   if (!outer.ok()) return out;
   const size_t n = lin->nonzero_out.size();
   out.primals.assign(results.begin(), results.begin() + static_cast<int64_t>(n));
-  std::vector<Value> operands;
-  size_t next = n;
-  for (const int f : lin->residual_fwds) {
-    operands.push_back(f < 0 ? results[next++] : a.primals[static_cast<size_t>(f)]);
-  }
+  std::vector<Value> operands = staging::ResidualValues(outer, lin->residuals, std::span(results).subspan(n), a.primals);
   for (const Value& t : Where(a.tangents, nonzeros)) operands.push_back(t);
   const std::vector<Value> tangents = linear.Emit(a.op, WithCallee(a.op, a.params, lin->tangent), operands);
   outer.Fail(linear.status());
   if (!outer.ok()) return out;
-  next = 0;
-  for (const bool nz : lin->nonzero_out) out.tangents.push_back(nz ? tangents[next++] : Value());
+  out.tangents = Spread(lin->nonzero_out, tangents);
   return out;
 }
 
 std::vector<Value> PartialEvalCall(Builder& known, Builder& unknown, const ir::PartialEvalArgs& a) {
   std::vector<bool> unknown_ins;
   for (const Value& v : a.operands) unknown_ins.push_back(unknown.Owns(v));
-  const auto parts = staging::PartialEval(known.session(), Callee(a.op, a.params), unknown_ins, /*forward=*/true);
+  const auto parts = staging::PartialEval(known.session(), Callee(a.op, a.params), unknown_ins,
+                                          /*forward=*/std::vector<bool>(unknown_ins.size(), true));
   if (!parts.ok()) {
     known.Fail(parts.status());
     return {};
   }
   const std::vector<Value> known_ins = Where(a.operands, Not(unknown_ins));
   size_t num_residuals = 0;
-  for (const int f : parts->residual_fwds) num_residuals += f < 0 ? 1 : 0;
+  for (const staging::Residual& r : parts->residuals) num_residuals += r.own() ? 1 : 0;
   const std::vector<Value> known_outs =
       CallPruned(known, a.op, a.params, parts->known, known_ins, num_residuals);
   if (!known.ok()) return {};
   // The unknown call takes residuals after its own operands.
   std::vector<Value> operands = Where(a.operands, unknown_ins);
   const size_t num_unknown = operands.size();
-  size_t next = known_outs.size() - num_residuals;
-  for (const int f : parts->residual_fwds) {
-    operands.push_back(f < 0 ? known_outs[next++] : known_ins[static_cast<size_t>(f)]);
-  }
+  Append(&operands, staging::ResidualValues(known, parts->residuals,
+                                            std::span(known_outs).subspan(known_outs.size() - num_residuals),
+                                            known_ins));
   const size_t num_res = operands.size() - num_unknown;
   std::vector<size_t> order;
   for (size_t i = 0; i < num_unknown; ++i) order.push_back(num_res + i);
   for (size_t i = 0; i < num_res; ++i) order.push_back(i);
-  const JaxprPtr callee = staging::ReorderInputs(known.session(), parts->unknown, order);
+  const JaxprPtr callee = staging::Reorder(known.session(), parts->unknown, order);
   const std::vector<Value> unknown_outs = unknown.Emit(a.op, WithCallee(a.op, a.params, callee), operands);
   if (!unknown.ok()) return {};
   std::vector<Value> out;
@@ -284,6 +263,13 @@ Result<ir::DceResult> DceCall(ir::Session& session, const ir::Jaxpr&, const ir::
   return out;
 }
 
+// jit becomes a private function of the same name; closed_call one called closed_call.
+Status LowerCall(lowering::LowerContext& c) {
+  const std::string_view name = c.op().inherits_names ? std::string_view(c.params().Text("name")) : c.op().name;
+  c.Out(c.Call(name, Callee(c.op(), c.params()), c.ins()));
+  return OkStatus();
+}
+
 using Type = ParamSpec::Type;
 using Show = ParamSpec::Show;
 
@@ -305,16 +291,16 @@ constexpr ParamSpec kCallParams[] = {{"call_jaxpr", Type::kJaxpr}};
 constexpr OpDef kOps[] = {
     {.name = "jit", .results = -1, .params = kJitParams, .type_rule = CallType, .retype = RetypeCall,
      .jvp = ir::JvpFull(JvpCall), .linearize = LinearizeCall, .partial_eval = PartialEvalCall, .split = SplitCall,
-     .transpose = TransposeCall, .batch = ir::BatchAlways(BatchCall), .dce = DceCall, .inherits_names = true,
+     .transpose = TransposeCall, .batch = ir::BatchAlways(BatchCall), .dce = DceCall, .lower = LowerCall, .inherits_names = true,
      .spec = "primitives.md#jit"},
     {.name = "closed_call", .results = -1, .params = kCallParams, .type_rule = CallType, .retype = RetypeCall,
      .jvp = ir::JvpFull(JvpCall), .linearize = LinearizeCall, .partial_eval = PartialEvalCall, .split = SplitCall,
-     .transpose = TransposeCall, .batch = ir::BatchFull(BatchCall), .dce = DceCall,
+     .transpose = TransposeCall, .batch = ir::BatchFull(BatchCall), .dce = DceCall, .lower = LowerCall,
      .spec = "primitives.md#closed_call"},
     {.name = "core_call", .results = -1, .params = kCallParams, .tier = 2, .type_rule = CallType,
      .retype = RetypeCall, .jvp = ir::JvpFull(JvpCall), .linearize = LinearizeCall,
      .partial_eval = PartialEvalCall, .split = SplitCall, .transpose = TransposeCall,
-     .batch = ir::BatchFull(BatchCall), .dce = DceCall, .spec = "primitives.md#call"},
+     .batch = ir::BatchFull(BatchCall), .dce = DceCall, .lower = LowerCall, .spec = "primitives.md#call"},
 };
 
 }  // namespace

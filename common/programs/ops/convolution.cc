@@ -421,7 +421,7 @@ constexpr OpDef kOps[] = {
     {.name = "conv_general_dilated", .arity = 2, .params = kConvParams,
      .accepts = ir::kAcceptsNumber | ir::kAcceptsBool, .type_rule = ConvType,
      .jvp = ir::JvpTerms<JvpLeft, JvpRight>(), .transpose = TransposeConv, .batch = ir::BatchFull(BatchConv),
-     .is_dot = true, .spec = "primitives.md#conv_general_dilated", .samples = kConvSamples},
+     .product = OpDef::Product::kConvolution, .spec = "primitives.md#conv_general_dilated", .samples = kConvSamples},
 };
 
 }  // namespace

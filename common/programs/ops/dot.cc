@@ -268,7 +268,7 @@ constexpr Sample kDotSamples[] = {
 constexpr OpDef kOps[] = {
     {.name = "dot_general", .arity = 2, .params = kDotParams, .accepts = ir::kAcceptsNumber | ir::kAcceptsBool,
      .type_rule = DotType, .jvp = ir::JvpTerms<JvpLeft, JvpRight>(), .transpose = TransposeDot,
-     .batch = ir::BatchFull(BatchDot), .is_dot = true, .spec = "primitives.md#dot_general",
+     .batch = ir::BatchFull(BatchDot), .product = OpDef::Product::kDot, .spec = "primitives.md#dot_general",
      .samples = kDotSamples},
 };
 

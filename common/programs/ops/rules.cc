@@ -162,6 +162,13 @@ Value MaybeBroadcast(Builder& b, const Shape& shape, Value t) {
   return ir::BroadcastInDim(b, ir::Reshape(b, t, squeezed), shape, kept);
 }
 
+Value NumpyBinary(Builder& b, std::string_view op, Value x, Value y) {
+  const bool weak = x.aval().weak_type && y.aval().weak_type;
+  const Value left = ir::ConvertElementType(b, x, x.dtype(), weak);
+  const Value right = ir::ConvertElementType(b, y, y.dtype(), weak);
+  return ir::Binary(b, op, left, right);
+}
+
 std::vector<Value> TransposeSame(Builder& b, const TransposeArgs& a) {
   return b.Emit(a.op, a.params, a.cotangents);
 }

@@ -61,6 +61,10 @@ Value Unbroadcast(Builder& b, const Aval& operand, Value ct);
 // A tangent brought to the result's shape where the operand was broadcast implicitly.
 Value MaybeBroadcast(Builder& b, const Shape& shape, Value t);
 
+// An elementwise primitive with NumPy's promotion of weak operands, as JAX's operators on arrays have it: a weak
+// operand beside a strong one is made strong by an equation of its own.
+Value NumpyBinary(Builder& b, std::string_view op, Value x, Value y);
+
 // Transposes of unary linear primitives that are their own transpose (neg, copy, ...).
 std::vector<Value> TransposeSame(Builder& b, const TransposeArgs& a);
 

@@ -25,8 +25,17 @@ namespace {
 class Copier {
  public:
   explicit Copier(const Jaxpr& from) : from_(from), ids_(from.num_vars()) {}
-  void Const(VarId v) { ids_[v] = to_.AddConst(from_.aval(v)); }
+  // Constvar i; open ones must be copied before those with values.
+  void Const(size_t i) {
+    const VarId v = from_.constvars()[i];
+    ids_[v] = i < from_.num_open() ? to_.AddConst(from_.aval(v))
+                                   : to_.AddConst(from_.aval(v), from_.const_values()[i - from_.num_open()]);
+  }
+  void Consts() {
+    for (size_t i = 0; i < from_.constvars().size(); ++i) Const(i);
+  }
   void Input(VarId v) { ids_[v] = to_.AddInput(from_.aval(v)); }
+  void Unused(const ir::Aval& aval) { to_.AddInput(aval); }
   Atom Map(Atom a) { return a.is_literal() ? to_.AddLiteral(from_.literal(a)) : Atom::Var(ids_[a.var()]); }
   void Whole(const Eqn& eqn) {
     operands_.clear();
@@ -107,9 +116,9 @@ Result<DceOutcome> Dce(ir::Session& session, const JaxprPtr& jaxpr, const std::v
   ASSIGN_OR_RETURN(const std::vector<ir::DceResult> parts, NeededParts(session, *jaxpr, &used));
   DceOutcome outcome;
   Copier copier(*jaxpr);
-  for (const VarId v : jaxpr->constvars()) {
-    outcome.used_consts.push_back(used[v]);
-    if (used[v]) copier.Const(v);
+  for (size_t i = 0; i < jaxpr->constvars().size(); ++i) {
+    outcome.used_consts.push_back(used[jaxpr->constvars()[i]]);
+    if (outcome.used_consts.back()) copier.Const(i);
   }
   for (size_t i = 0; i < jaxpr->invars().size(); ++i) {
     const VarId v = jaxpr->invars()[i];
@@ -148,7 +157,7 @@ JaxprPtr PruneOutputs(ir::Session& session, const JaxprPtr& jaxpr, const std::ve
   const std::string key = StrCat("prune ", BitsKey(keep));
   if (const auto* known = session.Find<JaxprPtr>(jaxpr, key)) return *known;
   Copier copier(*jaxpr);
-  for (const VarId v : jaxpr->constvars()) copier.Const(v);
+  copier.Consts();
   for (const VarId v : jaxpr->invars()) copier.Input(v);
   for (const Eqn& eqn : jaxpr->eqns()) copier.Whole(eqn);
   std::vector<Atom> outs;
@@ -159,9 +168,10 @@ JaxprPtr PruneOutputs(ir::Session& session, const JaxprPtr& jaxpr, const std::ve
 }
 
 JaxprPtr ConstsToInputs(const JaxprPtr& jaxpr) {
-  if (jaxpr->constvars().empty()) return jaxpr;
+  if (jaxpr->num_open() == 0) return jaxpr;
   Copier copier(*jaxpr);
-  for (const VarId v : jaxpr->constvars()) copier.Input(v);
+  for (size_t i = jaxpr->num_open(); i < jaxpr->constvars().size(); ++i) copier.Const(i);
+  for (const VarId v : jaxpr->constvars().subspan(0, jaxpr->num_open())) copier.Input(v);
   for (const VarId v : jaxpr->invars()) copier.Input(v);
   for (const Eqn& eqn : jaxpr->eqns()) copier.Whole(eqn);
   std::vector<Atom> outs;
@@ -169,13 +179,32 @@ JaxprPtr ConstsToInputs(const JaxprPtr& jaxpr) {
   return copier.Finish(std::move(outs));
 }
 
-JaxprPtr ReorderInputs(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<size_t>& order) {
+JaxprPtr Reorder(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<size_t>& in_order,
+                 const std::vector<size_t>& out_order) {
   std::string key = "order";
-  for (const size_t i : order) StrAppend(&key, " ", i);
+  for (const size_t i : in_order) StrAppend(&key, " ", i);
+  key += " :";
+  for (const size_t i : out_order) StrAppend(&key, " ", i);
   if (const auto* known = session.Find<JaxprPtr>(jaxpr, key)) return *known;
   Copier copier(*jaxpr);
-  for (const VarId v : jaxpr->constvars()) copier.Const(v);
-  for (const size_t i : order) copier.Input(jaxpr->invars()[i]);
+  copier.Consts();
+  for (const size_t i : in_order) copier.Input(jaxpr->invars()[i]);
+  for (const Eqn& eqn : jaxpr->eqns()) copier.Whole(eqn);
+  std::vector<Atom> outs;
+  for (size_t i = 0; i < jaxpr->outs().size(); ++i) {
+    outs.push_back(copier.Map(jaxpr->outs()[out_order.empty() ? i : out_order[i]]));
+  }
+  return session.Remember(jaxpr, key, copier.Finish(std::move(outs)));
+}
+
+JaxprPtr WithUnusedInputs(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<ir::Aval>& avals) {
+  std::string key = "unused";
+  for (const ir::Aval& a : avals) StrAppend(&key, " ", a.Text(), a.weak_type ? "~" : "");
+  if (const auto* known = session.Find<JaxprPtr>(jaxpr, key)) return *known;
+  Copier copier(*jaxpr);
+  copier.Consts();
+  for (const VarId v : jaxpr->invars()) copier.Input(v);
+  for (const ir::Aval& a : avals) copier.Unused(a);
   for (const Eqn& eqn : jaxpr->eqns()) copier.Whole(eqn);
   std::vector<Atom> outs;
   for (const Atom a : jaxpr->outs()) outs.push_back(copier.Map(a));

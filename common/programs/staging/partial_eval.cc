@@ -39,20 +39,36 @@ std::vector<Value> SplitBuilder::Process(const ir::OpDef& op, std::shared_ptr<co
   return results;
 }
 
+std::vector<Value> ResidualValues(Builder& b, const std::vector<Residual>& residuals, std::span<const Value> given,
+                                  std::span<const Value> inputs) {
+  std::vector<Value> out;
+  size_t next = 0;
+  for (const Residual& r : residuals) {
+    if (r.constant) {
+      out.push_back(b.Const(*r.constant));
+    } else {
+      out.push_back(r.own() ? given[next++] : inputs[static_cast<size_t>(r.input)]);
+    }
+  }
+  return out;
+}
+
 Result<KnownUnknown> PartialEval(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<bool>& unknown_ins,
-                                 bool forward, const std::vector<bool>& instantiate) {
-  const std::string key =
-      StrCat("pe ", BitsKey(unknown_ins), forward ? " f " : " ", BitsKey(instantiate));
+                                 const std::vector<bool>& forward, const std::vector<bool>& instantiate) {
+  const std::string key = StrCat("pe ", BitsKey(unknown_ins), " ", BitsKey(forward), " ", BitsKey(instantiate));
   if (const auto* done = session.Find<KnownUnknown>(jaxpr, key)) return *done;
   Builder known(session);
   Builder unknown(session);
   SplitBuilder split(known, unknown);
   std::vector<Value> inputs;
-  std::unordered_map<const void*, int> known_index;
+  std::unordered_map<const void*, int> forwardable;  // known inputs by identity
+  int num_known = 0;
   for (size_t i = 0; i < unknown_ins.size(); ++i) {
     const ir::Aval& aval = jaxpr->aval(jaxpr->invars()[i]);
     inputs.push_back(unknown_ins[i] ? unknown.Input(aval) : known.Input(aval));
-    if (!unknown_ins[i]) known_index.emplace(inputs.back().id(), static_cast<int>(known_index.size()));
+    if (unknown_ins[i]) continue;
+    if (i < forward.size() && forward[i]) forwardable.emplace(inputs.back().id(), num_known);
+    ++num_known;
   }
   const std::vector<Value> outs = split.Inline(*jaxpr, {}, inputs);
   RETURN_IF_ERROR(split.status());
@@ -64,15 +80,17 @@ Result<KnownUnknown> PartialEval(ir::Session& session, const JaxprPtr& jaxpr, co
     result.unknown_outs.push_back(is_unknown);
     (is_unknown ? unknown_outs : known_outs).push_back(outs[i]);
   }
-  Builder::Captures residuals;
-  ASSIGN_OR_RETURN(const JaxprPtr open, unknown.Finish(unknown_outs, &residuals, /*remove_dead=*/true));
-  if (!residuals.constants.empty()) return Unimplemented("array constants inside nested programs");
+  std::vector<Value> residuals;
+  ASSIGN_OR_RETURN(const JaxprPtr open, unknown.Finish(unknown_outs, &residuals, /*remove_dead=*/true,
+                                                       Builder::CaptureOrder::kSearch));
   result.unknown = ConstsToInputs(open);
-  for (const Value& r : residuals.values) {
-    const auto it = known_index.find(r.id());
-    const int fwd = it == known_index.end() ? -1 : it->second;
-    result.residual_fwds.push_back(forward ? fwd : -1);
-    if (!forward || fwd < 0) known_outs.push_back(r);
+  for (const Value& r : residuals) {
+    Residual source;
+    if (const auto it = forwardable.find(r.id()); it != forwardable.end()) source.input = it->second;
+    const tensor::Tensor* constant = forward.empty() ? nullptr : known.ConstantValue(r);
+    if (constant != nullptr) source.constant = *constant;
+    if (source.own()) known_outs.push_back(r);
+    result.residuals.push_back(std::move(source));
   }
   ASSIGN_OR_RETURN(result.known, known.Finish(known_outs));
   return session.Remember(jaxpr, key, std::move(result));
@@ -142,6 +160,12 @@ Result<SplitJaxprs> SplitByPolicy(ir::Session& session, const JaxprPtr& jaxpr, c
     if (!slot.unknown) slot.known = known.Input(jaxpr->aval(v));
     if (slot.instantiated) slot.staged = staged.Input(jaxpr->aval(v));
   }
+  const std::vector<Value> consts = known.BindConsts(*jaxpr, {});
+  for (size_t i = 0; i < consts.size(); ++i) {
+    // Constants are at hand on both sides.
+    SplitValue& slot = env[jaxpr->constvars()[i]];
+    slot = {false, true, consts[i], staged.Const(jaxpr->const_values()[i])};
+  }
   const auto read = [&](Atom a) {
     if (!a.is_literal()) return env[a.var()];
     const Value literal = known.Lit(jaxpr->literal(a));
@@ -168,12 +192,11 @@ Result<SplitJaxprs> SplitByPolicy(ir::Session& session, const JaxprPtr& jaxpr, c
     if (!unknown) known_outs.push_back(v.known);
     if (inst) staged_outs.push_back(PolicySplit::Staged(v));
   }
-  Builder::Captures residuals;
+  std::vector<Value> residuals;
   ASSIGN_OR_RETURN(const JaxprPtr open, staged.Finish(staged_outs, &residuals));
-  if (!residuals.constants.empty()) return Unimplemented("array constants inside nested programs");
   result.staged = ConstsToInputs(open);
-  result.num_res = residuals.values.size();
-  known_outs.insert(known_outs.end(), residuals.values.begin(), residuals.values.end());
+  result.num_res = residuals.size();
+  known_outs.insert(known_outs.end(), residuals.begin(), residuals.end());
   ASSIGN_OR_RETURN(result.known, known.Finish(known_outs));
   return session.Remember(jaxpr, key, std::move(result));
 }

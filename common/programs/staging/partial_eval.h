@@ -1,6 +1,7 @@
 // Partial evaluation: splitting a trace into what can run now and what must wait.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "common/programs/ir/builder.h"
@@ -14,6 +15,8 @@ class SplitBuilder final : public ir::Builder {
   SplitBuilder(ir::Builder& known, ir::Builder& unknown)
       : Builder(known.session()), known_(known), unknown_(unknown) {}
   bool IsUnknown(const ir::Value& v) const { return unknown_.Owns(v); }
+  // Constants are known.
+  ir::Value Const(const tensor::Tensor& value, bool weak = false) override { return known_.Const(value, weak); }
 
  protected:
   std::vector<ir::Value> Process(const ir::OpDef& op, std::shared_ptr<const ir::Params> params,
@@ -24,17 +27,29 @@ class SplitBuilder final : public ir::Builder {
   ir::Builder& unknown_;
 };
 
-struct KnownUnknown {
-  ir::JaxprPtr known;            // known inputs -> known outputs, then residuals that are not known inputs
-  ir::JaxprPtr unknown;          // residuals, then unknown inputs -> unknown outputs
-  std::vector<bool> unknown_outs;
-  std::vector<int> residual_fwds;  // per residual: the known input it is, or -1
+// Where a later half gets a residual from: the first half gives it (own), or it is an input or a constant of the whole.
+struct Residual {
+  int input = -1;
+  std::optional<tensor::Tensor> constant;
+  bool own() const { return input < 0 && !constant; }
 };
 
-// Splits a nested program by which of its inputs are unknown. With `forward` residuals that are known inputs are not
-// repeated among the outputs of `known`.
+// Values of residuals: the next of `given` for own ones, inputs, and constants made in `b`.
+std::vector<ir::Value> ResidualValues(ir::Builder& b, const std::vector<Residual>& residuals,
+                                      std::span<const ir::Value> given, std::span<const ir::Value> inputs);
+
+struct KnownUnknown {
+  ir::JaxprPtr known;            // known inputs -> known outputs, then own residuals
+  ir::JaxprPtr unknown;          // residuals, then unknown inputs -> unknown outputs
+  std::vector<bool> unknown_outs;
+  std::vector<Residual> residuals;  // `input` counts known inputs
+};
+
+// Splits a nested program by which of its inputs are unknown. Residuals that are known inputs whose `forward` entry
+// (one per input of `jaxpr`; empty: none) is true are not repeated among the outputs of `known`, nor are constants if
+// `forward` is given at all. Outputs whose `instantiate` entry is true are unknown in any case.
 Result<KnownUnknown> PartialEval(ir::Session& session, const ir::JaxprPtr& jaxpr,
-                                 const std::vector<bool>& unknown_ins, bool forward,
+                                 const std::vector<bool>& unknown_ins, const std::vector<bool>& forward = {},
                                  const std::vector<bool>& instantiate = {});
 
 struct SplitJaxprs {
