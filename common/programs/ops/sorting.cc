@@ -185,18 +185,15 @@ Types ApproxTopKType(const TypeArgs& a) {
   return std::vector<Aval>{Aval{x.dtype, x.weak_type, shape}, Aval{DType::kI32, x.weak_type, shape}};
 }
 
-// jnp.take_along_axis for indices that differ from x in the size of `axis` only; out-of-range ones give NaN.
-Value TakeAlongAxis(Builder& b, Value x, Value indices, int64_t axis) {
+// What jnp.take_along_axis emits for indices that differ from x in the size of `axis` only; out-of-range ones give NaN.
+Value TakeAlongAxisBody(Builder& b, Value x, Value indices, int64_t axis) {
   const Shape& shape = indices.shape();
   const auto at = static_cast<size_t>(axis);
-  Builder inner(b.session());
-  const Value in_x = inner.Input(x.aval());
-  const Value in_indices = inner.Input(indices.aval());
-  const Value zero = inner.Lit(Literal::Int(indices.dtype(), 0));
-  const Value is_negative = inner.Emit1("lt", {in_indices, zero});
-  const Value size = inner.Lit(Literal::Int(indices.dtype(), x.shape()[at]));
-  const Value from_end = ir::Add(inner, in_indices, size);
-  const Value wrapped = ir::Select(inner, is_negative, from_end, in_indices);
+  const Value zero = b.Lit(Literal::Int(indices.dtype(), 0));
+  const Value is_negative = b.Emit1("lt", {indices, zero});
+  const Value size = b.Lit(Literal::Int(indices.dtype(), x.shape()[at]));
+  const Value from_end = ir::Add(b, indices, size);
+  const Value wrapped = ir::Select(b, is_negative, from_end, indices);
   // Dimensions of size 1 are taken whole; the others run along with the indices.
   Dims offset_dims;
   Dims batching_dims;
@@ -217,16 +214,16 @@ Value TakeAlongAxis(Builder& b, Value x, Value indices, int64_t axis) {
     index_shape.push_back(shape[i]);
   }
   index_shape.push_back(1);
-  const Value vectors = ir::Reshape(inner, wrapped, index_shape);
-  const Value taken = Gather(inner, in_x, vectors, {offset_dims, {axis}, {axis}, batching_dims, index_batching_dims},
-                             sizes, {.mode = IndexMode::kFillOrDrop});
-  Result<ir::JaxprPtr> jaxpr = inner.Finish({&taken, 1});
-  if (!jaxpr.ok()) {
-    b.Fail(jaxpr.status());
-    return x;
-  }
-  return b.Emit1("jit", {x, indices},
-                 {{"name", ParamValue::Text("take_along_axis")}, {"jaxpr", ParamValue::SubJaxpr(*std::move(jaxpr))}});
+  const Value vectors = ir::Reshape(b, wrapped, index_shape);
+  return Gather(b, x, vectors, {offset_dims, {axis}, {axis}, batching_dims, index_batching_dims}, sizes,
+                {.mode = IndexMode::kFillOrDrop});
+}
+
+Value TakeAlongAxis(Builder& b, Value x, Value indices, int64_t axis) {
+  const Value operands[] = {x, indices};
+  return EmitJit(b, "take_along_axis", StrCat(axis), operands, [axis](Builder& inner, std::span<const Value> in) {
+    return std::vector<Value>{TakeAlongAxisBody(inner, in[0], in[1], axis)};
+  })[0];
 }
 
 JvpResult JvpApproxTopK(Builder& b, const JvpArgs& a) {
