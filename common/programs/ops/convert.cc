@@ -27,7 +27,8 @@ Value JvpConvert(Builder& b, Value t, Value, Operands, const Params& p) {
   return b.Emit1("convert_element_type", {t},
                  {{"new_dtype", ParamValue::Type(to)},
                   {"weak_type", p["weak_type"]},
-                  {"sharding", p["sharding"]}});
+                  {"sharding", p["sharding"]},
+                  {"placed", p["placed"]}});
 }
 
 std::vector<Value> TransposeConvert(Builder& b, const TransposeArgs& a) {
@@ -39,7 +40,7 @@ std::vector<Value> TransposeConvert(Builder& b, const TransposeArgs& a) {
 int ForwardConvert(const TypeArgs& a) {
   const Aval& x = a.operands[0];
   const bool same = x.dtype == a.params.Type("new_dtype") && x.weak_type == a.params.Bool("weak_type") &&
-                    !tensor::IsKey(x.dtype) && a.params["sharding"].is_none();
+                    !tensor::IsKey(x.dtype) && a.params["sharding"].is_none() && !a.params.Bool("placed");
   return same ? 0 : -1;
 }
 
@@ -62,7 +63,7 @@ Literal FoldConvert(std::span<const Literal> operands, const Params& p) {
   const DType to = p.Type("new_dtype");
   const bool weak = p.Bool("weak_type");
   if (tensor::IsFloat0(from.dtype()) || tensor::IsFloat0(to) || tensor::IsKey(to)) return Literal();
-  if (!p["sharding"].is_none()) return Literal();
+  if (!p["sharding"].is_none() || p.Bool("placed")) return Literal();
   if (tensor::IsComplex(to)) return Literal::Complex(to, from.AsComplex(), weak);
   const bool integral = tensor::IsInteger(from.dtype()) || tensor::IsBool(from.dtype());
   if (tensor::IsBool(to)) {
@@ -173,9 +174,11 @@ BatchResult BatchBarrier(Builder& b, const BatchArgs& a) {
 using Type = ParamSpec::Type;
 using Show = ParamSpec::Show;
 
+// `placed` marks a conversion asked for with a place for its result, which lax keeps even when it changes nothing.
 constexpr ParamSpec kConvertParams[] = {{"new_dtype", Type::kDType},
                                         {"sharding", Type::kAny, Show::kUnlessDefault, "None"},
-                                        {"weak_type", Type::kBool, Show::kAlways, "False"}};
+                                        {"weak_type", Type::kBool, Show::kAlways, "False"},
+                                        {"placed", Type::kBool, Show::kNever, "False"}};
 constexpr ParamSpec kBitcastParams[] = {{"new_dtype", Type::kDType}};
 constexpr ParamSpec kPrecisionParams[] = {{"exponent_bits", Type::kInt}, {"mantissa_bits", Type::kInt}};
 constexpr ParamSpec kNameParams[] = {{"name", Type::kText}};

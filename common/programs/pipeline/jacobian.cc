@@ -44,16 +44,18 @@ DType ResultType(const Avals& avals) {
 
 int64_t Size(const Aval& a) { return tensor::NumElements(a.shape).value_or(0); }
 
-// Converts to the example's type. JAX passes a sharding here, which keeps the equation even where nothing changes.
-Value DowncastLike(Builder& b, Value x, const Aval& example) {
+// Converts to the example's type. `placed` keeps the equation even where nothing changes: JAX gives the standard basis a
+// sharding of its own.
+Value DowncastLike(Builder& b, Value x, const Aval& example, bool placed) {
   if (tensor::IsComplex(x.dtype()) && !tensor::IsComplex(example.dtype)) x = b.Emit1("real", {x});
   return b.Emit1("convert_element_type", {x},
                  {{"new_dtype", ParamValue::Type(example.dtype)},
                   {"weak_type", ParamValue::Bool(example.weak_type)},
-                  {"sharding", ParamValue::Text("unconstrained")}});
+                  {"placed", ParamValue::Bool(placed)}});
 }
 
-// Cuts `x` along `axis` into pieces for `leaves` and gives each piece the leaf's shape in place of that axis.
+// Cuts `x` along `axis` into pieces for `leaves` and gives each piece the leaf's shape in place of that axis and the type
+// of `example`. Without an example `x` is the standard basis, and each piece takes its leaf's type.
 Values Unravel(Builder& b, Value x, size_t axis, const Avals& leaves, const Aval* example) {
   Dims sizes;
   for (const Aval& leaf : leaves) sizes.push_back(Size(leaf));
@@ -68,7 +70,7 @@ Values Unravel(Builder& b, Value x, size_t axis, const Avals& leaves, const Aval
     for (const int64_t d : leaves[i].shape) shape.push_back(d);
     for (size_t d = axis + 1; d < x.rank(); ++d) shape.push_back(x.shape()[d]);
     const Value reshaped = ir::Reshape(b, parts[i], shape);
-    out.push_back(DowncastLike(b, reshaped, example != nullptr ? *example : leaves[i]));
+    out.push_back(DowncastLike(b, reshaped, example != nullptr ? *example : leaves[i], example == nullptr));
   }
   return out;
 }
