@@ -26,6 +26,7 @@ std::span<const ir::OpDef> RematOps();           // remat.cc
 std::span<const ir::OpDef> ScanOps();            // scan.cc
 std::span<const ir::OpDef> ScatterOps();         // scatter.cc
 std::span<const ir::OpDef> ShapeOps();           // shapes.cc
+std::span<const ir::OpDef> SolveOps();           // solve.cc
 std::span<const ir::OpDef> SortingOps();         // sorting.cc
 std::span<const ir::OpDef> SpecialOps();         // special.cc
 std::span<const ir::OpDef> TranscendentalOps();  // transcendental.cc

@@ -78,7 +78,7 @@ Value Fft(Builder& b, Value x, int64_t kind, const Dims& lengths) {
 Value HalfSpectrumMask(Builder& b, DType dtype, int64_t half, int64_t length, size_t rank) {
   const auto set_one = [&](Value mask, int64_t at) {
     const Value one = ir::Full(b, Shape{1}, dtype, 1);
-    const Value index = b.Lit(Literal::Int(dtype == DType::kC128 ? DType::kI64 : DType::kI32, at, /*weak=*/true));
+    const Value index = b.Lit(Literal::Int(b.session().x64() ? DType::kI64 : DType::kI32, at, /*weak=*/true));
     return b.Emit1("dynamic_update_slice", {mask, one, index});
   };
   Value mask = ir::Full(b, Shape{half}, dtype, 2);

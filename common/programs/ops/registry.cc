@@ -26,6 +26,7 @@ const ir::OpTable& AllOps() {
         ScanOps(),
         ScatterOps(),
         ShapeOps(),
+        SolveOps(),
         SortingOps(),
         SpecialOps(),
         TranscendentalOps(),
