@@ -18,6 +18,7 @@ std::span<const ir::OpDef> CumulativeOps();      // cumulative.cc
 std::span<const ir::OpDef> CustomOps();          // custom.cc
 std::span<const ir::OpDef> DotOps();             // dot.cc
 std::span<const ir::OpDef> DynamicSliceOps();    // dynamic_slice.cc
+std::span<const ir::OpDef> FactorizationOps();   // factorizations.cc
 std::span<const ir::OpDef> FftOps();             // fft.cc
 std::span<const ir::OpDef> GatherOps();          // gather.cc
 std::span<const ir::OpDef> RandomOps();          // random.cc

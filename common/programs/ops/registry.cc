@@ -18,6 +18,7 @@ const ir::OpTable& AllOps() {
         CustomOps(),
         DotOps(),
         DynamicSliceOps(),
+        FactorizationOps(),
         FftOps(),
         GatherOps(),
         RandomOps(),

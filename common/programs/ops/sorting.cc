@@ -5,6 +5,7 @@
 #include "common/foundation/base/strings.h"
 #include "common/programs/ops/families.h"
 #include "common/programs/ops/indexing.h"
+#include "common/programs/ops/linalg.h"
 
 namespace megalith::ops {
 namespace {
@@ -189,11 +190,8 @@ Types ApproxTopKType(const TypeArgs& a) {
 Value TakeAlongAxisBody(Builder& b, Value x, Value indices, int64_t axis) {
   const Shape& shape = indices.shape();
   const auto at = static_cast<size_t>(axis);
-  const Value zero = b.Lit(Literal::Int(indices.dtype(), 0));
-  const Value is_negative = b.Emit1("lt", {indices, zero});
-  const Value size = b.Lit(Literal::Int(indices.dtype(), x.shape()[at]));
-  const Value from_end = ir::Add(b, indices, size);
-  const Value wrapped = ir::Select(b, is_negative, from_end, indices);
+  const Value ints = ir::ConvertElementType(b, indices, b.session().x64() ? DType::kI64 : DType::kI32);
+  const Value wrapped = WrapIndices(b, ints, x.shape()[at]);
   // Dimensions of size 1 are taken whole; the others run along with the indices.
   Dims offset_dims;
   Dims batching_dims;
