@@ -21,6 +21,7 @@ std::span<const ir::OpDef> DynamicSliceOps();    // dynamic_slice.cc
 std::span<const ir::OpDef> FactorizationOps();   // factorizations.cc
 std::span<const ir::OpDef> FftOps();             // fft.cc
 std::span<const ir::OpDef> GatherOps();          // gather.cc
+std::span<const ir::OpDef> LinearSolveOps();     // linear_solve.cc
 std::span<const ir::OpDef> RandomOps();          // random.cc
 std::span<const ir::OpDef> ReductionOps();       // reductions.cc
 std::span<const ir::OpDef> RematOps();           // remat.cc

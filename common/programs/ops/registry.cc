@@ -21,6 +21,7 @@ const ir::OpTable& AllOps() {
         FactorizationOps(),
         FftOps(),
         GatherOps(),
+        LinearSolveOps(),
         RandomOps(),
         ReductionOps(),
         RematOps(),
