@@ -3,6 +3,7 @@
 #include "common/programs/autodiff/jvp.h"
 #include "common/programs/batching/batching.h"
 #include "common/programs/ir/check.h"
+#include "common/programs/ir/compare.h"
 #include "common/programs/ops/families.h"
 #include "common/programs/ops/rules.h"
 
@@ -118,6 +119,10 @@ Result<Params> RetypeSolve(ir::TypeChecker& checker, const TypeArgs& a) {
     if (s.jaxprs[p] == nullptr) continue;
     const std::vector<Aval> inputs = Joined(Sub(a.operands, s.first_const(p), s.lengths[p]), b);
     ASSIGN_OR_RETURN(s.jaxprs[p], checker.Check(s.jaxprs[p], inputs));
+  }
+  // Of a symmetric matrix JAX has one program for both products, which shows in text as a shared one.
+  if (s.jaxprs[kVecmat] != nullptr && ir::SameDag(*s.jaxprs[kMatvec], *s.jaxprs[kVecmat])) {
+    s.jaxprs[kVecmat] = s.jaxprs[kMatvec];
   }
   return WithParts(a.op, s);
 }
