@@ -65,6 +65,7 @@ enum OpTrait : uint32_t {
   kCommutative = 128,
   kIndeterminate = 256, // pure, but two occurrences may differ (stablehlo.rng): never merged
   kTranscendental = 512,
+  kRunsRegionsOnce = 1024,  // each region runs at most once per execution (branches)
 };
 
 // Custom text of the few ops whose form a format string cannot say.

@@ -213,8 +213,9 @@ Status PadRule(const TypeQuery& q, Types* results) {
   for (size_t i = 0; i < in.rank(); ++i) {
     const int64_t gaps = std::max<int64_t>(in.shape[i] - 1, 0);
     int64_t size = 0;
-    if (interior[i] < 0 || __builtin_mul_overflow(gaps, interior[i], &size) ||
-        __builtin_add_overflow(size, in.shape[i], &size) || __builtin_add_overflow(size, low[i], &size) ||
+    if (!IsModest(low[i]) || !IsModest(high[i]) || !IsModest(interior[i]) || interior[i] < 0 ||
+        __builtin_mul_overflow(gaps, interior[i], &size) || __builtin_add_overflow(size, in.shape[i], &size) ||
+        __builtin_add_overflow(size, low[i], &size) ||
         __builtin_add_overflow(size, high[i], &size) || size < 0) {
       return InvalidArgument(StrCat("padding (", low[i], ", ", high[i], ", ", interior[i], ") of dimension ", i, " of ",
                                     in.Text(), " is out of range"));

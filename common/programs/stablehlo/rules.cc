@@ -137,9 +137,11 @@ std::optional<int64_t> Dilated(int64_t size, int64_t dilation) {
 }  // namespace
 
 Result<int64_t> WindowOutput(const WindowDim& w, int64_t input) {
-  if (w.size < 0 || w.stride < 1 || w.base_dilation < 1 || w.window_dilation < 1) {
+  if (w.size < 0 || w.stride < 1 || w.base_dilation < 1 || w.window_dilation < 1 || !IsModest(w.pad_low) ||
+      !IsModest(w.pad_high)) {
     return InvalidArgument(StrCat("window size ", w.size, ", stride ", w.stride, ", dilations ", w.base_dilation, " and ",
-                                  w.window_dilation, ": wanted positive numbers"));
+                                  w.window_dilation, ", padding ", w.pad_low, " and ", w.pad_high,
+                                  ": out of range"));
   }
   const auto base = Dilated(input, w.base_dilation);
   const auto window = Dilated(w.size, w.window_dilation);
