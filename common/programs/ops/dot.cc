@@ -5,6 +5,8 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/lower.h"
+#include "common/programs/ops/precision.h"
 #include "common/programs/ops/rules.h"
 
 namespace megalith::ops {
@@ -239,6 +241,30 @@ BatchResult BatchDot(Builder& b, const BatchArgs& a) {
   const Value product = ir::DotGeneral(b, a.values[0], a.values[1], d, a.params["precision"],
                                        a.params["preferred_element_type"]);
   return {{product}, {static_cast<int>(out)}};
+}
+
+// ---- lowering ----
+
+bool IsFloat8(DType d) {
+  return tensor::IsFloat(d) && tensor::BitWidth(d) == 8 && d != DType::kF8E4M3B11FNUZ;
+}
+
+// Operands of different types are converted to the result's, unless both are 8-bit floats.
+Status LowerDot(LowerContext& c) {
+  ASSIGN_OR_RETURN(const std::vector<stablehlo::Precision> precision, PrecisionOf(c.params()));
+  const DotDims d = DimsOf(c.params());
+  const DType out = c.out_aval().dtype;
+  ValueId x = c.in(0);
+  ValueId y = c.in(1);
+  const DType x_type = c.in_aval(0).dtype;
+  const DType y_type = c.in_aval(1).dtype;
+  if (x_type != y_type && !(IsFloat8(x_type) && IsFloat8(y_type))) {
+    x = c.b().Convert(x, out);
+    y = c.b().Convert(y, out);
+  }
+  c.Out(c.b().DotGeneral(x, y, {d.lhs_batch, d.rhs_batch, d.lhs_contract, d.rhs_contract}, out,
+                         {precision[0], precision[1]}));
+  return OkStatus();
 }
 
 // ---- records ----
