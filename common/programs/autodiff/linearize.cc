@@ -1,5 +1,8 @@
 #include "common/programs/autodiff/linearize.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include <unordered_map>
 
 #include "common/foundation/base/strings.h"
@@ -141,16 +144,33 @@ Result<LinearizedJaxpr> LinearizeJaxpr(ir::Session& session, const JaxprPtr& jax
   RETURN_IF_ERROR(primal.status());
   LinearizedJaxpr out;
   std::vector<Value> nonzero_tangents;
+  std::vector<Value> zeros;
   for (size_t i = 0; i < results.tangents.size(); ++i) {
     Value t = results.tangents[i];
-    if (!t && i < instantiate.size() && instantiate[i]) t = ir::Zeros(primal, results.primals[i].aval().Tangent());
+    if (!t && i < instantiate.size() && instantiate[i]) {
+      t = ir::Zeros(primal, results.primals[i].aval().Tangent());
+      // A scalar zero is a residual too, as an array of zeros is: JAX makes it among the primal equations.
+      if (t.is_literal()) {
+        zeros.push_back(t);
+        t = linear.Input(t.aval());
+      }
+    }
     out.nonzero_out.push_back(bool(t));
     if (t) nonzero_tangents.push_back(t);
   }
   ASSIGN_OR_RETURN(const LinearMap map, FinishLinear(primal, linear, nonzero_tangents));
   out.tangent = staging::ConstsToInputs(map.jaxpr);
+  if (!zeros.empty()) {
+    const size_t first_zero = out.tangent->invars().size() - zeros.size();
+    std::vector<size_t> order(out.tangent->invars().size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::rotate(order.begin() + map.residuals.size(), order.begin() + first_zero, order.end());
+    out.tangent = staging::Reorder(session, out.tangent, order);
+  }
+  std::vector<Value> residuals = map.residuals;
+  residuals.insert(residuals.end(), zeros.begin(), zeros.end());
   std::vector<Value> primal_outs = results.primals;
-  for (const Value& r : map.residuals) {
+  for (const Value& r : residuals) {
     staging::Residual source;
     if (const auto it = input_index.find(r.id()); it != input_index.end()) source.input = it->second;
     const tensor::Tensor* constant = forward_constants ? primal.ConstantValue(r) : nullptr;
