@@ -449,7 +449,8 @@ constexpr OpDef kOps[] = {
     {.name = "conv_general_dilated", .arity = 2, .params = kConvParams,
      .accepts = ir::kAcceptsNumber | ir::kAcceptsBool, .type_rule = ConvType,
      .jvp = ir::JvpTerms<JvpLeft, JvpRight>(), .transpose = TransposeConv, .batch = ir::BatchFull(BatchConv),
-     .product = OpDef::Product::kConvolution, .spec = "primitives.md#conv_general_dilated", .samples = kConvSamples},
+     .lower = LowerConv, .product = OpDef::Product::kConvolution, .spec = "primitives.md#conv_general_dilated",
+     .samples = kConvSamples},
 };
 
 }  // namespace

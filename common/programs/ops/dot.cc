@@ -294,8 +294,8 @@ constexpr Sample kDotSamples[] = {
 constexpr OpDef kOps[] = {
     {.name = "dot_general", .arity = 2, .params = kDotParams, .accepts = ir::kAcceptsNumber | ir::kAcceptsBool,
      .type_rule = DotType, .jvp = ir::JvpTerms<JvpLeft, JvpRight>(), .transpose = TransposeDot,
-     .batch = ir::BatchFull(BatchDot), .product = OpDef::Product::kDot, .spec = "primitives.md#dot_general",
-     .samples = kDotSamples},
+     .batch = ir::BatchFull(BatchDot), .lower = LowerDot, .product = OpDef::Product::kDot,
+     .spec = "primitives.md#dot_general", .samples = kDotSamples},
 };
 
 }  // namespace
