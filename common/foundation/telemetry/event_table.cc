@@ -23,6 +23,7 @@ constexpr EventDef kEvents[] = {
      "file"},
     {"discovery_file_reloaded", Level::info, "path services",
      "the static discovery file changed and was read"},
+    {"grpc_message", Level::debug, "file line message", "something that gRPC's C core reported"},
     {"ledger_append_failed", Level::error, "error",
      "evidence could not be written; requests go on without it. Check free space and permissions"},
     {"ledger_opened", Level::info, "directory entries segments truncated_bytes",

@@ -37,7 +37,7 @@ inline constexpr MetricDef kRpcRejected{
     .name = "megalith_rpc_rejected_total",
     .kind = MetricKind::kCounter,
     .labels = {"reason"},
-    .help = "Calls refused before their handler ran: queue_full, draining, bad_request, expired."};
+    .help = "Calls refused before their handler ran: queue_full, draining, expired."};
 inline constexpr MetricDef kClientCalls{
     .name = "megalith_rpc_client_calls_total",
     .kind = MetricKind::kCounter,
