@@ -230,10 +230,8 @@ Channel::~Channel() { impl_->watch.reset(); }
 
 Result<std::shared_ptr<Channel>> Channel::Dial(const std::string& address,
                                                const ChannelOptions& options, FileSystem& files) {
-  ASSIGN_OR_RETURN(const auto credentials, MakeChannelCredentials(options.tls, files));
-  std::shared_ptr<Channel> channel(new Channel(address, options));
-  channel->impl_->channels = std::make_shared<const std::vector<GrpcChannel>>(
-      1, grpc::CreateCustomChannel(address, credentials, ArgumentsFor(options)));
+  std::shared_ptr<Channel> channel = Unbound(address, options);
+  RETURN_IF_ERROR(channel->BindAddress(address, files));
   return channel;
 }
 
@@ -252,10 +250,24 @@ Result<std::shared_ptr<Channel>> Channel::Discover(discovery::Registry& registry
 
 std::shared_ptr<Channel> Channel::Wrap(std::shared_ptr<grpc::Channel> wrapped,
                                        const ChannelOptions& options) {
-  std::shared_ptr<Channel> channel(new Channel("in-process", options));
-  channel->impl_->channels =
-      std::make_shared<const std::vector<GrpcChannel>>(1, std::move(wrapped));
+  std::shared_ptr<Channel> channel = Unbound("in-process", options);
+  channel->Bind(std::move(wrapped));
   return channel;
+}
+
+std::shared_ptr<Channel> Channel::Unbound(const std::string& name, const ChannelOptions& options) {
+  return std::shared_ptr<Channel>(new Channel(name, options));
+}
+
+void Channel::Bind(std::shared_ptr<grpc::Channel> channel) {
+  const std::lock_guard<std::mutex> lock(impl_->mu);
+  impl_->channels = std::make_shared<const std::vector<GrpcChannel>>(1, std::move(channel));
+}
+
+Status Channel::BindAddress(const std::string& address, FileSystem& files) {
+  ASSIGN_OR_RETURN(const auto credentials, MakeChannelCredentials(impl_->options.tls, files));
+  Bind(grpc::CreateCustomChannel(address, credentials, ArgumentsFor(impl_->options)));
+  return OkStatus();
 }
 
 std::shared_ptr<const internal::ClientMethod> Channel::Resolve(

@@ -98,7 +98,13 @@ class Channel {
   // A channel that exists already, such as Server::InProcessChannel().
   static std::shared_ptr<Channel> Wrap(std::shared_ptr<grpc::Channel> channel,
                                        const ChannelOptions& options);
+  // A channel whose target is not there yet: calls fail with kUnavailable until Bind.
+  static std::shared_ptr<Channel> Unbound(const std::string& name, const ChannelOptions& options);
   ~Channel();
+
+  // Gives an unbound channel its target; calls in flight keep theirs.
+  void Bind(std::shared_ptr<grpc::Channel> channel);
+  Status BindAddress(const std::string& address, FileSystem& files = RealFileSystem());
 
   // The untyped calls behind the method classes below.
   std::shared_ptr<const internal::ClientMethod> Resolve(

@@ -16,8 +16,9 @@ constexpr EventDef kEvents[] = {
     {"cache_write_failed", Level::warn, "key error",
      "an entry could not be stored; the answer was given without it. Check free space and "
      "permissions"},
+    {"config_default", Level::debug, "name value", "one setting that was left at its default"},
     {"config_value", Level::info, "name value source",
-     "one effective setting at start; secrets are masked"},
+     "one setting that is not at its default; secrets are masked"},
     {"discovery_file_rejected", Level::warn, "path error",
      "the static discovery file does not parse; the last good content stays in use. Correct the "
      "file"},
