@@ -11,7 +11,9 @@ constexpr EventDef kEvents[] = {
     {"cache_entry_dropped", Level::warn, "key reason",
      "a stored entry failed its checks and was removed; the caller recomputes it. Repeated: check "
      "the disk"},
-    {"cache_opened", Level::info, "directory entries bytes dropped seconds",
+    {"cache_leftover_removed", Level::info, "file bytes",
+     "a file that is no entry, left by a write that a crash cut short, was removed at start"},
+    {"cache_opened", Level::info, "directory entries bytes seconds",
      "the start-up scan of the disk tier is done"},
     {"cache_write_failed", Level::warn, "key error",
      "an entry could not be stored; the answer was given without it. Check free space and "
