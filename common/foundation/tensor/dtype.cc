@@ -44,6 +44,22 @@ constexpr std::array<DTypeInfo, kNumDTypes> kInfos = {{
     {DType::kKeyUrbg, "key<urbg>", "key<urbg>", "", C::kKey, 128, 16},
 }};
 
+constexpr FloatLimits kLimits[] = {
+    {DType::kF64, 0x1p-52, 0x1p-1022, 0x1.fffffffffffffp1023, -0x1.fffffffffffffp1023, true},
+    {DType::kF32, 0x1p-23, 0x1p-126, 0x1.fffffep127, -0x1.fffffep127, true},
+    {DType::kBF16, 0x1p-7, 0x1p-126, 0x1.fep127, -0x1.fep127, true},
+    {DType::kF16, 0x1p-10, 0x1p-14, 65504, -65504, true},
+    {DType::kF4E2M1FN, 0.5, 1, 6, -6, false},
+    {DType::kF8E3M4, 0x1p-4, 0.25, 15.5, -15.5, true},
+    {DType::kF8E4M3, 0x1p-3, 0x1p-6, 240, -240, true},
+    {DType::kF8E4M3B11FNUZ, 0x1p-3, 0x1p-10, 30, -30, false},
+    {DType::kF8E4M3FN, 0x1p-3, 0x1p-6, 448, -448, false},
+    {DType::kF8E4M3FNUZ, 0x1p-3, 0x1p-7, 240, -240, false},
+    {DType::kF8E5M2, 0.25, 0x1p-14, 57344, -57344, true},
+    {DType::kF8E5M2FNUZ, 0.25, 0x1p-15, 57344, -57344, false},
+    {DType::kF8E8M0FNU, 1, 0x1p-127, 0x1p127, 0x1p-127, false},
+};
+
 std::optional<DType> Find(std::string_view name, std::string_view DTypeInfo::*field) {
   if (name.empty()) return std::nullopt;
   for (const DTypeInfo& info : kInfos) {
@@ -62,6 +78,14 @@ const DTypeInfo& Info(DType dtype) {
 std::optional<DType> DTypeFromName(std::string_view n) { return Find(n, &DTypeInfo::name); }
 std::optional<DType> DTypeFromNumpyName(std::string_view n) { return Find(n, &DTypeInfo::numpy_name); }
 std::optional<DType> DTypeFromMlirName(std::string_view n) { return Find(n, &DTypeInfo::mlir_name); }
+
+const FloatLimits& Limits(DType dtype) {
+  const DType part = RealPart(dtype);
+  for (const FloatLimits& limits : kLimits) {
+    if (limits.dtype == part) return limits;
+  }
+  return kLimits[0];
+}
 
 DType RealPart(DType d) {
   if (d == DType::kC64) return DType::kF32;

@@ -53,6 +53,18 @@ std::optional<DType> DTypeFromName(std::string_view short_name);
 std::optional<DType> DTypeFromNumpyName(std::string_view numpy_name);
 std::optional<DType> DTypeFromMlirName(std::string_view mlir_name);
 
+// What the values of a floating dtype are like (of a complex one: its parts).
+struct FloatLimits {
+  DType dtype;
+  double eps;     // distance from 1 to the next number
+  double tiny;    // smallest positive normal number
+  double max;     // largest finite number
+  double lowest;  // smallest finite number
+  bool has_infinity;
+};
+// Of a dtype that is neither floating nor complex: those of f64.
+const FloatLimits& Limits(DType dtype);
+
 inline bool IsBool(DType d) { return d == DType::kBool; }
 inline bool IsSigned(DType d) { return Info(d).cls == DTypeClass::kSigned; }
 inline bool IsUnsigned(DType d) { return Info(d).cls == DTypeClass::kUnsigned; }

@@ -1,0 +1,50 @@
+// Scalars that are written into a program: the literals of jaxpr text.
+#pragma once
+
+#include <complex>
+#include <cstdint>
+#include <string>
+
+#include "common/foundation/base/status.h"
+#include "common/foundation/tensor/tensor.h"
+#include "common/programs/ir/aval.h"
+
+namespace megalith::ir {
+
+// A rank-0 constant of any dtype but keys. Small and copyable.
+class Literal {
+ public:
+  Literal() = default;
+  // `value` is rounded (floats) or reduced (integers, two's complement) to the dtype.
+  static Literal Float(DType dtype, double value, bool weak = false);
+  static Literal Int(DType dtype, int64_t value, bool weak = false);
+  static Literal Complex(DType dtype, std::complex<double> value, bool weak = false);
+  static Literal Float0();
+  // Requires a tensor of rank 0 that holds no key.
+  static Literal FromTensor(const tensor::Tensor& t, bool weak = false);
+
+  DType dtype() const { return dtype_; }
+  bool weak() const { return weak_; }
+  Aval aval() const { return {dtype_, weak_, {}}; }
+  double AsDouble() const;
+  int64_t AsInt() const;
+  std::complex<double> AsComplex() const;
+  tensor::Tensor ToTensor() const;
+  // The element's bytes, little-endian; at most 16.
+  std::string_view bytes() const { return {reinterpret_cast<const char*>(data_), size_t(tensor::ByteWidth(dtype_))}; }
+
+  // "2.0:f32[]" as spec/jaxpr.md section 2 "Scalar literals" prescribes.
+  std::string Text() const;
+
+  // Same dtype and bits; weakness does not count.
+  friend bool operator==(const Literal& a, const Literal& b) {
+    return a.dtype_ == b.dtype_ && a.bytes() == b.bytes();
+  }
+
+ private:
+  DType dtype_ = DType::kInvalid;
+  bool weak_ = false;
+  alignas(8) uint8_t data_[16] = {};
+};
+
+}  // namespace megalith::ir
