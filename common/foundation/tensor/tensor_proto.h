@@ -2,8 +2,7 @@
 #pragma once
 
 #include "common/foundation/base/status.h"
-#include "common/foundation/tensor/dtype.h"
-#include "common/foundation/tensor/shape.h"
+#include "common/foundation/tensor/array_type.h"
 #include "common/foundation/tensor/tensor.h"
 #include "megalith/common/v1/common.pb.h"
 
@@ -11,13 +10,6 @@ namespace megalith::tensor {
 
 // Largest number of dimensions that the wire form may have.
 inline constexpr int kMaxWireRank = 64;
-
-struct ArrayType {
-  DType dtype = DType::kInvalid;
-  Shape shape;
-  bool weak_type = false;
-  friend bool operator==(const ArrayType&, const ArrayType&) = default;
-};
 
 // Errors: kInvalidArgument  unknown dtype, negative size, more than kMaxWireRank dimensions.
 Result<ArrayType> TypeFromProto(const common::v1::TypeProto& proto);
