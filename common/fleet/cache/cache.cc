@@ -110,7 +110,20 @@ Status Cache::ScanFolder(const std::string& folder,
   return OkStatus();
 }
 
+std::optional<Entry> Cache::GetFromMemory(const Sha256Digest& key) {
+  const std::lock_guard<std::mutex> lock(mu_);
+  const auto at = slots_.find(key);
+  if (at == slots_.end() || at->second.value == nullptr) return std::nullopt;
+  Touch(at);
+  memory_hits_.Add();
+  return Entry{.key = *at->second.key,
+               .created_unix_nanos = at->second.created_unix_nanos,
+               .value = at->second.value,
+               .from_memory = true};
+}
+
 Result<Entry> Cache::Get(const Sha256Digest& key) {
+  if (std::optional<Entry> entry = GetFromMemory(key)) return *std::move(entry);
   {
     const std::lock_guard<std::mutex> lock(mu_);
     const auto at = slots_.find(key);
@@ -119,13 +132,6 @@ Result<Entry> Cache::Get(const Sha256Digest& key) {
       return NotFound(StrCat("no cache entry ", key.Hex()));
     }
     Touch(at);
-    if (at->second.value != nullptr) {
-      memory_hits_.Add();
-      return Entry{.key = *at->second.key,
-                   .created_unix_nanos = at->second.created_unix_nanos,
-                   .value = at->second.value,
-                   .from_memory = true};
-    }
   }
   Result<Entry> entry = ReadFromDisk(key);
   if (entry.ok()) {

@@ -92,6 +92,9 @@ class Cache {
   // Errors: kNotFound; kDataLoss  the entry failed its checks and has been removed; kUnavailable
   // the disk.
   Result<Entry> Get(const Sha256Digest& key);
+  // The entry if it is in the memory tier; never waits for the disk. Counts as a lookup only if it
+  // is found.
+  std::optional<Entry> GetFromMemory(const Sha256Digest& key);
 
   // Stores a value; all of it becomes visible at once and survives a crash afterwards. An entry
   // that is there already is kept. Returns true if it was. Errors: kInvalidArgument  the components

@@ -27,8 +27,8 @@ inline constexpr int kNumKinds = 8;
 // "transform"; "" for kAny.
 std::string_view KindName(Kind kind);
 
-// What was decided, on what grounds, by which policy. Sequence, time, service and hashes are set by
-// the ledger.
+// What was decided, on what grounds, by which policy. Sequence, time and hashes are set by the
+// ledger, and the service if it is empty.
 struct Entry {
   uint64_t sequence = 0;
   int64_t unix_nanos = 0;

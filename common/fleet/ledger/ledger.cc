@@ -145,7 +145,7 @@ Result<Appended> Ledger::Enqueue(Entry entry, bool urgent, uint64_t* generation)
   const std::lock_guard<std::mutex> lock(mu_);
   entry.sequence = next_sequence_;
   entry.unix_nanos = clock_.UnixNanos();
-  entry.service = options_.service;
+  if (entry.service.empty()) entry.service = options_.service;
   const std::string body = EncodeBody(entry);
   RETURN_IF_ERROR(CheckEntry(entry, body));
   if (pending_.size() + body.size() > options_.max_pending_bytes) {

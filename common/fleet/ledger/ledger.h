@@ -27,7 +27,7 @@ namespace megalith::ledger {
 
 struct LedgerOptions {
   std::string directory;
-  std::string service;                   // goes into every entry
+  std::string service;                   // goes into every entry that names none
   uint64_t segment_bytes = 4ull << 20;   // a new file is begun beyond this
   std::chrono::milliseconds linger{20};  // how long AppendLater may wait for company
   uint64_t max_pending_bytes = 16ull << 20;

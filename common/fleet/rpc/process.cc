@@ -69,6 +69,20 @@ Status WritePortFile(const ProcessConfig& config, const Server& server,
       config.port_file, StrCat(Join(server.addresses(), "\n"), "\n", metrics_address, "\n"));
 }
 
+// Calls a function when the scope ends, however it ends.
+class AtEnd {
+ public:
+  explicit AtEnd(const std::function<void()>& function) : function_(function) {}
+  ~AtEnd() {
+    if (function_) function_();
+  }
+  AtEnd(const AtEnd&) = delete;
+  AtEnd& operator=(const AtEnd&) = delete;
+
+ private:
+  const std::function<void()>& function_;
+};
+
 // Serves until a signal arrives and the drain is done.
 Status Run(config::Loader& loader, const ProcessConfig& config, const ProcessHooks& hooks,
            const sigset_t& signals) {
@@ -78,6 +92,7 @@ Status Run(config::Loader& loader, const ProcessConfig& config, const ProcessHoo
   metrics.GetGauge(telemetry::kBuildInfo, {loader.service(), kVersion}).Set(1);
   ASSIGN_OR_RETURN(const auto discovery, MakeDiscovery(config));
   Process process(config, metrics, *discovery, RealFileSystem(), RealClock());
+  const AtEnd ended(hooks.on_ended);
   ASSIGN_OR_RETURN(auto services, hooks.make_services(process));
   std::unique_ptr<telemetry::MetricsServer> metrics_server;
   if (!config.metrics_listen.empty()) {

@@ -57,6 +57,9 @@ struct ProcessHooks {
   std::function<Result<std::vector<std::unique_ptr<Service>>>(Process&)> make_services;
   // May be empty. Called once calls are accepted.
   std::function<Status(Process&, Server&)> on_started;
+  // May be empty. Called once when the services are gone, or could not be made, while metrics and
+  // discovery still live.
+  std::function<void()> on_ended;
 };
 
 // Runs a server until SIGTERM or SIGINT, then drains. `loader` has all fields, those of `config`
