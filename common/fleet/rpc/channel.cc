@@ -104,16 +104,23 @@ grpc::Status CancellableUnary(grpc::Channel* channel, const RpcMethod& method,
 class BlockingStream final : public internal::ClientStream {
  public:
   BlockingStream(GrpcChannel channel, const RpcMethod& method,
-                 std::unique_ptr<grpc::ClientContext> context)
-      : channel_(std::move(channel)),
+                 std::unique_ptr<grpc::ClientContext> context, const Cancellation* cancellation)
+      : cancellation_(cancellation),
+        channel_(std::move(channel)),
         context_(std::move(context)),
         stream_(grpc::internal::ClientReaderWriterFactory<ByteBuffer, ByteBuffer>::Create(
             channel_.get(), method, context_.get())) {}
-  bool Write(const ByteBuffer& message) override { return stream_->Write(message); }
+  bool Write(const ByteBuffer& message) override {
+    FollowCaller();
+    return stream_->Write(message);
+  }
   void WritesDone() override {
     if (!half_closed_.exchange(true)) stream_->WritesDone();
   }
-  bool Read(ByteBuffer* message) override { return stream_->Read(message); }
+  bool Read(ByteBuffer* message) override {
+    FollowCaller();
+    return stream_->Read(message);
+  }
   Status Finish() override {
     const std::lock_guard<std::mutex> lock(mu_);
     if (!status_) {
@@ -127,6 +134,11 @@ class BlockingStream final : public internal::ClientStream {
   void Cancel() override { context_->TryCancel(); }
 
  private:
+  void FollowCaller() {
+    if (cancellation_ != nullptr && cancellation_->cancelled()) Cancel();
+  }
+
+  const Cancellation* const cancellation_;
   const GrpcChannel channel_;
   const std::unique_ptr<grpc::ClientContext> context_;
   const std::unique_ptr<grpc::ClientReaderWriter<ByteBuffer, ByteBuffer>> stream_;
@@ -341,7 +353,8 @@ std::unique_ptr<internal::ClientStream> Channel::Open(const internal::ClientMeth
   }
   return std::make_unique<BlockingStream>(
       std::move(channel), RpcMethod(method.path.c_str(), RpcMethod::BIDI_STREAMING),
-      MakeContext(options, DeadlineFor(options, impl_->options.default_timeout)));
+      MakeContext(options, DeadlineFor(options, impl_->options.default_timeout)),
+      options.cancellation);
 }
 
 }  // namespace megalith::rpc

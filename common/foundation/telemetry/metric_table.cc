@@ -6,9 +6,10 @@ namespace megalith::telemetry {
 namespace {
 
 constexpr const MetricDef* kMetrics[] = {
-    &kBuildInfo,         &kCacheBytes,    &kCacheEntries,      &kCacheEvictions, &kCacheLookups,
-    &kCacheSingleFlight, &kLedgerEntries, &kLedgerSyncSeconds, &kClientCalls,    &kClientRetries,
-    &kRpcHandled,        &kRpcSeconds,    &kRpcInFlight,       &kRpcRejected,
+    &kBufferBytes,    &kBuffers,       &kBuildInfo,         &kCacheBytes,     &kCacheEntries,
+    &kCacheEvictions, &kCacheLookups,  &kCacheSingleFlight, &kCompileSeconds, &kExecuteLoaded,
+    &kExecuteSeconds, &kLedgerEntries, &kLedgerSyncSeconds, &kClientCalls,    &kClientRetries,
+    &kRpcHandled,     &kRpcSeconds,    &kRpcInFlight,       &kRpcRejected,    &kTraceSeconds,
 };
 
 }  // namespace

@@ -85,6 +85,37 @@ inline constexpr MetricDef kLedgerSyncSeconds{.name = "megalith_ledger_sync_seco
                                               .help = "Time of one group commit to the device.",
                                               .buckets = kLatencyBuckets};
 
+// Programs.
+inline constexpr MetricDef kTraceSeconds{.name = "megalith_trace_seconds",
+                                         .kind = MetricKind::kHistogram,
+                                         .labels = {},
+                                         .help = "Time to trace or lower one program.",
+                                         .buckets = kLatencyBuckets};
+inline constexpr MetricDef kCompileSeconds{
+    .name = "megalith_compile_seconds",
+    .kind = MetricKind::kHistogram,
+    .labels = {},
+    .help = "Time of one compilation, without lookups and storing.",
+    .buckets = kLatencyBuckets};
+inline constexpr MetricDef kExecuteSeconds{.name = "megalith_execute_seconds",
+                                           .kind = MetricKind::kHistogram,
+                                           .labels = {},
+                                           .help = "Time of one run of an executable.",
+                                           .buckets = kLatencyBuckets};
+inline constexpr MetricDef kExecuteLoaded{.name = "megalith_execute_loaded_programs",
+                                          .kind = MetricKind::kGauge,
+                                          .labels = {},
+                                          .help = "Executables that are ready in memory."};
+inline constexpr MetricDef kBufferBytes{
+    .name = "megalith_buffer_bytes",
+    .kind = MetricKind::kGauge,
+    .labels = {},
+    .help = "Bytes of tensors that clients keep with the service."};
+inline constexpr MetricDef kBuffers{.name = "megalith_buffers",
+                                    .kind = MetricKind::kGauge,
+                                    .labels = {},
+                                    .help = "Tensors that clients keep with the service."};
+
 // Every row above, by name. A row that is missing here is not documented, and a test says so.
 std::span<const MetricDef* const> Metrics();
 
