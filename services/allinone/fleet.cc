@@ -3,7 +3,7 @@
 #include <grpcpp/channel.h>
 
 #include "services/cache/cache_service.h"
-#include "services/common/ledger_service.h"
+#include "services/common/info_service.h"
 
 namespace megalith::config {
 
@@ -84,7 +84,7 @@ Result<std::unique_ptr<EmbeddedFleet>> EmbeddedFleet::Start(Options options,
                                                       .ledger = *fleet->ledger_,
                                                       .data_directory = fleet->data_directory_});
   ASSIGN_OR_RETURN(ServiceList services, MakeFleet(o.fleet, engines, *fleet->context_));
-  services.push_back(std::make_unique<LedgerService>(*fleet->ledger_));
+  AddCommonServices("embedded", *fleet->context_, &services);
   ASSIGN_OR_RETURN(fleet->server_, rpc::Server::Start(rpc::ServerOptionsOf(o.process),
                                                       std::move(services), fleet->metrics_));
   RETURN_IF_ERROR(

@@ -4,7 +4,7 @@
 
 #include "common/foundation/base/file_system.h"
 #include "common/foundation/base/version.h"
-#include "services/common/ledger_service.h"
+#include "services/common/info_service.h"
 
 namespace megalith::services {
 namespace {
@@ -34,7 +34,7 @@ Result<ServiceList> MakeServices(const ServiceSpec& spec, const ServiceConfig& c
   state->context.emplace(
       ServiceContext{.process = process, .ledger = *state->ledger, .data_directory = directory});
   ASSIGN_OR_RETURN(ServiceList services, spec.make(*state->context));
-  services.push_back(std::make_unique<LedgerService>(*state->ledger));
+  AddCommonServices(spec.name, *state->context, &services);
   return services;
 }
 

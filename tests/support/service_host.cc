@@ -3,7 +3,7 @@
 #include <grpcpp/channel.h>
 #include <gtest/gtest.h>
 
-#include "services/common/ledger_service.h"
+#include "services/common/info_service.h"
 
 namespace megalith::testing {
 
@@ -23,7 +23,7 @@ void ServiceHost::Start(
       .process = *process_, .ledger = *ledger_, .data_directory = directory_.path()});
   auto list = make(*context_);
   ASSERT_TRUE(list.ok()) << list.status().ToString();
-  list->push_back(std::make_unique<services::LedgerService>(*ledger_));
+  services::AddCommonServices("test", *context_, &*list);
   auto server = rpc::Server::Start(rpc::ServerOptionsOf(config_), *std::move(list), metrics_);
   ASSERT_TRUE(server.ok()) << server.status().ToString();
   server_ = *std::move(server);

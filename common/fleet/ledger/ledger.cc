@@ -104,13 +104,20 @@ Status Ledger::RecoverSegment(const Segment& segment, const std::string& file,
       continue;
     }
     const std::optional<uint64_t> next = FindFrame(file, offset + 1, sequence);
-    if (!next) {
+    if (!next && !EndsWithWholeFrame(file, offset)) {
       // Nothing whole follows: the tail of a write that a crash cut short.
       recovery_.truncated_bytes += file.size() - offset;
       RETURN_IF_ERROR(files_.Truncate(segment.path, offset));
       break;
     }
     recovery_.damaged = true;
+    if (!next) {
+      // The last entry was whole once: damage is evidence too, so it is kept.
+      ++sequence;
+      offset = file.size();
+      head = HashBefore(file, offset);
+      break;
+    }
     offset = *next;
     head = HashBefore(file, offset);
   }

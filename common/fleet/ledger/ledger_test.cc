@@ -222,6 +222,32 @@ TEST_F(LedgerTest, ChangedByteInTheMiddleIsFoundExactly) {
   }
 }
 
+TEST_F(LedgerTest, ChangedLastEntryIsDamageNotATornTail) {
+  {
+    const auto ledger = Open();
+    ASSERT_TRUE(ledger->Append(MakeEntry(Kind::kCache, "a")).ok());
+  }
+  Change(SegmentPaths()[0], [](std::string& file) {
+    file[file.size() - 40] = static_cast<char>(file[file.size() - 40] ^ 1);
+  });
+  const auto ledger = Open();
+  EXPECT_TRUE(ledger->recovery().damaged);
+  EXPECT_EQ(ledger->recovery().truncated_bytes, 0u);
+  EXPECT_EQ(ledger->Verify(none_)->broken_sequence, 0u);
+  EXPECT_EQ(ledger->Append(MakeEntry(Kind::kCache, "b"))->sequence, 2u);
+}
+
+TEST_F(LedgerTest, ZerosAtTheEndAreATornTail) {
+  {
+    const auto ledger = Open();
+    ASSERT_TRUE(ledger->Append(MakeEntry(Kind::kCache, "a")).ok());
+  }
+  Change(SegmentPaths()[0], [](std::string& file) { file.append(36, '\0'); });
+  const auto ledger = Open();
+  EXPECT_EQ(ledger->recovery().truncated_bytes, 36u);
+  EXPECT_TRUE(ledger->Verify(none_)->intact);
+}
+
 TEST_F(LedgerTest, MissingSegmentIsFound) {
   {
     const auto ledger = Open(/*segment_bytes=*/100);

@@ -109,6 +109,13 @@ std::optional<uint64_t> FindFrame(std::string_view file, uint64_t from, uint64_t
   return std::nullopt;
 }
 
+bool EndsWithWholeFrame(std::string_view file, uint64_t offset) {
+  if (offset + kFrameOverheadBytes > file.size()) return false;
+  ByteReader r(file.substr(offset));
+  if (offset + kFrameOverheadBytes + *r.U32() != file.size()) return false;
+  return file.substr(offset).find_first_not_of('\0') != std::string_view::npos;
+}
+
 Sha256Digest HashBefore(std::string_view file, uint64_t offset) {
   return HashFrom(file.substr(offset - 32, 32));
 }

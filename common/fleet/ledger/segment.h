@@ -51,6 +51,10 @@ Result<Frame> ReadFrame(std::string_view file, uint64_t offset, const Sha256Dige
 // damage.
 std::optional<uint64_t> FindFrame(std::string_view file, uint64_t from, uint64_t min_sequence);
 
+// True if the length at `offset` says that a frame ends exactly where the file does, and not all of
+// it is zeros. A write that a crash cut short does not look so.
+bool EndsWithWholeFrame(std::string_view file, uint64_t offset);
+
 // The 32 bytes before `offset`: the hash of the frame that ends there.
 Sha256Digest HashBefore(std::string_view file, uint64_t offset);
 
