@@ -161,7 +161,11 @@ Result<LinearizedJaxpr> LinearizeJaxpr(ir::Session& session, const JaxprPtr& jax
     }
     out.residuals.push_back(std::move(source));
   }
-  ASSIGN_OR_RETURN(out.primal, primal.Finish(primal_outs));
+  ASSIGN_OR_RETURN(const JaxprPtr raw, primal.Finish(primal_outs));
+  ASSIGN_OR_RETURN(const staging::DceOutcome dce,
+                   staging::Dce(session, raw, std::vector<bool>(raw->outs().size(), true),
+                                std::vector<bool>(raw->invars().size(), true)));
+  out.primal = dce.jaxpr;
   return session.Remember(jaxpr, key, std::move(out));
 }
 

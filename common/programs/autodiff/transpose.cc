@@ -38,12 +38,17 @@ std::vector<Value> BackwardPass(Builder& b, const Jaxpr& jaxpr, std::span<const 
   for (size_t i = 0; i < inputs.size(); ++i) {
     const ir::VarId v = jaxpr.invars()[i];
     linear[v] = inputs[i].linear;
-    env[v] = inputs[i].value;
+    (inputs[i].linear ? cts : env)[v] = inputs[i].value;
   }
   std::vector<Value> results(inputs.size());
   bool any_ct = false;
   for (const Value& ct : cotangents) any_ct = any_ct || bool(ct);
-  if (!any_ct) return results;
+  if (!any_ct) {
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (inputs[i].linear) results[i] = inputs[i].value;
+    }
+    return results;
+  }
 
   std::vector<const Eqn*> linear_eqns;
   std::vector<Value> operands;

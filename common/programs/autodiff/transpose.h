@@ -9,6 +9,7 @@ namespace megalith::autodiff {
 
 // Emits the transpose of `jaxpr`, linear in the inputs marked so, into `b`. `cotangents` has one entry per output, an
 // empty one is a symbolic zero. Gives one cotangent per input; empty for inputs that are not linear and for zeros.
+// The value of a linear input, if any, is the cotangent it has collected so far, to which this pass adds.
 //
 // Equations that do not depend on linear inputs are emitted first, in program order.
 std::vector<ir::Value> BackwardPass(ir::Builder& b, const ir::Jaxpr& jaxpr, std::span<const ir::Value> consts,

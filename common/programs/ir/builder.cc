@@ -52,6 +52,15 @@ Value Builder::NewVar(const Aval& aval) {
   return vars_.back();
 }
 
+Value Builder::Scalar(const Literal& literal) {
+  internal::ValueNode* node = session_->NewNode();
+  node->aval = literal.aval();
+  node->is_literal = true;
+  node->literal = literal;
+  node->owner = this;
+  return Value(node);
+}
+
 Value Builder::Input(const Aval& aval) {
   const Value v = NewVar(aval);
   inputs_.push_back(v.index());
@@ -117,7 +126,7 @@ std::vector<Value> Builder::Process(const OpDef& op, std::shared_ptr<const Param
   bool all_literals = !operands.empty();
   for (const Value& v : operands) {
     types.push_back(v.aval());
-    all_literals &= v.is_literal();
+    all_literals &= v.is_literal() && !Captures(v);
   }
   const TypeArgs args{op, *params, types};
   const auto fail = [&](Status status) -> std::vector<Value> {
@@ -128,7 +137,7 @@ std::vector<Value> Builder::Process(const OpDef& op, std::shared_ptr<const Param
     std::vector<Literal> literals;
     for (const Value& v : operands) literals.push_back(v.literal());
     const Literal folded = op.fold(literals, *params);
-    if (folded.dtype() != DType::kInvalid) return {Lit(folded)};
+    if (folded.dtype() != DType::kInvalid) return {Builder::Scalar(folded)};
   }
   if (op.forward != nullptr) {
     const int i = op.forward(args);
@@ -190,7 +199,7 @@ std::vector<Value> Builder::BindConsts(const Jaxpr& jaxpr, std::span<const Value
 }
 
 const tensor::Tensor* Builder::ConstantValue(const Value& v) const {
-  if (!Owns(v)) return nullptr;
+  if (!OwnsVar(v)) return nullptr;
   const auto it = constants_.find(v.index());
   return it == constants_.end() ? nullptr : &it->second;
 }
@@ -213,10 +222,10 @@ Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, std::vector<Value>
   std::unordered_map<const void*, size_t> foreign_index;
   std::vector<bool> seen(vars_.size(), false);
   const auto visit = [&](const Value& v) {
-    if (!v || v.is_literal()) return;
-    if (!Owns(v)) {
+    if (!v) return;
+    if (Captures(v)) {
       if (foreign_index.emplace(v.id(), foreign.size()).second) foreign.push_back(v);
-    } else if (!constants_.empty() && !seen[v.index()] && constants_.count(v.index()) > 0) {
+    } else if (OwnsVar(v) && !constants_.empty() && !seen[v.index()] && constants_.count(v.index()) > 0) {
       seen[v.index()] = true;
       const_vars.push_back(v.index());
     }
@@ -238,8 +247,9 @@ Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, std::vector<Value>
   for (const uint32_t v : const_vars) ids[v] = assembler.AddConst(vars_[v].aval(), constants_.at(v));
   for (const uint32_t v : inputs_) ids[v] = assembler.AddInput(vars_[v].aval());
   const auto atom = [&](const Value& v) {
-    if (v.is_literal()) return assembler.AddLiteral(v.literal());
-    return Atom::Var(Owns(v) ? ids[v.index()] : foreign_ids[foreign_index.at(v.id())]);
+    if (OwnsVar(v)) return Atom::Var(ids[v.index()]);
+    if (Captures(v)) return Atom::Var(foreign_ids[foreign_index.at(v.id())]);
+    return assembler.AddLiteral(v.literal());
   };
   std::vector<Atom> operands;
   std::vector<Aval> results;
@@ -279,9 +289,9 @@ std::vector<Value> Builder::CapturesBySearch(std::span<const Value> outs) const 
     const PendingEqn& e = eqns_[static_cast<size_t>(eqn_of[static_cast<size_t>(n.var)])];
     for (uint32_t k = 0; k < e.num_operands; ++k) {
       const Value& v = operands_[e.first_operand + k];
-      if (Owns(v)) {
+      if (OwnsVar(v)) {
         out.push_back({static_cast<int64_t>(v.index()), {}});
-      } else if (!v.is_literal()) {
+      } else if (Captures(v)) {
         out.push_back({-1, v});
       }
     }
@@ -290,8 +300,8 @@ std::vector<Value> Builder::CapturesBySearch(std::span<const Value> outs) const 
   std::vector<Node> ends;
   std::vector<bool> is_end(vars_.size(), false);
   const auto add_end = [&](const Value& v) {
-    if (!Owns(v)) {
-      if (!v.is_literal()) ends.push_back({-1, v});
+    if (!OwnsVar(v)) {
+      if (Captures(v)) ends.push_back({-1, v});
     } else if (!is_end[v.index()]) {
       is_end[v.index()] = true;
       ends.push_back({static_cast<int64_t>(v.index()), {}});

@@ -98,7 +98,11 @@ class Builder {
   Value Input(const Aval& aval);
   // An array constant: a constvar with its value, one per storage. Rank-0 tensors become literals.
   virtual Value Const(const tensor::Tensor& value, bool weak = false);
+  // A number written into the equations that use it.
   Value Lit(const Literal& literal) { return session_->Lit(literal); }
+  // A rank-0 array that equations of this builder would make if they did not fold away: here it is written as a
+  // literal, but another builder that uses it captures it, as it would capture their result.
+  virtual Value Scalar(const Literal& literal);
 
   // Emits one equation and returns its results.
   std::vector<Value> Emit(const OpDef& op, Params params, std::span<const Value> operands);
@@ -134,7 +138,7 @@ class Builder {
   Result<JaxprPtr> Finish(std::span<const Value> outs, std::vector<Value>* captured = nullptr,
                           bool remove_dead = false, CaptureOrder order = CaptureOrder::kFirstUse);
 
-  // True if the value is a variable of this builder.
+  // True if the value was made here.
   bool Owns(const Value& v) const { return v.owner() == this; }
   size_t num_eqns() const { return eqns_.size(); }
 
@@ -152,6 +156,9 @@ class Builder {
     uint32_t first_result;
     uint32_t num_results;
   };
+  bool OwnsVar(const Value& v) const { return Owns(v) && !v.is_literal(); }
+  // True if a use here makes the value an open constvar.
+  bool Captures(const Value& v) const { return v.owner() != nullptr && !Owns(v); }
   Value NewVar(const Aval& aval);
   std::vector<Value> CapturesBySearch(std::span<const Value> outs) const;
   std::vector<bool> LiveEqns(std::span<const Value> outs, bool remove_dead) const;

@@ -17,7 +17,7 @@ Value WeakScalarLike(Builder& b, Value x, double value) {
 
 Value Full(Builder& b, const Shape& shape, DType dtype, double value, bool weak) {
   const Value scalar = ScalarOf(b, dtype, value, weak);
-  if (shape.empty()) return scalar;
+  if (shape.empty()) return b.Scalar(scalar.literal());
   return b.Emit1("broadcast_in_dim", {scalar},
                  {{"shape", ParamValue::Ints(shape)}, {"broadcast_dimensions", ParamValue::Ints(Dims{})}});
 }

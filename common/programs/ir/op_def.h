@@ -111,7 +111,7 @@ using SplitFn = std::vector<SplitValue> (*)(Builder& known, Builder& staged, con
 // ---- reverse mode ---------------------------------------------------------------------------------------------------
 
 struct LinearOperand {
-  Value value;  // empty if linear
+  Value value;  // of a linear one: the cotangent collected before, or empty
   Aval aval;
   bool linear = false;
 };

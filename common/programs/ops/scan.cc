@@ -516,11 +516,8 @@ Result<JaxprPtr> TransposeBody(ir::Session& session, const Scan& s, size_t num_i
   const auto aval = [&](size_t i) { return s.body->aval(s.body->invars()[i]); };
   std::vector<LinearOperand> inputs;
   for (size_t i = 0; i < num_ires; ++i) inputs.push_back({b.Input(aval(i)), aval(i), false});
-  std::vector<Value> ct_consts;
-  for (size_t i = num_ires; i < s.num_consts; ++i) {
-    ct_consts.push_back(b.Input(aval(i).Tangent()));
-    inputs.push_back({Value(), aval(i), true});
-  }
+  // Cotangents of constants add up over the steps, in the carry.
+  for (size_t i = num_ires; i < s.num_consts; ++i) inputs.push_back({b.Input(aval(i).Tangent()), aval(i), true});
   std::vector<Value> cts;
   for (size_t i = 0; i < s.num_carry; ++i) {
     cts.push_back(b.Input(aval(s.num_consts + i).Tangent()));
@@ -535,11 +532,7 @@ Result<JaxprPtr> TransposeBody(ir::Session& session, const Scan& s, size_t num_i
   RETURN_IF_ERROR(b.status());
   std::vector<Value> outs;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!inputs[i].linear) continue;
-    Value ct = in_cts[i];
-    // Cotangents of constants add up over the steps, in the carry.
-    if (i >= num_ires && i < s.num_consts) ct = ir::AddTangents(b, ct_consts[i - num_ires], ct);
-    outs.push_back(ir::InstantiateZeros(b, ct, inputs[i].aval));
+    if (inputs[i].linear) outs.push_back(ir::InstantiateZeros(b, in_cts[i], inputs[i].aval));
   }
   ASSIGN_OR_RETURN(JaxprPtr body, b.Finish(outs));
   return session.Remember(s.body, key, std::move(body));

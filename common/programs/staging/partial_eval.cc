@@ -22,7 +22,7 @@ std::vector<Value> SplitBuilder::Process(const ir::OpDef& op, std::shared_ptr<co
   for (const Value& v : operands) {
     if (IsUnknown(v)) {
       any_unknown = true;
-    } else if (!v.is_literal()) {
+    } else if (v.owner() != nullptr) {
       any_known = true;
     }
   }

@@ -17,6 +17,7 @@ class SplitBuilder final : public ir::Builder {
   bool IsUnknown(const ir::Value& v) const { return unknown_.Owns(v); }
   // Constants are known.
   ir::Value Const(const tensor::Tensor& value, bool weak = false) override { return known_.Const(value, weak); }
+  ir::Value Scalar(const ir::Literal& literal) override { return known_.Scalar(literal); }
 
  protected:
   std::vector<ir::Value> Process(const ir::OpDef& op, std::shared_ptr<const ir::Params> params,
