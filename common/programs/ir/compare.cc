@@ -196,6 +196,7 @@ class CanonicalWriter {
   }
   // A rule is its place in its set and how it was derived; the set itself is written when it is first met.
   void WriteRule(const CustomRule& rule) {
+    if (rule.set == nullptr) return w_.U64(rule.index);
     const auto [it, fresh] = sets_.emplace(rule.set.get(), sets_.size());
     w_.U64(it->second);
     w_.U8(fresh);

@@ -104,6 +104,8 @@ class JaxprAssembler {
                std::span<const Aval> results);
   void SetOuts(std::vector<Atom> outs) { jaxpr_->outs_ = std::move(outs); }
   void SetConstValues(std::vector<tensor::Tensor> values) { jaxpr_->const_values_ = std::move(values); }
+  // New parameters for the equation at `i` of a copy.
+  void SetParams(size_t i, std::shared_ptr<const Params> params) { jaxpr_->eqns_[i].params = std::move(params); }
   void SetNamesake(std::shared_ptr<const Jaxpr> namesake) { jaxpr_->namesake_ = std::move(namesake); }
   const Jaxpr& current() const { return *jaxpr_; }
   JaxprPtr Finish() { return std::exchange(jaxpr_, nullptr); }
@@ -143,14 +145,15 @@ struct RuleBodies {
   std::vector<bool> bwd_zeros;
 };
 
-// All rules of one program. A custom call inside a body has no rule of its own: it means the rule of the same name
-// here, often the very rule whose body it stands in.
+// All rules of one program. A custom call inside a body has no rule of its own, which means the rule of the same name
+// here, or one without a set, which means the rule of that index here; often it is the very rule whose body it stands
+// in. References from a set to itself would never be freed.
 using RuleSet = std::vector<RuleBodies>;
 
 // A rule as an equation refers to it: one of a set, possibly transformed. Transformed bodies are made when they are
 // asked for, because a rule may call itself. Immutable; the set outlives every reference.
 struct CustomRule {
-  std::shared_ptr<const RuleSet> set;
+  std::shared_ptr<const RuleSet> set;  // null only inside a set and in a program that was just decoded
   size_t index = 0;
   // How the bodies follow from the set's: "" for as they are, otherwise a text that is equal for equal bodies.
   std::string derivation;

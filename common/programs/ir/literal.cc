@@ -63,6 +63,13 @@ Literal Literal::FromTensor(const Tensor& t, bool weak) {
 
 bool Literal::HasExact() const { return weak_ && tensor::IsFloat(dtype_) && tensor::ByteWidth(dtype_) < 8; }
 
+std::optional<double> Literal::PythonValue() const {
+  if (!HasExact()) return std::nullopt;
+  double exact = 0;
+  std::memcpy(&exact, data_ + kExactAt, sizeof exact);
+  return exact;
+}
+
 double Literal::AsDouble() const { return ViewOf(dtype_, data_).DoubleAt(0); }
 int64_t Literal::AsInt() const { return ViewOf(dtype_, data_).IntAt(0); }
 std::complex<double> Literal::AsComplex() const { return ViewOf(dtype_, data_).ComplexAt(0); }
@@ -100,9 +107,7 @@ std::string Literal::Text() const {
   } else if (tensor::IsComplex(dtype_)) {
     value = ComplexText(AsComplex());
   } else {
-    double exact = AsDouble();
-    if (HasExact()) std::memcpy(&exact, data_ + kExactAt, sizeof exact);
-    value = PythonFloat(exact);
+    value = PythonFloat(PythonValue().value_or(AsDouble()));
   }
   return StrCat(value, ":", tensor::Name(dtype_), "[]");
 }

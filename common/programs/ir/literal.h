@@ -3,6 +3,7 @@
 
 #include <complex>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "common/foundation/base/status.h"
@@ -30,6 +31,9 @@ class Literal {
   int64_t AsInt() const;
   std::complex<double> AsComplex() const;
   tensor::Tensor ToTensor() const;
+  // The Python float that a weak literal of a narrower dtype stands for: what it prints. nullopt where the element
+  // itself says it all.
+  std::optional<double> PythonValue() const;
   // The element's bytes, little-endian; at most 16.
   std::string_view bytes() const { return {reinterpret_cast<const char*>(data_), size_t(tensor::ByteWidth(dtype_))}; }
 

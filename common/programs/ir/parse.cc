@@ -1,8 +1,10 @@
 #include "common/programs/ir/parse.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <unordered_map>
+#include <utility>
 
 #include "common/foundation/base/strings.h"
 #include "common/programs/ir/op_def.h"
@@ -97,6 +99,10 @@ class Parser {
     return Unimplemented(StrCat(Position(at), message));
   }
 
+  Status TooDeep() const {
+    return LimitError(StrCat("jaxprs are nested deeper than ", limits_.max_depth, " levels (limit max_depth)"));
+  }
+
   // ---- structure ----
   Status Definition() {
     RETURN_IF_ERROR(ExpectWord("let", "before a shared jaxpr"));
@@ -115,11 +121,10 @@ class Parser {
   }
 
   Result<JaxprPtr> ParseOne(int depth, std::span<const Aval> out_hints) {
-    if (depth > limits_.max_depth) {
-      return LimitError(StrCat("jaxprs are nested deeper than ", limits_.max_depth, " levels (limit max_depth)"));
-    }
+    if (depth > limits_.max_depth) return TooDeep();
     RETURN_IF_ERROR(Expect('{', "at the start of a jaxpr"));
     const size_t start = pos_;
+    const int beside = std::exchange(height_, 0);
     RETURN_IF_ERROR(ExpectWord("lambda", "after '{'"));
     JaxprAssembler assembler;
     Scope scope;
@@ -141,7 +146,13 @@ class Parser {
     }
     RETURN_IF_ERROR(Outputs(assembler, scope, out_hints));
     RETURN_IF_ERROR(Expect('}', "at the end of a jaxpr"));
-    return Named(text_.substr(start, pos_ - start), assembler);
+    // Shared jaxprs nest by name, at no depth of text.
+    const int height = height_ + 1;
+    if (height > limits_.max_depth + 1) return TooDeep();
+    JaxprPtr jaxpr = Named(text_.substr(start, pos_ - start), assembler);
+    heights_[jaxpr.get()] = height;
+    height_ = std::max(beside, height);
+    return jaxpr;
   }
 
   // Names are unique in a text, so a jaxpr written twice is one whose variables JAX shares.
@@ -644,6 +655,7 @@ class Parser {
     const auto it = shared_.find(name);
     if (it == shared_.end()) return Error(StrCat("expected a jaxpr or the name of a shared one, found ", Found()));
     pos_ = end;
+    height_ = std::max(height_, heights_.at(it->second.get()));
     return it->second;
   }
 
@@ -792,6 +804,8 @@ class Parser {
   uint64_t eqns_ = 0;
   std::unordered_map<std::string_view, JaxprPtr> shared_;
   std::unordered_map<std::string, JaxprPtr> namesakes_;  // by text
+  std::unordered_map<const Jaxpr*, int> heights_;        // 1 without nested jaxprs
+  int height_ = 0;                                       // of the tallest one so far inside the one being read
 };
 
 }  // namespace

@@ -21,6 +21,12 @@ using Avals = std::vector<Aval>;
 // Bumped when the tracer's output for some program changes, so that old cache entries are not found.
 constexpr std::string_view kTracerVersion = "1";
 
+std::vector<bool> WeakInputs(const ir::Jaxpr& jaxpr) {
+  std::vector<bool> out;
+  for (const ir::VarId v : jaxpr.invars()) out.push_back(jaxpr.aval(v).weak_type);
+  return out;
+}
+
 uint64_t CountEqns(const ir::Jaxpr& jaxpr) { return jaxpr.eqns().size(); }
 
 // Builds the transformed program level by level: types flow from the outermost transform in, programs back out.
@@ -120,11 +126,20 @@ Result<Program> Load(const Source& source, const TraceOptions& options) {
     ASSIGN_OR_RETURN(program.closed.jaxpr, ir::ParseJaxpr(source.text, ops::AllOps(), options.parse_limits));
   }
   program.closed.consts = source.consts;
-  if (!source.rules.empty()) {
-    ASSIGN_OR_RETURN(program.closed.jaxpr, 
-                     AttachRules(program.closed.jaxpr, std::make_shared<const ir::RuleSet>(source.rules)));
+  const int max_depth = options.limits.max_depth;
+  ir::RuleSet rules = source.rules;
+  for (ir::RuleBodies& rule : rules) {
+    for (ir::ClosedJaxpr* body : {&rule.jvp, &rule.fwd, &rule.bwd}) {
+      if (body->jaxpr == nullptr) continue;
+      Result<ir::ClosedJaxpr> checked = ir::CheckProgram(*body, WeakInputs(*body->jaxpr), max_depth);
+      if (!checked.ok()) return checked.status().Annotate(StrCat("rule of ", Printable(rule.name)));
+      *body = *std::move(checked);
+    }
   }
-  ASSIGN_OR_RETURN(program.closed, ir::CheckProgram(program.closed, source.weak_inputs, options.limits.max_depth));
+  ASSIGN_OR_RETURN(program.closed.jaxpr,
+                   AttachRules(program.closed.jaxpr, std::make_shared<const ir::RuleSet>(std::move(rules)), max_depth));
+  const std::vector<bool> weak = source.weak_inputs.empty() ? WeakInputs(*program.closed.jaxpr) : source.weak_inputs;
+  ASSIGN_OR_RETURN(program.closed, ir::CheckProgram(program.closed, weak, max_depth));
   return program;
 }
 

@@ -1,5 +1,6 @@
 #include "common/programs/pipeline/rules.h"
 
+#include <climits>
 #include <functional>
 #include <unordered_map>
 
@@ -14,12 +15,18 @@ using ir::JaxprPtr;
 using ir::ParamValue;
 using SetPtr = std::shared_ptr<const ir::RuleSet>;
 
+// Bodies were checked before they went into a set.
+constexpr int kMaxBodyDepth = INT_MAX;
+
 // Picks the rule of a call; null leaves the call without one.
 using Choose = std::function<Result<std::shared_ptr<const ir::CustomRule>>(const ir::Eqn&)>;
 
-bool HasRuleParam(const ir::OpDef& op) {
-  for (const ir::ParamSpec& spec : op.params) {
-    if (spec.type == ir::ParamSpec::Type::kRule) return true;
+// True if the call has no rule yet: none at all, or a place in the set.
+bool WantsRule(const ir::Eqn& eqn) {
+  for (size_t i = 0; i < eqn.op->params.size(); ++i) {
+    if (eqn.op->params[i].type != ir::ParamSpec::Type::kRule) continue;
+    const ParamValue& rule = eqn.params->values()[i];
+    return rule.is_none() || rule.AsRule()->set == nullptr;
   }
   return false;
 }
@@ -27,62 +34,93 @@ bool HasRuleParam(const ir::OpDef& op) {
 // Copies a jaxpr with rules filled in, nested programs included; a program that occurs twice stays one object.
 class RuleFiller {
  public:
-  explicit RuleFiller(Choose choose) : choose_(std::move(choose)) {}
+  RuleFiller(int max_depth, Choose choose) : max_depth_(max_depth), choose_(std::move(choose)) {}
 
   Result<JaxprPtr> Fill(const JaxprPtr& jaxpr) {
-    ir::JaxprAssembler out;
-    std::vector<ir::VarId> ids(jaxpr->num_vars());
-    for (const ir::VarId v : jaxpr->constvars()) ids[v] = out.AddConst(jaxpr->aval(v));
-    for (const ir::VarId v : jaxpr->invars()) ids[v] = out.AddInput(jaxpr->aval(v));
-    const auto atom = [&](ir::Atom a) {
-      return a.is_literal() ? out.AddLiteral(jaxpr->literal(a)) : ir::Atom::Var(ids[a.var()]);
-    };
-    for (const ir::Eqn& eqn : jaxpr->eqns()) {
-      ASSIGN_OR_RETURN(std::shared_ptr<const ir::Params> params, FillParams(eqn));
-      std::vector<ir::Atom> operands;
-      for (const ir::Atom a : jaxpr->operands(eqn)) operands.push_back(atom(a));
-      std::vector<ir::Aval> results;
-      for (uint32_t r = 0; r < eqn.num_results; ++r) results.push_back(jaxpr->aval(eqn.first_result + r));
-      const ir::VarId first = out.AddEqn(eqn.op, std::move(params), operands, results);
-      for (uint32_t r = 0; r < eqn.num_results; ++r) ids[eqn.first_result + r] = first + r;
+    ASSIGN_OR_RETURN(const bool any, Wanting(jaxpr));
+    if (!any) return jaxpr;
+    ir::JaxprAssembler out(*jaxpr);
+    for (size_t i = 0; i < jaxpr->eqns().size(); ++i) {
+      ASSIGN_OR_RETURN(std::shared_ptr<const ir::Params> params, FillParams(jaxpr->eqns()[i]));
+      out.SetParams(i, std::move(params));
     }
-    std::vector<ir::Atom> outs;
-    for (const ir::Atom a : jaxpr->outs()) outs.push_back(atom(a));
-    out.SetOuts(std::move(outs));
     // A repeated program consumes its rules again but is the object made first.
     return done_.emplace(jaxpr.get(), out.Finish()).first->second;
   }
 
  private:
+  // True if calls in this program or nested ones want rules.
+  Result<bool> Wanting(const JaxprPtr& jaxpr) {
+    if (const auto it = wanting_.find(jaxpr.get()); it != wanting_.end()) return it->second;
+    if (++depth_ > max_depth_) {
+      return ResourceExhausted(StrCat("jaxprs are nested deeper than ", max_depth_, " levels (limit max_depth)"));
+    }
+    bool any = false;
+    for (const ir::Eqn& eqn : jaxpr->eqns()) {
+      any |= WantsRule(eqn);
+      for (const ParamValue& value : eqn.params->values()) {
+        ASSIGN_OR_RETURN(const bool nested, Wanting(value));
+        any |= nested;
+      }
+    }
+    --depth_;
+    wanting_.emplace(jaxpr.get(), any);
+    return any;
+  }
+
+  Result<bool> Wanting(const ParamValue& value) {
+    if (value.kind() == ParamValue::Kind::kJaxpr) return Wanting(value.AsJaxpr());
+    bool any = false;
+    for (const ParamValue& e : value.elements()) {
+      ASSIGN_OR_RETURN(const bool nested, Wanting(e));
+      any |= nested;
+    }
+    return any;
+  }
+
   Result<std::shared_ptr<const ir::Params>> FillParams(const ir::Eqn& eqn) {
     ir::Params params = *eqn.params;
     bool changed = false;
-    if (HasRuleParam(*eqn.op) && params["rule"].is_none()) {
+    if (WantsRule(eqn)) {
       ASSIGN_OR_RETURN(std::shared_ptr<const ir::CustomRule> rule, choose_(eqn));
-      if (rule != nullptr) params.Set("rule", ParamValue::Rule(std::move(rule)));
+      params.Set("rule", rule == nullptr ? ParamValue() : ParamValue::Rule(std::move(rule)));
       changed = true;
     }
     for (size_t i = 0; i < eqn.op->params.size(); ++i) {
-      const ParamValue value = params.values()[i];
-      if (value.kind() == ParamValue::Kind::kJaxpr) {
-        ASSIGN_OR_RETURN(JaxprPtr sub, Fill(value.AsJaxpr()));
-        params.Set(eqn.op->params[i].name, ParamValue::SubJaxpr(std::move(sub)));
-        changed = true;
-      } else if (!value.AsJaxprs().empty() && value.kind() == ParamValue::Kind::kTuple) {
-        std::vector<JaxprPtr> subs;
-        for (const JaxprPtr& j : value.AsJaxprs()) {
-          ASSIGN_OR_RETURN(JaxprPtr sub, Fill(j));
-          subs.push_back(std::move(sub));
-        }
-        params.Set(eqn.op->params[i].name, ParamValue::SubJaxprs(subs));
-        changed = true;
-      }
+      const ParamValue& value = eqn.params->values()[i];
+      ASSIGN_OR_RETURN(const bool any, Wanting(value));
+      if (!any) continue;
+      ASSIGN_OR_RETURN(ParamValue filled, FillValue(value));
+      params.Set(eqn.op->params[i].name, std::move(filled));
+      changed = true;
     }
     return changed ? std::make_shared<const ir::Params>(std::move(params)) : eqn.params;
   }
 
+  Result<ParamValue> FillValue(const ParamValue& value) {
+    if (value.kind() == ParamValue::Kind::kJaxpr) {
+      ASSIGN_OR_RETURN(JaxprPtr sub, Fill(value.AsJaxpr()));
+      return ParamValue::SubJaxpr(std::move(sub));
+    }
+    if (!value.is_sequence()) return value;
+    ir::ParamValues elements;
+    for (const ParamValue& e : value.elements()) {
+      ASSIGN_OR_RETURN(ParamValue filled, FillValue(e));
+      elements.push_back(std::move(filled));
+    }
+    switch (value.kind()) {
+      case ParamValue::Kind::kList: return ParamValue::List(std::move(elements));
+      case ParamValue::Kind::kNamedTuple:
+        return ParamValue::NamedTuple(value.tuple_name(), value.fields(), std::move(elements));
+      default: return ParamValue::Tuple(std::move(elements));
+    }
+  }
+
+  const int max_depth_;
+  int depth_ = 0;
   Choose choose_;
   std::unordered_map<const Jaxpr*, JaxprPtr> done_;
+  std::unordered_map<const Jaxpr*, bool> wanting_;
 };
 
 std::shared_ptr<const ir::CustomRule> RuleAt(const SetPtr& set, size_t index);
@@ -91,7 +129,8 @@ std::shared_ptr<const ir::CustomRule> RuleAt(const SetPtr& set, size_t index);
 Result<ir::RuleBodies> OriginalBodies(ir::Session&, const ir::CustomRule& rule) {
   const SetPtr& set = rule.set;
   ir::RuleBodies out = (*set)[rule.index];
-  RuleFiller filler([&set](const ir::Eqn& eqn) -> Result<std::shared_ptr<const ir::CustomRule>> {
+  RuleFiller filler(kMaxBodyDepth, [&set](const ir::Eqn& eqn) -> Result<std::shared_ptr<const ir::CustomRule>> {
+    if (const auto& place = (*eqn.params)["rule"].AsRule()) return RuleAt(set, place->index);
     const std::string& name = eqn.params->Text("name");
     for (size_t i = 0; i < set->size(); ++i) {
       if ((*set)[i].name == name) return RuleAt(set, i);
@@ -115,18 +154,24 @@ std::shared_ptr<const ir::CustomRule> RuleAt(const SetPtr& set, size_t index) {
 
 }  // namespace
 
-Result<JaxprPtr> AttachRules(const JaxprPtr& jaxpr, SetPtr set) {
+Result<JaxprPtr> AttachRules(const JaxprPtr& jaxpr, SetPtr set, int max_depth) {
   size_t next = 0;
-  RuleFiller filler([&](const ir::Eqn& eqn) -> Result<std::shared_ptr<const ir::CustomRule>> {
-    const std::string& name = eqn.params->Text("name");
+  bool in_order = true;
+  RuleFiller filler(max_depth, [&](const ir::Eqn& eqn) -> Result<std::shared_ptr<const ir::CustomRule>> {
+    if (const auto& place = (*eqn.params)["rule"].AsRule()) {
+      in_order = false;
+      return RuleAt(set, place->index);
+    }
+    if (set->empty() || !in_order) return std::shared_ptr<const ir::CustomRule>();
     if (next >= set->size()) {
-      return InvalidArgument(StrCat("the program calls ", eqn.op->name, " function '", Printable(name),
-                                    "' as number ", next, ", but only ", set->size(), " rules were sent"));
+      return InvalidArgument(StrCat("the program calls ", eqn.op->name, " function '",
+                                    Printable(eqn.params->Text("name")), "' as number ", next, ", but only ",
+                                    set->size(), " rules were sent"));
     }
     return RuleAt(set, next++);
   });
   ASSIGN_OR_RETURN(JaxprPtr out, filler.Fill(jaxpr));
-  if (next != set->size()) {
+  if (in_order && next != set->size()) {
     return InvalidArgument(StrCat(set->size(), " rules were sent, but the program has ", next, " custom calls"));
   }
   return out;

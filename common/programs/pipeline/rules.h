@@ -6,9 +6,10 @@
 
 namespace megalith::pipeline {
 
-// Gives the calls of custom_jvp and custom_vjp functions in `jaxpr` the rules of `set`, in pre-order of appearance
-// (parameters in key order). Calls inside rule bodies take the rule of the same name when the body is used.
-// Errors: kInvalidArgument when there are fewer or more rules than calls, or a rule is of the other kind.
-Result<ir::JaxprPtr> AttachRules(const ir::JaxprPtr& jaxpr, std::shared_ptr<const ir::RuleSet> set);
+// Gives the calls of custom_jvp and custom_vjp functions in `jaxpr` the rules of `set`: those that carry an index the
+// rule of that index, otherwise the rules in pre-order of appearance (parameters in key order). Calls inside rule
+// bodies find their rule when the body is used.
+// Errors: kInvalidArgument when rules in order are fewer or more than calls; kResourceExhausted (max_depth).
+Result<ir::JaxprPtr> AttachRules(const ir::JaxprPtr& jaxpr, std::shared_ptr<const ir::RuleSet> set, int max_depth);
 
 }  // namespace megalith::pipeline
