@@ -9,7 +9,17 @@ Value ScalarOf(Builder& b, DType dtype, double value, bool weak) {
   return b.Lit(Literal::Float(dtype, value, weak));
 }
 
-Value ScalarLike(Builder& b, Value x, double value) { return ScalarOf(b, x.dtype(), value); }
+namespace {
+// The dtypes Python numbers have, in either 64-bit mode.
+bool IsPythonDType(DType d) {
+  return tensor::IsBool(d) || d == DType::kI32 || d == DType::kI64 || d == DType::kF32 || d == DType::kF64 ||
+         tensor::IsComplex(d);
+}
+}  // namespace
+
+Value ScalarLike(Builder& b, Value x, double value) {
+  return ScalarOf(b, x.dtype(), value, x.rank() == 0 && x.aval().weak_type && IsPythonDType(x.dtype()));
+}
 
 Value WeakScalarLike(Builder& b, Value x, double value) {
   return ScalarOf(b, x.dtype(), value, x.aval().weak_type);

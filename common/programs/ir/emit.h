@@ -13,10 +13,10 @@
 namespace megalith::ir {
 
 // ---- constants ----
-// A scalar literal of x's dtype.
+// A scalar literal of x's dtype; of a weak scalar x it is a Python number, weak too.
 Value ScalarLike(Builder& b, Value x, double value);
 Value ScalarOf(Builder& b, DType dtype, double value, bool weak = false);
-// The same with x's weakness too, so that arithmetic with x stays weak.
+// The same with x's weakness, whatever its rank.
 Value WeakScalarLike(Builder& b, Value x, double value);
 // An array filled with one value; of rank 0 it is a literal.
 Value Full(Builder& b, const Shape& shape, DType dtype, double value, bool weak = false);

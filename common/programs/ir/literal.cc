@@ -22,6 +22,7 @@ Literal Literal::Float(DType dtype, double value, bool weak) {
   out.dtype_ = dtype;
   out.weak_ = weak;
   ViewOf(dtype, out.data_).SetDouble(0, value);
+  if (out.HasExact()) std::memcpy(out.data_ + kExactAt, &value, sizeof value);
   return out;
 }
 
@@ -53,8 +54,14 @@ Literal Literal::FromTensor(const Tensor& t, bool weak) {
   out.dtype_ = t.dtype();
   out.weak_ = weak;
   std::memcpy(out.data_, t.data(), t.byte_size());
+  if (out.HasExact()) {
+    const double value = out.AsDouble();
+    std::memcpy(out.data_ + kExactAt, &value, sizeof value);
+  }
   return out;
 }
+
+bool Literal::HasExact() const { return weak_ && tensor::IsFloat(dtype_) && tensor::ByteWidth(dtype_) < 8; }
 
 double Literal::AsDouble() const { return ViewOf(dtype_, data_).DoubleAt(0); }
 int64_t Literal::AsInt() const { return ViewOf(dtype_, data_).IntAt(0); }
@@ -93,7 +100,9 @@ std::string Literal::Text() const {
   } else if (tensor::IsComplex(dtype_)) {
     value = ComplexText(AsComplex());
   } else {
-    value = PythonFloat(AsDouble());
+    double exact = AsDouble();
+    if (HasExact()) std::memcpy(&exact, data_ + kExactAt, sizeof exact);
+    value = PythonFloat(exact);
   }
   return StrCat(value, ":", tensor::Name(dtype_), "[]");
 }

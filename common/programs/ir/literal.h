@@ -42,6 +42,11 @@ class Literal {
   }
 
  private:
+  // A weak float is a Python float: it prints with the digits it has there, which its dtype may not hold. They follow
+  // the element's bytes.
+  static constexpr size_t kExactAt = 8;
+  bool HasExact() const;
+
   DType dtype_ = DType::kInvalid;
   bool weak_ = false;
   alignas(8) uint8_t data_[16] = {};

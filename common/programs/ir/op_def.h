@@ -83,8 +83,8 @@ struct PartialEvalArgs {
   const Params& params;
   std::span<const Value> operands;
 };
-// Splits an equation of which some operands are known (values of `known`) and some are not (values of `unknown`).
-// Without a rule such an equation goes to `unknown` as a whole.
+// Splits an equation of which some operands are known (values of `known`); the others are values of `unknown`, and
+// there may be none. Without a rule an equation goes to one builder as a whole.
 using PartialEvalFn = std::vector<Value> (*)(Builder& known, Builder& unknown, const PartialEvalArgs&);
 
 // ---- rematerialisation -------------------------------------------------------------------------------------------------

@@ -67,6 +67,9 @@ class LowerContext {
   Values Inline(const ir::JaxprPtr& jaxpr, std::span<const ValueId> inputs);
   // Calls the nested program as a private function, shared between equal calls.
   Values Call(std::string_view name, const ir::JaxprPtr& jaxpr, std::span<const ValueId> inputs);
+  // Emits this equation as a call of a private function that `body` fills, made once per primitive, parameters and
+  // types. The parameters must not hold nested programs.
+  Status Outlined(const std::function<Status(LowerContext&)>& body);
   // Emits one equation of another primitive here, as if the program contained it; for rules that are written in terms
   // of primitives.
   Values Emit(std::string_view op, std::span<const ValueId> operands, const std::vector<ir::Aval>& operand_avals,

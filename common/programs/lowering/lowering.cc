@@ -143,6 +143,30 @@ class ModuleLowering {
     return b.Call(it->second.second, inputs, std::move(types));
   }
 
+  // Private function of one equation, made once per primitive, parameters and types.
+  Result<Values> Outlined(LowerContext& c, const std::function<Status(LowerContext&)>& body) {
+    std::string key = StrCat(c.op().name);
+    for (const ir::ParamValue& v : c.params().values()) StrAppend(&key, " ", v.PythonText());
+    for (const Aval& a : c.in_avals()) StrAppend(&key, " ", a.Text());
+    auto it = outlined_.find(key);
+    if (it == outlined_.end()) {
+      const std::string unique = FreshName(c.op().name);
+      FuncBuilder f(unique, stablehlo::Visibility::kPrivate);
+      Values args;
+      for (const Aval& a : c.in_avals()) args.push_back(f.Arg(PhysicalType(a)));
+      LowerContext inner(*this, f, c.op(), c.params(), c.in_avals(), std::move(args), c.out_avals());
+      RETURN_IF_ERROR(body(inner));
+      RETURN_IF_ERROR(status_);
+      f.Return(inner.outs());
+      ASSIGN_OR_RETURN(stablehlo::Func finished, f.Finish());
+      functions_.push_back(std::move(finished));
+      it = outlined_.emplace(std::move(key), unique).first;
+    }
+    std::vector<TensorType> types;
+    for (const Aval& a : c.out_avals()) types.push_back(PhysicalType(a));
+    return c.b().Call(it->second, c.ins(), std::move(types));
+  }
+
   Values Fail(Status status) {
     if (status_.ok()) status_ = std::move(status);
     return {};
@@ -171,6 +195,7 @@ class ModuleLowering {
   Module module_;
   std::vector<stablehlo::Func> functions_;
   std::map<std::pair<const Jaxpr*, std::string>, std::pair<JaxprPtr, std::string>> called_;
+  std::map<std::string, std::string> outlined_;
   std::map<std::string, int> name_counts_;
   uint64_t ops_emitted_ = 0;
   Status status_;
@@ -200,6 +225,12 @@ Values LowerContext::Call(std::string_view name, const JaxprPtr& jaxpr, std::spa
   return module_.Call(builder_, name, jaxpr, inputs);
 }
 
+Status LowerContext::Outlined(const std::function<Status(LowerContext&)>& body) {
+  ASSIGN_OR_RETURN(const Values results, module_.Outlined(*this, body));
+  Out(results);
+  return OkStatus();
+}
+
 Values LowerContext::Emit(std::string_view name, std::span<const ValueId> operands,
                           const std::vector<Aval>& operand_avals,
                           std::initializer_list<std::pair<std::string_view, ir::ParamValue>> named) {
@@ -217,6 +248,7 @@ Values LowerContext::Traced(
     std::span<const ValueId> operands, const std::vector<Aval>& operand_avals,
     const std::function<std::vector<ir::Value>(ir::Builder&, std::span<const ir::Value>)>& body) {
   ir::Session session(module_.ops());
+  session.set_x64(x64());
   ir::Builder b(session);
   std::vector<ir::Value> inputs;
   for (const Aval& a : operand_avals) inputs.push_back(b.Input(a));

@@ -1,6 +1,7 @@
 // Sums, products, quotients, remainders, powers, extrema: n-ary elementwise arithmetic.
 #include "common/foundation/base/strings.h"
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/lower.h"
 #include "common/programs/ops/rules.h"
 
 namespace megalith::ops {
@@ -192,6 +193,33 @@ Value JvpExtremumRight(Builder& b, Value t, Value y, std::span<const Value> x, c
   return Mul(b, t, BalancedEq(b, x[1], y, x[0]));
 }
 
+// ---- lowering ----
+
+Status LowerMax(LowerContext& c) {
+  const Values v = c.BroadcastOperands();
+  c.Out(MaxOf(c.b(), v[0], v[1]));
+  return OkStatus();
+}
+
+Status LowerMin(LowerContext& c) {
+  const Values v = c.BroadcastOperands();
+  c.Out(MinOf(c.b(), v[0], v[1]));
+  return OkStatus();
+}
+
+// An integer exponent is converted to the base's dtype first.
+Status LowerPow(LowerContext& c) {
+  const DType dtype = c.out_aval().dtype;
+  const Shape& shape = c.out_aval().shape;
+  const ValueId y = c.in_aval(1).dtype == dtype ? c.in(1) : c.b().Convert(c.in(1), dtype);
+  const ValueId base = c.BroadcastTo(c.in(0), shape);
+  const ValueId exponent = c.BroadcastTo(y, shape);
+  c.Out(c.b().Pow(base, exponent));
+  return OkStatus();
+}
+
+// ---- rows ----
+
 constexpr Sample kBinarySamples[] = {
     {"{ lambda ; a:f32[3,5] b:f32[3,5]. let c:f32[3,5] = OP a b in (c,) }"},
     {"{ lambda ; a:f32[] b:f32[7]. let c:f32[7] = OP a b in (c,) }"},
@@ -209,36 +237,38 @@ constexpr Sample kPowSamples[] = {
 
 constexpr OpDef kOps[] = {
     {.name = "add", .arity = 2, .accepts = ir::kAcceptsNumber, .type_rule = NaryType, .jvp = ir::JvpFull(JvpAdd),
-     .transpose = TransposeAdd, .batch = ir::BatchBroadcasting(), .spec = "primitives.md#add",
-     .samples = kBinarySamples},
+     .transpose = TransposeAdd, .batch = ir::BatchBroadcasting(), .lower = LowerTo<"stablehlo.add">,
+     .spec = "primitives.md#add", .samples = kBinarySamples},
     {.name = "sub", .arity = 2, .accepts = ir::kAcceptsNumber, .type_rule = NaryType, .jvp = ir::JvpFull(JvpSub),
-     .transpose = TransposeSub, .batch = ir::BatchBroadcasting(), .spec = "primitives.md#sub",
-     .samples = kBinarySamples},
+     .transpose = TransposeSub, .batch = ir::BatchBroadcasting(), .lower = LowerTo<"stablehlo.subtract">,
+     .spec = "primitives.md#sub", .samples = kBinarySamples},
     {.name = "add_any", .arity = 2, .accepts = ir::kAcceptsAny, .type_rule = NaryType, .jvp = ir::JvpLinear(),
-     .transpose = TransposeAddAny, .batch = ir::BatchFull(BatchAddAny), .spec = "primitives.md#add_any"},
+     .transpose = TransposeAddAny, .batch = ir::BatchFull(BatchAddAny), .lower = LowerTo<"stablehlo.add">,
+     .spec = "primitives.md#add_any"},
     {.name = "mul", .arity = 2, .accepts = ir::kAcceptsNumber, .type_rule = NaryType,
      .jvp = ir::JvpTerms<JvpMulLeft, JvpMulRight>(), .transpose = TransposeMul, .batch = ir::BatchBroadcasting(),
-     .spec = "primitives.md#mul", .samples = kBinarySamples},
+     .lower = LowerTo<"stablehlo.multiply">, .spec = "primitives.md#mul", .samples = kBinarySamples},
     {.name = "div", .arity = 2, .accepts = ir::kAcceptsNumber, .type_rule = NaryType,
      .jvp = ir::JvpTerms<JvpDivLeft, JvpDivRight>(), .transpose = TransposeDiv, .batch = ir::BatchBroadcasting(),
-     .spec = "primitives.md#div", .samples = kDivSamples},
+     .lower = LowerTo<"stablehlo.divide">, .spec = "primitives.md#div", .samples = kDivSamples},
     {.name = "max", .arity = 2, .accepts = ir::kAcceptsNumber | ir::kAcceptsBool, .type_rule = NaryType,
-     .jvp = ir::JvpTerms<JvpExtremumLeft, JvpExtremumRight>(), .batch = ir::BatchBroadcasting(),
+     .jvp = ir::JvpTerms<JvpExtremumLeft, JvpExtremumRight>(), .batch = ir::BatchBroadcasting(), .lower = LowerMax,
      .spec = "primitives.md#max", .samples = kBinarySamples},
     {.name = "min", .arity = 2, .accepts = ir::kAcceptsNumber | ir::kAcceptsBool, .type_rule = NaryType,
-     .jvp = ir::JvpTerms<JvpExtremumLeft, JvpExtremumRight>(), .batch = ir::BatchBroadcasting(),
+     .jvp = ir::JvpTerms<JvpExtremumLeft, JvpExtremumRight>(), .batch = ir::BatchBroadcasting(), .lower = LowerMin,
      .spec = "primitives.md#min", .samples = kBinarySamples},
     {.name = "rem", .arity = 2, .accepts = ir::kAcceptsReal, .tier = 2, .type_rule = NaryType,
      .jvp = ir::JvpTerms<JvpRemLeft, JvpRemRight>(), .batch = ir::BatchBroadcasting(),
-     .spec = "primitives.md#rem", .samples = kDivSamples},
+     .lower = LowerTo<"stablehlo.remainder">, .spec = "primitives.md#rem", .samples = kDivSamples},
     {.name = "pow", .arity = 2, .accepts = ir::kAcceptsInexact, .type_rule = PowType,
-     .jvp = ir::JvpTerms<JvpPowBase, JvpPowExponent>(), .batch = ir::BatchBroadcasting(),
+     .jvp = ir::JvpTerms<JvpPowBase, JvpPowExponent>(), .batch = ir::BatchBroadcasting(), .lower = LowerPow,
      .spec = "primitives.md#pow", .samples = kPowSamples},
     {.name = "atan2", .arity = 2, .accepts = ir::kAcceptsInexact, .tier = 2, .type_rule = NaryType,
      .jvp = ir::JvpTerms<JvpAtan2Left, JvpAtan2Right>(), .batch = ir::BatchBroadcasting(),
-     .spec = "primitives.md#atan2", .samples = kDivSamples},
+     .lower = LowerTo<"stablehlo.atan2">, .spec = "primitives.md#atan2", .samples = kDivSamples},
     {.name = "nextafter", .arity = 2, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = NaryType,
-     .batch = ir::BatchBroadcasting(), .spec = "primitives.md#nextafter", .samples = kBinarySamples},
+     .batch = ir::BatchBroadcasting(), .lower = LowerTo<"chlo.next_after">, .spec = "primitives.md#nextafter",
+     .samples = kBinarySamples},
 };
 
 }  // namespace

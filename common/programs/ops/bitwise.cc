@@ -1,5 +1,6 @@
 // Bitwise logic, shifts and bit counts on integers and booleans.
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/lower.h"
 #include "common/programs/ops/rules.h"
 
 namespace megalith::ops {
@@ -23,25 +24,32 @@ constexpr Sample kCountSamples[] = {{"{ lambda ; a:i32[3,5]. let b:i32[3,5] = OP
 
 constexpr OpDef kOps[] = {
     {.name = "not", .arity = 1, .accepts = kBits, .type_rule = SameAsOperand, .jvp = ir::JvpZero(),
-     .batch = ir::BatchElementwise(), .spec = "primitives.md#not", .samples = kNotSamples},
+     .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.not">, .spec = "primitives.md#not",
+     .samples = kNotSamples},
     {.name = "and", .arity = 2, .accepts = kBits, .type_rule = NaryType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .spec = "primitives.md#and", .samples = kBinarySamples},
+     .batch = ir::BatchBroadcasting(), .lower = LowerTo<"stablehlo.and">, .spec = "primitives.md#and",
+     .samples = kBinarySamples},
     {.name = "or", .arity = 2, .accepts = kBits, .type_rule = NaryType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .spec = "primitives.md#or", .samples = kBinarySamples},
+     .batch = ir::BatchBroadcasting(), .lower = LowerTo<"stablehlo.or">, .spec = "primitives.md#or",
+     .samples = kBinarySamples},
     {.name = "xor", .arity = 2, .accepts = kBits, .type_rule = NaryType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .spec = "primitives.md#xor", .samples = kBinarySamples},
+     .batch = ir::BatchBroadcasting(), .lower = LowerTo<"stablehlo.xor">, .spec = "primitives.md#xor",
+     .samples = kBinarySamples},
     {.name = "shift_left", .arity = 2, .accepts = ir::kAcceptsInt, .type_rule = NaryType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .spec = "primitives.md#shift_left", .samples = kShiftSamples},
+     .batch = ir::BatchBroadcasting(), .lower = LowerTo<"stablehlo.shift_left">, .spec = "primitives.md#shift_left",
+     .samples = kShiftSamples},
     {.name = "shift_right_logical", .arity = 2, .accepts = ir::kAcceptsInt, .type_rule = NaryType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchBroadcasting(), .spec = "primitives.md#shift_right_logical",
-     .samples = kShiftSamples},
+     .jvp = ir::JvpZero(), .batch = ir::BatchBroadcasting(), .lower = LowerTo<"stablehlo.shift_right_logical">,
+     .spec = "primitives.md#shift_right_logical", .samples = kShiftSamples},
     {.name = "shift_right_arithmetic", .arity = 2, .accepts = ir::kAcceptsInt, .tier = 2, .type_rule = NaryType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchBroadcasting(), .spec = "primitives.md#shift_right_arithmetic",
-     .samples = kShiftSamples},
+     .jvp = ir::JvpZero(), .batch = ir::BatchBroadcasting(), .lower = LowerTo<"stablehlo.shift_right_arithmetic">,
+     .spec = "primitives.md#shift_right_arithmetic", .samples = kShiftSamples},
     {.name = "population_count", .arity = 1, .accepts = ir::kAcceptsInt, .tier = 2, .type_rule = SameAsOperand,
-     .batch = ir::BatchElementwise(), .spec = "primitives.md#population_count", .samples = kCountSamples},
+     .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.popcnt">, .spec = "primitives.md#population_count",
+     .samples = kCountSamples},
     {.name = "clz", .arity = 1, .accepts = ir::kAcceptsInt, .tier = 2, .type_rule = SameAsOperand,
-     .batch = ir::BatchElementwise(), .spec = "primitives.md#clz", .samples = kCountSamples},
+     .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.count_leading_zeros">, .spec = "primitives.md#clz",
+     .samples = kCountSamples},
 };
 
 }  // namespace

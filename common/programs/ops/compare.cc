@@ -1,6 +1,7 @@
 // Comparisons, and the choices that are made with them: select_n and clamp.
 #include "common/foundation/base/strings.h"
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/lower.h"
 #include "common/programs/ops/rules.h"
 
 namespace megalith::ops {
@@ -196,6 +197,72 @@ BatchResult BatchClamp(Builder& b, const BatchArgs& a) {
   return emit(0);
 }
 
+// ---- lowering ----
+
+using stablehlo::CompareDirection;
+
+template <CompareDirection Direction, bool TotalOrder>
+Status LowerCompare(LowerContext& c) {
+  const Values v = c.BroadcastOperands();
+  const bool total = TotalOrder && tensor::IsFloat(c.in_aval(0).dtype);
+  c.Out(total ? c.b().Compare(Direction, v[0], v[1], stablehlo::CompareType::kTotalOrder)
+              : c.b().Compare(Direction, v[0], v[1]));
+  return OkStatus();
+}
+
+// Physical form of `x` (of type `aval`, with key words last) broadcast to the shape of `to`.
+ValueId BroadcastPhysical(FuncBuilder& b, ValueId x, const Aval& aval, const TensorType& to) {
+  if (b.shape(x) == to.shape) return x;
+  Dims dims;
+  const auto rank = static_cast<int64_t>(to.rank());
+  const auto words = lowering::PhysicalRank(aval);
+  const auto own = static_cast<int64_t>(aval.rank());
+  for (int64_t i = 0; i < own; ++i) dims.push_back(rank - words - own + i);
+  for (int64_t i = 0; i < words; ++i) dims.push_back(rank - words + i);
+  return b.BroadcastInDim(x, to.shape, dims);
+}
+
+// Keys are equal if all their words are.
+template <bool Equal>
+Status LowerEquality(LowerContext& c) {
+  constexpr CompareDirection kDirection = Equal ? CompareDirection::kEq : CompareDirection::kNe;
+  const Aval& x = c.in_aval(0);
+  if (!tensor::IsKey(x.dtype)) return LowerCompare<kDirection, false>(c);
+  const TensorType physical = lowering::PhysicalType(Aval{x.dtype, false, c.out_aval().shape});
+  const ValueId left = BroadcastPhysical(c.b(), c.in(0), x, physical);
+  const ValueId right = BroadcastPhysical(c.b(), c.in(1), c.in_aval(1), physical);
+  const ValueId words = c.b().Compare(kDirection, left, right);
+  const Dims axes{static_cast<int64_t>(physical.rank()) - 1};
+  const ValueId init = c.b().Splat(TensorType::Scalar(DType::kBool), Equal);
+  c.Out(c.b().Reduce(words, init, axes, Equal ? "stablehlo.and" : "stablehlo.or"));
+  return OkStatus();
+}
+
+// Cases from `first` on, by binary search.
+ValueId SelectCase(LowerContext& c, ValueId which, std::span<const ValueId> cases, size_t first) {
+  if (cases.size() == 1) return cases[0];
+  const size_t mid = cases.size() / 2;
+  const ValueId bound = FullOf(c.b(), c.b().type(which), static_cast<double>(first + mid));
+  const ValueId below = c.b().Compare(CompareDirection::kLt, which, bound);
+  const ValueId left = SelectCase(c, which, cases.first(mid), first);
+  const ValueId right = SelectCase(c, which, cases.subspan(mid), first + mid);
+  return c.b().Select(below, left, right);
+}
+
+Status LowerSelect(LowerContext& c) {
+  ValueId which = c.in(0);
+  const std::span<const ValueId> cases = std::span(c.ins()).subspan(1);
+  if (tensor::IsKey(c.out_aval().dtype)) {
+    which = c.b().BroadcastInDim(which, c.out_type().shape, ir::Range(static_cast<int64_t>(c.in_aval(0).rank())));
+  }
+  if (!tensor::IsBool(c.in_aval(0).dtype)) {
+    c.Out(SelectCase(c, which, cases, 0));
+  } else {
+    c.Out(cases.size() == 1 ? cases[0] : c.b().Select(which, cases[1], cases[0]));
+  }
+  return OkStatus();
+}
+
 // ---- rows ----
 
 constexpr uint16_t kOrdered = ir::kAcceptsOrdered;
@@ -218,31 +285,38 @@ constexpr Sample kClampSamples[] = {
 
 constexpr OpDef kOps[] = {
     {.name = "eq", .arity = 2, .accepts = kNumberOrBool | ir::kAcceptsKey, .type_rule = ComparisonType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchBroadcasting(), .spec = "primitives.md#eq",
+     .jvp = ir::JvpZero(), .batch = ir::BatchBroadcasting(), .lower = LowerEquality<true>, .spec = "primitives.md#eq",
      .samples = kCompareSamples},
     {.name = "ne", .arity = 2, .accepts = kNumberOrBool | ir::kAcceptsKey, .type_rule = ComparisonType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchBroadcasting(), .spec = "primitives.md#ne",
-     .samples = kCompareSamples},
+     .jvp = ir::JvpZero(), .batch = ir::BatchBroadcasting(), .lower = LowerEquality<false>,
+     .spec = "primitives.md#ne", .samples = kCompareSamples},
     {.name = "ge", .arity = 2, .accepts = kOrdered, .type_rule = ComparisonType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .spec = "primitives.md#ge", .samples = kCompareSamples},
+     .batch = ir::BatchBroadcasting(), .lower = LowerCompare<CompareDirection::kGe, false>,
+     .spec = "primitives.md#ge", .samples = kCompareSamples},
     {.name = "gt", .arity = 2, .accepts = kOrdered, .type_rule = ComparisonType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .spec = "primitives.md#gt", .samples = kCompareSamples},
+     .batch = ir::BatchBroadcasting(), .lower = LowerCompare<CompareDirection::kGt, false>,
+     .spec = "primitives.md#gt", .samples = kCompareSamples},
     {.name = "le", .arity = 2, .accepts = kOrdered, .type_rule = ComparisonType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .spec = "primitives.md#le", .samples = kCompareSamples},
+     .batch = ir::BatchBroadcasting(), .lower = LowerCompare<CompareDirection::kLe, false>,
+     .spec = "primitives.md#le", .samples = kCompareSamples},
     {.name = "lt", .arity = 2, .accepts = kOrdered, .type_rule = ComparisonType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .spec = "primitives.md#lt", .samples = kCompareSamples},
+     .batch = ir::BatchBroadcasting(), .lower = LowerCompare<CompareDirection::kLt, false>,
+     .spec = "primitives.md#lt", .samples = kCompareSamples},
     {.name = "eq_to", .arity = 2, .accepts = kNumberOrBool, .tier = 2, .type_rule = ComparisonType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchBroadcasting(), .spec = "primitives.md#eq_to",
-     .samples = kCompareSamples},
+     .jvp = ir::JvpZero(), .batch = ir::BatchBroadcasting(), .lower = LowerCompare<CompareDirection::kEq, true>,
+     .spec = "primitives.md#eq_to", .samples = kCompareSamples},
     {.name = "le_to", .arity = 2, .accepts = kOrdered, .tier = 2, .type_rule = ComparisonType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .spec = "primitives.md#le_to", .samples = kCompareSamples},
+     .batch = ir::BatchBroadcasting(), .lower = LowerCompare<CompareDirection::kLe, true>,
+     .spec = "primitives.md#le_to", .samples = kCompareSamples},
     {.name = "lt_to", .arity = 2, .accepts = kOrdered, .tier = 2, .type_rule = ComparisonType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .spec = "primitives.md#lt_to", .samples = kCompareSamples},
+     .batch = ir::BatchBroadcasting(), .lower = LowerCompare<CompareDirection::kLt, true>,
+     .spec = "primitives.md#lt_to", .samples = kCompareSamples},
     {.name = "select_n", .type_rule = SelectType, .jvp = ir::JvpFull(JvpSelect), .transpose = TransposeSelect,
-     .batch = ir::BatchFull(BatchSelect), .spec = "primitives.md#select_n", .samples = kSelectSamples},
+     .batch = ir::BatchFull(BatchSelect), .lower = LowerSelect, .spec = "primitives.md#select_n",
+     .samples = kSelectSamples},
     {.name = "clamp", .arity = 3, .accepts = kNumberOrBool, .type_rule = ClampType,
      .jvp = ir::JvpTerms<JvpClampLow, JvpClampOperand, JvpClampHigh>(), .batch = ir::BatchFull(BatchClamp),
-     .spec = "primitives.md#clamp", .samples = kClampSamples},
+     .lower = LowerTo<"stablehlo.clamp">, .spec = "primitives.md#clamp", .samples = kClampSamples},
 };
 
 }  // namespace

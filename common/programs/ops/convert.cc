@@ -3,6 +3,7 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/lower.h"
 #include "common/programs/ops/rules.h"
 
 namespace megalith::ops {
@@ -169,6 +170,38 @@ BatchResult BatchBarrier(Builder& b, const BatchArgs& a) {
   return {b.Emit(a.op, a.params, a.values), std::vector<int>(a.dims.begin(), a.dims.end())};
 }
 
+// ---- lowering ----
+
+Status LowerConvert(LowerContext& c) {
+  const DType from = c.in_aval(0).dtype;
+  const DType to = c.out_aval().dtype;
+  ValueId x = c.in(0);
+  if (tensor::IsKey(to)) return LowerIdentity(c);
+  if (tensor::IsComplex(from) && !tensor::IsComplex(to)) x = c.b().Real(x);
+  if (tensor::IsBool(to)) {
+    const ValueId zero = FullOf(c.b(), c.b().type(x), 0);
+    x = c.b().Compare(stablehlo::CompareDirection::kNe, x, zero);
+  }
+  c.Out(c.b().Convert(x, to));
+  return OkStatus();
+}
+
+Status LowerBitcast(LowerContext& c) {
+  c.Out(c.b().BitcastConvert(c.in(0), c.out_type()));
+  return OkStatus();
+}
+
+Status LowerReducePrecision(LowerContext& c) {
+  c.Out(c.b().ReducePrecision(c.in(0), static_cast<int>(c.params().Int("exponent_bits")),
+                              static_cast<int>(c.params().Int("mantissa_bits"))));
+  return OkStatus();
+}
+
+Status LowerBarrier(LowerContext& c) {
+  c.Out(c.b().OptimizationBarrier(c.ins()));
+  return OkStatus();
+}
+
 // ---- rows ----
 
 using Type = ParamSpec::Type;
@@ -209,23 +242,25 @@ constexpr Sample kBarrierSamples[] = {
 constexpr OpDef kOps[] = {
     {.name = "convert_element_type", .arity = 1, .params = kConvertParams, .type_rule = ConvertType,
      .jvp = ir::JvpTerms<JvpConvert>(), .transpose = TransposeConvert, .batch = ir::BatchElementwise(),
-     .forward = ForwardConvert, .fold = FoldConvert, .spec = "primitives.md#convert_element_type",
-     .samples = kConvertSamples},
+     .forward = ForwardConvert, .fold = FoldConvert, .lower = LowerConvert,
+     .spec = "primitives.md#convert_element_type", .samples = kConvertSamples},
     {.name = "bitcast_convert_type", .arity = 1, .params = kBitcastParams, .type_rule = BitcastType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchFull(BatchBitcast), .spec = "primitives.md#bitcast_convert_type",
-     .samples = kBitcastSamples},
+     .jvp = ir::JvpZero(), .batch = ir::BatchFull(BatchBitcast), .lower = LowerBitcast,
+     .spec = "primitives.md#bitcast_convert_type", .samples = kBitcastSamples},
     {.name = "reduce_precision", .arity = 1, .params = kPrecisionParams, .accepts = ir::kAcceptsFloat, .tier = 2,
      .type_rule = ReducePrecisionType, .jvp = ir::JvpLinear(), .transpose = TransposeSame,
-     .batch = ir::BatchElementwise(), .spec = "primitives.md#reduce_precision", .samples = kPrecisionSamples},
+     .batch = ir::BatchElementwise(), .lower = LowerReducePrecision, .spec = "primitives.md#reduce_precision",
+     .samples = kPrecisionSamples},
     {.name = "copy", .arity = 1, .type_rule = IdentityType, .jvp = ir::JvpLinear(), .transpose = TransposeSame,
-     .batch = ir::BatchElementwise(), .spec = "primitives.md#copy", .samples = kSamples},
+     .batch = ir::BatchElementwise(), .lower = LowerIdentity, .spec = "primitives.md#copy", .samples = kSamples},
     {.name = "name", .arity = 1, .params = kNameParams, .tier = 2, .type_rule = IdentityType,
-     .jvp = ir::JvpFull(JvpName), .batch = ir::BatchElementwise(), .spec = "primitives.md#name",
-     .samples = kNameSamples},
+     .jvp = ir::JvpFull(JvpName), .batch = ir::BatchElementwise(), .lower = LowerIdentity,
+     .spec = "primitives.md#name", .samples = kNameSamples},
     {.name = "stop_gradient", .arity = 1, .type_rule = IdentityType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchFull(BatchStopGradient), .spec = "primitives.md#stop_gradient", .samples = kSamples},
+     .batch = ir::BatchFull(BatchStopGradient), .lower = LowerIdentity, .spec = "primitives.md#stop_gradient",
+     .samples = kSamples},
     {.name = "optimization_barrier", .results = -1, .type_rule = IdentityType, .jvp = ir::JvpFull(JvpBarrier),
-     .transpose = TransposeBarrier, .batch = ir::BatchFull(BatchBarrier),
+     .transpose = TransposeBarrier, .batch = ir::BatchFull(BatchBarrier), .lower = LowerBarrier,
      .spec = "primitives.md#optimization_barrier", .samples = kBarrierSamples},
 };
 

@@ -4,6 +4,8 @@
 #include "common/foundation/base/strings.h"
 #include "common/programs/autodiff/jvp.h"
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/logaddexp.h"
+#include "common/programs/ops/lower.h"
 #include "common/programs/ops/rules.h"
 
 namespace megalith::ops {
@@ -106,6 +108,62 @@ JvpResult JvpCummin(Builder& b, const JvpArgs& a) {
   return JvpScan(b, a, [](Builder& builder, Value x, Value y) { return ir::Binary(builder, "min", x, y); });
 }
 
+JvpResult JvpCumlogsumexp(Builder& b, const JvpArgs& a) { return JvpScan(b, a, LogAddExp); }
+
+// ---- lowering: a window as long as the axis, padded so that it reaches only back (or only forward) ----
+
+// Combines a pair of scalars.
+using Reduction = std::function<Values(LowerContext&, std::span<const ValueId>)>;
+
+Status LowerScan(LowerContext& c, ValueId (*init)(FuncBuilder&, DType), const Reduction& combine) {
+  const auto lower = [&](LowerContext& f) -> Status {
+    const Shape& shape = f.in_aval(0).shape;
+    const auto axis = static_cast<size_t>(f.params().Int("axis"));
+    if (shape[axis] == 0) return LowerIdentity(f);
+    const Dims ones(shape.size(), 1);
+    stablehlo::Window window{.dimensions = ones, .strides = ones, .padding = Dims(2 * shape.size(), 0),
+                             .base_dilations = ones, .window_dilations = ones};
+    window.dimensions[axis] = shape[axis];
+    window.padding[2 * axis + (f.params().Bool("reverse") ? 1 : 0)] = shape[axis] - 1;
+    const ValueId start = init(f.b(), f.in_aval(0).dtype);
+    f.Out(f.b().ReduceWindow(Values{f.in(0)}, Values{start}, window,
+                             [&](std::span<const ValueId> args) { return combine(f, args); }));
+    return OkStatus();
+  };
+  return c.Outlined(lower);
+}
+
+template <ValueId (*Fn)(FuncBuilder&, ValueId, ValueId)>
+Values Pairwise(LowerContext& c, std::span<const ValueId> v) {
+  return {Fn(c.b(), v[0], v[1])};
+}
+ValueId AddOf(FuncBuilder& b, ValueId x, ValueId y) { return b.Add(x, y); }
+ValueId MulOf(FuncBuilder& b, ValueId x, ValueId y) { return b.Mul(x, y); }
+
+Status LowerCumsum(LowerContext& c) {
+  return LowerScan(c, [](FuncBuilder& b, DType d) { return FullOf(b, TensorType::Scalar(d), 0); }, Pairwise<AddOf>);
+}
+Status LowerCumprod(LowerContext& c) {
+  return LowerScan(c, [](FuncBuilder& b, DType d) { return b.Scalar(d, 1); }, Pairwise<MulOf>);
+}
+Status LowerCummax(LowerContext& c) {
+  return LowerScan(c, [](FuncBuilder& b, DType d) { return b.BroadcastScalar(MaxIdentity(b, d), {}); },
+                   Pairwise<MaxOf>);
+}
+Status LowerCummin(LowerContext& c) {
+  return LowerScan(c, [](FuncBuilder& b, DType d) { return b.BroadcastScalar(MinIdentity(b, d), {}); },
+                   Pairwise<MinOf>);
+}
+Status LowerCumlogsumexp(LowerContext& c) {
+  const std::vector<Aval> scalars(2, Aval{c.in_aval(0).dtype, false, {}});
+  return LowerScan(c, [](FuncBuilder& b, DType d) { return MaxIdentity(b, d); },
+                   [&](LowerContext& f, std::span<const ValueId> args) {
+                     return f.Traced(args, scalars, [](Builder& b, std::span<const Value> v) {
+                       return std::vector<Value>{LogAddExpBody(b, v[0], v[1])};
+                     });
+                   });
+}
+
 // ---- rows ----
 
 constexpr ParamSpec kParams[] = {{"axis", ParamSpec::Type::kInt}, {"reverse", ParamSpec::Type::kBool}};
@@ -120,16 +178,19 @@ constexpr Sample kSamples[] = {
 constexpr OpDef kOps[] = {
     {.name = "cumsum", .arity = 1, .params = kParams, .accepts = ir::kAcceptsNumber, .type_rule = CumulativeType,
      .jvp = ir::JvpLinear(), .transpose = TransposeCumsum, .batch = ir::BatchFull(BatchCumulative),
-     .spec = "primitives.md#cumsum", .samples = kSamples},
+     .lower = LowerCumsum, .spec = "primitives.md#cumsum", .samples = kSamples},
     {.name = "cumprod", .arity = 1, .params = kParams, .accepts = ir::kAcceptsNumber, .tier = 2,
      .type_rule = CumulativeType, .jvp = ir::JvpFull(JvpCumprod), .batch = ir::BatchFull(BatchCumulative),
-     .spec = "primitives.md#cumprod", .samples = kSamples},
+     .lower = LowerCumprod, .spec = "primitives.md#cumprod", .samples = kSamples},
     {.name = "cummax", .arity = 1, .params = kParams, .accepts = ir::kAcceptsNumber, .tier = 2,
      .type_rule = CumulativeType, .jvp = ir::JvpFull(JvpCummax), .batch = ir::BatchFull(BatchCumulative),
-     .spec = "primitives.md#cummax", .samples = kSamples},
+     .lower = LowerCummax, .spec = "primitives.md#cummax", .samples = kSamples},
     {.name = "cummin", .arity = 1, .params = kParams, .accepts = ir::kAcceptsNumber, .tier = 2,
      .type_rule = CumulativeType, .jvp = ir::JvpFull(JvpCummin), .batch = ir::BatchFull(BatchCumulative),
-     .spec = "primitives.md#cummin", .samples = kSamples},
+     .lower = LowerCummin, .spec = "primitives.md#cummin", .samples = kSamples},
+    {.name = "cumlogsumexp", .arity = 1, .params = kParams, .accepts = ir::kAcceptsNumber, .tier = 2,
+     .type_rule = CumulativeType, .jvp = ir::JvpFull(JvpCumlogsumexp), .batch = ir::BatchFull(BatchCumulative),
+     .lower = LowerCumlogsumexp, .spec = "primitives.md#cumlogsumexp", .samples = kSamples},
 };
 
 }  // namespace

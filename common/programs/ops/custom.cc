@@ -112,6 +112,9 @@ JvpResult JvpCustomJvp(Builder& b, const JvpArgs& a) {
 
 // A call with unknown operands is inlined: its rule has done its work.
 std::vector<Value> PartialEvalCustomJvp(Builder& known, Builder& unknown, const ir::PartialEvalArgs& a) {
+  const bool all_known =
+      std::none_of(a.operands.begin(), a.operands.end(), [&](const Value& v) { return unknown.Owns(v); });
+  if (all_known) return known.Emit(a.op, a.params, a.operands);
   staging::SplitBuilder split(known, unknown);
   std::vector<Value> outs = split.Inline(*a.params.Sub("call_jaxpr"), {}, a.operands);
   known.Fail(split.status());

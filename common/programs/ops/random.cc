@@ -1,6 +1,12 @@
 // Random numbers: keys and what is drawn from them.
+#include <algorithm>
+#include <functional>
+
 #include "common/foundation/base/strings.h"
+#include "common/programs/batching/batching.h"
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/lower.h"
+#include "common/programs/ops/random_lowering.h"
 #include "common/programs/ops/rules.h"
 
 namespace megalith::ops {
@@ -189,6 +195,182 @@ BatchResult BatchBitGenerator(Builder& b, const BatchArgs& a) {
   return {{new_keys, results[1]}, {0, 0}};
 }
 
+// ---- lowering: functions of one key, mapped over arrays of keys ----
+
+using Operands = std::span<const Value>;
+// A function of one key's words and perhaps a scalar.
+using KeyFn = std::function<Value(Builder&, Operands)>;
+
+// `fn` applied along the leading dimensions of its operands, of which operand i has the shape shapes[i] and then those
+// of one application. Dimensions of size 1 beside larger ones, and operands of rank 0, are used again and again.
+Value MapOver(Builder& b, const KeyFn& fn, std::vector<Value> operands, std::vector<Shape> shapes) {
+  size_t rank = 0;
+  int64_t size = 1;
+  for (const Shape& s : shapes) {
+    rank = std::max(rank, s.size());
+    if (!s.empty() && s[0] != 1) size = s[0];
+  }
+  if (rank == 0) return fn(b, operands);
+  std::vector<int> dims;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    const bool mapped = !shapes[i].empty() && shapes[i][0] == size;
+    dims.push_back(mapped ? 0 : kUnmapped);
+    if (!mapped && !shapes[i].empty()) operands[i] = ir::Squeeze(b, operands[i], Dims{0});
+    if (!shapes[i].empty()) shapes[i].erase(0);
+  }
+  Builder inner(b.session());
+  std::vector<Value> inputs;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    Aval aval = operands[i].aval();
+    if (dims[i] == 0) aval.shape.erase(0);
+    inputs.push_back(inner.Input(aval));
+  }
+  const Value out = MapOver(inner, fn, inputs, shapes);
+  const Result<ir::JaxprPtr> jaxpr = inner.Finish({&out, 1});
+  if (!jaxpr.ok()) {
+    b.Fail(jaxpr.status());
+    return operands[0];
+  }
+  const ir::AxisData axis{.name = {}, .size = size};
+  const BatchResult mapped = batching::EvalBatched(b, **jaxpr, {}, operands, dims, axis);
+  if (!b.ok()) return operands[0];
+  return batching::MatchAxis(b, mapped.values[0], mapped.dims[0], 0, size);
+}
+
+Status LowerMapped(LowerContext& c, const KeyFn& fn) {
+  std::vector<Aval> avals;
+  std::vector<Shape> shapes;
+  for (const Aval& a : c.in_avals()) {
+    const TensorType type = lowering::PhysicalType(a);
+    avals.push_back(Aval{type.dtype, false, type.shape});
+    shapes.push_back(a.shape);
+  }
+  c.Out(c.Traced(c.ins(), avals, [&](Builder& b, Operands v) {
+    return std::vector<Value>{MapOver(b, fn, std::vector<Value>(v.begin(), v.end()), shapes)};
+  }));
+  return OkStatus();
+}
+
+Status LowerSeed(LowerContext& c) {
+  const DType key = c.out_aval().dtype;
+  return LowerMapped(c, [&](Builder& b, Operands v) { return SeedKey(b, key, v[0], c.x64()); });
+}
+
+Status LowerSplit(LowerContext& c) {
+  const DType key = c.out_aval().dtype;
+  return LowerMapped(c, [&](Builder& b, Operands v) { return SplitKey(b, key, v[0], c.params().Ints("shape")); });
+}
+
+Status LowerFoldIn(LowerContext& c) {
+  const DType key = c.out_aval().dtype;
+  return LowerMapped(c, [&](Builder& b, Operands v) { return FoldIntoKey(b, key, v[0], v[1]); });
+}
+
+Status LowerBits(LowerContext& c) {
+  const DType key = c.in_aval(0).dtype;
+  const DType bits = c.out_aval().dtype;
+  return LowerMapped(c,
+                     [&](Builder& b, Operands v) { return DrawBits(b, key, v[0], c.params().Ints("shape"), bits); });
+}
+
+// ---- lowering of the generators ----
+
+// x + y, or another operation, on u32 arrays of shapes that broadcast against each other.
+ValueId Combine(LowerContext& c, std::string_view op, ValueId x, ValueId y) {
+  Shape shape = c.b().shape(x).size() >= c.b().shape(y).size() ? c.b().shape(x) : c.b().shape(y);
+  if (c.b().shape(x).size() == c.b().shape(y).size()) {
+    for (size_t i = 0; i < shape.size(); ++i) {
+      if (shape[i] == 1) shape[i] = c.b().shape(y)[i];
+    }
+  }
+  const ValueId left = c.BroadcastTo(x, shape);
+  return c.b().Binary(op, left, c.BroadcastTo(y, shape));
+}
+
+ValueId Rotated(LowerContext& c, ValueId x, int64_t by) {
+  const TensorType word = TensorType::Scalar(DType::kU32);
+  const ValueId left = Combine(c, "stablehlo.shift_left", x, c.b().Splat(word, by));
+  const ValueId right = Combine(c, "stablehlo.shift_right_logical", x, c.b().Splat(word, 32 - by));
+  return c.b().Or(left, right);
+}
+
+// Twenty rounds in five groups; after each the key is added in rotation, and the group's number.
+Status ThreefryBody(LowerContext& c) {
+  constexpr int64_t kParity = 0x1BD11BDA;
+  constexpr int64_t kRotations[2][4] = {{13, 15, 26, 6}, {17, 29, 16, 24}};
+  constexpr std::string_view kAdd = "stablehlo.add";
+  const TensorType word = TensorType::Scalar(DType::kU32);
+  const ValueId both = Combine(c, "stablehlo.xor", c.in(0), c.in(1));
+  const ValueId keys[] = {c.in(0), c.in(1), Combine(c, "stablehlo.xor", both, c.b().Splat(word, kParity))};
+  ValueId x0 = Combine(c, kAdd, c.in(2), keys[0]);
+  ValueId x1 = Combine(c, kAdd, c.in(3), keys[1]);
+  for (int64_t group = 0; group < 5; ++group) {
+    for (const int64_t by : kRotations[group % 2]) {
+      x0 = Combine(c, kAdd, x0, x1);
+      x1 = Combine(c, "stablehlo.xor", x0, Rotated(c, x1, by));
+    }
+    x0 = Combine(c, kAdd, x0, keys[(group + 1) % 3]);
+    x1 = Combine(c, kAdd, x1, keys[(group + 2) % 3]);
+    x1 = Combine(c, kAdd, x1, c.b().Splat(word, group + 1));
+  }
+  c.Out(c.BroadcastTo(x0, c.out_aval().shape));
+  c.Out(c.BroadcastTo(x1, c.out_aval().shape));
+  return OkStatus();
+}
+
+Status LowerThreefry(LowerContext& c) { return c.Outlined(ThreefryBody); }
+
+// The row-major position of each element as 64 bits, in two words.
+Status LowerCounters(LowerContext& c) {
+  FuncBuilder& b = c.b();
+  const TensorType counters{DType::kU64, c.out_aval().shape};
+  const auto full = [&](int64_t value) {
+    return b.BroadcastScalar(b.Splat(TensorType::Scalar(DType::kU64), value), counters.shape);
+  };
+  const Dims strides = tensor::RowMajorStrides(counters.shape);
+  ValueId sum = stablehlo::kNoValue;
+  for (size_t d = 0; d < strides.size(); ++d) {
+    const ValueId stride = full(strides[d]);
+    const ValueId term = b.Mul(stride, b.Iota(counters, static_cast<int64_t>(d)));
+    sum = d == 0 ? term : b.Add(sum, term);
+  }
+  if (strides.empty()) sum = full(0);
+  const ValueId high = b.ShiftRightLogical(sum, full(32));
+  const ValueId low_words = b.Convert(sum, DType::kU32);
+  c.Out(b.Convert(high, DType::kU32));
+  c.Out(low_words);
+  return OkStatus();
+}
+
+// The generator takes keys of two 64-bit words.
+Status LowerBitGenerator(LowerContext& c) {
+  FuncBuilder& b = c.b();
+  const std::string_view name = c.params().Text("algorithm");
+  const auto algorithm = name == "RNG_PHILOX"      ? stablehlo::RngAlgorithm::kPhilox
+                         : name == "RNG_THREE_FRY" ? stablehlo::RngAlgorithm::kThreeFry
+                                                   : stablehlo::RngAlgorithm::kDefault;
+  const bool narrow = c.in_aval(0).dtype == DType::kU32;
+  ValueId state = c.in(0);
+  if (narrow) state = b.BitcastConvert(b.Reshape(state, Shape{2, 2}), {DType::kU64, Shape{2}});
+  const Values out = b.RngBitGenerator(state, algorithm, c.out_type(1));
+  if (out.size() != 2) return OkStatus();
+  c.Out(narrow ? b.Reshape(b.BitcastConvert(out[0], {DType::kU32, Shape{2, 2}}), Shape{4}) : out[0]);
+  c.Out(out[1]);
+  return OkStatus();
+}
+
+Status LowerUniform(LowerContext& c) {
+  const Shape& sizes = c.out_aval().shape;
+  ASSIGN_OR_RETURN(tensor::Tensor shape,
+                   tensor::Tensor::Create(DType::kI64, Shape{static_cast<int64_t>(sizes.size())}));
+  for (size_t i = 0; i < sizes.size(); ++i) shape.SetInt(static_cast<int64_t>(i), sizes[i]);
+  stablehlo::AttrDict attrs;
+  SetAttr(&attrs, "rng_distribution", stablehlo::Attr::Of(stablehlo::RngDistribution::kUniform));
+  const ValueId dims = c.b().Constant(shape);
+  c.Out(c.b().Emit1("stablehlo.rng", {c.in(0), c.in(1), dims}, std::move(attrs), c.out_type()));
+  return OkStatus();
+}
+
 // ---- rows ----
 
 using Type = ParamSpec::Type;
@@ -229,34 +411,38 @@ constexpr Sample kCounterSamples[] = {
 
 constexpr OpDef kOps[] = {
     {.name = "random_seed", .arity = 1, .params = kImpl, .accepts = ir::kAcceptsInt, .type_rule = SeedType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .spec = "primitives.md#random_seed",
+     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .lower = LowerSeed, .spec = "primitives.md#random_seed",
      .samples = kSeedSamples},
     {.name = "random_split", .arity = 1, .params = kShape, .accepts = ir::kAcceptsKey, .type_rule = SplitType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .spec = "primitives.md#random_split",
+     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .lower = LowerSplit, .spec = "primitives.md#random_split",
      .samples = kSplitSamples},
-    {.name = "random_fold_in", .arity = 2, .accepts = ir::kAcceptsKey, .type_rule = FoldInType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchBroadcasting(), .spec = "primitives.md#random_fold_in",
+    {.name = "random_fold_in", .arity = 2, .accepts = ir::kAcceptsKey, .type_rule = FoldInType, .jvp = ir::JvpZero(),
+     .batch = ir::BatchBroadcasting(), .lower = LowerFoldIn, .spec = "primitives.md#random_fold_in",
      .samples = kFoldInSamples},
     {.name = "random_bits", .arity = 1, .params = kBitsParams, .accepts = ir::kAcceptsKey, .type_rule = BitsType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .spec = "primitives.md#random_bits",
+     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .lower = LowerBits, .spec = "primitives.md#random_bits",
      .samples = kBitsSamples},
     {.name = "random_wrap", .arity = 1, .params = kImpl, .accepts = ir::kAcceptsUnsigned, .type_rule = WrapType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchFull(BatchWrap), .spec = "primitives.md#random_wrap",
-     .samples = kWrapSamples},
-    {.name = "random_unwrap", .arity = 1, .accepts = ir::kAcceptsKey, .type_rule = UnwrapType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .spec = "primitives.md#random_unwrap",
+     .jvp = ir::JvpZero(), .batch = ir::BatchFull(BatchWrap), .lower = LowerIdentity,
+     .spec = "primitives.md#random_wrap", .samples = kWrapSamples},
+    {.name = "random_unwrap", .arity = 1, .accepts = ir::kAcceptsKey, .type_rule = UnwrapType, .jvp = ir::JvpZero(),
+     .batch = ir::BatchElementwise(), .lower = LowerIdentity, .spec = "primitives.md#random_unwrap",
      .samples = kUnwrapSamples},
     {.name = "random_clone", .arity = 1, .accepts = ir::kAcceptsKey, .tier = 2, .type_rule = CloneType,
-     .batch = ir::BatchElementwise(), .spec = "primitives.md#random_clone", .samples = kCloneSamples},
+     .batch = ir::BatchElementwise(), .lower = LowerIdentity, .spec = "primitives.md#random_clone",
+     .samples = kCloneSamples},
     {.name = "threefry2x32", .arity = 4, .results = 2, .accepts = ir::kAcceptsUnsigned, .type_rule = ThreefryType,
-     .batch = ir::BatchBroadcasting(), .spec = "primitives.md#threefry2x32", .samples = kThreefrySamples},
+     .batch = ir::BatchBroadcasting(), .lower = LowerThreefry, .spec = "primitives.md#threefry2x32",
+     .samples = kThreefrySamples},
     {.name = "iota_2x32_shape", .arity = 0, .results = 2, .params = kShape, .accepts = ir::kAcceptsUnsigned,
-     .type_rule = CountersType, .spec = "primitives.md#iota_2x32_shape", .samples = kCounterSamples},
+     .type_rule = CountersType, .lower = LowerCounters, .spec = "primitives.md#iota_2x32_shape",
+     .samples = kCounterSamples},
     {.name = "rng_bit_generator", .arity = 1, .results = 2, .params = kGeneratorParams,
      .accepts = ir::kAcceptsUnsigned, .tier = 2, .type_rule = BitGeneratorType,
-     .batch = ir::BatchFull(BatchBitGenerator), .spec = "primitives.md#rng_bit_generator"},
+     .batch = ir::BatchFull(BatchBitGenerator), .lower = LowerBitGenerator,
+     .spec = "primitives.md#rng_bit_generator"},
     {.name = "rng_uniform", .arity = 2, .params = kShape, .accepts = ir::kAcceptsReal, .tier = 2,
-     .type_rule = UniformType, .spec = "primitives.md#rng_uniform"},
+     .type_rule = UniformType, .lower = LowerUniform, .spec = "primitives.md#rng_uniform"},
 };
 
 }  // namespace

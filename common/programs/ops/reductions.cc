@@ -7,6 +7,7 @@
 #include "common/programs/batching/batching.h"
 #include "common/programs/ir/check.h"
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/lower.h"
 #include "common/programs/ops/rules.h"
 
 namespace megalith::ops {
@@ -305,6 +306,86 @@ JvpResult LinearizeOr(Builder& outer, Builder&, const ir::LinearizeArgs& a) {
   return {.primals = outer.Emit(a.op, a.params, a.primals), .tangents = {Value()}};
 }
 
+// ---- lowering ----
+
+Status LowerOver(LowerContext& c, ValueId init, std::string_view op) {
+  c.Out(c.b().Reduce(c.in(0), init, c.params().Ints("axes"), op));
+  return OkStatus();
+}
+
+ValueId Scalar(LowerContext& c, int64_t value) {
+  return c.b().Splat(TensorType::Scalar(c.out_aval().dtype), value);
+}
+
+Status LowerSum(LowerContext& c) { return LowerOver(c, Scalar(c, 0), "stablehlo.add"); }
+Status LowerProd(LowerContext& c) { return LowerOver(c, Scalar(c, 1), "stablehlo.multiply"); }
+Status LowerOr(LowerContext& c) { return LowerOver(c, Scalar(c, 0), "stablehlo.or"); }
+Status LowerXor(LowerContext& c) { return LowerOver(c, Scalar(c, 0), "stablehlo.xor"); }
+Status LowerAnd(LowerContext& c) { return LowerOver(c, AndIdentity(c.b(), c.out_aval().dtype), "stablehlo.and"); }
+
+Status LowerMax(LowerContext& c) {
+  const ValueId init = MaxIdentity(c.b(), c.out_aval().dtype);
+  c.Out(ReduceOver(c.b(), c.in(0), init, c.params().Ints("axes"), MaxOf));
+  return OkStatus();
+}
+
+Status LowerMin(LowerContext& c) {
+  const ValueId init = MinIdentity(c.b(), c.out_aval().dtype);
+  c.Out(ReduceOver(c.b(), c.in(0), init, c.params().Ints("axes"), MinOf));
+  return OkStatus();
+}
+
+Status LowerReduce(LowerContext& c) {
+  const size_t n = c.num_operands() / 2;
+  const std::span<const ValueId> all = c.ins();
+  c.Out(c.b().Reduce(all.first(n), all.subspan(n), c.params().Ints("dimensions"),
+                     [&](std::span<const ValueId> args) { return c.Inline(c.params().Sub("jaxpr"), args); }));
+  return OkStatus();
+}
+
+// Carries (value, position) pairs. A NaN beats everything, equal values keep the first position.
+std::vector<Value> BetterOf(Builder& b, std::string_view better, std::span<const Value> v) {
+  const Value beats = ir::Binary(b, better, v[0], v[2]);
+  const Value is_nan = ir::Binary(b, "ne", v[0], v[0]);
+  const Value pick_value = ir::Binary(b, "or", beats, is_nan);
+  const Value equal = ir::Binary(b, "eq", v[0], v[2]);
+  const Value before = ir::Binary(b, "lt", v[1], v[3]);
+  const Value first = ir::Binary(b, "and", equal, before);
+  const Value pick_index = ir::Binary(b, "or", pick_value, first);
+  const Value value = ir::Select(b, pick_value, v[0], v[2]);
+  return {value, ir::Select(b, pick_index, v[1], v[3])};
+}
+
+Status LowerArgExtremum(LowerContext& c, std::string_view better, ValueId init) {
+  const Aval& x = c.in_aval(0);
+  const Dims axes = c.params().Ints("axes");
+  const DType index = c.out_aval().dtype;
+  const ValueId positions = c.b().Iota({index, x.shape}, axes[0]);
+  const ValueId zero = c.b().Splat(TensorType::Scalar(index), int64_t{0});
+  const std::vector<Aval> scalars{
+      {x.dtype, false, {}}, {index, false, {}}, {x.dtype, false, {}}, {index, false, {}}};
+  const Values out = c.b().Reduce(Values{c.in(0), positions}, Values{init, zero}, axes,
+                                  [&](std::span<const ValueId> args) {
+                                    return c.Traced(args, scalars, [&](Builder& b, std::span<const Value> v) {
+                                      return BetterOf(b, better, v);
+                                    });
+                                  });
+  if (out.size() == 2) c.Out(out[1]);
+  return OkStatus();
+}
+
+Status LowerArgmax(LowerContext& c) {
+  return c.Outlined([](LowerContext& inner) {
+    return LowerArgExtremum(inner, "gt", MaxIdentity(inner.b(), inner.in_aval(0).dtype));
+  });
+}
+
+Status LowerArgmin(LowerContext& c) {
+  return c.Outlined([](LowerContext& inner) {
+    return LowerArgExtremum(inner, "lt", MinIdentity(inner.b(), inner.in_aval(0).dtype));
+  });
+}
+
 // ---- rows ----
 
 using Type = ParamSpec::Type;
@@ -348,32 +429,32 @@ constexpr uint16_t kBits = ir::kAcceptsBool | ir::kAcceptsInt;
 
 constexpr OpDef kOps[] = {
     {.name = "reduce_sum", .arity = 1, .params = kSumParams, .accepts = ir::kAcceptsNumber, .type_rule = SumType,
-     .jvp = ir::JvpLinear(), .transpose = TransposeSum, .batch = ir::BatchReducer(),
+     .jvp = ir::JvpLinear(), .transpose = TransposeSum, .batch = ir::BatchReducer(), .lower = LowerSum,
      .spec = "primitives.md#reduce_sum", .samples = kSumSamples},
     {.name = "reduce_prod", .arity = 1, .params = kAxes, .accepts = ir::kAcceptsNumber, .tier = 2,
-     .type_rule = NumberReductionType, .jvp = ir::JvpFull(JvpProd), .batch = ir::BatchReducer(),
+     .type_rule = NumberReductionType, .jvp = ir::JvpFull(JvpProd), .batch = ir::BatchReducer(), .lower = LowerProd,
      .spec = "primitives.md#reduce_prod", .samples = kAxesSamples},
     {.name = "reduce_max", .arity = 1, .params = kAxes, .accepts = kExtrema, .type_rule = ExtremumType,
-     .jvp = ir::JvpTerms<JvpExtremum>(), .batch = ir::BatchReducer(), .spec = "primitives.md#reduce_max",
-     .samples = kAxesSamples},
+     .jvp = ir::JvpTerms<JvpExtremum>(), .batch = ir::BatchReducer(), .lower = LowerMax,
+     .spec = "primitives.md#reduce_max", .samples = kAxesSamples},
     {.name = "reduce_min", .arity = 1, .params = kAxes, .accepts = kExtrema, .type_rule = ExtremumType,
-     .jvp = ir::JvpTerms<JvpExtremum>(), .batch = ir::BatchReducer(), .spec = "primitives.md#reduce_min",
-     .samples = kAxesSamples},
+     .jvp = ir::JvpTerms<JvpExtremum>(), .batch = ir::BatchReducer(), .lower = LowerMin,
+     .spec = "primitives.md#reduce_min", .samples = kAxesSamples},
     {.name = "reduce_or", .arity = 1, .params = kAxes, .accepts = kBits, .type_rule = LogicalType,
-     .linearize = LinearizeOr, .batch = ir::BatchReducer(), .spec = "primitives.md#reduce_or",
+     .linearize = LinearizeOr, .batch = ir::BatchReducer(), .lower = LowerOr, .spec = "primitives.md#reduce_or",
      .samples = kLogicalSamples},
     {.name = "reduce_and", .arity = 1, .params = kAxes, .accepts = kBits, .type_rule = LogicalType,
-     .batch = ir::BatchReducer(), .spec = "primitives.md#reduce_and", .samples = kLogicalSamples},
+     .batch = ir::BatchReducer(), .lower = LowerAnd, .spec = "primitives.md#reduce_and", .samples = kLogicalSamples},
     {.name = "reduce_xor", .arity = 1, .params = kAxes, .accepts = kBits, .tier = 2, .type_rule = LogicalType,
-     .batch = ir::BatchReducer(), .spec = "primitives.md#reduce_xor", .samples = kLogicalSamples},
-    {.name = "argmax", .arity = 1, .params = kArgParams, .accepts = kExtrema,
-     .type_rule = ArgExtremumType, .jvp = ir::JvpZero(), .batch = ir::BatchReducer(),
-     .spec = "primitives.md#argmax", .samples = kArgSamples},
-    {.name = "argmin", .arity = 1, .params = kArgParams, .accepts = kExtrema,
-     .type_rule = ArgExtremumType, .jvp = ir::JvpZero(), .batch = ir::BatchReducer(),
-     .spec = "primitives.md#argmin", .samples = kArgSamples},
+     .batch = ir::BatchReducer(), .lower = LowerXor, .spec = "primitives.md#reduce_xor", .samples = kLogicalSamples},
+    {.name = "argmax", .arity = 1, .params = kArgParams, .accepts = kExtrema, .type_rule = ArgExtremumType,
+     .jvp = ir::JvpZero(), .batch = ir::BatchReducer(), .lower = LowerArgmax, .spec = "primitives.md#argmax",
+     .samples = kArgSamples},
+    {.name = "argmin", .arity = 1, .params = kArgParams, .accepts = kExtrema, .type_rule = ArgExtremumType,
+     .jvp = ir::JvpZero(), .batch = ir::BatchReducer(), .lower = LowerArgmin, .spec = "primitives.md#argmin",
+     .samples = kArgSamples},
     {.name = "reduce", .results = -1, .params = kReduceParams, .tier = 2, .type_rule = ReduceType,
-     .retype = RetypeReduce, .jvp = ir::JvpFull(JvpReduce), .batch = ir::BatchFull(BatchReduce),
+     .retype = RetypeReduce, .jvp = ir::JvpFull(JvpReduce), .batch = ir::BatchFull(BatchReduce), .lower = LowerReduce,
      .spec = "primitives.md#reduce", .samples = kReduceSamples},
 };
 

@@ -1,6 +1,10 @@
 // Special functions: error functions, gamma and its relatives, Bessel functions, incomplete beta.
+#include <functional>
+
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/lower.h"
 #include "common/programs/ops/rules.h"
+#include "common/programs/ops/special_lowering.h"
 
 namespace megalith::ops {
 namespace {
@@ -122,6 +126,36 @@ Value JvpI1e(Builder& b, Value t, Value y, Operands operands, const Params&) {
   return NumpyBinary(b, "mul", t, chosen);
 }
 
+// ---- lowering ----
+
+// Traces `fn` on operands of the result's shape, in f32 where the dtype is narrower.
+Status LowerWith(LowerContext& c, const std::function<Value(Builder&, Operands)>& fn) {
+  c.Out(c.Traced(c.ins(), c.in_avals(), [&](Builder& b, Operands v) {
+    const DType dtype = c.out_aval().dtype;
+    const bool narrow = tensor::BitWidth(dtype) < 32;
+    std::vector<Value> operands;
+    for (const Value& x : v) {
+      const Shape& shape = c.out_aval().shape;
+      const Value full =
+          x.shape() == shape ? x : ir::BroadcastInDim(b, x, shape, ir::Range(static_cast<int64_t>(x.rank())));
+      operands.push_back(narrow ? ir::ConvertElementType(b, full, DType::kF32) : full);
+    }
+    const Value out = fn(b, operands);
+    return std::vector<Value>{narrow ? ir::ConvertElementType(b, out, dtype) : out};
+  }));
+  return OkStatus();
+}
+
+template <Value (*Fn)(Builder&, Operands)>
+Status LowerTraced(LowerContext& c) {
+  return LowerWith(c, Fn);
+}
+
+Status LowerBeta(LowerContext& c) {
+  const DType counter = c.x64() ? DType::kI64 : DType::kI32;
+  return LowerWith(c, [counter](Builder& b, Operands v) { return RegularizedBeta(b, v, counter); });
+}
+
 // ---- rows ----
 
 constexpr Sample kSamples[] = {{"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP a in (b,) }"},
@@ -143,43 +177,45 @@ constexpr Sample kBetaSamples[] = {
 
 constexpr OpDef kOps[] = {
     {.name = "erf", .arity = 1, .accepts = ir::kAcceptsFloat, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpErf>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#erf",
-     .samples = kSamples},
+     .jvp = ir::JvpTerms<JvpErf>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.erf">,
+     .spec = "primitives.md#erf", .samples = kSamples},
     {.name = "erfc", .arity = 1, .accepts = ir::kAcceptsFloat, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpErfc>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#erfc",
-     .samples = kSamples},
+     .jvp = ir::JvpTerms<JvpErfc>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.erfc">,
+     .spec = "primitives.md#erfc", .samples = kSamples},
     {.name = "erf_inv", .arity = 1, .accepts = ir::kAcceptsFloat, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpErfInv>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#erf_inv",
-     .samples = kUnit},
+     .jvp = ir::JvpTerms<JvpErfInv>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.erf_inv">,
+     .spec = "primitives.md#erf_inv", .samples = kUnit},
     {.name = "lgamma", .arity = 1, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpLgamma>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#lgamma",
-     .samples = kPositive},
+     .jvp = ir::JvpTerms<JvpLgamma>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.lgamma">,
+     .spec = "primitives.md#lgamma", .samples = kPositive},
     {.name = "digamma", .arity = 1, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpDigamma>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#digamma",
-     .samples = kPositive},
+     .jvp = ir::JvpTerms<JvpDigamma>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.digamma">,
+     .spec = "primitives.md#digamma", .samples = kPositive},
     {.name = "polygamma", .arity = 2, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = NaryType,
      .jvp = ir::JvpTerms<JvpPolygammaOrder, JvpPolygamma>(), .batch = ir::BatchBroadcasting(),
-     .spec = "primitives.md#polygamma", .samples = kSecondOnly},
+     .lower = LowerTo<"chlo.polygamma">, .spec = "primitives.md#polygamma", .samples = kSecondOnly},
     {.name = "igamma", .arity = 2, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = NaryType,
-     .jvp = ir::JvpTerms<JvpIgammaA, JvpIgammaX>(), .batch = ir::BatchBroadcasting(),
+     .jvp = ir::JvpTerms<JvpIgammaA, JvpIgammaX>(), .batch = ir::BatchBroadcasting(), .lower = LowerTraced<Igamma>,
      .spec = "primitives.md#igamma", .samples = kPositivePair},
     {.name = "igammac", .arity = 2, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = NaryType,
-     .jvp = ir::JvpTerms<JvpIgammacA, JvpIgammacX>(), .batch = ir::BatchBroadcasting(),
+     .jvp = ir::JvpTerms<JvpIgammacA, JvpIgammacX>(), .batch = ir::BatchBroadcasting(), .lower = LowerTraced<Igammac>,
      .spec = "primitives.md#igammac", .samples = kPositivePair},
     {.name = "igamma_grad_a", .arity = 2, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = NaryType,
-     .batch = ir::BatchBroadcasting(), .spec = "primitives.md#igamma_grad_a", .samples = kPositivePair},
+     .batch = ir::BatchBroadcasting(), .lower = LowerTraced<IgammaGradA>, .spec = "primitives.md#igamma_grad_a",
+     .samples = kPositivePair},
     {.name = "zeta", .arity = 2, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = NaryType,
-     .batch = ir::BatchBroadcasting(), .spec = "primitives.md#zeta", .samples = kAboveOnePair},
+     .batch = ir::BatchBroadcasting(), .lower = LowerTo<"chlo.zeta">, .spec = "primitives.md#zeta",
+     .samples = kAboveOnePair},
     {.name = "regularized_incomplete_beta", .arity = 3, .accepts = ir::kAcceptsFloat, .tier = 2,
      .type_rule = NaryType, .jvp = ir::JvpTerms<JvpBetaParameter, JvpBetaParameter, JvpBetaX>(),
-     .batch = ir::BatchBroadcasting(), .spec = "primitives.md#regularized_incomplete_beta",
-     .samples = kBetaSamples},
+     .batch = ir::BatchBroadcasting(), .lower = LowerBeta,
+     .spec = "primitives.md#regularized_incomplete_beta", .samples = kBetaSamples},
     {.name = "bessel_i0e", .arity = 1, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpI0e>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#bessel_i0e",
-     .samples = kSamples},
+     .jvp = ir::JvpTerms<JvpI0e>(), .batch = ir::BatchElementwise(), .lower = LowerTraced<BesselI0e>,
+     .spec = "primitives.md#bessel_i0e", .samples = kSamples},
     {.name = "bessel_i1e", .arity = 1, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpI1e>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#bessel_i1e",
-     .samples = kSamples},
+     .jvp = ir::JvpTerms<JvpI1e>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.bessel_i1e">,
+     .spec = "primitives.md#bessel_i1e", .samples = kSamples},
 };
 
 }  // namespace

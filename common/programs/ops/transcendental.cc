@@ -1,5 +1,6 @@
 // Exponentials, logarithms, roots, trigonometric and hyperbolic functions of one operand.
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/lower.h"
 #include "common/programs/ops/rules.h"
 
 namespace megalith::ops {
@@ -140,6 +141,69 @@ Value JvpCbrt(Builder& b, Value t, Value y, Operands x, const Params&) {
   return Mul(b, t, Mul(b, ScalarLike(b, x[0], 1.0 / 3), power));
 }
 
+// ---- lowering ----
+
+Status LowerExp2(LowerContext& c) {
+  constexpr double kLn2 = 0.693147180559945309417232;
+  const ValueId scaled = c.b().Mul(FullOf(c.b(), c.out_type(), kLn2), c.in(0));
+  c.Out(c.b().Exp(scaled));
+  return OkStatus();
+}
+
+Status LowerLogistic(LowerContext& c) {
+  const TensorType type = c.out_type();
+  const ValueId growth = c.b().Exp(c.b().Neg(c.in(0)));
+  const ValueId denominator = c.b().Add(FullOf(c.b(), type, 1), growth);
+  c.Out(c.b().Div(FullOf(c.b(), type, 1), denominator));
+  return OkStatus();
+}
+
+// The real functions of the two parts of a complex number that sine and cosine are made of.
+struct ComplexAngle {
+  ValueId real_is_zero, zero, sine, cosine, hyperbolic_sine, hyperbolic_cosine;
+};
+
+// With expm1 rather than exp: 2 sinh y = expm1(y) - expm1(-y) keeps its digits near 0.
+ComplexAngle PartsOf(FuncBuilder& b, ValueId x) {
+  const ValueId re = b.Real(x);
+  const ValueId im = b.Imag(x);
+  const TensorType type = b.type(re);
+  ComplexAngle out;
+  out.zero = FullOf(b, type, 0);
+  out.real_is_zero = b.Compare(stablehlo::CompareDirection::kEq, re, out.zero);
+  out.sine = b.Unary("stablehlo.sine", re);
+  out.cosine = b.Unary("stablehlo.cosine", re);
+  const ValueId up = b.Unary("stablehlo.exponential_minus_one", im);
+  const ValueId down = b.Unary("stablehlo.exponential_minus_one", b.Neg(im));
+  out.hyperbolic_sine = b.Div(b.Sub(up, down), FullOf(b, type, 2));
+  const ValueId sum = b.Add(b.Add(up, down), FullOf(b, type, 2));
+  out.hyperbolic_cosine = b.Div(sum, FullOf(b, type, 2));
+  return out;
+}
+
+// A part that vanishes with the real part is set to 0 there: the other factor may be infinite.
+Status LowerSin(LowerContext& c) {
+  if (!tensor::IsComplex(c.in_aval(0).dtype)) return LowerElementwise(c, "stablehlo.sine");
+  FuncBuilder& b = c.b();
+  const ComplexAngle p = PartsOf(b, c.in(0));
+  const ValueId re = b.Mul(p.sine, p.hyperbolic_cosine);
+  const ValueId im = b.Mul(p.cosine, p.hyperbolic_sine);
+  const ValueId on_axis = b.Complex(p.zero, im);
+  c.Out(b.Select(p.real_is_zero, on_axis, b.Complex(re, im)));
+  return OkStatus();
+}
+
+Status LowerCos(LowerContext& c) {
+  if (!tensor::IsComplex(c.in_aval(0).dtype)) return LowerElementwise(c, "stablehlo.cosine");
+  FuncBuilder& b = c.b();
+  const ComplexAngle p = PartsOf(b, c.in(0));
+  const ValueId re = b.Mul(p.cosine, p.hyperbolic_cosine);
+  const ValueId im = b.Mul(b.Neg(p.sine), p.hyperbolic_sine);
+  const ValueId on_axis = b.Complex(re, p.zero);
+  c.Out(b.Select(p.real_is_zero, on_axis, b.Complex(re, im)));
+  return OkStatus();
+}
+
 // ---- rows ----
 
 using Show = ParamSpec::Show;
@@ -157,68 +221,68 @@ constexpr Sample kAboveOne[] = {{"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP a i
 
 constexpr OpDef kOps[] = {
     {.name = "exp", .arity = 1, .params = kAccuracy, .accepts = ir::kAcceptsInexact, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpExp>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#exp",
-     .samples = kSamples},
+     .jvp = ir::JvpTerms<JvpExp>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.exponential">,
+     .spec = "primitives.md#exp", .samples = kSamples},
     {.name = "exp2", .arity = 1, .params = kAccuracy, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = SameAsOperand, .jvp = ir::JvpTerms<JvpExp2>(), .batch = ir::BatchElementwise(),
+     .type_rule = SameAsOperand, .jvp = ir::JvpTerms<JvpExp2>(), .batch = ir::BatchElementwise(), .lower = LowerExp2,
      .spec = "primitives.md#exp2", .samples = kSamples},
     {.name = "log", .arity = 1, .params = kAccuracy, .accepts = ir::kAcceptsInexact, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpLog>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#log",
-     .samples = kPositive},
+     .jvp = ir::JvpTerms<JvpLog>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.log">,
+     .spec = "primitives.md#log", .samples = kPositive},
     {.name = "expm1", .arity = 1, .params = kAccuracy, .accepts = ir::kAcceptsInexact, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpExpm1>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#expm1",
-     .samples = kSamples},
+     .jvp = ir::JvpTerms<JvpExpm1>(), .batch = ir::BatchElementwise(),
+     .lower = LowerTo<"stablehlo.exponential_minus_one">, .spec = "primitives.md#expm1", .samples = kSamples},
     {.name = "log1p", .arity = 1, .params = kAccuracy, .accepts = ir::kAcceptsInexact, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpLog1p>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#log1p",
-     .samples = kPositive},
+     .jvp = ir::JvpTerms<JvpLog1p>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.log_plus_one">,
+     .spec = "primitives.md#log1p", .samples = kPositive},
     {.name = "tanh", .arity = 1, .params = kAccuracy, .accepts = ir::kAcceptsInexact, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpTanh>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#tanh",
-     .samples = kSamples},
-    {.name = "logistic", .arity = 1, .params = kAccuracy, .accepts = ir::kAcceptsInexact,
-     .type_rule = SameAsOperand, .jvp = ir::JvpTerms<JvpLogistic>(), .batch = ir::BatchElementwise(),
+     .jvp = ir::JvpTerms<JvpTanh>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.tanh">,
+     .spec = "primitives.md#tanh", .samples = kSamples},
+    {.name = "logistic", .arity = 1, .params = kAccuracy, .accepts = ir::kAcceptsInexact, .type_rule = SameAsOperand,
+     .jvp = ir::JvpTerms<JvpLogistic>(), .batch = ir::BatchElementwise(), .lower = LowerLogistic,
      .spec = "primitives.md#logistic", .samples = kSamples},
     {.name = "sin", .arity = 1, .params = kAccuracy, .accepts = ir::kAcceptsInexact, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpSin>(), .linearize = LinearizeSin, .batch = ir::BatchElementwise(),
+     .jvp = ir::JvpTerms<JvpSin>(), .linearize = LinearizeSin, .batch = ir::BatchElementwise(), .lower = LowerSin,
      .spec = "primitives.md#sin", .samples = kSamples},
     {.name = "cos", .arity = 1, .params = kAccuracy, .accepts = ir::kAcceptsInexact, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpCos>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#cos",
+     .jvp = ir::JvpTerms<JvpCos>(), .batch = ir::BatchElementwise(), .lower = LowerCos, .spec = "primitives.md#cos",
      .samples = kSamples},
     {.name = "tan", .arity = 1, .params = kAccuracy, .accepts = ir::kAcceptsInexact, .tier = 2,
      .type_rule = SameAsOperand, .jvp = ir::JvpTerms<JvpTan>(), .batch = ir::BatchElementwise(),
-     .spec = "primitives.md#tan", .samples = kUnit},
+     .lower = LowerTo<"stablehlo.tan">, .spec = "primitives.md#tan", .samples = kUnit},
     {.name = "asin", .arity = 1, .accepts = ir::kAcceptsInexact, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpAsin>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#asin",
-     .samples = kUnit},
+     .jvp = ir::JvpTerms<JvpAsin>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.asin">,
+     .spec = "primitives.md#asin", .samples = kUnit},
     {.name = "acos", .arity = 1, .accepts = ir::kAcceptsInexact, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpAcos>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#acos",
-     .samples = kUnit},
+     .jvp = ir::JvpTerms<JvpAcos>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.acos">,
+     .spec = "primitives.md#acos", .samples = kUnit},
     {.name = "atan", .arity = 1, .accepts = ir::kAcceptsInexact, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpAtan>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#atan",
-     .samples = kSamples},
+     .jvp = ir::JvpTerms<JvpAtan>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.atan">,
+     .spec = "primitives.md#atan", .samples = kSamples},
     {.name = "sinh", .arity = 1, .accepts = ir::kAcceptsInexact, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpSinh>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#sinh",
-     .samples = kSamples},
+     .jvp = ir::JvpTerms<JvpSinh>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.sinh">,
+     .spec = "primitives.md#sinh", .samples = kSamples},
     {.name = "cosh", .arity = 1, .accepts = ir::kAcceptsInexact, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpCosh>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#cosh",
-     .samples = kSamples},
+     .jvp = ir::JvpTerms<JvpCosh>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.cosh">,
+     .spec = "primitives.md#cosh", .samples = kSamples},
     {.name = "asinh", .arity = 1, .accepts = ir::kAcceptsInexact, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpAsinh>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#asinh",
-     .samples = kSamples},
+     .jvp = ir::JvpTerms<JvpAsinh>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.asinh">,
+     .spec = "primitives.md#asinh", .samples = kSamples},
     {.name = "acosh", .arity = 1, .accepts = ir::kAcceptsInexact, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpAcosh>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#acosh",
-     .samples = kAboveOne},
+     .jvp = ir::JvpTerms<JvpAcosh>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.acosh">,
+     .spec = "primitives.md#acosh", .samples = kAboveOne},
     {.name = "atanh", .arity = 1, .accepts = ir::kAcceptsInexact, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpAtanh>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#atanh",
-     .samples = kUnit},
+     .jvp = ir::JvpTerms<JvpAtanh>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.atanh">,
+     .spec = "primitives.md#atanh", .samples = kUnit},
     {.name = "sqrt", .arity = 1, .params = kAccuracy, .accepts = ir::kAcceptsInexact, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpSqrt>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#sqrt",
-     .samples = kPositive},
+     .jvp = ir::JvpTerms<JvpSqrt>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.sqrt">,
+     .spec = "primitives.md#sqrt", .samples = kPositive},
     {.name = "rsqrt", .arity = 1, .params = kAccuracy, .accepts = ir::kAcceptsInexact, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpRsqrt>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#rsqrt",
-     .samples = kPositive},
+     .jvp = ir::JvpTerms<JvpRsqrt>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.rsqrt">,
+     .spec = "primitives.md#rsqrt", .samples = kPositive},
     {.name = "cbrt", .arity = 1, .params = kAccuracy, .accepts = ir::kAcceptsFloat, .tier = 2,
      .type_rule = SameAsOperand, .jvp = ir::JvpTerms<JvpCbrt>(), .batch = ir::BatchElementwise(),
-     .spec = "primitives.md#cbrt", .samples = kPositive},
+     .lower = LowerTo<"stablehlo.cbrt">, .spec = "primitives.md#cbrt", .samples = kPositive},
 };
 
 }  // namespace

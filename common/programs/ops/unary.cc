@@ -1,6 +1,7 @@
 // Signs, rounding, absolute values, integer powers and the parts of complex numbers.
 #include "common/foundation/base/strings.h"
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/lower.h"
 #include "common/programs/ops/rules.h"
 
 namespace megalith::ops {
@@ -135,6 +136,67 @@ std::vector<Value> TransposeConj(Builder& b, const TransposeArgs& a) {
   return {complex ? ir::Conj(b, a.cotangents[0]) : Unary(b, "real", a.cotangents[0])};
 }
 
+// ---- lowering ----
+
+Status LowerSign(LowerContext& c) {
+  if (!tensor::IsUnsigned(c.in_aval(0).dtype)) return LowerElementwise(c, "stablehlo.sign");
+  const TensorType type = c.out_type();
+  const ValueId is_zero = c.b().Compare(stablehlo::CompareDirection::kEq, c.in(0), FullOf(c.b(), type, 0));
+  const ValueId zero = FullOf(c.b(), type, 0);
+  const ValueId one = FullOf(c.b(), type, 1);
+  c.Out(c.b().Select(is_zero, zero, one));
+  return OkStatus();
+}
+
+Status LowerRound(LowerContext& c) {
+  const bool to_even = c.params().Int("rounding_method") == 1;
+  return LowerElementwise(c, to_even ? "stablehlo.round_nearest_even" : "stablehlo.round_nearest_afz");
+}
+
+Status LowerSquare(LowerContext& c) {
+  if (!tensor::IsInteger(c.in_aval(0).dtype)) return LowerElementwise(c, "chlo.square");
+  c.Out(c.b().Mul(c.in(0), c.in(0)));
+  return OkStatus();
+}
+
+// Repeated squaring, for y > 0.
+ValueId PowerOf(FuncBuilder& b, ValueId x, uint64_t y) {
+  ValueId product = stablehlo::kNoValue;
+  while (true) {
+    if (y & 1) product = product == stablehlo::kNoValue ? x : b.Mul(product, x);
+    y >>= 1;
+    if (y == 0) return product;
+    x = b.Mul(x, x);
+  }
+}
+
+Status LowerIntegerPow(LowerContext& c) {
+  const int64_t y = c.params().Int("y");
+  const ValueId x = c.in(0);
+  if (y == 0) {
+    c.Out(FullOf(c.b(), c.out_type(), 1));
+  } else if (y == 3) {
+    c.Out(c.b().Mul(c.b().Mul(x, x), x));
+  } else if (y > 0) {
+    c.Out(PowerOf(c.b(), x, static_cast<uint64_t>(y)));
+  } else {
+    const ValueId power = PowerOf(c.b(), x, uint64_t{0} - static_cast<uint64_t>(y));
+    c.Out(c.b().Div(FullOf(c.b(), c.out_type(), 1), power));
+  }
+  return OkStatus();
+}
+
+Status LowerConj(LowerContext& c) {
+  const ValueId x = c.in(0);
+  if (tensor::IsComplex(c.in_aval(0).dtype)) {
+    const ValueId real = c.b().Real(x);
+    c.Out(c.b().Complex(real, c.b().Neg(c.b().Imag(x))));
+  } else {
+    c.Out(c.b().Complex(x, FullOf(c.b(), c.b().type(x), 0)));
+  }
+  return OkStatus();
+}
+
 // ---- rows ----
 
 using Type = ParamSpec::Type;
@@ -169,41 +231,43 @@ constexpr Sample kAbsSamples[] = {{"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP a
 
 constexpr OpDef kOps[] = {
     {.name = "neg", .arity = 1, .accepts = ir::kAcceptsNumber, .type_rule = SameAsOperand, .jvp = ir::JvpLinear(),
-     .transpose = TransposeNeg, .batch = ir::BatchElementwise(), .spec = "primitives.md#neg", .samples = kSamples},
+     .transpose = TransposeNeg, .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.negate">,
+     .spec = "primitives.md#neg", .samples = kSamples},
     {.name = "sign", .arity = 1, .accepts = ir::kAcceptsNumber, .type_rule = SameAsOperand, .jvp = ir::JvpZero(),
-     .batch = ir::BatchElementwise(), .spec = "primitives.md#sign", .samples = kSamples},
+     .batch = ir::BatchElementwise(), .lower = LowerSign, .spec = "primitives.md#sign", .samples = kSamples},
     {.name = "floor", .arity = 1, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .spec = "primitives.md#floor", .samples = kSamples},
+     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.floor">,
+     .spec = "primitives.md#floor", .samples = kSamples},
     {.name = "ceil", .arity = 1, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .spec = "primitives.md#ceil", .samples = kSamples},
+     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.ceil">,
+     .spec = "primitives.md#ceil", .samples = kSamples},
     {.name = "round", .arity = 1, .params = kRoundParams, .accepts = ir::kAcceptsFloat, .tier = 2,
-     .type_rule = RoundType, .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .spec = "primitives.md#round",
-     .samples = kRoundSamples},
+     .type_rule = RoundType, .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .lower = LowerRound,
+     .spec = "primitives.md#round", .samples = kRoundSamples},
     {.name = "is_finite", .arity = 1, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = PredicateType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .spec = "primitives.md#is_finite",
-     .samples = kPredicateSamples},
-    {.name = "abs", .arity = 1,
-     .accepts = ir::kAcceptsSigned | ir::kAcceptsFloat | ir::kAcceptsComplex, .type_rule = AbsType,
-     .jvp = ir::JvpTerms<JvpAbs>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#abs",
-     .samples = kAbsSamples},
+     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.is_finite">,
+     .spec = "primitives.md#is_finite", .samples = kPredicateSamples},
+    {.name = "abs", .arity = 1, .accepts = ir::kAcceptsSigned | ir::kAcceptsFloat | ir::kAcceptsComplex,
+     .type_rule = AbsType, .jvp = ir::JvpTerms<JvpAbs>(), .batch = ir::BatchElementwise(),
+     .lower = LowerTo<"stablehlo.abs">, .spec = "primitives.md#abs", .samples = kAbsSamples},
     {.name = "square", .arity = 1, .accepts = ir::kAcceptsNumber, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpSquare>(), .batch = ir::BatchElementwise(), .spec = "primitives.md#square",
-     .samples = kSamples},
+     .jvp = ir::JvpTerms<JvpSquare>(), .batch = ir::BatchElementwise(), .lower = LowerSquare,
+     .spec = "primitives.md#square", .samples = kSamples},
     {.name = "integer_pow", .arity = 1, .params = kIntegerPowParams, .accepts = ir::kAcceptsNumber,
      .type_rule = IntegerPowType, .jvp = ir::JvpTerms<JvpIntegerPow>(), .batch = ir::BatchElementwise(),
-     .spec = "primitives.md#integer_pow", .samples = kIntegerPowSamples},
+     .lower = LowerIntegerPow, .spec = "primitives.md#integer_pow", .samples = kIntegerPowSamples},
     {.name = "complex", .arity = 2, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = ComplexType,
      .jvp = ir::JvpLinear(), .transpose = TransposeComplex, .batch = ir::BatchBroadcasting(),
-     .spec = "primitives.md#complex", .samples = kComplexSamples},
+     .lower = LowerTo<"stablehlo.complex">, .spec = "primitives.md#complex", .samples = kComplexSamples},
     {.name = "real", .arity = 1, .accepts = ir::kAcceptsComplex, .tier = 2, .type_rule = PartType,
      .jvp = ir::JvpLinear(), .transpose = TransposeReal, .batch = ir::BatchElementwise(),
-     .spec = "primitives.md#real", .samples = kPartSamples},
+     .lower = LowerTo<"stablehlo.real">, .spec = "primitives.md#real", .samples = kPartSamples},
     {.name = "imag", .arity = 1, .accepts = ir::kAcceptsComplex, .tier = 2, .type_rule = PartType,
      .jvp = ir::JvpLinear(), .transpose = TransposeImag, .batch = ir::BatchElementwise(),
-     .spec = "primitives.md#imag", .samples = kPartSamples},
+     .lower = LowerTo<"stablehlo.imag">, .spec = "primitives.md#imag", .samples = kPartSamples},
     {.name = "conj", .arity = 1, .params = kConjParams, .accepts = ir::kAcceptsInexact, .tier = 2,
      .type_rule = ConjType, .jvp = ir::JvpLinear(), .transpose = TransposeConj, .batch = ir::BatchElementwise(),
-     .spec = "primitives.md#conj", .samples = kConjSamples},
+     .lower = LowerConj, .spec = "primitives.md#conj", .samples = kConjSamples},
 };
 
 }  // namespace

@@ -175,11 +175,11 @@ constexpr OpDef kRows[] = {
      .prepare = PrepareComposite},
     {.name = "stablehlo.while", .more_operands = true, .regions = 2, .traits = kPure, .type_rule = WhileRule,
      .text = &kWhileText, .region_arg_name = "iterArg", .prepare = PrepareWhile},
-    {.name = "stablehlo.case", .operands = 1, .regions = 1, .more_regions = true, .traits = kPure,
-     .type_rule = CaseRule, .prepare = PrepareCase},
-    {.name = "stablehlo.if", .operands = 1, .regions = 2, .traits = kPure, .type_rule = IfRule,
+    {.name = "stablehlo.case", .operands = 1, .regions = 1, .more_regions = true,
+     .traits = kPure | kRunsRegionsOnce, .type_rule = CaseRule, .prepare = PrepareCase},
+    {.name = "stablehlo.if", .operands = 1, .regions = 2, .traits = kPure | kRunsRegionsOnce, .type_rule = IfRule,
      .prepare = PrepareIf},
-    {.name = "stablehlo.optimization_barrier", .more_operands = true, .traits = kPure | kIdentity,
+    {.name = "stablehlo.optimization_barrier", .more_operands = true, .traits = kPure,
      .type_rule = BarrierRule, .format = " $*{} : <pairwise>", .prepare = PrepareIdentity},
 };
 

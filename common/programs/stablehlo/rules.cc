@@ -99,6 +99,11 @@ Status WantRegion(const TypeQuery& q, size_t index, std::string_view what, const
   return OkStatus();
 }
 
+bool IsIota(const Attr& ints) {
+  int64_t next = 0;
+  return std::ranges::all_of(ints.AsInts(), [&](int64_t v) { return v == next++; });
+}
+
 Attr OnesPerDim(const Op& op, const Func& func) {
   return Attr::Ints(std::vector<int64_t>(func.type(op.operands[0]).rank(), 1));
 }
@@ -137,9 +142,11 @@ std::optional<int64_t> Dilated(int64_t size, int64_t dilation) {
 }  // namespace
 
 Result<int64_t> WindowOutput(const WindowDim& w, int64_t input) {
-  if (w.size < 0 || w.stride < 1 || w.base_dilation < 1 || w.window_dilation < 1) {
+  if (w.size < 0 || w.stride < 1 || w.base_dilation < 1 || w.window_dilation < 1 || !IsModest(w.pad_low) ||
+      !IsModest(w.pad_high)) {
     return InvalidArgument(StrCat("window size ", w.size, ", stride ", w.stride, ", dilations ", w.base_dilation, " and ",
-                                  w.window_dilation, ": wanted positive numbers"));
+                                  w.window_dilation, ", padding ", w.pad_low, " and ", w.pad_high,
+                                  ": out of range"));
   }
   const auto base = Dilated(input, w.base_dilation);
   const auto window = Dilated(w.size, w.window_dilation);

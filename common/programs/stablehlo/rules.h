@@ -32,6 +32,8 @@ Status WantIndexScalars(const TypeQuery& q, size_t from);
 Status WantDeclared(const TypeQuery& q, size_t count);
 // `dims` has `want` entries (no check if want < 0), all in [0, rank) and distinct if `distinct`.
 Status WantDims(std::string_view what, std::span<const int64_t> dims, int64_t want, int64_t rank, bool distinct);
+// Paddings beyond this are refused, so that positions can be computed without overflow.
+inline bool IsModest(int64_t v) { return v >= -(int64_t{1} << 60) && v <= (int64_t{1} << 60); }
 inline Dims DimsOf(const Attr& a) { return a.present() ? Dims(a.AsInts()) : Dims(); }
 
 // Types of a region's arguments and of what it returns.
@@ -72,6 +74,11 @@ Attr NoPadding(const Op& op, const Func& func);
 Attr DefaultPrecision(const Op& op, const Func& func);
 // The rows of a padding attribute: low, high of each dimension. Errors: the shape is not [rank, 2].
 Status ReadPadding(const Attr& padding, int64_t rank, std::vector<std::pair<int64_t, int64_t>>* out);
+
+// For OpDef::no_op: the type says it all.
+inline bool AlwaysNoOp(const Op&, const Func&) { return true; }
+// An integer list 0, 1, 2, ...
+bool IsIota(const Attr& ints);
 
 // One dimension of a window that slides over a padded, dilated input.
 struct WindowDim {

@@ -27,7 +27,9 @@ std::vector<Value> SplitBuilder::Process(const ir::OpDef& op, std::shared_ptr<co
     }
   }
   std::vector<Value> results;
-  if (!any_unknown) {
+  if (op.partial_eval != nullptr && any_known) {
+    results = op.partial_eval(known_, unknown_, ir::PartialEvalArgs{op, *params, operands});
+  } else if (!any_unknown) {
     results = known_.Emit(op, std::move(params), operands);
   } else if (op.partial_eval != nullptr && any_known) {
     results = op.partial_eval(known_, unknown_, ir::PartialEvalArgs{op, *params, operands});

@@ -38,6 +38,7 @@ struct Run {
   const Cancellation* cancellation = nullptr;
   uint64_t max_bytes_per_value = UINT64_MAX;
   uint64_t steps_left = UINT64_MAX;  // ops that may still run
+  uint64_t random_draws = 0;          // occurrences of stablehlo.rng so far
   struct Profiler* profiler = nullptr;
 
   // kCancelled or kDeadlineExceeded once the caller gave up. Long loops ask every few milliseconds.
