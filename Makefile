@@ -64,10 +64,10 @@ ubsan:  ## all tests under UndefinedBehaviorSanitizer
 fuzz:  ## run every fuzzer for FUZZ_SECONDS (default 60)
 	$(MAKE) configure PRESET=fuzz
 	cmake --build build/fuzz -j$(JOBS) --target fuzzers
-	@for f in build/fuzz/tests/fuzz/fuzz_*; do [ -x $$f ] && [ -f $$f ] || continue; \
-	  name=$$(basename $$f); mkdir -p build/fuzz/corpus/$$name; echo "== $$name"; \
-	  $$f -max_total_time=$${FUZZ_SECONDS:-60} -timeout=10 -rss_limit_mb=4096 -print_final_stats=0 \
-	    build/fuzz/corpus/$$name tests/fuzz/seeds/$$name || exit 1; done
+	@for f in build/fuzz/tests/fuzz/fuzz_* build/fuzz/tests/fuzz/*_fuzz; do [ -x $$f ] && [ -f $$f ] || continue; \
+	  name=$$(basename $$f); seeds=tests/fuzz/seeds/$$name; [ -d $$seeds ] || seeds=tests/fuzz/seeds/$${name%_fuzz}; \
+	  mkdir -p build/fuzz/corpus/$$name; echo "== $$name"; \
+	  $$f -max_total_time=$${FUZZ_SECONDS:-60} -timeout=10 -rss_limit_mb=4096 build/fuzz/corpus/$$name $$seeds || exit 1; done
 
 fmt:  ## format all C++ sources
 	@echo $(SOURCES) | xargs clang-format-19 -i
