@@ -214,6 +214,7 @@ ServiceSpec CompileSpec(MakeCompileEngine make_engine) {
           .add_fields =
               [config](config::Loader& loader) {
                 loader.Add<CompileServiceConfig>(kCompileServiceFields, config.get());
+                loader.Add<CompileServiceConfig>(kCompilePeerFields, config.get());
               },
           .make = [config, make_engine](ServiceContext& context) -> Result<ServiceList> {
             ASSIGN_OR_RETURN(auto engine, make_engine());

@@ -22,10 +22,14 @@ inline constexpr config::ConfigField<CompileServiceConfig> kCompileServiceFields
         "policy", "what to do with unknown options and versions by default"),
     config::Field<&CompileServiceConfig::target>(
         "target", "target of requests that name none; empty: the compiler's"),
-    config::Field<&CompileServiceConfig::cache_address>(
-        "cache_address", "address of the cache service; empty: found by discovery"),
     config::Field<&CompileServiceConfig::max_package_bytes>("max_package_bytes",
                                                             "largest executable package"),
+};
+
+// Where the other services are; not used by the all-in-one process.
+inline constexpr config::ConfigField<CompileServiceConfig> kCompilePeerFields[] = {
+    config::Field<&CompileServiceConfig::cache_address>(
+        "cache_address", "address of the cache service; empty: found by discovery"),
 };
 
 }  // namespace megalith::services

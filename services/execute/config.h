@@ -18,12 +18,6 @@ struct ExecuteServiceConfig {
 };
 
 inline constexpr config::ConfigField<ExecuteServiceConfig> kExecuteServiceFields[] = {
-    config::Field<&ExecuteServiceConfig::trace_address>(
-        "trace_address", "address of the trace service; empty: found by discovery"),
-    config::Field<&ExecuteServiceConfig::compile_address>(
-        "compile_address", "address of the compile service; empty: found by discovery"),
-    config::Field<&ExecuteServiceConfig::cache_address>(
-        "cache_address", "address of the cache service; empty: found by discovery"),
     config::Field<&ExecuteServiceConfig::max_loaded_programs>(
         "max_loaded_programs", "executables kept in memory; the least recently used one makes room")
         .Range(1, 1'000'000),
@@ -31,6 +25,16 @@ inline constexpr config::ConfigField<ExecuteServiceConfig> kExecuteServiceFields
                                                            "all tensors kept for clients together"),
     config::Field<&ExecuteServiceConfig::max_tensor_bytes>("max_tensor_bytes",
                                                            "largest argument or buffer"),
+};
+
+// Where the other services are; not used by the all-in-one process.
+inline constexpr config::ConfigField<ExecuteServiceConfig> kExecutePeerFields[] = {
+    config::Field<&ExecuteServiceConfig::trace_address>(
+        "trace_address", "address of the trace service; empty: found by discovery"),
+    config::Field<&ExecuteServiceConfig::compile_address>(
+        "compile_address", "address of the compile service; empty: found by discovery"),
+    config::Field<&ExecuteServiceConfig::cache_address>(
+        "cache_address", "address of the cache service; empty: found by discovery"),
 };
 
 }  // namespace megalith::services

@@ -396,6 +396,7 @@ ServiceSpec ExecuteSpec(MakeExecuteEngine make_engine) {
       .add_fields =
           [config](config::Loader& loader) {
             loader.Add<ExecuteServiceConfig>(kExecuteServiceFields, config.get());
+            loader.Add<ExecuteServiceConfig>(kExecutePeerFields, config.get());
           },
       .make = [config, make_engine](ServiceContext& context) -> Result<ServiceList> {
         ASSIGN_OR_RETURN(auto engine, make_engine());

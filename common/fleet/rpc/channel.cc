@@ -81,6 +81,17 @@ void Pause(nanoseconds pause, const CallOptions& options) {
   }
 }
 
+// A call that gRPC's server code cancelled by itself, because it is shutting down, looks to gRPC as
+// if the caller had cancelled it; to the caller the server is gone. A handler that answers
+// CANCELLED sends details.
+Status OutcomeOf(const grpc::Status& status, bool caller_cancelled) {
+  if (status.error_code() == grpc::StatusCode::CANCELLED && status.error_details().empty() &&
+      !caller_cancelled) {
+    return Unavailable("the server ended the call; it may be shutting down");
+  }
+  return FromGrpc(status);
+}
+
 // Makes the call and looks at the caller's cancellation while it waits.
 grpc::Status CancellableUnary(grpc::Channel* channel, const RpcMethod& method,
                               grpc::ClientContext* context, const ByteBuffer& request,
@@ -104,8 +115,9 @@ grpc::Status CancellableUnary(grpc::Channel* channel, const RpcMethod& method,
 class BlockingStream final : public internal::ClientStream {
  public:
   BlockingStream(GrpcChannel channel, const RpcMethod& method,
-                 std::unique_ptr<grpc::ClientContext> context, const Cancellation* cancellation)
-      : cancellation_(cancellation),
+                 std::unique_ptr<grpc::ClientContext> context, const CallOptions& options)
+      : parent_(options.parent),
+        cancellation_(options.cancellation),
         channel_(std::move(channel)),
         context_(std::move(context)),
         stream_(grpc::internal::ClientReaderWriterFactory<ByteBuffer, ByteBuffer>::Create(
@@ -127,22 +139,28 @@ class BlockingStream final : public internal::ClientStream {
       ByteBuffer ignored;
       while (stream_->Read(&ignored)) {
       }
-      status_ = FromGrpc(stream_->Finish());
+      status_ = OutcomeOf(stream_->Finish(),
+                          cancelled_.load() || (parent_ != nullptr && parent_->cancelled()));
     }
     return *status_;
   }
-  void Cancel() override { context_->TryCancel(); }
+  void Cancel() override {
+    cancelled_.store(true);
+    context_->TryCancel();
+  }
 
  private:
   void FollowCaller() {
     if (cancellation_ != nullptr && cancellation_->cancelled()) Cancel();
   }
 
+  const Call* const parent_;
   const Cancellation* const cancellation_;
   const GrpcChannel channel_;
   const std::unique_ptr<grpc::ClientContext> context_;
   const std::unique_ptr<grpc::ClientReaderWriter<ByteBuffer, ByteBuffer>> stream_;
   std::atomic<bool> half_closed_{false};
+  std::atomic<bool> cancelled_{false};
   std::mutex mu_;
   std::optional<Status> status_;  // guarded by mu_
 };
@@ -307,12 +325,13 @@ Status Channel::Attempt(const internal::ClientMethod& method, const ByteBuffer& 
   if (channel == nullptr) return Unavailable(StrCat("no replica of '", target_, "' is registered"));
   const std::unique_ptr<grpc::ClientContext> context = MakeContext(options, deadline);
   const RpcMethod rpc_method(method.path.c_str(), RpcMethod::NORMAL_RPC);
-  if (options.cancellation != nullptr) {
-    return FromGrpc(CancellableUnary(channel.get(), rpc_method, context.get(), request, response,
-                                     *options.cancellation));
-  }
-  return FromGrpc(grpc::internal::BlockingUnaryCall<ByteBuffer, ByteBuffer>(
-      channel.get(), rpc_method, context.get(), request, response));
+  const grpc::Status status =
+      options.cancellation != nullptr
+          ? CancellableUnary(channel.get(), rpc_method, context.get(), request, response,
+                             *options.cancellation)
+          : grpc::internal::BlockingUnaryCall<ByteBuffer, ByteBuffer>(
+                channel.get(), rpc_method, context.get(), request, response);
+  return OutcomeOf(status, !CheckCaller(options).ok());
 }
 
 Status Channel::Unary(const internal::ClientMethod& method, const ByteBuffer& request,
@@ -353,8 +372,7 @@ std::unique_ptr<internal::ClientStream> Channel::Open(const internal::ClientMeth
   }
   return std::make_unique<BlockingStream>(
       std::move(channel), RpcMethod(method.path.c_str(), RpcMethod::BIDI_STREAMING),
-      MakeContext(options, DeadlineFor(options, impl_->options.default_timeout)),
-      options.cancellation);
+      MakeContext(options, DeadlineFor(options, impl_->options.default_timeout)), options);
 }
 
 }  // namespace megalith::rpc

@@ -66,7 +66,6 @@ struct Server::Impl {
   std::vector<std::unique_ptr<Service>> services;
   std::unique_ptr<grpc::Server> server;
   std::vector<std::string> addresses;
-  std::atomic<bool> in_process{false};  // InProcessChannel was called
   std::mutex drain_mu;
   bool drained = false;  // guarded by drain_mu
 };
@@ -119,7 +118,6 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
 const std::vector<std::string>& Server::addresses() const { return impl_->addresses; }
 
 std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
-  impl_->in_process.store(true);
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetMaxSendMessageSize(-1);
@@ -143,12 +141,11 @@ Server::DrainReport Server::Drain(std::chrono::milliseconds patience) {
   StopReadiness();
   internal::ServerCore& core = impl_->core;
   core.draining.store(true);
-  if (impl_->in_process.load()) {
-    // Shutdown cuts in-process calls off at once, so the calls that may make them are waited for
-    // before.
-    while (core.active.load() > 0 && std::chrono::system_clock::now() < deadline) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+  // New calls from outside are refused by the adapter, with a status that tells callers to go
+  // elsewhere. gRPC's own Shutdown would cancel calls that arrive at the wrong moment, and cut
+  // in-process calls off at once.
+  while (core.active.load() > 0 && std::chrono::system_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   DrainReport report;
   // Shutdown refuses what is new, waits for what runs, and cancels the rest at the deadline without

@@ -51,7 +51,9 @@ class FuncBuilder {
   ValueId Arg(const TensorType& type, AttrDict attrs = {});
   // Ends the function. `result_attrs` is empty or one dictionary per result (jax.result_info and the like).
   void Return(std::span<const ValueId> values, std::vector<AttrDict> result_attrs = {});
-  void Return(std::initializer_list<ValueId> values) { Return(std::span(values.begin(), values.size())); }
+  void Return(std::initializer_list<ValueId> values, std::vector<AttrDict> result_attrs = {}) {
+    Return(std::span(values.begin(), values.size()), std::move(result_attrs));
+  }
   // The finished function, or the first error. Call once, after Return.
   Result<Func> Finish();
   // Finish, then module->AddFunc.

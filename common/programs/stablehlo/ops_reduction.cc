@@ -221,10 +221,11 @@ double BodyOps(const Op& op) {
 void ReduceCost(const Op& op, const Func& func, OpCost* cost) {
   cost->flops = BodyOps(op) * static_cast<double>(ElementCount(func.type(op.operands[0])));
 }
+// Elements each output looks at; one where a recurrence does the work.
 double WindowSize(const Op& op, const Func& func) {
   double n = 1;
   const auto window = ReadWindow(op, func);
-  if (!window.ok()) return n;
+  if (!window.ok() || FindRecurrence(*window, func.type(op.operands[0]).shape)) return n;
   for (const WindowDim& w : *window) n *= static_cast<double>(w.size);
   return n;
 }

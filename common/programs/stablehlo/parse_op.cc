@@ -219,7 +219,7 @@ Status OpParser::ParseRegionBody(std::vector<std::pair<std::string_view, TensorT
   return OkStatus();
 }
 
-Result<Region> OpParser::OneOpRegion(std::string_view op_name, const TensorType& type, const Token& at) {
+Result<Region> OpParser::OneOpRegion(std::string_view op_name, TensorType type, const Token& at) {
   Op inner;
   ASSIGN_OR_RETURN(inner.def, Lookup(op_name, at));
   if (inner.def->operands != 2 || inner.def->regions != 0 || inner.def->type_rule == nullptr) {

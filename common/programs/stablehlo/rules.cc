@@ -159,6 +159,20 @@ Result<int64_t> WindowOutput(const WindowDim& w, int64_t input) {
   return (padded - *window) / w.stride + 1;
 }
 
+std::optional<Recurrence> FindRecurrence(std::span<const WindowDim> window, const Shape& input) {
+  std::optional<Recurrence> found;
+  for (size_t i = 0; i < window.size(); ++i) {
+    const WindowDim& w = window[i];
+    if (w.stride != 1 || w.base_dilation != 1 || w.window_dilation != 1) return std::nullopt;
+    if (w.size == 1 && w.pad_low == 0 && w.pad_high == 0) continue;
+    const bool forward = w.pad_low == input[i] - 1 && w.pad_high == 0;
+    const bool backward = w.pad_high == input[i] - 1 && w.pad_low == 0;
+    if (found || w.size != input[i] || (!forward && !backward)) return std::nullopt;
+    found = Recurrence{i, !forward};
+  }
+  return found;
+}
+
 Result<std::vector<WindowDim>> ReadWindow(const Op& op, const Func& func) {
   const auto rank = static_cast<int64_t>(func.type(op.operands[0]).rank());
   std::vector<WindowDim> out(static_cast<size_t>(rank));

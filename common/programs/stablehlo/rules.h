@@ -1,6 +1,7 @@
 // What the type rules of all op families share. For ops_*.cc only.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -88,6 +89,13 @@ struct WindowDim {
 // Positions of the window along a dimension of `input` elements; errors if the parameters are not positive or the
 // padded size overflows.
 Result<int64_t> WindowOutput(const WindowDim& w, int64_t input);
+// A window over one whole axis with all padding on one side, as cumulative sums are written: output i sees inputs 0 to i
+// along `dim`, or i to the end if `reverse`. nullopt for any other window.
+struct Recurrence {
+  size_t dim = 0;
+  bool reverse = false;
+};
+std::optional<Recurrence> FindRecurrence(std::span<const WindowDim> window, const Shape& input);
 // The window parameters of reduce_window.
 Result<std::vector<WindowDim>> ReadWindow(const Op& op, const Func& func);
 // The window of a convolution, by spatial dimension.

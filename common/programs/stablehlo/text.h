@@ -78,7 +78,7 @@ class OpParser {
   // %x: type, as in block headers; the type's location is dropped.
   Result<std::pair<std::string_view, TensorType>> ParseTypedName();
   // Region of one two-operand op applied to its two scalar arguments, as `applies stablehlo.add` says.
-  Result<Region> OneOpRegion(std::string_view op_name, const TensorType& type, const Token& at);
+  Result<Region> OneOpRegion(std::string_view op_name, TensorType type, const Token& at);
   const TensorType& TypeOf(ValueId v) const { return func_->types[v]; }
   const Func& func() const { return *func_; }
 

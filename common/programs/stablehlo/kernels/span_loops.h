@@ -24,7 +24,9 @@ template <typename F, typename Out, typename A>
 void Loop1(const void* const* in, void* out, int64_t n, const void*) {
   const A* a = static_cast<const A*>(in[0]);
   Out* o = static_cast<Out*>(out);
+#ifndef __clang__
 #pragma GCC ivdep
+#endif
   for (int64_t i = 0; i < n; ++i) o[i] = F::Apply(a[i]);
 }
 
@@ -33,7 +35,9 @@ void Loop2(const void* const* in, void* out, int64_t n, const void*) {
   const A* a = static_cast<const A*>(in[0]);
   const B* b = static_cast<const B*>(in[1]);
   Out* o = static_cast<Out*>(out);
+#ifndef __clang__
 #pragma GCC ivdep
+#endif
   for (int64_t i = 0; i < n; ++i) o[i] = F::Apply(a[i], b[i]);
 }
 
@@ -43,7 +47,9 @@ void Loop3(const void* const* in, void* out, int64_t n, const void*) {
   const B* b = static_cast<const B*>(in[1]);
   const C* c = static_cast<const C*>(in[2]);
   Out* o = static_cast<Out*>(out);
+#ifndef __clang__
 #pragma GCC ivdep
+#endif
   for (int64_t i = 0; i < n; ++i) o[i] = F::Apply(a[i], b[i], c[i]);
 }
 

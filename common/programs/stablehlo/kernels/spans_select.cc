@@ -71,7 +71,9 @@ void SelectLoop(const void* const* in, void* out, int64_t n, const void*) {
   const T* a = static_cast<const T*>(in[1]);
   const T* b = static_cast<const T*>(in[2]);
   T* o = static_cast<T*>(out);
+#ifndef __clang__
 #pragma GCC ivdep
+#endif
   for (int64_t i = 0; i < n; ++i) o[i] = p[i] != 0 ? a[i] : b[i];
 }
 

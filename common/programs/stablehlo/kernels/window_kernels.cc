@@ -32,31 +32,14 @@ struct WindowPlan {
   std::vector<TensorType> types;
   size_t count = 0;
   bool widened = false;
-  int cumulative = -1;  // dimension, if the window is a recurrence along it
-  bool reverse = false; // from the end
+  std::optional<Recurrence> recurrence;
 };
-
-// Fills in p->cumulative.
-void FindRecurrence(WindowPlan* p) {
-  for (size_t i = 0; i < p->window.size(); ++i) {
-    const WindowDim& w = p->window[i];
-    if (w.stride != 1 || w.base_dilation != 1 || w.window_dilation != 1) return;
-    if (w.size == 1 && w.pad_low == 0 && w.pad_high == 0) continue;
-    const bool forward = w.pad_low == p->in[i] - 1 && w.pad_high == 0;
-    const bool backward = w.pad_high == p->in[i] - 1 && w.pad_low == 0;
-    if (p->cumulative >= 0 || w.size != p->in[i] || (!forward && !backward)) {
-      p->cumulative = -1;
-      return;
-    }
-    p->cumulative = static_cast<int>(i);
-    p->reverse = backward && !forward;
-  }
-}
 
 Status RunCumulative(const WindowPlan& p, std::span<const Tensor> in, std::span<const Tensor> inits,
                      std::span<Tensor> out, Run& run, Frame& frame) {
   const size_t n = p.count;
-  const auto dim = static_cast<size_t>(p.cumulative);
+  const size_t dim = p.recurrence->dim;
+  const bool reverse = p.recurrence->reverse;
   int64_t outer = 1;
   int64_t inner = 1;
   for (size_t i = 0; i < p.in.size(); ++i) (i < dim ? outer : inner) *= i == dim ? 1 : p.in[i];
@@ -75,16 +58,16 @@ Status RunCumulative(const WindowPlan& p, std::span<const Tensor> in, std::span<
     for (int64_t lane = 0; lane < inner; lane += body.lanes()) {
       const int64_t lanes = std::min(body.lanes(), inner - lane);
       for (int64_t i = 0; i < length; ++i) {
-        const int64_t at = p.reverse ? length - 1 - i : i;
+        const int64_t at = reverse ? length - 1 - i : i;
         for (size_t k = 0; k < n; ++k) {
           const int width = tensor::ByteWidth(in[k].dtype());
           const int64_t offset = ((o * length + at) * inner + lane) * width;
-          const int64_t previous = offset + (p.reverse ? inner : -inner) * width;
+          const int64_t previous = offset + (reverse ? inner : -inner) * width;
           const void* element = static_cast<const char*>(in[k].data()) + offset;
           char* to = static_cast<char*>(out[k].mutable_data());
           const void* sum = i == 0 ? first[k].data() : to + previous;
           // Elements keep their order: what was folded so far stands on its own side.
-          const bool swap = p.reverse && i > 0;
+          const bool swap = reverse && i > 0;
           arguments[k] = swap ? element : sum;
           arguments[n + k] = swap ? sum : element;
           results[k] = to + offset;
@@ -196,7 +179,7 @@ class WindowRunner {
 Status RunWindow(const WindowPlan& p, std::span<const Tensor> in, std::span<const Tensor> inits, std::span<Tensor> out,
                  Run& run, Frame& frame) {
   if (out[0].size() == 0) return OkStatus();
-  if (p.cumulative >= 0) return RunCumulative(p, in, inits, out, run, frame);
+  if (p.recurrence) return RunCumulative(p, in, inits, out, run, frame);
   for (size_t k = 0; k < p.count; ++k) {
     Fill(out[k].mutable_data(), inits[k].data(), out[k].size(), tensor::ByteWidth(out[k].dtype()));
   }
@@ -307,7 +290,7 @@ Result<Kernel> PrepareReduceWindow(Planner& planner, const Op& op) {
     p->window.emplace_back();
   }
   p->in_strides = tensor::RowMajorStrides(p->in);
-  FindRecurrence(p.get());
+  p->recurrence = FindRecurrence(p->window, p->in);
   return Kernel{[p](KernelCall& call) { return RunReduceWindow(*p, call); }};
 }
 

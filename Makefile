@@ -1,0 +1,84 @@
+# The whole interface of the repository. `make help` lists it.
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+PRESET ?= dev
+export MEGALITH_COMPILER_LAUNCHER ?= $(shell command -v ccache)
+# With these, precompiled headers and generated code hit the compiler cache.
+export CCACHE_SLOPPINESS ?= pch_defines,time_macros
+
+# Debian 12 packages; docs/DEPENDENCIES.md says why each is here.
+PACKAGES := g++ cmake ninja-build pkg-config ccache mold git python3 \
+  libgrpc++-dev protobuf-compiler libprotobuf-dev libspdlog-dev prometheus-cpp-dev nlohmann-json3-dev \
+  libssl-dev zlib1g-dev libgtest-dev libgmock-dev \
+  clang-19 libclang-rt-19-dev clang-format-19 clang-tidy-19 prometheus
+SOURCES = $(shell git ls-files 'common/*.h' 'common/*.cc' 'services/*.h' 'services/*.cc' 'clients/*.h' 'clients/*.cc' \
+  'tests/*.h' 'tests/*.cc' 'bench/*.cc')
+
+.PHONY: help deps configure build run test conformance fixtures bench asan tsan ubsan fuzz fmt lint docs clean
+
+help:  ## print this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+deps:  ## install the Debian packages that are missing, as root or through sudo
+	@missing=""; for p in $(PACKAGES); do \
+	  dpkg-query -W -f='$${db:Status-Status}' $$p 2>/dev/null | grep -q '^installed$$' || missing="$$missing $$p"; done; \
+	if [ -z "$$missing" ]; then echo "deps: all packages are present"; exit 0; fi; \
+	echo "deps: installing$$missing"; \
+	as_root=""; if [ "$$(id -u)" != 0 ]; then \
+	  command -v sudo >/dev/null || { echo "deps: be root, or install sudo" >&2; exit 1; }; as_root="sudo"; fi; \
+	$$as_root apt-get update -q && DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -q --no-install-recommends $$missing
+
+configure:
+	@cmake --preset $(PRESET) > build-$(PRESET).log 2>&1 || { cat build-$(PRESET).log; rm -f build-$(PRESET).log; exit 1; }; \
+	rm -f build-$(PRESET).log
+
+build: configure  ## compile everything (PRESET=dev, JOBS=all cores)
+	cmake --build build/$(PRESET) -j$(JOBS)
+
+test: build  ## compile and run all tests
+	ctest --preset $(PRESET) -j$(JOBS) --output-on-failure
+
+run:  ## start a fleet and train on the digits (examples/digits)
+	$(MAKE) build PRESET=release
+	examples/digits/run.sh build/release
+
+conformance: build  ## hold the fleet against the answers of the programs it must agree with
+	build/$(PRESET)/clients/cli/megalithctl conformance --cases conformance/fixtures
+
+fixtures:  ## generate the oracle data again (needs Python with JAX 0.9.2)
+	conformance/fixtures/generate.sh
+
+bench:  ## run every benchmark of the release build
+	$(MAKE) build PRESET=release
+	@for b in build/release/bench/*_bench; do echo "== $$(basename $$b)"; $$b || exit 1; done
+
+asan:  ## all tests under AddressSanitizer and LeakSanitizer
+	$(MAKE) test PRESET=asan
+
+tsan:  ## all tests under ThreadSanitizer
+	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/support/tsan.supp halt_on_error=1 $${TSAN_OPTIONS}" $(MAKE) test PRESET=tsan
+
+ubsan:  ## all tests under UndefinedBehaviorSanitizer
+	$(MAKE) test PRESET=ubsan
+
+fuzz:  ## run every fuzzer for FUZZ_SECONDS (default 60)
+	$(MAKE) configure PRESET=fuzz
+	cmake --build build/fuzz -j$(JOBS) --target fuzzers
+	@for f in build/fuzz/tests/fuzz/fuzz_* build/fuzz/tests/fuzz/*_fuzz; do [ -x $$f ] && [ -f $$f ] || continue; \
+	  name=$$(basename $$f); seeds=tests/fuzz/seeds/$$name; [ -d $$seeds ] || seeds=tests/fuzz/seeds/$${name%_fuzz}; \
+	  mkdir -p build/fuzz/corpus/$$name; echo "== $$name"; \
+	  $$f -max_total_time=$${FUZZ_SECONDS:-60} -timeout=10 -rss_limit_mb=4096 build/fuzz/corpus/$$name $$seeds || exit 1; done
+
+fmt:  ## format all C++ sources
+	@echo $(SOURCES) | xargs clang-format-19 -i
+
+lint: configure  ## clang-tidy, and the rules of docs/architecture.md
+	python3 tests/layering/check_layering.py .
+	@echo $(filter %.cc,$(SOURCES)) | xargs -n 8 -P $(JOBS) clang-tidy-19 -p build/$(PRESET) --quiet
+
+docs: configure  ## print the generated pages of docs/ again
+	cmake --build build/$(PRESET) -j$(JOBS) --target docs_gen
+	@for p in config events; do build/$(PRESET)/tests/docs/docs_gen $$p > docs/$$p.md; done
+
+clean:  ## remove everything that was built
+	rm -rf build
