@@ -40,6 +40,9 @@ class Session {
 
   const OpTable& ops() const { return *ops_; }
   const SessionLimits& limits() const { return limits_; }
+  // 64-bit types are on: what JAX calls an integer without saying more then has 64 bits.
+  bool x64() const { return x64_; }
+  void set_x64(bool on) { x64_ = on; }
 
   // The remembered result for an object (a jaxpr, mostly) under a key that spells out everything else the result
   // depends on.
@@ -74,6 +77,7 @@ class Session {
   const OpTable* ops_;
   SessionLimits limits_;
   const Cancellation* cancel_;
+  bool x64_ = false;
   uint64_t emitted_ = 0;
   std::deque<internal::ValueNode> nodes_;
   std::map<std::pair<const void*, std::string>, std::pair<std::shared_ptr<const void>, std::any>> memo_;

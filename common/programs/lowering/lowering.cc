@@ -248,6 +248,7 @@ Values LowerContext::Traced(
     std::span<const ValueId> operands, const std::vector<Aval>& operand_avals,
     const std::function<std::vector<ir::Value>(ir::Builder&, std::span<const ir::Value>)>& body) {
   ir::Session session(module_.ops());
+  session.set_x64(x64());
   ir::Builder b(session);
   std::vector<ir::Value> inputs;
   for (const Aval& a : operand_avals) inputs.push_back(b.Input(a));

@@ -4,6 +4,8 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/lower.h"
+#include "common/programs/ops/precision.h"
 #include "common/programs/ops/rules.h"
 #include "common/programs/ops/window_math.h"
 
@@ -371,6 +373,32 @@ BatchResult BatchConv(Builder& b, const BatchArgs& a) {
   return result(FoldAxis(b, out, feature, feature + 1), feature);
 }
 
+// ---- lowering ----
+
+Status LowerConv(LowerContext& c) {
+  ASSIGN_OR_RETURN(const std::vector<stablehlo::Precision> precision, PrecisionOf(c.params()));
+  const Conv conv = ConvOf(c.params(), c.in_aval(0).rank());
+  const ConvSpecs& s = conv.specs;
+  stablehlo::ConvDims dims;
+  dims.input_batch = s.lhs[0];
+  dims.input_feature = s.lhs[1];
+  dims.input_spatial = Dims(Spatial(s.lhs));
+  dims.kernel_output_feature = s.rhs[0];
+  dims.kernel_input_feature = s.rhs[1];
+  dims.kernel_spatial = Dims(Spatial(s.rhs));
+  dims.output_batch = s.out[0];
+  dims.output_feature = s.out[1];
+  dims.output_spatial = Dims(Spatial(s.out));
+  stablehlo::Window window;
+  window.strides = conv.strides;
+  window.base_dilations = conv.lhs_dilation;
+  window.window_dilations = conv.rhs_dilation;
+  window.padding = InterleavedPads(conv.pads);
+  c.Out(c.b().Convolution(c.in(0), c.in(1), dims, window, c.out_aval().dtype, conv.feature_groups, conv.batch_groups,
+                          {precision[0], precision[1]}));
+  return OkStatus();
+}
+
 // ---- records ----
 
 using Type = ParamSpec::Type;
@@ -421,7 +449,8 @@ constexpr OpDef kOps[] = {
     {.name = "conv_general_dilated", .arity = 2, .params = kConvParams,
      .accepts = ir::kAcceptsNumber | ir::kAcceptsBool, .type_rule = ConvType,
      .jvp = ir::JvpTerms<JvpLeft, JvpRight>(), .transpose = TransposeConv, .batch = ir::BatchFull(BatchConv),
-     .product = OpDef::Product::kConvolution, .spec = "primitives.md#conv_general_dilated", .samples = kConvSamples},
+     .lower = LowerConv, .product = OpDef::Product::kConvolution, .spec = "primitives.md#conv_general_dilated",
+     .samples = kConvSamples},
 };
 
 }  // namespace

@@ -5,6 +5,8 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/lower.h"
+#include "common/programs/ops/precision.h"
 #include "common/programs/ops/rules.h"
 
 namespace megalith::ops {
@@ -241,6 +243,30 @@ BatchResult BatchDot(Builder& b, const BatchArgs& a) {
   return {{product}, {static_cast<int>(out)}};
 }
 
+// ---- lowering ----
+
+bool IsFloat8(DType d) {
+  return tensor::IsFloat(d) && tensor::BitWidth(d) == 8 && d != DType::kF8E4M3B11FNUZ;
+}
+
+// Operands of different types are converted to the result's, unless both are 8-bit floats.
+Status LowerDot(LowerContext& c) {
+  ASSIGN_OR_RETURN(const std::vector<stablehlo::Precision> precision, PrecisionOf(c.params()));
+  const DotDims d = DimsOf(c.params());
+  const DType out = c.out_aval().dtype;
+  ValueId x = c.in(0);
+  ValueId y = c.in(1);
+  const DType x_type = c.in_aval(0).dtype;
+  const DType y_type = c.in_aval(1).dtype;
+  if (x_type != y_type && !(IsFloat8(x_type) && IsFloat8(y_type))) {
+    x = c.b().Convert(x, out);
+    y = c.b().Convert(y, out);
+  }
+  c.Out(c.b().DotGeneral(x, y, {d.lhs_batch, d.rhs_batch, d.lhs_contract, d.rhs_contract}, out,
+                         {precision[0], precision[1]}));
+  return OkStatus();
+}
+
 // ---- records ----
 
 using Type = ParamSpec::Type;
@@ -268,8 +294,8 @@ constexpr Sample kDotSamples[] = {
 constexpr OpDef kOps[] = {
     {.name = "dot_general", .arity = 2, .params = kDotParams, .accepts = ir::kAcceptsNumber | ir::kAcceptsBool,
      .type_rule = DotType, .jvp = ir::JvpTerms<JvpLeft, JvpRight>(), .transpose = TransposeDot,
-     .batch = ir::BatchFull(BatchDot), .product = OpDef::Product::kDot, .spec = "primitives.md#dot_general",
-     .samples = kDotSamples},
+     .batch = ir::BatchFull(BatchDot), .lower = LowerDot, .product = OpDef::Product::kDot,
+     .spec = "primitives.md#dot_general", .samples = kDotSamples},
 };
 
 }  // namespace

@@ -173,4 +173,27 @@ std::vector<Value> TransposeSame(Builder& b, const TransposeArgs& a) {
   return b.Emit(a.op, a.params, a.cotangents);
 }
 
+std::vector<Value> EmitJit(Builder& b, std::string_view name, std::string_view key, std::span<const Value> operands,
+                           const JittedBody& body) {
+  std::string full_key = StrCat("jit ", name, " ", key);
+  for (const Value& v : operands) StrAppend(&full_key, " ", v.aval().Text(), v.aval().weak_type ? "~" : "");
+  ir::JaxprPtr jaxpr;
+  if (const auto* made = b.session().Find<ir::JaxprPtr>(nullptr, full_key)) {
+    jaxpr = *made;
+  } else {
+    Builder inner(b.session());
+    std::vector<Value> inputs;
+    for (const Value& v : operands) inputs.push_back(inner.Input(v.aval()));
+    const std::vector<Value> outs = body(inner, inputs);
+    Result<ir::JaxprPtr> traced = inner.Finish(outs);
+    if (!traced.ok()) {
+      b.Fail(traced.status());
+      return {b.Poison(operands.empty() ? Aval{DType::kF32, false, {}} : operands[0].aval())};
+    }
+    jaxpr = b.session().Remember(nullptr, full_key, *std::move(traced));
+  }
+  return b.EmitN("jit", operands,
+                 {{"name", ParamValue::Text(std::string(name))}, {"jaxpr", ParamValue::SubJaxpr(std::move(jaxpr))}});
+}
+
 }  // namespace megalith::ops

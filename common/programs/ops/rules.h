@@ -1,7 +1,10 @@
 // Rule parts that many primitives share: type rules, unbroadcasting, parameter shorthands.
 #pragma once
 
+#include <functional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/programs/ir/builder.h"
 #include "common/programs/ir/emit.h"
@@ -67,6 +70,14 @@ Value NumpyBinary(Builder& b, std::string_view op, Value x, Value y);
 
 // Transposes of unary linear primitives that are their own transpose (neg, copy, ...).
 std::vector<Value> TransposeSame(Builder& b, const TransposeArgs& a);
+
+// ---- calls ----
+
+// A jit equation around what `body` emits, as functions appear in text that JAX jits itself. Calls in one session with
+// equal names, keys and operand types share one jaxpr; `key` spells out what else the body depends on.
+using JittedBody = std::function<std::vector<Value>(Builder&, std::span<const Value>)>;
+std::vector<Value> EmitJit(Builder& b, std::string_view name, std::string_view key, std::span<const Value> operands,
+                           const JittedBody& body);
 
 // "bfloat16" -> as JAX's messages name dtypes.
 std::string DTypeText(DType d);

@@ -3,6 +3,7 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/lower.h"
 #include "common/programs/ops/rules.h"
 
 namespace megalith::ops {
@@ -547,6 +548,114 @@ BatchResult BatchTile(Builder& b, const BatchArgs& a) {
   return {{b.Emit1("tile", {a.values[0]}, {{"reps", ParamValue::Ints(reps)}})}, {a.dims[0]}};
 }
 
+// ---- lowering ----
+// Keys carry their words in trailing dimensions, which move along.
+
+// `dims`, then the trailing dimensions of the physical form of `x`.
+Dims WithPhysical(const Aval& x, const Dims& dims, int64_t first) {
+  return ir::Concat(dims, ir::Range(first, first + lowering::PhysicalRank(x)));
+}
+
+Status LowerBroadcastInDim(LowerContext& c) {
+  const Aval& out = c.out_aval();
+  const Dims dims = WithPhysical(out, c.params().Ints("broadcast_dimensions"), Rank(out));
+  c.Out(c.b().BroadcastInDim(c.in(0), c.out_type().shape, dims));
+  return OkStatus();
+}
+
+Status LowerReshape(LowerContext& c) {
+  ValueId x = c.in(0);
+  const ParamValue& dimensions = c.params()["dimensions"];
+  if (!dimensions.is_none()) x = c.b().Transpose(x, WithPhysical(c.in_aval(0), dimensions.AsInts(), Rank(c.in_aval(0))));
+  c.Out(c.b().Reshape(x, c.out_type().shape));
+  return OkStatus();
+}
+
+Status LowerSqueeze(LowerContext& c) {
+  c.Out(c.b().Reshape(c.in(0), c.out_type().shape));
+  return OkStatus();
+}
+
+Status LowerTranspose(LowerContext& c) {
+  const Aval& out = c.out_aval();
+  c.Out(c.b().Transpose(c.in(0), WithPhysical(out, c.params().Ints("permutation"), Rank(out))));
+  return OkStatus();
+}
+
+Status LowerRev(LowerContext& c) {
+  c.Out(c.b().Reverse(c.in(0), c.params().Ints("dimensions")));
+  return OkStatus();
+}
+
+Status LowerConcatenate(LowerContext& c) {
+  c.Out(c.b().Concatenate(c.ins(), c.params().Int("dimension")));
+  return OkStatus();
+}
+
+// A slice of the leading dimensions; trailing ones are taken whole.
+ValueId SliceOf(LowerContext& c, Dims start, Dims limit, Dims strides) {
+  const Shape& shape = c.b().shape(c.in(0));
+  for (size_t i = start.size(); i < shape.size(); ++i) {
+    start.push_back(0);
+    limit.push_back(shape[i]);
+    strides.push_back(1);
+  }
+  return c.b().Slice(c.in(0), start, limit, strides);
+}
+
+Status LowerSplit(LowerContext& c) {
+  const auto axis = static_cast<size_t>(c.params().Int("axis"));
+  const size_t rank = c.in_aval(0).rank();
+  Dims start(rank, 0);
+  Dims limit = c.in_aval(0).shape;
+  for (const Aval& part : c.out_avals()) {
+    limit[axis] = start[axis] + part.shape[axis];
+    c.Out(SliceOf(c, start, limit, Dims(rank, 1)));
+    start[axis] = limit[axis];
+  }
+  return OkStatus();
+}
+
+Status LowerPad(LowerContext& c) {
+  const std::vector<IntTuple> config = *PaddingConfig(c.params());
+  Dims low, high, interior;
+  for (const IntTuple& p : config) {
+    low.push_back(p[0]);
+    high.push_back(p[1]);
+    interior.push_back(p[2]);
+  }
+  c.Out(c.b().Pad(c.in(0), c.in(1), low, high, interior));
+  return OkStatus();
+}
+
+Status LowerSlice(LowerContext& c) {
+  const ParamValue& strides = c.params()["strides"];
+  c.Out(SliceOf(c, c.params().Ints("start_indices"), c.params().Ints("limit_indices"),
+                strides.is_none() ? Dims(c.in_aval(0).rank(), 1) : strides.AsInts()));
+  return OkStatus();
+}
+
+Status LowerIota(LowerContext& c) {
+  c.Out(c.b().Iota(c.out_type(), c.params().Int("dimension")));
+  return OkStatus();
+}
+
+Status LowerTile(LowerContext& c) {
+  const Dims reps = c.params().Ints("reps");
+  const Shape& shape = c.in_aval(0).shape;
+  Shape ones, tiled;
+  for (size_t i = 0; i < reps.size(); ++i) {
+    ones.push_back(1);
+    ones.push_back(shape[i]);
+    tiled.push_back(reps[i]);
+    tiled.push_back(shape[i]);
+  }
+  const ValueId spread = c.b().Reshape(c.in(0), ones);
+  const ValueId repeated = c.b().BroadcastInDim(spread, tiled, ir::Range(static_cast<int64_t>(tiled.size())));
+  c.Out(c.b().Reshape(repeated, c.out_type().shape));
+  return OkStatus();
+}
+
 // ---- records ----
 
 using Type = ParamSpec::Type;
@@ -634,35 +743,36 @@ constexpr Sample kTileSamples[] = {
 constexpr OpDef kOps[] = {
     {.name = "broadcast_in_dim", .arity = 1, .params = kBroadcastParams, .type_rule = BroadcastInDimType,
      .jvp = ir::JvpLinear(), .transpose = TransposeBroadcast, .batch = ir::BatchFull(BatchBroadcastInDim),
-     .forward = ForwardBroadcast, .spec = "primitives.md#broadcast_in_dim", .samples = kBroadcastSamples},
+     .forward = ForwardBroadcast, .lower = LowerBroadcastInDim, .spec = "primitives.md#broadcast_in_dim",
+     .samples = kBroadcastSamples},
     {.name = "reshape", .arity = 1, .params = kReshapeParams, .type_rule = ReshapeType, .jvp = ir::JvpLinear(),
-     .transpose = TransposeReshape, .batch = ir::BatchFull(BatchReshape), .spec = "primitives.md#reshape",
-     .samples = kReshapeSamples},
-    {.name = "transpose", .arity = 1, .params = kTransposeParams, .type_rule = TransposeType,
-     .jvp = ir::JvpLinear(), .transpose = TransposeTranspose, .batch = ir::BatchFull(BatchTranspose),
+     .transpose = TransposeReshape, .batch = ir::BatchFull(BatchReshape), .lower = LowerReshape,
+     .spec = "primitives.md#reshape", .samples = kReshapeSamples},
+    {.name = "transpose", .arity = 1, .params = kTransposeParams, .type_rule = TransposeType, .jvp = ir::JvpLinear(),
+     .transpose = TransposeTranspose, .batch = ir::BatchFull(BatchTranspose), .lower = LowerTranspose,
      .spec = "primitives.md#transpose", .samples = kTransposeSamples},
     {.name = "rev", .arity = 1, .params = kDimensionsParams, .type_rule = RevType, .jvp = ir::JvpLinear(),
-     .transpose = TransposeSame, .batch = ir::BatchFull(BatchRev), .spec = "primitives.md#rev",
+     .transpose = TransposeSame, .batch = ir::BatchFull(BatchRev), .lower = LowerRev, .spec = "primitives.md#rev",
      .samples = kRevSamples},
     {.name = "squeeze", .arity = 1, .params = kDimensionsParams, .type_rule = SqueezeType, .jvp = ir::JvpLinear(),
-     .transpose = TransposeSqueeze, .batch = ir::BatchFull(BatchSqueeze), .spec = "primitives.md#squeeze",
-     .samples = kSqueezeSamples},
+     .transpose = TransposeSqueeze, .batch = ir::BatchFull(BatchSqueeze), .lower = LowerSqueeze,
+     .spec = "primitives.md#squeeze", .samples = kSqueezeSamples},
     {.name = "concatenate", .params = kConcatenateParams, .type_rule = ConcatenateType, .jvp = ir::JvpLinear(),
-     .transpose = TransposeConcatenate, .batch = ir::BatchFull(BatchConcatenate),
+     .transpose = TransposeConcatenate, .batch = ir::BatchFull(BatchConcatenate), .lower = LowerConcatenate,
      .spec = "primitives.md#concatenate", .samples = kConcatenateSamples},
     {.name = "split", .arity = 1, .results = -1, .params = kSplitParams, .type_rule = SplitType,
-     .jvp = ir::JvpLinear(), .transpose = TransposeSplit, .batch = ir::BatchFull(BatchSplit),
+     .jvp = ir::JvpLinear(), .transpose = TransposeSplit, .batch = ir::BatchFull(BatchSplit), .lower = LowerSplit,
      .spec = "primitives.md#split", .samples = kSplitSamples},
     {.name = "pad", .arity = 2, .params = kPadParams, .type_rule = PadType, .jvp = ir::JvpLinear(),
-     .transpose = TransposePad, .batch = ir::BatchFull(BatchPad), .spec = "primitives.md#pad",
+     .transpose = TransposePad, .batch = ir::BatchFull(BatchPad), .lower = LowerPad, .spec = "primitives.md#pad",
      .samples = kPadSamples},
     {.name = "slice", .arity = 1, .params = kSliceParams, .type_rule = SliceType, .jvp = ir::JvpLinear(),
-     .transpose = TransposeSlice, .batch = ir::BatchFull(BatchSlice), .spec = "primitives.md#slice",
-     .samples = kSliceSamples},
+     .transpose = TransposeSlice, .batch = ir::BatchFull(BatchSlice), .lower = LowerSlice,
+     .spec = "primitives.md#slice", .samples = kSliceSamples},
     {.name = "iota", .arity = 0, .params = kIotaParams, .type_rule = IotaType, .jvp = ir::JvpZero(),
-     .spec = "primitives.md#iota", .samples = kIotaSamples},
+     .lower = LowerIota, .spec = "primitives.md#iota", .samples = kIotaSamples},
     {.name = "tile", .arity = 1, .params = kTileParams, .tier = 2, .type_rule = TileType, .jvp = ir::JvpLinear(),
-     .transpose = TransposeTile, .batch = ir::BatchFull(BatchTile), .spec = "primitives.md#tile",
+     .transpose = TransposeTile, .batch = ir::BatchFull(BatchTile), .lower = LowerTile, .spec = "primitives.md#tile",
      .samples = kTileSamples},
 };
 

@@ -51,6 +51,15 @@ ParamValue PadsParam(const Pads& pads) {
   return ParamValue::Tuple(std::move(out));
 }
 
+Dims InterleavedPads(const Pads& pads) {
+  Dims out;
+  for (size_t i = 0; i < pads.low.size(); ++i) {
+    out.push_back(pads.low[i]);
+    out.push_back(pads.high[i]);
+  }
+  return out;
+}
+
 Status CheckWindowNumbers(std::string_view op, std::string_view what, const Dims& values, int64_t least) {
   for (const int64_t v : values) {
     if (v >= least && v <= kMaxWindowNumber) continue;

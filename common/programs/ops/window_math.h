@@ -29,6 +29,8 @@ Result<Pads> ParsePads(const ParamValue& padding);
 // Of an equation whose types have been checked.
 Pads PadsOf(const Params& params);
 ParamValue PadsParam(const Pads& pads);
+// low, high of each dimension in one list.
+Dims InterleavedPads(const Pads& pads);
 
 // TypeError unless every number is from `least` to kMaxWindowNumber.
 Status CheckWindowNumbers(std::string_view op, std::string_view what, const Dims& values, int64_t least);

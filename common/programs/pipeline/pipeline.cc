@@ -130,6 +130,7 @@ Result<Program> Load(const Source& source, const TraceOptions& options) {
 
 Result<Traced> Apply(const Program& source, const std::vector<Transform>& stack, const TraceOptions& options) {
   ir::Session session(ops::AllOps(), options.limits, options.cancel);
+  session.set_x64(options.x64);
   Traced out;
   Avals args;
   if (options.arg_avals) {

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "common/foundation/base/strings.h"
+#include "common/programs/stablehlo/records.h"
 
 namespace megalith::stablehlo {
 
@@ -184,37 +185,17 @@ bool SameDict(const AttrDict& a, const AttrDict& b) {
   return true;
 }
 
-bool Same(const GatherDims& a, const GatherDims& b) {
-  return a.offset_dims == b.offset_dims && a.collapsed_slice_dims == b.collapsed_slice_dims &&
-         a.operand_batching_dims == b.operand_batching_dims &&
-         a.start_indices_batching_dims == b.start_indices_batching_dims && a.start_index_map == b.start_index_map &&
-         a.index_vector_dim == b.index_vector_dim;
-}
-
-bool Same(const ScatterDims& a, const ScatterDims& b) {
-  return a.update_window_dims == b.update_window_dims && a.inserted_window_dims == b.inserted_window_dims &&
-         a.input_batching_dims == b.input_batching_dims &&
-         a.scatter_indices_batching_dims == b.scatter_indices_batching_dims &&
-         a.scatter_dims_to_operand_dims == b.scatter_dims_to_operand_dims && a.index_vector_dim == b.index_vector_dim;
-}
-
-bool Same(const DotDims& a, const DotDims& b) {
-  return a.lhs_batch == b.lhs_batch && a.rhs_batch == b.rhs_batch && a.lhs_contract == b.lhs_contract &&
-         a.rhs_contract == b.rhs_contract;
-}
-
-bool Same(const ConvDims& a, const ConvDims& b) {
-  return a.input_batch == b.input_batch && a.input_feature == b.input_feature && a.input_spatial == b.input_spatial &&
-         a.kernel_input_feature == b.kernel_input_feature && a.kernel_output_feature == b.kernel_output_feature &&
-         a.kernel_spatial == b.kernel_spatial && a.output_batch == b.output_batch &&
-         a.output_feature == b.output_feature && a.output_spatial == b.output_spatial;
-}
-
-bool Same(const DotAlgorithm& a, const DotAlgorithm& b) {
-  return a.lhs == b.lhs && a.rhs == b.rhs && a.accumulation == b.accumulation && a.lhs_tf32 == b.lhs_tf32 &&
-         a.rhs_tf32 == b.rhs_tf32 && a.accumulation_tf32 == b.accumulation_tf32 &&
-         a.lhs_components == b.lhs_components && a.rhs_components == b.rhs_components &&
-         a.primitive_operations == b.primitive_operations && a.allow_imprecise == b.allow_imprecise;
+// Field by field: the fields of `a` are collected as pointers, then met in the same order in `b`.
+template <typename R>
+bool SameRecord(const R& a, const R& b) {
+  std::vector<const void*> fields;
+  VisitFields(a, [&](std::string_view, const auto& f) { fields.push_back(&f); });
+  size_t next = 0;
+  bool same = true;
+  VisitFields(b, [&](std::string_view, const auto& f) {
+    same = same && f == *static_cast<std::remove_reference_t<decltype(f)>*>(fields[next++]);
+  });
+  return same;
 }
 
 }  // namespace
@@ -251,26 +232,16 @@ bool operator==(const Attr& a, const Attr& b) {
     case AttrKind::kDense: return SameDense(a.AsDense(), b.AsDense());
     case AttrKind::kDict: return SameDict(a.AsDict(), b.AsDict());
     case AttrKind::kList: return a.AsList() == b.AsList();
-    case AttrKind::kGather: return Same(a.AsGather(), b.AsGather());
-    case AttrKind::kScatter: return Same(a.AsScatter(), b.AsScatter());
-    case AttrKind::kDot: return Same(a.AsDot(), b.AsDot());
-    case AttrKind::kConv: return Same(a.AsConv(), b.AsConv());
-    case AttrKind::kDotAlgorithm: return Same(a.AsDotAlgorithm(), b.AsDotAlgorithm());
-    case AttrKind::kChannel:
-      return a.AsChannel().handle == b.AsChannel().handle && a.AsChannel().type == b.AsChannel().type;
-    case AttrKind::kResultAccuracy: {
-      const ResultAccuracy& x = a.AsResultAccuracy();
-      const ResultAccuracy& y = b.AsResultAccuracy();
-      return x.atol == y.atol && x.rtol == y.rtol && x.ulps == y.ulps && x.mode == y.mode;
-    }
-    case AttrKind::kOperandAlias: {
-      const OperandAlias& x = a.AsOperandAlias();
-      const OperandAlias& y = b.AsOperandAlias();
-      return x.output_tuple_indices == y.output_tuple_indices && x.operand_index == y.operand_index &&
-             x.operand_tuple_indices == y.operand_tuple_indices;
-    }
-    default: return true;
+    default: break;
   }
+  bool same = true;
+  VisitRecord(a, [&](const auto& record) {
+    using R = std::remove_cvref_t<decltype(record)>;
+    VisitRecord(b, [&](const auto& other) {
+      if constexpr (std::is_same_v<R, std::remove_cvref_t<decltype(other)>>) same = SameRecord(record, other);
+    });
+  });
+  return same;
 }
 
 Result<Tensor> Dense::Materialize(uint64_t max_bytes) const {
@@ -338,6 +309,20 @@ std::string_view KindName(AttrKind kind) {
     case AttrKind::kOpaque: return "opaque";
   }
   return "?";
+}
+
+std::string_view RecordName(AttrKind kind) {
+  switch (kind) {
+    case AttrKind::kGather: return "gather";
+    case AttrKind::kScatter: return "scatter";
+    case AttrKind::kDot: return "dot";
+    case AttrKind::kConv: return "conv";
+    case AttrKind::kDotAlgorithm: return "dot_algorithm";
+    case AttrKind::kChannel: return "channel_handle";
+    case AttrKind::kResultAccuracy: return "result_accuracy";
+    case AttrKind::kOperandAlias: return "output_operand_alias";
+    default: return "";
+  }
 }
 
 std::string TensorType::Text() const {

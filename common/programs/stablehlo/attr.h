@@ -18,24 +18,27 @@ namespace megalith::stablehlo {
 
 using tensor::Tensor;
 
+// Numbers appear in encoded modules (persistent: never change, append only).
 enum class AttrKind : uint8_t {
-  kNone,     // absent
-  kUnit,     // present, without a value
-  kBool,
-  kInt,      // with an integer dtype, i64 unless said otherwise
-  kFloat,    // with a float dtype
-  kString,
-  kSymbol,   // @name
-  kType,     // a tensor, token or scalar type
-  kFuncType, // (types) -> types
-  kInts,     // array<i64: ...>
-  kBools,    // array<i1: ...>
-  kDense,    // dense<...> : tensor<...>
-  kEnum,     // #stablehlo<precision DEFAULT>
-  kDict,
-  kList,
-  kGather, kScatter, kDot, kConv, kDotAlgorithm, kChannel, kResultAccuracy, kOperandAlias,
-  kOpaque,   // an attribute of a dialect we only carry along, kept as its text
+  kNone = 0,      // absent
+  kUnit = 1,      // present, without a value
+  kBool = 2,
+  kInt = 3,       // with an integer dtype, i64 unless said otherwise; kInvalid stands for `index`
+  kFloat = 4,     // with a float dtype
+  kString = 5,
+  kSymbol = 6,    // @name
+  kType = 7,      // a tensor, token or scalar type
+  kFuncType = 8,  // (types) -> types
+  kInts = 9,      // array<i64: ...>
+  kBools = 10,    // array<i1: ...>
+  kDense = 11,    // dense<...> : tensor<...>
+  kEnum = 12,     // #stablehlo<precision DEFAULT>
+  kDict = 13,
+  kList = 14,
+  // Records of the stablehlo dialect, #stablehlo.gather<...> and so on.
+  kGather = 15, kScatter = 16, kDot = 17, kConv = 18, kDotAlgorithm = 19, kChannel = 20, kResultAccuracy = 21,
+  kOperandAlias = 22,
+  kOpaque = 23,   // an attribute of a dialect we only carry along, kept as its text
 };
 
 // Enumerations. Numbers are those of the portable bytecode (persistent: never change).
@@ -48,9 +51,10 @@ enum class RngDistribution : uint8_t { kUniform = 1, kNormal = 2 };
 enum class RngAlgorithm : uint8_t { kDefault = 0, kThreeFry = 1, kPhilox = 2 };
 enum class AccuracyMode : uint8_t { kDefault = 0, kHighest = 1, kTolerance = 2 };
 
-// Which enumeration an attribute of kind kEnum belongs to.
+// Which enumeration an attribute of kind kEnum belongs to (persistent: never change, append only).
 enum class EnumId : uint8_t {
-  kCompareDirection, kCompareType, kPrecision, kFftType, kTransposeA, kRngDistribution, kRngAlgorithm, kAccuracyMode,
+  kCompareDirection = 0, kCompareType = 1, kPrecision = 2, kFftType = 3, kTransposeA = 4, kRngDistribution = 5,
+  kRngAlgorithm = 6, kAccuracyMode = 7,
 };
 
 // One row per enumeration: the word in the text and its values.
@@ -87,9 +91,13 @@ struct ConvDims {
   int64_t output_batch = 0, output_feature = 0;
   Dims output_spatial;
 };
+struct PrecisionType {
+  DType dtype = DType::kF32;
+  bool tf32 = false;  // tf32, which is a precision and not an element type; dtype is f32 then
+  friend bool operator==(const PrecisionType&, const PrecisionType&) = default;
+};
 struct DotAlgorithm {
-  DType lhs = DType::kF32, rhs = DType::kF32, accumulation = DType::kF32;
-  bool lhs_tf32 = false, rhs_tf32 = false, accumulation_tf32 = false;  // tf32 is a precision, not an element type
+  PrecisionType lhs, rhs, accumulation;
   int64_t lhs_components = 1, rhs_components = 1, primitive_operations = 1;
   bool allow_imprecise = false;
 };
@@ -222,5 +230,7 @@ void SetAttr(AttrDict* dict, std::string_view name, Attr value);
 
 // "integer", "dense elements" and so on, for messages.
 std::string_view KindName(AttrKind kind);
+// "gather", "dot_algorithm": what follows "#stablehlo." in the text; "" if `kind` is not one of a record.
+std::string_view RecordName(AttrKind kind);
 
 }  // namespace megalith::stablehlo

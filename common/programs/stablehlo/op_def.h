@@ -74,7 +74,16 @@ struct CustomText {
   void (*print)(OpPrinter& printer, const Op& op);
 };
 
-inline constexpr int kAnyNumber = -1;
+// An operand of an op that stands for another one: an operand of the original, or a constant.
+struct RespelledOperand {
+  size_t operand = 0;
+  Attr constant;  // kDense if present
+};
+// The op that the canonical form writes in place of another.
+struct Respelling {
+  std::string_view op;
+  std::vector<RespelledOperand> (*operands)(const Op& op, const Func& func);
+};
 
 struct OpDef {
   std::string_view name;                 // "stablehlo.add"
@@ -98,6 +107,9 @@ struct OpDef {
   Result<Kernel> (*prepare)(Planner& planner, const Op& op) = nullptr;
   // Work beyond one operation per result element.
   void (*cost)(const Op& op, const Func& func, OpCost* cost) = nullptr;
+  // For ops that may do nothing: true if the result is operand 0, given that it has that operand's type.
+  bool (*no_op)(const Op& op, const Func& func) = nullptr;
+  const Respelling* respelling = nullptr;
   // Why the op is known but not executed; the message of kUnimplemented.
   std::string_view refusal = {};
 

@@ -32,6 +32,23 @@ void TopKCost(const Op& op, const Func& func, OpCost* cost) {
   cost->flops = 8 * static_cast<double>(ElementCount(func.type(op.operands[0])));
 }
 
+bool IsRealConj(const Op& op, const Func& func) { return tensor::IsFloat(func.type(op.result()).dtype); }
+
+// Portable artifacts spell these with StableHLO ops; so does the canonical form.
+std::vector<RespelledOperand> Same(const Op&, const Func&) { return {{0, {}}}; }
+std::vector<RespelledOperand> Twice(const Op&, const Func&) { return {{0, {}}, {0, {}}}; }
+std::vector<RespelledOperand> WithOne(const Op& op, const Func& func) {
+  Dense d;
+  d.type = func.type(op.operands[0]);
+  d.splat = ElementCount(d.type) != 0;
+  d.data = *Tensor::Create(d.type.dtype, d.splat ? Shape{} : d.type.shape);
+  if (d.splat) d.data.SetDouble(0, 1.0);
+  return {{0, {}}, {0, Attr::OfDense(std::move(d))}};
+}
+constexpr Respelling kTan = {"stablehlo.tan", Same};
+constexpr Respelling kSquare = {"stablehlo.multiply", Twice};
+constexpr Respelling kAtan = {"stablehlo.atan2", WithOne};
+
 constexpr uint32_t kUnary = kPure | kElementwise;
 constexpr uint32_t kFunction = kUnary | kTranscendental;
 constexpr std::string_view kUnaryForm = " $0{} : <chlo>";
@@ -50,13 +67,13 @@ constexpr OpDef kRows[] = {
     {.name = "chlo.asinh", .operands = 1, .traits = kFunction, .type_rule = kInexact1, .format = kUnaryForm,
      .span = SpanAsinh},
     {.name = "chlo.atan", .operands = 1, .traits = kFunction, .type_rule = kInexact1, .format = kUnaryForm,
-     .span = SpanAtan},
+     .span = SpanAtan, .respelling = &kAtan},
     {.name = "chlo.atanh", .operands = 1, .traits = kFunction, .type_rule = kInexact1, .format = kUnaryForm,
      .span = SpanAtanh},
     {.name = "chlo.bessel_i1e", .operands = 1, .traits = kFunction, .type_rule = kFloat1, .format = kUnaryForm,
      .span = SpanBesselI1e},
     {.name = "chlo.conj", .operands = 1, .traits = kUnary, .type_rule = kInexact1, .format = kUnaryForm,
-     .span = SpanConj},
+     .span = SpanConj, .no_op = IsRealConj},
     {.name = "chlo.cosh", .operands = 1, .traits = kFunction, .type_rule = kInexact1, .format = kUnaryForm,
      .span = SpanCosh},
     {.name = "chlo.digamma", .operands = 1, .traits = kFunction, .type_rule = kFloat1, .format = kUnaryForm,
@@ -82,9 +99,9 @@ constexpr OpDef kRows[] = {
     {.name = "chlo.sinh", .operands = 1, .traits = kFunction, .type_rule = kInexact1, .format = kUnaryForm,
      .span = SpanSinh},
     {.name = "chlo.square", .operands = 1, .traits = kUnary, .type_rule = SameTypeRule<kNumberOk, 1>,
-     .format = kUnaryForm, .span = SpanSquare},
+     .format = kUnaryForm, .span = SpanSquare, .respelling = &kSquare},
     {.name = "chlo.tan", .operands = 1, .traits = kFunction, .type_rule = kInexact1, .format = kUnaryForm,
-     .span = SpanTan},
+     .span = SpanTan, .respelling = &kTan},
     {.name = "chlo.top_k", .operands = 1, .attrs = kTopKAttrs, .traits = kPure, .type_rule = TopKRule,
      .format = "($0, k = @k){} : <chlo>", .result_names = "values,indices", .prepare = PrepareTopK,
      .cost = TopKCost},

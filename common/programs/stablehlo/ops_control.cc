@@ -179,7 +179,7 @@ constexpr OpDef kRows[] = {
      .traits = kPure | kRunsRegionsOnce, .type_rule = CaseRule, .prepare = PrepareCase},
     {.name = "stablehlo.if", .operands = 1, .regions = 2, .traits = kPure | kRunsRegionsOnce, .type_rule = IfRule,
      .prepare = PrepareIf},
-    {.name = "stablehlo.optimization_barrier", .more_operands = true, .traits = kPure | kIdentity,
+    {.name = "stablehlo.optimization_barrier", .more_operands = true, .traits = kPure,
      .type_rule = BarrierRule, .format = " $*{} : <pairwise>", .prepare = PrepareIdentity},
 };
 

@@ -140,6 +140,10 @@ Status PermuteRule(const TypeQuery& q, Types* results) {
   return SameAsOperands(q, results);
 }
 
+bool IsSharding(const Op& op, const Func&) {
+  return op.attr("call_target_name").AsText() == "Sharding" && op.operands.size() == 1;
+}
+
 void RngCost(const Op& op, const Func& func, OpCost* cost) {
   cost->flops = 40 * static_cast<double>(ElementCount(func.type(op.result(op.num_results - 1))));
 }
@@ -160,7 +164,7 @@ constexpr OpDef kRows[] = {
      .type_rule = RngBitRule, .format = " $0, algorithm = @rng_algorithm{} : <func>",
      .result_names = "output_state,output", .prepare = PrepareRngBitGenerator, .cost = RngCost},
     {.name = "stablehlo.custom_call", .more_operands = true, .more_regions = true, .attrs = kCustomCallAttrs,
-     .type_rule = CustomCallRule, .format = " <target>($*){} : <func>", .prepare = PrepareCustomCall},
+     .type_rule = CustomCallRule, .format = " <target>($*){} : <func>", .prepare = PrepareCustomCall, .no_op = IsSharding},
     {.name = "stablehlo.all_reduce", .operands = 1, .more_operands = true, .regions = 1, .attrs = kReduceAttrs,
      .traits = kPure | kIdentity, .type_rule = CollectiveRule, .prepare = PrepareIdentity},
     {.name = "stablehlo.all_gather", .operands = 1, .more_operands = true, .attrs = kGatherAttrs,

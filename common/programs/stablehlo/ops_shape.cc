@@ -245,6 +245,24 @@ Status DimensionSizeRule(const TypeQuery& q, Types* results) {
   return OkStatus();
 }
 
+// --- when these do nothing ---
+
+bool AllZero(const Attr& ints) {
+  return std::ranges::all_of(ints.AsInts(), [](int64_t v) { return v == 0; });
+}
+bool TransposesNothing(const Op& op, const Func&) { return IsIota(op.attr("permutation")); }
+bool BroadcastsNothing(const Op& op, const Func&) { return IsIota(op.attr("broadcast_dimensions")); }
+bool ReversesNothing(const Op& op, const Func& func) {
+  return std::ranges::all_of(op.attr("dimensions").AsInts(), [&](int64_t d) {
+    return func.type(op.result()).shape[static_cast<size_t>(d)] <= 1;
+  });
+}
+bool PadsNothing(const Op& op, const Func&) {
+  return AllZero(op.attr("edge_padding_low")) && AllZero(op.attr("edge_padding_high")) &&
+         AllZero(op.attr("interior_padding"));
+}
+bool JoinsNothing(const Op& op, const Func&) { return op.operands.size() == 1; }
+
 Status ParseConstant(OpParser& p, Op* op, Types* results) {
   RETURN_IF_ERROR(p.ParseOptionalDict(op));
   const Token at = p.peek();
@@ -270,17 +288,17 @@ constexpr OpDef kRows[] = {
      .format = " dim = @iota_dimension{} : <results>", .prepare = PrepareIota},
     {.name = "stablehlo.broadcast_in_dim", .operands = 1, .attrs = kBroadcastAttrs, .traits = kPure,
      .type_rule = BroadcastRule, .format = " $0, dims = @broadcast_dimensions{} : <func>",
-     .prepare = PrepareBroadcast},
+     .prepare = PrepareBroadcast, .no_op = BroadcastsNothing},
     {.name = "stablehlo.reshape", .operands = 1, .traits = kPure, .type_rule = ReshapeRule,
-     .format = " $0{} : <func>", .prepare = PrepareReshape},
+     .format = " $0{} : <func>", .prepare = PrepareReshape, .no_op = AlwaysNoOp},
     {.name = "stablehlo.bitcast_convert", .operands = 1, .traits = kPure, .type_rule = BitcastRule,
-     .format = " $0{} : <func>", .prepare = PrepareBitcast},
+     .format = " $0{} : <func>", .prepare = PrepareBitcast, .no_op = AlwaysNoOp},
     {.name = "stablehlo.transpose", .operands = 1, .attrs = kTransposeAttrs, .traits = kPure,
-     .type_rule = TransposeRule, .format = " $0, dims = @permutation{} : <func>", .prepare = PrepareTranspose},
+     .type_rule = TransposeRule, .format = " $0, dims = @permutation{} : <func>", .prepare = PrepareTranspose, .no_op = TransposesNothing},
     {.name = "stablehlo.reverse", .operands = 1, .attrs = kReverseAttrs, .traits = kPure, .type_rule = ReverseRule,
-     .format = " $0, dims = @dimensions{} : <results>", .prepare = PrepareReverse},
+     .format = " $0, dims = @dimensions{} : <results>", .prepare = PrepareReverse, .no_op = ReversesNothing},
     {.name = "stablehlo.slice", .operands = 1, .attrs = kSliceAttrs, .traits = kPure, .type_rule = SliceRule,
-     .format = " $0 <slices>{} : <func>", .prepare = PrepareSlice},
+     .format = " $0 <slices>{} : <func>", .prepare = PrepareSlice, .no_op = AlwaysNoOp},
     {.name = "stablehlo.dynamic_slice", .operands = 1, .more_operands = true, .attrs = kDynamicSliceAttrs,
      .traits = kPure, .type_rule = DynamicSliceRule, .format = " $0, $1*, sizes = @slice_sizes{} : <func>",
      .prepare = PrepareDynamicSlice},
@@ -289,10 +307,10 @@ constexpr OpDef kRows[] = {
      .prepare = PrepareDynamicUpdateSlice},
     {.name = "stablehlo.concatenate", .operands = 1, .more_operands = true, .attrs = kConcatenateAttrs,
      .traits = kPure, .type_rule = ConcatenateRule, .format = " $*, dim = @dimension{} : <func>",
-     .prepare = PrepareConcatenate},
+     .prepare = PrepareConcatenate, .no_op = JoinsNothing},
     {.name = "stablehlo.pad", .operands = 2, .attrs = kPadAttrs, .traits = kPure, .type_rule = PadRule,
      .format = " $0, $1, low = @edge_padding_low, high = @edge_padding_high, interior = @interior_padding{} : <func>",
-     .prepare = PreparePad},
+     .prepare = PreparePad, .no_op = PadsNothing},
     {.name = "stablehlo.get_dimension_size", .operands = 1, .attrs = kSizeAttrs, .traits = kPure,
      .type_rule = DimensionSizeRule, .format = " $0, dim = @dimension{} : <func>",
      .prepare = PrepareGetDimensionSize},

@@ -1,4 +1,5 @@
 // The attributes of the stablehlo and chlo dialects: enumerations and dimension-number records.
+#include "common/programs/stablehlo/records.h"
 #include "common/programs/stablehlo/text.h"
 
 namespace megalith::stablehlo {
@@ -17,16 +18,38 @@ Status OpParser::ParseFields(const Field& field) {
   return Expect(">");
 }
 
-namespace {
-
-// A field of a record that is a list of integers or one integer.
-struct DimsField {
-  std::string_view name;
-  Dims* dims = nullptr;
-  int64_t* number = nullptr;
-};
-
-}  // namespace
+// Fields of every type a record has.
+Status OpParser::ReadField(Dims* v) {
+  ASSIGN_OR_RETURN(*v, ParseDims());
+  return OkStatus();
+}
+Status OpParser::ReadField(int64_t* v) {
+  ASSIGN_OR_RETURN(*v, ParseInt());
+  return OkStatus();
+}
+Status OpParser::ReadField(bool* v) {
+  ASSIGN_OR_RETURN(*v, ParseBool());
+  return OkStatus();
+}
+Status OpParser::ReadField(double* v) {
+  ASSIGN_OR_RETURN(*v, ParseFloat());
+  return OkStatus();
+}
+Status OpParser::ReadField(PrecisionType* v) {
+  v->tf32 = TakeIf("tf32");
+  if (v->tf32) return OkStatus();
+  ASSIGN_OR_RETURN(v->dtype, ParseElementType());
+  return OkStatus();
+}
+Status OpParser::ReadField(AccuracyMode* v) {
+  const Token at = peek();
+  ASSIGN_OR_RETURN(const Attr mode, ParseAttr());
+  if (mode.kind() != AttrKind::kEnum || mode.enum_id() != EnumId::kAccuracyMode) {
+    return ErrorAt(at, "expected #stablehlo.result_accuracy_mode<...>");
+  }
+  *v = static_cast<AccuracyMode>(mode.AsEnum());
+  return OkStatus();
+}
 
 Result<Attr> OpParser::ParseStablehloAttr(std::string_view name, const Token& at) {
   if (const EnumInfo* info = FindEnum(name)) {
@@ -39,130 +62,38 @@ Result<Attr> OpParser::ParseStablehloAttr(std::string_view name, const Token& at
 }
 
 Result<Attr> OpParser::ParseRecord(std::string_view name, const Token& at) {
-  const auto dims_record = [&](std::span<const DimsField> fields) -> Status {
-    return ParseFields([&](std::string_view key) -> Result<bool> {
-      for (const DimsField& f : fields) {
-        if (f.name != key) continue;
-        if (f.dims != nullptr) {
-          ASSIGN_OR_RETURN(*f.dims, ParseDims());
-        } else {
-          ASSIGN_OR_RETURN(*f.number, ParseInt());
-        }
-        return true;
-      }
-      return false;
-    });
-  };
-  if (name == "gather") {
-    GatherDims d;
-    const DimsField fields[] = {{"offset_dims", &d.offset_dims},
-                                {"collapsed_slice_dims", &d.collapsed_slice_dims},
-                                {"operand_batching_dims", &d.operand_batching_dims},
-                                {"start_indices_batching_dims", &d.start_indices_batching_dims},
-                                {"start_index_map", &d.start_index_map},
-                                {"index_vector_dim", nullptr, &d.index_vector_dim}};
-    RETURN_IF_ERROR(dims_record(fields));
-    return Attr::Of(d);
-  }
-  if (name == "scatter") {
-    ScatterDims d;
-    const DimsField fields[] = {{"update_window_dims", &d.update_window_dims},
-                                {"inserted_window_dims", &d.inserted_window_dims},
-                                {"input_batching_dims", &d.input_batching_dims},
-                                {"scatter_indices_batching_dims", &d.scatter_indices_batching_dims},
-                                {"scatter_dims_to_operand_dims", &d.scatter_dims_to_operand_dims},
-                                {"index_vector_dim", nullptr, &d.index_vector_dim}};
-    RETURN_IF_ERROR(dims_record(fields));
-    return Attr::Of(d);
-  }
-  if (name == "dot") {
-    DotDims d;
-    const DimsField fields[] = {{"lhs_batching_dimensions", &d.lhs_batch},
-                                {"rhs_batching_dimensions", &d.rhs_batch},
-                                {"lhs_contracting_dimensions", &d.lhs_contract},
-                                {"rhs_contracting_dimensions", &d.rhs_contract}};
-    RETURN_IF_ERROR(dims_record(fields));
-    return Attr::Of(d);
-  }
-  if (name == "channel_handle") {
-    ChannelHandle c;
-    const DimsField fields[] = {{"handle", nullptr, &c.handle}, {"type", nullptr, &c.type}};
-    RETURN_IF_ERROR(dims_record(fields));
-    return Attr::Of(c);
-  }
-  if (name == "output_operand_alias") {
-    OperandAlias a;
-    const DimsField fields[] = {{"output_tuple_indices", &a.output_tuple_indices},
-                                {"operand_index", nullptr, &a.operand_index},
-                                {"operand_tuple_indices", &a.operand_tuple_indices}};
-    RETURN_IF_ERROR(dims_record(fields));
-    return Attr::Of(a);
-  }
-  if (name == "conv") {
+  if (name == RecordName(AttrKind::kConv)) {
     RETURN_IF_ERROR(Expect("<"));
     if (At("raw")) return Unimplemented(Error("raw convolution dimension numbers are not supported").message());
     ASSIGN_OR_RETURN(ConvDims d, ParseConvDims());
     RETURN_IF_ERROR(Expect(">"));
     return Attr::Of(std::move(d));
   }
-  if (name == "dot_algorithm") return ParseDotAlgorithm();
-  if (name == "result_accuracy") {
-    ResultAccuracy r;
-    RETURN_IF_ERROR(ParseFields([&](std::string_view key) -> Result<bool> {
-      if (key == "atol") {
-        ASSIGN_OR_RETURN(r.atol, ParseFloat());
-      } else if (key == "rtol") {
-        ASSIGN_OR_RETURN(r.rtol, ParseFloat());
-      } else if (key == "ulps") {
-        ASSIGN_OR_RETURN(r.ulps, ParseInt());
-      } else if (key == "mode") {
-        const Token mode_at = peek();
-        ASSIGN_OR_RETURN(const Attr mode, ParseAttr());
-        if (mode.kind() != AttrKind::kEnum || mode.enum_id() != EnumId::kAccuracyMode) {
-          return ErrorAt(mode_at, "expected #stablehlo.result_accuracy_mode<...>");
-        }
-        r.mode = static_cast<AccuracyMode>(mode.AsEnum());
-      } else {
-        return false;
-      }
-      return true;
-    }));
-    return Attr::Of(r);
+  for (int k = 0; k <= static_cast<int>(AttrKind::kOpaque); ++k) {
+    const auto kind = static_cast<AttrKind>(k);
+    if (RecordName(kind) == name && !name.empty()) return ParseRecordBody(kind);
   }
   return Unimplemented(ErrorAt(at, StrCat("attribute #stablehlo.", Printable(name, 40), " is not supported")).message());
 }
 
-// <lhs_precision_type = bf16, ...>
-Result<Attr> OpParser::ParseDotAlgorithm() {
-  DotAlgorithm a;
-  const auto element = [&](DType* dtype, bool* tf32) -> Status {
-    *tf32 = TakeIf("tf32");
-    if (!*tf32) {
-      ASSIGN_OR_RETURN(*dtype, ParseElementType());
-    }
-    return OkStatus();
-  };
-  RETURN_IF_ERROR(ParseFields([&](std::string_view key) -> Result<bool> {
-    if (key == "lhs_precision_type") {
-      RETURN_IF_ERROR(element(&a.lhs, &a.lhs_tf32));
-    } else if (key == "rhs_precision_type") {
-      RETURN_IF_ERROR(element(&a.rhs, &a.rhs_tf32));
-    } else if (key == "accumulation_type") {
-      RETURN_IF_ERROR(element(&a.accumulation, &a.accumulation_tf32));
-    } else if (key == "lhs_component_count") {
-      ASSIGN_OR_RETURN(a.lhs_components, ParseInt());
-    } else if (key == "rhs_component_count") {
-      ASSIGN_OR_RETURN(a.rhs_components, ParseInt());
-    } else if (key == "num_primitive_operations") {
-      ASSIGN_OR_RETURN(a.primitive_operations, ParseInt());
-    } else if (key == "allow_imprecise_accumulation") {
-      ASSIGN_OR_RETURN(a.allow_imprecise, ParseBool());
-    } else {
-      return false;
-    }
-    return true;
-  }));
-  return Attr::Of(a);
+// <key = value, ...>
+Result<Attr> OpParser::ParseRecordBody(AttrKind kind) {
+  Result<Attr> out = Attr();
+  MakeRecord(kind, [&](auto record) {
+    const Status s = ParseFields([&](std::string_view key) -> Result<bool> {
+      bool found = false;
+      Status read;
+      VisitFields(record, [&](std::string_view name, auto& field) {
+        if (name != key) return;
+        found = true;
+        read = ReadField(&field);
+      });
+      if (!read.ok()) return read;
+      return found;
+    });
+    out = s.ok() ? Result<Attr>(Attr::Of(std::move(record))) : Result<Attr>(s);
+  });
+  return out;
 }
 
 // [b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]

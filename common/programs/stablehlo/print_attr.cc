@@ -4,6 +4,7 @@
 
 #include "common/foundation/base/bytes.h"
 #include "common/programs/stablehlo/float_text.h"
+#include "common/programs/stablehlo/records.h"
 #include "common/programs/stablehlo/text.h"
 
 namespace megalith::stablehlo {
@@ -101,66 +102,54 @@ void AppendDense(const Dense& d, std::string* out) {
   *out += "index>";
 }
 
-// Writes "name = value" pieces of a record, leaving out empty lists and zeros as MLIR does.
-class Fields {
+std::string DoubleText(double v) {
+  std::string text;
+  uint64_t bits = 0;
+  std::memcpy(&bits, &v, 8);
+  AppendFloatText(DType::kF64, bits, &text);
+  return text;
+}
+
+// Writes "name = value, ..." of a record. MLIR leaves out empty lists and zeros of the dimension numbers and of the
+// accuracy, and nothing of the others.
+class FieldPrinter {
  public:
-  explicit Fields(std::string* out) : out_(out) {}
-  void List(std::string_view name, const Dims& dims) {
-    if (dims.empty()) return;
+  FieldPrinter(bool all, std::string* out) : all_(all), out_(out) {}
+  void operator()(std::string_view name, const Dims& v) {
+    if (!all_ && v.empty()) return;
     Key(name);
-    PrintDims(dims, out_);
+    PrintDims(v, out_);
   }
-  void NonZero(std::string_view name, int64_t v) {
-    if (v != 0) Always(name, v);
+  void operator()(std::string_view name, int64_t v) {
+    if (all_ || v != 0) Value(name, v);
   }
-  template <typename T>
-  void Always(std::string_view name, const T& v) {
-    Key(name);
-    StrAppend(out_, v);
+  void operator()(std::string_view name, bool v) { Value(name, v); }
+  void operator()(std::string_view name, double v) {
+    if (all_ || v != 0) Value(name, DoubleText(v));
   }
+  void operator()(std::string_view name, PrecisionType v) {
+    Value(name, v.tf32 ? std::string("tf32") : ScalarTypeText(v.dtype));
+  }
+  void operator()(std::string_view name, AccuracyMode v) {
+    Value(name, StrCat("#stablehlo.result_accuracy_mode<",
+                       Attr::Enum(EnumId::kAccuracyMode, static_cast<int>(v)).EnumName(), ">"));
+  }
+
+ private:
   void Key(std::string_view name) {
     StrAppend(out_, first_ ? "" : ", ", name, " = ");
     first_ = false;
   }
+  template <typename T>
+  void Value(std::string_view name, const T& v) {
+    Key(name);
+    StrAppend(out_, v);
+  }
 
- private:
+  bool all_;
   std::string* out_;
   bool first_ = true;
 };
-
-void AppendGather(const GatherDims& d, std::string* out) {
-  *out += "#stablehlo.gather<";
-  Fields f(out);
-  f.List("offset_dims", d.offset_dims);
-  f.List("collapsed_slice_dims", d.collapsed_slice_dims);
-  f.List("operand_batching_dims", d.operand_batching_dims);
-  f.List("start_indices_batching_dims", d.start_indices_batching_dims);
-  f.List("start_index_map", d.start_index_map);
-  f.NonZero("index_vector_dim", d.index_vector_dim);
-  *out += '>';
-}
-
-void AppendScatter(const ScatterDims& d, std::string* out) {
-  *out += "#stablehlo.scatter<";
-  Fields f(out);
-  f.List("update_window_dims", d.update_window_dims);
-  f.List("inserted_window_dims", d.inserted_window_dims);
-  f.List("input_batching_dims", d.input_batching_dims);
-  f.List("scatter_indices_batching_dims", d.scatter_indices_batching_dims);
-  f.List("scatter_dims_to_operand_dims", d.scatter_dims_to_operand_dims);
-  f.NonZero("index_vector_dim", d.index_vector_dim);
-  *out += '>';
-}
-
-void AppendDot(const DotDims& d, std::string* out) {
-  *out += "#stablehlo.dot<";
-  Fields f(out);
-  f.List("lhs_batching_dimensions", d.lhs_batch);
-  f.List("rhs_batching_dimensions", d.rhs_batch);
-  f.List("lhs_contracting_dimensions", d.lhs_contract);
-  f.List("rhs_contracting_dimensions", d.rhs_contract);
-  *out += '>';
-}
 
 void AppendConvSide(std::string_view first, std::string_view second, int64_t first_at, int64_t second_at,
                     const Dims& spatial, std::string* out) {
@@ -191,36 +180,16 @@ void AppendConv(const ConvDims& d, std::string* out) {
   *out += '>';
 }
 
-void AppendDotAlgorithm(const DotAlgorithm& a, std::string* out) {
-  const auto type = [](DType dtype, bool tf32) { return tf32 ? std::string("tf32") : ScalarTypeText(dtype); };
-  *out += "#stablehlo.dot_algorithm<";
-  Fields f(out);
-  f.Always("lhs_precision_type", type(a.lhs, a.lhs_tf32));
-  f.Always("rhs_precision_type", type(a.rhs, a.rhs_tf32));
-  f.Always("accumulation_type", type(a.accumulation, a.accumulation_tf32));
-  f.Always("lhs_component_count", a.lhs_components);
-  f.Always("rhs_component_count", a.rhs_components);
-  f.Always("num_primitive_operations", a.primitive_operations);
-  f.Always("allow_imprecise_accumulation", a.allow_imprecise);
+void AppendRecord(const Attr& attr, std::string* out) {
+  if (attr.kind() == AttrKind::kConv) return AppendConv(attr.AsConv(), out);
+  StrAppend(out, "#stablehlo.", RecordName(attr.kind()), "<");
+  const bool all = attr.kind() == AttrKind::kDotAlgorithm || attr.kind() == AttrKind::kChannel ||
+                   attr.kind() == AttrKind::kOperandAlias;
+  FieldPrinter print(all, out);
+  VisitRecord(attr, [&](const auto& record) {
+    VisitFields(record, [&](std::string_view name, const auto& field) { print(name, field); });
+  });
   *out += '>';
-}
-
-void AppendAccuracy(const ResultAccuracy& r, std::string* out) {
-  const auto number = [](double v) {
-    std::string text;
-    uint64_t bits = 0;
-    std::memcpy(&bits, &v, 8);
-    AppendFloatText(DType::kF64, bits, &text);
-    return text;
-  };
-  *out += "#stablehlo.result_accuracy<";
-  Fields f(out);
-  if (r.atol != 0) f.Always("atol", number(r.atol));
-  if (r.rtol != 0) f.Always("rtol", number(r.rtol));
-  f.NonZero("ulps", r.ulps);
-  f.Key("mode");
-  StrAppend(out, "#stablehlo.result_accuracy_mode<",
-            Attr::Enum(EnumId::kAccuracyMode, static_cast<int>(r.mode)).EnumName(), ">>");
 }
 
 void AppendFuncType(const FuncType& f, std::string* out) {
@@ -350,25 +319,7 @@ void PrintAttribute(const Attr& attr, bool elide_i64, std::string* out) {
       *out += ']';
       return;
     }
-    case AttrKind::kGather: return AppendGather(attr.AsGather(), out);
-    case AttrKind::kScatter: return AppendScatter(attr.AsScatter(), out);
-    case AttrKind::kDot: return AppendDot(attr.AsDot(), out);
-    case AttrKind::kConv: return AppendConv(attr.AsConv(), out);
-    case AttrKind::kDotAlgorithm: return AppendDotAlgorithm(attr.AsDotAlgorithm(), out);
-    case AttrKind::kChannel:
-      StrAppend(out, "#stablehlo.channel_handle<handle = ", attr.AsChannel().handle,
-                ", type = ", attr.AsChannel().type, ">");
-      return;
-    case AttrKind::kResultAccuracy: return AppendAccuracy(attr.AsResultAccuracy(), out);
-    case AttrKind::kOperandAlias: {
-      const OperandAlias& a = attr.AsOperandAlias();
-      *out += "#stablehlo.output_operand_alias<output_tuple_indices = ";
-      PrintDims(a.output_tuple_indices, out);
-      StrAppend(out, ", operand_index = ", a.operand_index, ", operand_tuple_indices = ");
-      PrintDims(a.operand_tuple_indices, out);
-      *out += '>';
-      return;
-    }
+    default: return AppendRecord(attr, out);
   }
 }
 

@@ -99,6 +99,11 @@ Status WantRegion(const TypeQuery& q, size_t index, std::string_view what, const
   return OkStatus();
 }
 
+bool IsIota(const Attr& ints) {
+  int64_t next = 0;
+  return std::ranges::all_of(ints.AsInts(), [&](int64_t v) { return v == next++; });
+}
+
 Attr OnesPerDim(const Op& op, const Func& func) {
   return Attr::Ints(std::vector<int64_t>(func.type(op.operands[0]).rank(), 1));
 }

@@ -75,6 +75,11 @@ Attr DefaultPrecision(const Op& op, const Func& func);
 // The rows of a padding attribute: low, high of each dimension. Errors: the shape is not [rank, 2].
 Status ReadPadding(const Attr& padding, int64_t rank, std::vector<std::pair<int64_t, int64_t>>* out);
 
+// For OpDef::no_op: the type says it all.
+inline bool AlwaysNoOp(const Op&, const Func&) { return true; }
+// An integer list 0, 1, 2, ...
+bool IsIota(const Attr& ints);
+
 // One dimension of a window that slides over a padded, dilated input.
 struct WindowDim {
   int64_t size = 1, stride = 1, pad_low = 0, pad_high = 0, base_dilation = 1, window_dilation = 1;

@@ -59,7 +59,7 @@ class OpParser {
   Result<std::string> BalancedText();           // a bracketed construct as it stands, brackets included
   Result<Attr> ParseEnumWord(EnumId id);        // EQ
   Result<ConvDims> ParseConvDims();             // [b, 0, f]x[0, i, o]->[b, 0, f]
-  Result<Attr> ParseDotAlgorithm();             // <lhs_precision_type = bf16, ...>
+  Result<Attr> ParseRecordBody(AttrKind kind);  // <lhs_precision_type = bf16, ...>
   // `{...}` if there is one, merged into op->attrs.
   Status ParseOptionalDict(Op* op);
   // Turns the value given in the text for attribute `spec` into the kind the op wants (an integer list written as
@@ -125,6 +125,12 @@ class OpParser {
   // key = value, ... > where `field` reads the value of the key it is given, or answers false.
   template <typename Field>
   Status ParseFields(const Field& field);
+  Status ReadField(Dims* v);
+  Status ReadField(int64_t* v);
+  Status ReadField(bool* v);
+  Status ReadField(double* v);
+  Status ReadField(PrecisionType* v);
+  Status ReadField(AccuracyMode* v);
 
   Lexer lexer_;
   Limits limits_;

@@ -206,7 +206,7 @@ Status ParsePrecision(OpParser& p, Op* op, Types*) {
       SetAttr(&op->attrs, "precision_config", Attr::List(std::move(list)));
     } else if (p.TakeIf("algorithm")) {
       RETURN_IF_ERROR(p.Expect("="));
-      ASSIGN_OR_RETURN(Attr a, p.ParseDotAlgorithm());
+      ASSIGN_OR_RETURN(Attr a, p.ParseRecordBody(AttrKind::kDotAlgorithm));
       SetAttr(&op->attrs, "algorithm", std::move(a));
     } else {
       return p.Wanted("'precision' or 'algorithm'");

@@ -36,9 +36,10 @@ int64_t Product(const Shape& shape, const Dims& dims) {
 }
 
 // An algorithm that takes its operands in fewer bits rounds them first; bf16x3 and its kin amount to full f32.
-DType RoundTo(DType operand, DType precision, bool tf32, int64_t components) {
-  const bool narrower = tensor::IsFloat(precision) && tensor::BitWidth(precision) < tensor::BitWidth(operand);
-  return narrower && !tf32 && components == 1 ? precision : DType::kInvalid;
+DType RoundTo(DType operand, PrecisionType precision, int64_t components) {
+  const bool narrower =
+      tensor::IsFloat(precision.dtype) && tensor::BitWidth(precision.dtype) < tensor::BitWidth(operand);
+  return narrower && !precision.tf32 && components == 1 ? precision.dtype : DType::kInvalid;
 }
 
 Status RunDot(const DotPlan& p, KernelCall& call) {
@@ -92,8 +93,8 @@ Result<Kernel> PrepareDotGeneral(Planner& planner, const Op& op) {
   p->depth = Product(lhs.shape, d.lhs_contract);
   if (const Attr& a = op.attr("algorithm"); a.present()) {
     const DotAlgorithm& algorithm = a.AsDotAlgorithm();
-    p->round_lhs = RoundTo(lhs.dtype, algorithm.lhs, algorithm.lhs_tf32, algorithm.lhs_components);
-    p->round_rhs = RoundTo(rhs.dtype, algorithm.rhs, algorithm.rhs_tf32, algorithm.rhs_components);
+    p->round_lhs = RoundTo(lhs.dtype, algorithm.lhs, algorithm.lhs_components);
+    p->round_rhs = RoundTo(rhs.dtype, algorithm.rhs, algorithm.rhs_components);
   }
   return Kernel{[p](KernelCall& call) { return RunDot(*p, call); }};
 }
