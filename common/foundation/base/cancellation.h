@@ -18,9 +18,15 @@ class Cancellation {
   explicit Cancellation(std::optional<std::chrono::nanoseconds> deadline = std::nullopt,
                         const Clock& clock = RealClock())
       : deadline_(deadline), clock_(&clock) {}
+  // `poll(argument)` is asked too, from whatever thread asks this object; it must stay callable as long as that.
+  Cancellation(std::optional<std::chrono::nanoseconds> deadline, const Clock& clock,
+               bool (*poll)(const void* argument), const void* argument)
+      : deadline_(deadline), clock_(&clock), poll_(poll), poll_argument_(argument) {}
 
   void Cancel() { cancelled_.store(true, std::memory_order_relaxed); }
-  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+  bool cancelled() const {
+    return cancelled_.load(std::memory_order_relaxed) || (poll_ != nullptr && poll_(poll_argument_));
+  }
 
   // OK, kCancelled or kDeadlineExceeded.
   Status Check() const {
@@ -42,6 +48,8 @@ class Cancellation {
   std::atomic<bool> cancelled_{false};
   std::optional<std::chrono::nanoseconds> deadline_;
   const Clock* clock_;
+  bool (*poll_)(const void*) = nullptr;
+  const void* poll_argument_ = nullptr;
 };
 
 }  // namespace megalith

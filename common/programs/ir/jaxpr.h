@@ -68,6 +68,10 @@ class Jaxpr {
   std::vector<Aval> InAvals() const;
   std::vector<Aval> OutAvals() const;
 
+  // Another jaxpr of the text this one was read from, whose variables have the same names; or this one. In JAX such
+  // jaxprs are different ones that share their variables. Only printing asks.
+  const Jaxpr* namesake() const { return namesake_ ? namesake_.get() : this; }
+
   // True for a result that neither an equation nor the outputs read: it prints as `_`.
   std::vector<bool> UnusedVars() const;
 
@@ -82,6 +86,7 @@ class Jaxpr {
   std::vector<VarId> invars_;
   std::vector<Eqn> eqns_;
   std::vector<Atom> outs_;
+  std::shared_ptr<const Jaxpr> namesake_;
 };
 
 // Builds a jaxpr variable by variable; used by the parser and by code that copies jaxprs. Not thread-safe.
@@ -89,7 +94,7 @@ class JaxprAssembler {
  public:
   JaxprAssembler() : jaxpr_(std::make_shared<Jaxpr>()) {}
   // Starts from a copy.
-  explicit JaxprAssembler(const Jaxpr& from) : jaxpr_(std::make_shared<Jaxpr>(from)) {}
+  explicit JaxprAssembler(const Jaxpr& from) : jaxpr_(std::make_shared<Jaxpr>(from)) { jaxpr_->namesake_ = nullptr; }
   VarId AddConst(Aval aval);                            // open; before those with values
   VarId AddConst(Aval aval, tensor::Tensor value);
   VarId AddInput(Aval aval);
@@ -99,6 +104,7 @@ class JaxprAssembler {
                std::span<const Aval> results);
   void SetOuts(std::vector<Atom> outs) { jaxpr_->outs_ = std::move(outs); }
   void SetConstValues(std::vector<tensor::Tensor> values) { jaxpr_->const_values_ = std::move(values); }
+  void SetNamesake(std::shared_ptr<const Jaxpr> namesake) { jaxpr_->namesake_ = std::move(namesake); }
   const Jaxpr& current() const { return *jaxpr_; }
   JaxprPtr Finish() { return std::exchange(jaxpr_, nullptr); }
 

@@ -119,6 +119,7 @@ class Parser {
       return LimitError(StrCat("jaxprs are nested deeper than ", limits_.max_depth, " levels (limit max_depth)"));
     }
     RETURN_IF_ERROR(Expect('{', "at the start of a jaxpr"));
+    const size_t start = pos_;
     RETURN_IF_ERROR(ExpectWord("lambda", "after '{'"));
     JaxprAssembler assembler;
     Scope scope;
@@ -140,7 +141,28 @@ class Parser {
     }
     RETURN_IF_ERROR(Outputs(assembler, scope, out_hints));
     RETURN_IF_ERROR(Expect('}', "at the end of a jaxpr"));
-    return assembler.Finish();
+    return Named(text_.substr(start, pos_ - start), assembler);
+  }
+
+  // Names are unique in a text, so a jaxpr written twice is one whose variables JAX shares.
+  JaxprPtr Named(std::string_view text, JaxprAssembler& assembler) {
+    constexpr size_t kMaxText = 4096;  // keeps deeply nested texts from being read once per level
+    if (text.size() > kMaxText) return assembler.Finish();
+    std::string words;
+    for (const char c : text) {
+      if (!IsBlank(c)) {
+        words += c;
+      } else if (!words.empty() && words.back() != ' ') {
+        words += ' ';
+      }
+    }
+    JaxprPtr& first = namesakes_[std::move(words)];
+    if (first != nullptr) {
+      assembler.SetNamesake(first);
+      return assembler.Finish();
+    }
+    first = assembler.Finish();
+    return first;
   }
 
   // "in (" that closes the equations: not a binder called `in`.
@@ -769,6 +791,7 @@ class Parser {
   size_t pos_ = 0;
   uint64_t eqns_ = 0;
   std::unordered_map<std::string_view, JaxprPtr> shared_;
+  std::unordered_map<std::string, JaxprPtr> namesakes_;  // by text
 };
 
 }  // namespace

@@ -98,7 +98,7 @@ class Printer {
   }
 
   const std::string& VarName(const Jaxpr& jaxpr, VarId v) {
-    std::string& name = names_[{&jaxpr, v}];
+    std::string& name = names_[{jaxpr.namesake(), v}];
     if (name.empty()) {
       do {
         name = NameOf(counter_++);
@@ -152,7 +152,7 @@ class Printer {
     if (operands.size() == callee->invars().size()) {
       std::set<VarId> used;
       for (size_t i = 0; i < operands.size(); ++i) {
-        const VarKey key{callee.get(), callee->invars()[i]};
+        const VarKey key{callee->namesake(), callee->invars()[i]};
         if (operands[i].is_literal() || used.count(operands[i].var()) > 0 || names_.count(key) > 0) continue;
         used.insert(operands[i].var());
         names_[key] = VarName(caller, operands[i].var());
@@ -161,8 +161,8 @@ class Printer {
     if (eqn.num_results != callee->outs().size()) return;
     for (uint32_t i = 0; i < eqn.num_results; ++i) {
       const Atom out = callee->outs()[i];
-      if (out.is_literal() || names_.count({callee.get(), out.var()}) > 0) continue;
-      names_[{callee.get(), out.var()}] = ResultName(caller, eqn.first_result + i);
+      if (out.is_literal() || names_.count({callee->namesake(), out.var()}) > 0) continue;
+      names_[{callee->namesake(), out.var()}] = ResultName(caller, eqn.first_result + i);
     }
   }
 

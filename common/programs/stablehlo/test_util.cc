@@ -53,6 +53,7 @@ Tensor ToTensor(const json& v) {
 bool Close(double got, double want, double rtol, double slack) {
   if (std::isnan(want) || std::isnan(got)) return std::isnan(want) && std::isnan(got);
   if (std::isinf(want) || std::isinf(got)) return got == want;
+  if (want == 0 && got == 0) return std::signbit(want) == std::signbit(got);
   return std::fabs(got - want) <= slack + rtol * std::fabs(want);
 }
 
@@ -72,6 +73,78 @@ NumericCase ParseNumericCase(const std::string& text) {
   c.rtol = v.value("rtol", 0.0);
   c.atol = v.value("atol", 0.0);
   return c;
+}
+
+namespace {
+
+double CaseNumber(std::string_view s) {
+  if (s == "-nan") return -std::numeric_limits<double>::quiet_NaN();
+  if (s == "nan" || s == "inf" || s == "-inf") return Number(json(std::string(s)));
+  const auto v = ParseDouble(s);
+  CHECK(v.has_value());
+  return *v;
+}
+
+// "f32[2,3]" and the values that follow.
+Tensor CaseTensor(std::string_view type, std::string_view values) {
+  const size_t bracket = type.find('[');
+  const auto dtype = tensor::DTypeFromName(type.substr(0, bracket));
+  CHECK(dtype.has_value());
+  Shape shape;
+  for (const std::string_view d : Split(type.substr(bracket + 1, type.size() - bracket - 2), ',')) {
+    if (!d.empty()) shape.push_back(*ParseInt(d));
+  }
+  Tensor t = *Tensor::Create(*dtype, shape);
+  int64_t next = 0;
+  for (const std::string_view word : Split(Trim(values), ' ')) {
+    if (word.empty()) continue;
+    CHECK(next < t.size());
+    const size_t comma = word.find(',');
+    if (comma != std::string_view::npos) {
+      t.SetComplex(next++, {CaseNumber(word.substr(0, comma)), CaseNumber(word.substr(comma + 1))});
+    } else if (tensor::IsInexact(*dtype)) {
+      t.SetDouble(next++, CaseNumber(word));
+    } else {
+      const auto u = ParseUint(word);
+      t.SetInt(next++, u ? static_cast<int64_t>(*u) : *ParseInt(word));
+    }
+  }
+  CHECK(next == t.size());
+  return t;
+}
+
+}  // namespace
+
+std::vector<CaseFileEntry> ReadCaseFile(const std::string& path) {
+  const std::string text = ReadFileOrFail(path);
+  std::vector<CaseFileEntry> cases;
+  std::string_view rest = text;
+  size_t at = rest.find("== ");
+  while (at != std::string_view::npos) {
+    rest.remove_prefix(at);
+    const size_t end = rest.find("\n== ");
+    std::string_view entry = rest.substr(3, end == std::string_view::npos ? end : end - 2);
+    CaseFileEntry c;
+    c.name = entry.substr(0, entry.find('\n'));
+    while ((at = entry.find("\n-- ")) != std::string_view::npos) {
+      entry.remove_prefix(at + 4);
+      const size_t line = entry.find('\n');
+      const std::vector<std::string_view> words = Split(entry.substr(0, line), ' ');
+      const size_t next = entry.find("\n-- ", line);
+      const std::string_view body = entry.substr(line + 1, next == std::string_view::npos ? next : next - line);
+      if (words[0] == "tolerance") {
+        c.numbers.rtol = CaseNumber(words[1]);
+        c.numbers.atol = CaseNumber(words[2]);
+      } else if (words[0] == "program") {
+        c.program = body;
+      } else {
+        (words[0] == "input" ? c.numbers.inputs : c.numbers.outputs).push_back(CaseTensor(words[1], body));
+      }
+    }
+    cases.push_back(std::move(c));
+    at = end == std::string_view::npos ? end : end + 1;
+  }
+  return cases;
 }
 
 std::string Difference(const Tensor& got, const Tensor& want, double rtol, double atol) {

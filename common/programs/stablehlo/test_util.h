@@ -20,6 +20,13 @@ std::string ReadFileOrFail(const std::string& path);
 // complex numbers as [re, im], booleans true/false, non-finite numbers as "nan", "inf", "-inf". dtype names are numpy's.
 NumericCase ParseNumericCase(const std::string& json);
 
+// One case of a .case file (conformance/cases/stablehlo/make_cases.py says how they look).
+struct CaseFileEntry {
+  std::string name, program;
+  NumericCase numbers;
+};
+std::vector<CaseFileEntry> ReadCaseFile(const std::string& path);
+
 // "" if `got` equals `want`: dtype and shape exactly, floats within atol * max(1, max |want|) + rtol * |want|, NaN equal
 // to NaN, infinities by sign, everything else exactly. Otherwise says where they differ.
 std::string Difference(const Tensor& got, const Tensor& want, double rtol, double atol);

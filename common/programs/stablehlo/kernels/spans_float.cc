@@ -137,7 +137,7 @@ void ReducePrecisionLoop(const void* const* in, void* out, int64_t n, const void
     const U sign = bits & kSign;
     U magnitude = bits & ~kSign;
     if (magnitude > kInfinity) {  // NaN
-      o[i] = p.mantissa > 0 ? a[i] : std::bit_cast<T>(static_cast<U>(sign | kInfinity));
+      o[i] = a[i];
       continue;
     }
     if (p.mantissa < kMantissa) {

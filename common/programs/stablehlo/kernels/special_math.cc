@@ -106,14 +106,14 @@ double ErfInv(double y) {
     for (const double c : kTail) p = c + p * w;
   }
   double x = p * magnitude;
-  for (int step = 0; step < 4; ++step) {
+  for (int step = 0; step < 30; ++step) {
     // Near 1 the complement keeps the digits; 1 - magnitude is exact there.
     const double error = magnitude < 0.5 ? std::erf(x) - magnitude : (1 - magnitude) - std::erfc(x);
     const double slope = 2 / std::sqrt(kPi) * std::exp(-x * x);
     const double newton = error / slope;
     const double delta = newton / (1 + x * newton);
     x -= delta;
-    if (std::fabs(delta) <= 1e-17 * x) break;
+    if (std::fabs(delta) <= 1e-16 * x) break;
   }
   return std::copysign(x, y);
 }

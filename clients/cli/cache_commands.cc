@@ -1,0 +1,243 @@
+// megalithctl cache ...: look into the content-addressed store.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "clients/cli/families.h"
+#include "clients/cli/session.h"
+#include "common/fleet/stubs/cache_client.h"
+#include "common/foundation/base/strings.h"
+
+namespace megalith::cli {
+namespace {
+
+using Json = nlohmann::json;
+
+// Values at the shell are files; this bounds what is read into memory.
+constexpr uint64_t kMaxFileBytes = uint64_t{4} << 30;
+
+Result<std::unique_ptr<stubs::CacheClient>> Client(Session& session) {
+  ASSIGN_OR_RETURN(auto channel, session.Fleet());
+  return std::make_unique<stubs::CacheClient>(std::move(channel));
+}
+
+Json ComponentJson(const cache::Component& c) {
+  Json json = {{"name", c.name}, {"digest", c.digest.Hex()}};
+  if (!c.text.empty()) json["text"] = c.text;
+  return json;
+}
+
+Json InfoJson(const cache::EntryInfo& info) {
+  Json components = Json::array();
+  for (const cache::Component& c : info.key.components) components.push_back(ComponentJson(c));
+  return {{"key", info.key.Hex()},           {"kind", info.key.kind},
+          {"value_bytes", info.value_bytes}, {"created_unix_nanos", info.created_unix_nanos},
+          {"in_memory", info.in_memory},     {"components", components}};
+}
+
+// The component's text, or its digest if it has none.
+std::string Shown(const std::optional<cache::Component>& c) {
+  if (!c) return "(absent)";
+  return c->text.empty() ? StrCat("sha256:", c->digest.Hex().substr(0, 16)) : c->text;
+}
+
+Status RunGet(Session& session, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const auto client, Client(session));
+  ASSIGN_OR_RETURN(const auto options, session.CallOptions());
+  ASSIGN_OR_RETURN(const cache::Entry entry, client->Get(arguments.positional()[0], options));
+  const std::string path = arguments.Get("out");
+  if (path.empty() && !session.json()) {
+    session.Write(*entry.value);
+    return OkStatus();
+  }
+  if (!path.empty()) RETURN_IF_ERROR(session.files().WriteAtomically(path, *entry.value));
+  const cache::EntryInfo info{.key = entry.key,
+                              .created_unix_nanos = entry.created_unix_nanos,
+                              .value_bytes = entry.value->size(),
+                              .in_memory = entry.from_memory};
+  session.Print(InfoJson(info).dump(), StrCat("wrote ", entry.value->size(), " bytes to ", path));
+  return OkStatus();
+}
+
+Result<cache::Key> KeyFromFlags(Session& session, const Arguments& arguments) {
+  cache::KeyBuilder builder(arguments.Get("kind", "file"));
+  std::vector<std::string> seen;
+  for (const std::string& component : arguments.GetAll("component")) {
+    const size_t equals = component.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return InvalidArgument(StrCat("flag --component expects NAME=TEXT or NAME=@FILE, got '",
+                                    Printable(component), "'"));
+    }
+    const std::string name = component.substr(0, equals);
+    if (std::find(seen.begin(), seen.end(), name) != seen.end())
+      return InvalidArgument(StrCat("component '", name, "' is given twice"));
+    seen.push_back(name);
+    std::string value = component.substr(equals + 1);
+    if (value.starts_with("@")) {
+      ASSIGN_OR_RETURN(value, session.files().Read(value.substr(1), kMaxFileBytes));
+    }
+    builder.Add(name, value);
+  }
+  return builder.Build();
+}
+
+Status RunPut(Session& session, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const cache::Key key, KeyFromFlags(session, arguments));
+  ASSIGN_OR_RETURN(const std::string value,
+                   session.files().Read(arguments.positional()[0], kMaxFileBytes));
+  ASSIGN_OR_RETURN(const auto client, Client(session));
+  ASSIGN_OR_RETURN(const auto options, session.CallOptions());
+  ASSIGN_OR_RETURN(const bool present, client->Put(key, value, options));
+  session.Print(Json{{"key", key.Hex()}, {"already_present", present}}.dump(), key.Hex());
+  return OkStatus();
+}
+
+Status RunStat(Session& session, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const auto client, Client(session));
+  ASSIGN_OR_RETURN(const auto options, session.CallOptions());
+  ASSIGN_OR_RETURN(const stubs::CacheStatus status, client->Stat(arguments.positional(), options));
+  const cache::Stats& s = status.stats;
+  Json json = {{"entries", s.entries},
+               {"disk_bytes", s.disk_bytes},
+               {"max_disk_bytes", status.options.max_disk_bytes},
+               {"memory_entries", s.memory_entries},
+               {"memory_bytes", s.memory_bytes},
+               {"max_memory_bytes", status.options.max_memory_bytes},
+               {"memory_hits", s.memory_hits},
+               {"disk_hits", s.disk_hits},
+               {"misses", s.misses},
+               {"corrupt", s.corrupt},
+               {"evictions", s.evictions},
+               {"found", Json::array()}};
+  TextTable table({"tier", "entries", "bytes", "budget", "hits"});
+  table.Add({"disk", StrCat(s.entries), StrCat(s.disk_bytes), StrCat(status.options.max_disk_bytes),
+             StrCat(s.disk_hits)});
+  table.Add({"memory", StrCat(s.memory_entries), StrCat(s.memory_bytes),
+             StrCat(status.options.max_memory_bytes), StrCat(s.memory_hits)});
+  std::string text = StrCat(table.Render(), "\nmisses ", s.misses, ", corrupt ", s.corrupt,
+                            ", evictions ", s.evictions);
+  for (const cache::EntryInfo& info : status.found) {
+    json["found"].push_back(InfoJson(info));
+    StrAppend(&text, "\n", info.key.Hex(), " ", info.key.kind, " ", info.value_bytes, " bytes");
+    for (const cache::Component& c : info.key.components)
+      StrAppend(&text, "\n  ", c.name, " = ", Shown(c));
+  }
+  session.Print(json.dump(), text);
+  if (status.found.size() < arguments.positional().size())
+    return NotFound("some keys have no entry");
+  return OkStatus();
+}
+
+Status RunMissing(Session& session, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const auto client, Client(session));
+  ASSIGN_OR_RETURN(const auto options, session.CallOptions());
+  ASSIGN_OR_RETURN(const std::vector<std::string> missing,
+                   client->FindMissing(arguments.positional(), options));
+  session.Print(Json{{"missing", missing}}.dump(), Join(missing, "\n"));
+  return OkStatus();
+}
+
+Status RunEvict(Session& session, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const std::optional<int64_t> down_to, arguments.GetInt("down_to_bytes"));
+  if (!down_to && arguments.positional().empty())
+    return InvalidArgument("evict what? Give keys or --down_to_bytes");
+  if (down_to && *down_to < 0) return InvalidArgument("flag --down_to_bytes expects at least 0");
+  ASSIGN_OR_RETURN(const auto client, Client(session));
+  ASSIGN_OR_RETURN(const auto options, session.CallOptions());
+  std::optional<uint64_t> bytes;
+  if (down_to) bytes = static_cast<uint64_t>(*down_to);
+  ASSIGN_OR_RETURN(const cache::Evicted evicted,
+                   client->Evict(arguments.positional(), bytes, options));
+  session.Print(Json{{"removed", evicted.removed}, {"freed_bytes", evicted.freed_bytes}}.dump(),
+                StrCat("removed ", evicted.removed, " entries, ", evicted.freed_bytes, " bytes"));
+  return OkStatus();
+}
+
+Status RunExplain(Session& session, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const auto client, Client(session));
+  ASSIGN_OR_RETURN(const auto options, session.CallOptions());
+  ASSIGN_OR_RETURN(const stubs::CacheExplanation explanation,
+                   client->Explain(arguments.positional()[0], arguments.positional()[1], options));
+  Json differences = Json::array();
+  TextTable table({"component", "left", "right"});
+  for (const cache::Difference& d : explanation.differences) {
+    Json json = {{"name", d.name}};
+    if (d.left) json["left"] = ComponentJson(*d.left);
+    if (d.right) json["right"] = ComponentJson(*d.right);
+    differences.push_back(std::move(json));
+    table.Add({d.name, Shown(d.left), Shown(d.right)});
+  }
+  const Json json = {{"left", InfoJson(explanation.left)},
+                     {"right", InfoJson(explanation.right)},
+                     {"differences", differences}};
+  session.Print(json.dump(),
+                explanation.differences.empty() ? "the keys are equal" : table.Render());
+  return OkStatus();
+}
+
+constexpr FlagDef kGetFlags[] = {{.name = "out",
+                                  .value_name = "FILE",
+                                  .help = "write the value there; default: standard output"}};
+constexpr FlagDef kPutFlags[] = {
+    {.name = "kind", .value_name = "KIND", .help = "what kind of thing it is; default: file"},
+    {.name = "component",
+     .value_name = "NAME=TEXT",
+     .help = "a component of the key; NAME=@FILE takes a file",
+     .words = "",
+     .repeated = true},
+};
+constexpr FlagDef kEvictFlags[] = {
+    {.name = "down_to_bytes",
+     .value_name = "N",
+     .help = "remove least recently used entries down to this size"},
+};
+
+constexpr CommandDef kCommands[] = {
+    {.name = "cache get",
+     .positional = "KEY",
+     .min_positional = 1,
+     .max_positional = 1,
+     .help = "Print or save an entry's value. With --json and --out, its description is printed.",
+     .flags = kGetFlags,
+     .run = RunGet},
+    {.name = "cache put",
+     .positional = "FILE",
+     .min_positional = 1,
+     .max_positional = 1,
+     .help = "Store a file under the key that the components give, and print the key.",
+     .flags = kPutFlags,
+     .run = RunPut},
+    {.name = "cache stat",
+     .positional = "[KEY...]",
+     .min_positional = 0,
+     .max_positional = -1,
+     .help = "Print totals and describe the given keys. Exit code 4 if one has no entry.",
+     .flags = {},
+     .run = RunStat},
+    {.name = "cache missing",
+     .positional = "KEY...",
+     .min_positional = 1,
+     .max_positional = -1,
+     .help = "Print which of the keys have no entry.",
+     .flags = {},
+     .run = RunMissing},
+    {.name = "cache evict",
+     .positional = "[KEY...]",
+     .min_positional = 0,
+     .max_positional = -1,
+     .help = "Remove entries.",
+     .flags = kEvictFlags,
+     .run = RunEvict},
+    {.name = "cache explain",
+     .positional = "KEY KEY",
+     .min_positional = 2,
+     .max_positional = 2,
+     .help = "Say in which components two keys differ.",
+     .flags = {},
+     .run = RunExplain},
+};
+
+}  // namespace
+
+std::span<const CommandDef> CacheCommands() { return kCommands; }
+
+}  // namespace megalith::cli

@@ -1,0 +1,15 @@
+// Families of commands, one file each, listed in registry.cc.
+#pragma once
+
+#include <span>
+
+#include "clients/cli/command.h"
+
+namespace megalith::cli {
+
+std::span<const CommandDef> ServicesCommands();
+std::span<const CommandDef> CacheCommands();
+std::span<const CommandDef> LedgerCommands();
+std::span<const CommandDef> CompletionCommands();
+
+}  // namespace megalith::cli

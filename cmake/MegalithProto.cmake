@@ -1,0 +1,30 @@
+# megalith_proto(NAME name PROTOS file.proto... [ROOT dir] [DEPS megalith_proto_x...]) makes megalith_proto_<name>: the
+# generated messages of one package. Only messages are generated; methods are called by name through common/fleet/rpc.
+# PROTOS are relative to ROOT, which defaults to protos/.
+function(megalith_proto)
+  cmake_parse_arguments(ARG "" "NAME;ROOT" "PROTOS;DEPS" ${ARGN})
+  if(NOT ARG_ROOT)
+    set(ARG_ROOT ${PROJECT_SOURCE_DIR}/protos)
+  endif()
+  set(out_dir ${PROJECT_BINARY_DIR}/generated)
+  set(sources)
+  foreach(proto ${ARG_PROTOS})
+    string(REGEX REPLACE "\\.proto$" "" stem ${proto})
+    add_custom_command(
+      OUTPUT ${out_dir}/${stem}.pb.cc ${out_dir}/${stem}.pb.h
+      COMMAND ${CMAKE_COMMAND} -E make_directory ${out_dir}
+      COMMAND protobuf::protoc --cpp_out=${out_dir} -I ${ARG_ROOT} -I ${PROJECT_SOURCE_DIR}/protos
+              ${ARG_ROOT}/${proto}
+      DEPENDS ${ARG_ROOT}/${proto} VERBATIM)
+    list(APPEND sources ${out_dir}/${stem}.pb.cc)
+  endforeach()
+  add_library(megalith_proto_${ARG_NAME} STATIC ${sources})
+  # Generated headers are third-party code to our warnings.
+  target_include_directories(megalith_proto_${ARG_NAME} SYSTEM PUBLIC ${out_dir})
+  target_link_libraries(megalith_proto_${ARG_NAME} PUBLIC protobuf::libprotobuf ${ARG_DEPS})
+  target_compile_options(megalith_proto_${ARG_NAME} PRIVATE -w)
+  if(MEGALITH_SANITIZE)
+    target_compile_options(megalith_proto_${ARG_NAME} PRIVATE -fsanitize=${MEGALITH_SANITIZE})
+  endif()
+  set_target_properties(megalith_proto_${ARG_NAME} PROPERTIES UNITY_BUILD ON)
+endfunction()

@@ -1,0 +1,67 @@
+#include "common/foundation/telemetry/event_table.h"
+
+#include <algorithm>
+
+#include "common/foundation/base/strings.h"
+
+namespace megalith::telemetry {
+namespace {
+
+constexpr EventDef kEvents[] = {
+    {"cache_entry_dropped", Level::warn, "key reason",
+     "a stored entry failed its checks and was removed; the caller recomputes it. Repeated: check "
+     "the disk"},
+    {"cache_leftover_removed", Level::info, "file bytes",
+     "a file that is no entry, left by a write that a crash cut short, was removed at start"},
+    {"cache_opened", Level::info, "directory entries bytes seconds",
+     "the start-up scan of the disk tier is done"},
+    {"cache_write_failed", Level::warn, "key error",
+     "an entry could not be stored; the answer was given without it. Check free space and "
+     "permissions"},
+    {"config_default", Level::debug, "name value", "one setting that was left at its default"},
+    {"config_value", Level::info, "name value source",
+     "one setting that is not at its default; secrets are masked"},
+    {"discovery_file_rejected", Level::warn, "path error",
+     "the static discovery file does not parse; the last good content stays in use. Correct the "
+     "file"},
+    {"discovery_file_reloaded", Level::info, "path services",
+     "the static discovery file changed and was read"},
+    {"grpc_message", Level::debug, "file line message", "something that gRPC's C core reported"},
+    {"ledger_append_failed", Level::error, "error",
+     "evidence could not be written; requests go on without it. Check free space and permissions"},
+    {"ledger_opened", Level::info, "directory entries segments truncated_bytes",
+     "the ledger is open; truncated_bytes counts a torn tail that was cut off"},
+    {"rpc_access", Level::debug,
+     "method code seconds request_bytes response_bytes peer trace_id suppressed",
+     "one finished call, sampled"},
+    {"rpc_failed", Level::warn, "method code message peer trace_id suppressed",
+     "a call ended with a code that is the server's fault (UNKNOWN, INTERNAL, DATA_LOSS), sampled"},
+    {"server_drained", Level::info, "seconds calls_cancelled",
+     "the server has stopped after a drain; calls_cancelled counts calls that outlived drain_ms"},
+    {"server_draining", Level::info, "signal drain_ms",
+     "readiness is withdrawn and no new connection is accepted; running calls finish"},
+    {"server_started", Level::info, "service version listen metrics pid",
+     "the server accepts calls"},
+};
+
+}  // namespace
+
+std::span<const EventDef> Events() { return kEvents; }
+
+const EventDef* FindEvent(std::string_view name) {
+  const auto* at =
+      std::lower_bound(std::begin(kEvents), std::end(kEvents), name,
+                       [](const EventDef& e, std::string_view n) { return e.name < n; });
+  return at != std::end(kEvents) && at->name == name ? at : nullptr;
+}
+
+std::string EventsMarkdown() {
+  std::string out = "| event | level | fields | meaning |\n|---|---|---|---|\n";
+  for (const EventDef& e : kEvents) {
+    StrAppend(&out, "| `", e.name, "` | ", LevelName(e.level), " | ", e.fields, " | ", e.meaning,
+              " |\n");
+  }
+  return out;
+}
+
+}  // namespace megalith::telemetry

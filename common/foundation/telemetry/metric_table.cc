@@ -1,0 +1,33 @@
+#include "common/foundation/telemetry/metric_table.h"
+
+#include "common/foundation/base/strings.h"
+
+namespace megalith::telemetry {
+namespace {
+
+constexpr const MetricDef* kMetrics[] = {
+    &kBufferBytes,    &kBuffers,       &kBuildInfo,         &kCacheBytes,     &kCacheEntries,
+    &kCacheEvictions, &kCacheLookups,  &kCacheSingleFlight, &kCompileSeconds, &kExecuteLoaded,
+    &kExecuteSeconds, &kLedgerEntries, &kLedgerSyncSeconds, &kClientCalls,    &kClientRetries,
+    &kRpcHandled,     &kRpcSeconds,    &kRpcInFlight,       &kRpcRejected,    &kTraceSeconds,
+};
+
+}  // namespace
+
+std::span<const MetricDef* const> Metrics() { return kMetrics; }
+
+std::string MetricsMarkdown() {
+  constexpr std::string_view kKinds[] = {"counter", "gauge", "histogram"};
+  std::string out = "| metric | kind | labels | meaning |\n|---|---|---|---|\n";
+  for (const MetricDef* m : kMetrics) {
+    std::vector<std::string_view> labels;
+    for (const std::string_view label : m->labels) {
+      if (!label.empty()) labels.push_back(label);
+    }
+    StrAppend(&out, "| `", m->name, "` | ", kKinds[static_cast<size_t>(m->kind)], " | ",
+              Join(labels, " "), " | ", m->help, " |\n");
+  }
+  return out;
+}
+
+}  // namespace megalith::telemetry

@@ -1,0 +1,125 @@
+// Every metric that the code may export, one row each; docs/events.md is printed from Metrics().
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "common/foundation/telemetry/metrics.h"
+
+namespace megalith::telemetry {
+
+// Seconds, from 50 microseconds (a call in one process) to 100 seconds (a large compile).
+inline constexpr double kLatencyBuckets[] = {0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025,
+                                             0.005,   0.01,   0.025,   0.05,   0.1,   0.25,
+                                             0.5,     1,      2.5,     5,      10,    100};
+
+// Process.
+inline constexpr MetricDef kBuildInfo{.name = "megalith_build_info",
+                                      .kind = MetricKind::kGauge,
+                                      .labels = {"service", "version"},
+                                      .help = "Always 1; the labels tell what is running."};
+
+// RPC. code is gRPC's name, such as OK or INVALID_ARGUMENT.
+inline constexpr MetricDef kRpcHandled{.name = "megalith_rpc_handled_total",
+                                       .kind = MetricKind::kCounter,
+                                       .labels = {"service", "method", "code"},
+                                       .help = "Calls that the server has finished."};
+inline constexpr MetricDef kRpcSeconds{.name = "megalith_rpc_handling_seconds",
+                                       .kind = MetricKind::kHistogram,
+                                       .labels = {"service", "method"},
+                                       .help = "Time from the arrival of a request to its status.",
+                                       .buckets = kLatencyBuckets};
+inline constexpr MetricDef kRpcInFlight{.name = "megalith_rpc_in_flight",
+                                        .kind = MetricKind::kGauge,
+                                        .labels = {},
+                                        .help = "Calls that have arrived and are not finished."};
+inline constexpr MetricDef kRpcRejected{
+    .name = "megalith_rpc_rejected_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"reason"},
+    .help = "Calls refused before their handler ran: queue_full, draining, expired."};
+inline constexpr MetricDef kClientCalls{
+    .name = "megalith_rpc_client_calls_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"service", "method", "code"},
+    .help = "Outgoing calls that have ended, after their retries."};
+inline constexpr MetricDef kClientRetries{
+    .name = "megalith_rpc_client_retries_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"service", "method"},
+    .help = "Attempts after the first one of outgoing calls."};
+
+// Cache.
+inline constexpr MetricDef kCacheLookups{
+    .name = "megalith_cache_lookups_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"result"},
+    .help = "Lookups by result: memory_hit, disk_hit, miss, corrupt."};
+inline constexpr MetricDef kCacheBytes{.name = "megalith_cache_bytes",
+                                       .kind = MetricKind::kGauge,
+                                       .labels = {"tier"},
+                                       .help = "Bytes held by the memory and the disk tier."};
+inline constexpr MetricDef kCacheEntries{.name = "megalith_cache_entries",
+                                         .kind = MetricKind::kGauge,
+                                         .labels = {"tier"},
+                                         .help = "Entries held by the memory and the disk tier."};
+inline constexpr MetricDef kCacheEvictions{
+    .name = "megalith_cache_evictions_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"tier"},
+    .help = "Entries removed to stay within the byte budget."};
+inline constexpr MetricDef kCacheSingleFlight{
+    .name = "megalith_cache_shared_computations_total",
+    .kind = MetricKind::kCounter,
+    .labels = {},
+    .help = "Callers that waited for another caller's computation."};
+
+// Ledger.
+inline constexpr MetricDef kLedgerEntries{.name = "megalith_ledger_entries_total",
+                                          .kind = MetricKind::kCounter,
+                                          .labels = {"kind"},
+                                          .help = "Entries appended."};
+inline constexpr MetricDef kLedgerSyncSeconds{.name = "megalith_ledger_sync_seconds",
+                                              .kind = MetricKind::kHistogram,
+                                              .labels = {},
+                                              .help = "Time of one group commit to the device.",
+                                              .buckets = kLatencyBuckets};
+
+// Programs.
+inline constexpr MetricDef kTraceSeconds{.name = "megalith_trace_seconds",
+                                         .kind = MetricKind::kHistogram,
+                                         .labels = {},
+                                         .help = "Time to trace or lower one program.",
+                                         .buckets = kLatencyBuckets};
+inline constexpr MetricDef kCompileSeconds{
+    .name = "megalith_compile_seconds",
+    .kind = MetricKind::kHistogram,
+    .labels = {},
+    .help = "Time of one compilation, without lookups and storing.",
+    .buckets = kLatencyBuckets};
+inline constexpr MetricDef kExecuteSeconds{.name = "megalith_execute_seconds",
+                                           .kind = MetricKind::kHistogram,
+                                           .labels = {},
+                                           .help = "Time of one run of an executable.",
+                                           .buckets = kLatencyBuckets};
+inline constexpr MetricDef kExecuteLoaded{.name = "megalith_execute_loaded_programs",
+                                          .kind = MetricKind::kGauge,
+                                          .labels = {},
+                                          .help = "Executables that are ready in memory."};
+inline constexpr MetricDef kBufferBytes{
+    .name = "megalith_buffer_bytes",
+    .kind = MetricKind::kGauge,
+    .labels = {},
+    .help = "Bytes of tensors that clients keep with the service."};
+inline constexpr MetricDef kBuffers{.name = "megalith_buffers",
+                                    .kind = MetricKind::kGauge,
+                                    .labels = {},
+                                    .help = "Tensors that clients keep with the service."};
+
+// Every row above, by name. A row that is missing here is not documented, and a test says so.
+std::span<const MetricDef* const> Metrics();
+
+// The markdown table of docs/events.md.
+std::string MetricsMarkdown();
+
+}  // namespace megalith::telemetry

@@ -1,0 +1,40 @@
+// main() of every service: configuration, ledger, server. A service adds its fields and makes its
+// handlers.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/fleet/rpc/process.h"
+#include "common/foundation/config/loader.h"
+#include "services/common/service_context.h"
+
+namespace megalith::services {
+
+// Fields that all services have besides those of rpc::ProcessConfig.
+struct ServiceConfig {
+  rpc::ProcessConfig process;
+  std::string data_dir;
+};
+
+using ServiceList = std::vector<std::unique_ptr<rpc::Service>>;
+
+// One kind of process. The functions share their own configuration structs.
+struct ServiceSpec {
+  std::string name;         // "cache"; the binary is megalith-<name>
+  std::string description;  // for --help and docs/config.md
+  std::function<void(config::Loader&)> add_fields;
+  std::function<Result<ServiceList>(ServiceContext&)> make;
+  // May be empty; called once calls are accepted.
+  std::function<Status(ServiceContext&, rpc::Server&)> on_started;
+};
+
+// Puts the fields of `config` and those of the service into `loader`.
+void AddFields(const ServiceSpec& spec, ServiceConfig* config, config::Loader* loader);
+
+// Runs the process; returns its exit code (rpc::RunProcess).
+int RunService(int argc, char** argv, const ServiceSpec& spec);
+
+}  // namespace megalith::services

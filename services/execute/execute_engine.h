@@ -1,0 +1,41 @@
+// What the execute service needs from a runtime. The service owns keys, buffers, evidence and wire;
+// the engine owns packages and code.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "common/foundation/base/cancellation.h"
+#include "common/foundation/base/status.h"
+#include "common/foundation/tensor/array_type.h"
+#include "common/foundation/tensor/tensor.h"
+
+namespace megalith::services {
+
+// A program ready to run. Thread-safe: several runs may be in progress at the same time.
+class Executable {
+ public:
+  virtual ~Executable() = default;
+  virtual const std::vector<tensor::ArrayType>& inputs() const = 0;
+  virtual const std::vector<tensor::ArrayType>& outputs() const = 0;
+  // True if a run takes no more than about 100 microseconds and never blocks, so that it may happen
+  // on a thread of gRPC's.
+  virtual bool quick() const = 0;
+  // `arguments` have the types of inputs(). Errors: kResourceExhausted; those of `cancellation`;
+  // kInternal.
+  virtual Result<std::vector<tensor::Tensor>> Run(std::span<const tensor::Tensor> arguments,
+                                                  const Cancellation& cancellation) const = 0;
+};
+
+// Thread-safe.
+class ExecuteEngine {
+ public:
+  virtual ~ExecuteEngine() = default;
+  // Errors: kDataLoss  bytes that are no package; kUnimplemented  a package for another machine.
+  virtual Result<std::shared_ptr<const Executable>> Load(std::string_view package,
+                                                         const Cancellation& cancellation) = 0;
+};
+
+}  // namespace megalith::services

@@ -1,0 +1,415 @@
+#include "services/execute/execute_service.h"
+
+#include "common/fleet/rpc/status.h"
+#include "common/foundation/base/rng.h"
+#include "common/foundation/base/strings.h"
+#include "common/foundation/telemetry/metric_table.h"
+#include "common/foundation/tensor/tensor_proto.h"
+#include "megalith/compile/v1/compile.pb.h"
+#include "megalith/trace/v1/trace.pb.h"
+#include "services/common/canonical.h"
+
+namespace megalith::services {
+
+namespace v1 = execute::v1;
+
+namespace {
+
+constexpr size_t kChunkBytes = 1 << 20;
+constexpr size_t kMaxChains = 10'000;
+constexpr uint64_t kHeaderRoomBytes = 64 << 10;
+constexpr size_t kMaxHandlesPerCall = 100'000;
+
+Status CheckArguments(const std::vector<tensor::ArrayType>& want,
+                      const std::vector<tensor::Tensor>& got) {
+  if (want.size() != got.size()) {
+    return InvalidArgument(StrCat("program takes ", want.size(), " arguments, got ", got.size()));
+  }
+  for (size_t i = 0; i < want.size(); ++i) {
+    if (want[i].dtype != got[i].dtype() || !(want[i].shape == got[i].shape())) {
+      return InvalidArgument(StrCat("argument ", i, " expects ",
+                                    tensor::TypeText(want[i].dtype, want[i].shape), ", got ",
+                                    got[i].TypeText()));
+    }
+  }
+  return OkStatus();
+}
+
+tensor::ArrayType TypeOf(const tensor::Tensor& t) {
+  return {.dtype = t.dtype(), .shape = t.shape(), .weak_type = false};
+}
+
+}  // namespace
+
+ExecuteService::ExecuteService(const ExecuteServiceConfig& config,
+                               std::shared_ptr<ExecuteEngine> engine, const ExecutePeers& peers,
+                               ServiceContext& context)
+    : Service("megalith.execute.v1.ExecuteService", context.process.threads()),
+      config_(config),
+      engine_(std::move(engine)),
+      trace_(peers.trace),
+      compile_(peers.compile),
+      cache_(peers.cache),
+      recorder_(context.ledger, "execute"),
+      clock_(context.process.clock()),
+      max_response_bytes_(static_cast<uint64_t>(context.process.config().max_response_bytes)),
+      run_seconds_(context.process.metrics().GetHistogram(telemetry::kExecuteSeconds)),
+      loaded_gauge_(context.process.metrics().GetGauge(telemetry::kExecuteLoaded)),
+      buffers_(static_cast<uint64_t>(config.max_buffer_bytes), EntropySeed(),
+               context.process.metrics()),
+      loaded_(static_cast<size_t>(config.max_loaded_programs)),
+      chains_(kMaxChains) {
+  Unary("Load", this, &ExecuteService::Load);
+  Unary("Unload", this, &ExecuteService::Unload);
+  Unary("Execute", this, &ExecuteService::Execute, &ExecuteService::QuickExecute);
+  BidiStream("ExecuteStream", this, &ExecuteService::ExecuteStream);
+  Unary("PutBuffer", this, &ExecuteService::PutBuffer);
+  ClientStream("PutBufferStream", this, &ExecuteService::PutBufferStream);
+  Unary("GetBuffer", this, &ExecuteService::GetBuffer);
+  ServerStream("GetBufferStream", this, &ExecuteService::GetBufferStream);
+  Unary("FreeBuffer", this, &ExecuteService::FreeBuffer);
+}
+
+void ExecuteService::Remember(const std::string& key, const ExecutablePtr& executable) {
+  loaded_.Put(key, executable);
+  loaded_gauge_.Set(static_cast<double>(loaded_.size()));
+}
+
+Result<ExecuteService::Ready> ExecuteService::LoadByKey(const std::string& key,
+                                                        const rpc::Call& call) {
+  if (std::optional<ExecutablePtr> executable = loaded_.Get(key)) {
+    return Ready{.executable = *executable, .key = key, .was_loaded = true};
+  }
+  const Stopwatch stopwatch(clock_);
+  const auto load = [&](const Cancellation& all_gone) -> Result<ExecutablePtr> {
+    ASSIGN_OR_RETURN(
+        const cache::Entry entry,
+        cache_.Get(key, {.cancellation = &all_gone, .trace = call.trace()}).Annotate("executable"));
+    ASSIGN_OR_RETURN(ExecutablePtr executable, engine_->Load(*entry.value, all_gone));
+    Remember(key, executable);
+    return executable;
+  };
+  const auto outcome = loads_.Do(key, call.cancellation(), load);
+  Record(call, "load", key, outcome.status(), stopwatch.Seconds());
+  if (!outcome.ok()) return outcome.status();
+  return Ready{.executable = outcome->value, .key = key, .was_loaded = false};
+}
+
+Result<std::string> ExecuteService::CompileChain(const v1::ProgramChain& chain,
+                                                 const std::vector<tensor::Tensor>& arguments,
+                                                 std::string* package, Timings* timings,
+                                                 const rpc::CallOptions& options) {
+  trace::v1::LowerRequest lower;
+  *lower.mutable_source() = chain.source();
+  *lower.mutable_stack() = chain.stack();
+  *lower.mutable_options() = chain.trace_options();
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    tensor::ArrayType type = TypeOf(arguments[i]);
+    type.weak_type = static_cast<int>(i) < chain.weak_arguments_size() &&
+                     chain.weak_arguments(static_cast<int>(i));
+    *lower.mutable_arguments()->add_types() = tensor::TypeToProto(type);
+  }
+  lower.mutable_arguments();
+  ASSIGN_OR_RETURN(const trace::v1::LowerResponse lowered, trace_.Lower(lower, options));
+  timings->Lap("trace");
+  compile::v1::CompileRequest compile;
+  compile.set_stablehlo_text(lowered.stablehlo_text());
+  *compile.mutable_options() = chain.compile_options();
+  ASSIGN_OR_RETURN(const compile::v1::CompileResult compiled,
+                   compile_.Compile(compile, nullptr, options));
+  timings->Lap("compile");
+  *package = compiled.package();
+  return compiled.key();
+}
+
+Result<ExecuteService::Ready> ExecuteService::LoadByChain(
+    const v1::ProgramChain& chain,
+    const google::protobuf::RepeatedPtrField<v1::Argument>& proto_arguments, Timings* timings,
+    const rpc::Call& call) {
+  ASSIGN_OR_RETURN(const std::vector<tensor::Tensor> arguments, ArgumentsOf(proto_arguments));
+  std::string identity = CanonicalBytes(chain);
+  for (const tensor::Tensor& t : arguments) StrAppend(&identity, t.TypeText(), ";");
+  const std::string digest = Sha256::Of(identity).Hex();
+  if (const std::optional<std::string> key = chains_.Get(digest);
+      key && !chain.compile_options().ignore_cache()) {
+    Result<Ready> ready = LoadByKey(*key, call);
+    // An entry that has been evicted or damaged since is compiled again.
+    if (ready.ok() ||
+        (ready.status().code() != Code::kNotFound && ready.status().code() != Code::kDataLoss))
+      return ready;
+  }
+  using KeyAndPackage = std::pair<std::string, std::string>;
+  ASSIGN_OR_RETURN(
+      const auto outcome,
+      compiles_.Do(
+          digest, call.cancellation(),
+          [&](const Cancellation& all_gone) -> Result<std::shared_ptr<const KeyAndPackage>> {
+            KeyAndPackage out;
+            ASSIGN_OR_RETURN(out.first,
+                             CompileChain(chain, arguments, &out.second, timings,
+                                          {.cancellation = &all_gone, .trace = call.trace()}));
+            return std::make_shared<const KeyAndPackage>(std::move(out));
+          }));
+  const auto& [key, package] = *outcome.value;
+  chains_.Put(digest, key);
+  if (package.empty()) return LoadByKey(key, call);
+  // The cache could not store it: the answer must not depend on that.
+  ASSIGN_OR_RETURN(const ExecutablePtr executable, engine_->Load(package, call.cancellation()));
+  Remember(key, executable);
+  return Ready{.executable = executable, .key = key, .was_loaded = false};
+}
+
+Result<std::vector<tensor::Tensor>> ExecuteService::ArgumentsOf(
+    const google::protobuf::RepeatedPtrField<v1::Argument>& arguments) const {
+  std::vector<tensor::Tensor> out;
+  out.reserve(static_cast<size_t>(arguments.size()));
+  for (const v1::Argument& a : arguments) {
+    const std::string where = StrCat("argument ", out.size());
+    if (a.kind_case() == v1::Argument::kBuffer) {
+      ASSIGN_OR_RETURN(tensor::Tensor t, buffers_.Get(a.buffer()).Annotate(where));
+      out.push_back(std::move(t));
+    } else if (a.kind_case() == v1::Argument::kTensor) {
+      ASSIGN_OR_RETURN(
+          tensor::Tensor t,
+          tensor::TensorFromProto(a.tensor(), static_cast<uint64_t>(config_.max_tensor_bytes))
+              .Annotate(where));
+      out.push_back(std::move(t));
+    } else {
+      return InvalidArgument(StrCat(where, " has neither a tensor nor a buffer"));
+    }
+  }
+  return out;
+}
+
+Result<v1::BufferInfo> ExecuteService::Keep(tensor::Tensor tensor) {
+  v1::BufferInfo info;
+  *info.mutable_type() = tensor::TypeToProto(TypeOf(tensor));
+  ASSIGN_OR_RETURN(*info.mutable_handle(), buffers_.Put(std::move(tensor)));
+  return info;
+}
+
+Result<v1::ExecuteResponse> ExecuteService::RunReady(const Ready& ready,
+                                                     const v1::ExecuteRequest& request,
+                                                     Timings* timings, const rpc::Call& call) {
+  ASSIGN_OR_RETURN(const std::vector<tensor::Tensor> arguments, ArgumentsOf(request.arguments()));
+  RETURN_IF_ERROR(CheckArguments(ready.executable->inputs(), arguments));
+  const Stopwatch stopwatch(clock_);
+  ASSIGN_OR_RETURN(std::vector<tensor::Tensor> results,
+                   ready.executable->Run(arguments, call.cancellation()));
+  run_seconds_.Observe(stopwatch.Seconds());
+  timings->Lap("run");
+  v1::ExecuteResponse response;
+  response.set_key(ready.key);
+  for (tensor::Tensor& result : results) {
+    if (request.return_buffers()) {
+      ASSIGN_OR_RETURN(*response.add_results()->mutable_buffer(), Keep(std::move(result)));
+    } else {
+      *response.add_results()->mutable_tensor() = tensor::TensorToProto(result);
+    }
+  }
+  timings->CopyTo(&response);
+  response.mutable_ids()->set_trace_id(call.trace_id());
+  return response;
+}
+
+Result<v1::ExecuteResponse> ExecuteService::Execute(const v1::ExecuteRequest& request,
+                                                    const rpc::Call& call) {
+  Timings timings(clock_);
+  Result<Ready> ready = InvalidArgument("the request names no program: set key or chain");
+  if (request.program_case() == v1::ExecuteRequest::kKey) ready = LoadByKey(request.key(), call);
+  if (request.program_case() == v1::ExecuteRequest::kChain) {
+    ready = LoadByChain(request.chain(), request.arguments(), &timings, call);
+  }
+  if (!ready.ok()) {
+    Record(call, "refuse", request.key(), ready.status(), timings.total_seconds());
+    return ready.status();
+  }
+  timings.Lap("load");
+  Result<v1::ExecuteResponse> response = RunReady(*ready, request, &timings, call);
+  // A warm run by key leaves no entry: it decides nothing. A chain decided what to run.
+  if (request.has_chain() || !response.ok()) {
+    const std::optional<uint64_t> sequence =
+        Record(call, "run", ready->key, response.status(), timings.total_seconds());
+    if (response.ok() && sequence) response->mutable_ids()->add_ledger_sequences(*sequence);
+  }
+  return response;
+}
+
+Result<std::optional<v1::ExecuteResponse>> ExecuteService::QuickExecute(
+    const v1::ExecuteRequest& request, const rpc::Call& call) {
+  if (request.program_case() != v1::ExecuteRequest::kKey)
+    return std::optional<v1::ExecuteResponse>();
+  const std::optional<ExecutablePtr> executable = loaded_.Get(request.key());
+  if (!executable || !(*executable)->quick()) return std::optional<v1::ExecuteResponse>();
+  Timings timings(clock_);
+  ASSIGN_OR_RETURN(v1::ExecuteResponse response,
+                   RunReady({.executable = *executable, .key = request.key(), .was_loaded = true},
+                            request, &timings, call));
+  return std::optional<v1::ExecuteResponse>(std::move(response));
+}
+
+Status ExecuteService::ExecuteStream(rpc::Reader<v1::ExecuteStreamRequest>& reader,
+                                     rpc::Writer<v1::ExecuteStreamResponse>& writer,
+                                     const rpc::Call& call) {
+  while (true) {
+    ASSIGN_OR_RETURN(const std::optional<v1::ExecuteStreamRequest> item, reader.Read());
+    if (!item) return OkStatus();
+    v1::ExecuteStreamResponse answer;
+    answer.set_id(item->id());
+    Result<v1::ExecuteResponse> response = Execute(item->request(), call);
+    // The end of the whole call is not the failure of one request.
+    if (!response.ok()) RETURN_IF_ERROR(call.Check());
+    if (response.ok()) {
+      *answer.mutable_response() = *std::move(response);
+    } else {
+      answer.mutable_error()->set_code(static_cast<uint32_t>(response.status().code()));
+      rpc::FillErrorDetail(response.status(), call.trace_id(),
+                           answer.mutable_error()->mutable_detail());
+    }
+    RETURN_IF_ERROR(writer.Write(answer));
+  }
+}
+
+Result<v1::LoadResponse> ExecuteService::Load(const v1::LoadRequest& request,
+                                              const rpc::Call& call) {
+  Timings timings(clock_);
+  ASSIGN_OR_RETURN(const Ready ready, LoadByKey(request.key(), call));
+  timings.Lap("load");
+  v1::LoadResponse response;
+  for (const tensor::ArrayType& t : ready.executable->inputs()) {
+    *response.mutable_signature()->add_inputs() = tensor::TypeToProto(t);
+  }
+  for (const tensor::ArrayType& t : ready.executable->outputs()) {
+    *response.mutable_signature()->add_outputs() = tensor::TypeToProto(t);
+  }
+  response.set_was_loaded(ready.was_loaded);
+  timings.CopyTo(&response);
+  return response;
+}
+
+Result<v1::UnloadResponse> ExecuteService::Unload(const v1::UnloadRequest& request,
+                                                  const rpc::Call&) {
+  v1::UnloadResponse response;
+  response.set_was_loaded(loaded_.Erase(request.key()));
+  loaded_gauge_.Set(static_cast<double>(loaded_.size()));
+  return response;
+}
+
+Result<v1::PutBufferResponse> ExecuteService::PutBuffer(const v1::PutBufferRequest& request,
+                                                        const rpc::Call&) {
+  ASSIGN_OR_RETURN(
+      tensor::Tensor tensor,
+      tensor::TensorFromProto(request.tensor(), static_cast<uint64_t>(config_.max_tensor_bytes)));
+  v1::PutBufferResponse response;
+  ASSIGN_OR_RETURN(*response.mutable_buffer(), Keep(std::move(tensor)));
+  return response;
+}
+
+Result<v1::PutBufferResponse> ExecuteService::PutBufferStream(
+    rpc::Reader<v1::PutBufferChunk>& reader, const rpc::Call& call) {
+  common::v1::TensorProto whole;
+  bool first = true;
+  while (true) {
+    ASSIGN_OR_RETURN(const std::optional<v1::PutBufferChunk> chunk, reader.Read());
+    if (!chunk) break;
+    if (first != chunk->has_type())
+      return InvalidArgument("the type belongs into the first chunk, and only there");
+    if (first) {
+      whole.set_dtype(chunk->type().dtype());
+      *whole.mutable_dims() = chunk->type().dims();
+    }
+    first = false;
+    if (whole.data().size() + chunk->data().size() >
+        static_cast<uint64_t>(config_.max_tensor_bytes)) {
+      return ResourceExhausted(
+          StrCat("tensor is above max_tensor_bytes (", config_.max_tensor_bytes, ")"));
+    }
+    whole.mutable_data()->append(chunk->data());
+  }
+  if (first) return InvalidArgument("the stream carried no chunk");
+  RETURN_IF_ERROR(call.Check());
+  ASSIGN_OR_RETURN(tensor::Tensor tensor, tensor::TensorFromProto(whole));
+  v1::PutBufferResponse response;
+  ASSIGN_OR_RETURN(*response.mutable_buffer(), Keep(std::move(tensor)));
+  return response;
+}
+
+Result<v1::GetBufferResponse> ExecuteService::GetBuffer(const v1::GetBufferRequest& request,
+                                                        const rpc::Call&) {
+  ASSIGN_OR_RETURN(const tensor::Tensor tensor, buffers_.Get(request.handle()));
+  if (tensor.byte_size() + kHeaderRoomBytes > max_response_bytes_) {
+    return ResourceExhausted(StrCat("buffer has ", tensor.byte_size(),
+                                    " bytes, above max_response_bytes (", max_response_bytes_,
+                                    "); use GetBufferStream"));
+  }
+  v1::GetBufferResponse response;
+  *response.mutable_tensor() = tensor::TensorToProto(tensor);
+  return response;
+}
+
+Status ExecuteService::GetBufferStream(const v1::GetBufferRequest& request,
+                                       rpc::Writer<v1::GetBufferChunk>& writer, const rpc::Call&) {
+  ASSIGN_OR_RETURN(const tensor::Tensor tensor, buffers_.Get(request.handle()));
+  const std::string_view bytes = tensor.bytes();
+  size_t at = 0;
+  do {
+    v1::GetBufferChunk chunk;
+    if (at == 0) *chunk.mutable_type() = tensor::TypeToProto(TypeOf(tensor));
+    chunk.set_data(std::string(bytes.substr(at, kChunkBytes)));
+    at += chunk.data().size();
+    RETURN_IF_ERROR(writer.Write(chunk));
+  } while (at < bytes.size());
+  return OkStatus();
+}
+
+Result<v1::FreeBufferResponse> ExecuteService::FreeBuffer(const v1::FreeBufferRequest& request,
+                                                          const rpc::Call&) {
+  if (static_cast<size_t>(request.handles_size()) > kMaxHandlesPerCall) {
+    return ResourceExhausted(StrCat("request frees ", request.handles_size(),
+                                    " buffers, the limit is ", kMaxHandlesPerCall));
+  }
+  v1::FreeBufferResponse response;
+  uint32_t freed = 0;
+  for (const std::string& handle : request.handles()) freed += buffers_.Free(handle) ? 1 : 0;
+  response.set_freed(freed);
+  return response;
+}
+
+std::optional<uint64_t> ExecuteService::Record(const rpc::Call& call, const std::string& decision,
+                                               const std::string& key, const Status& outcome,
+                                               double seconds) const {
+  ledger::Entry entry;
+  entry.kind = ledger::Kind::kExecute;
+  entry.policy = "by key, otherwise through trace and compile";
+  entry.decision = decision;
+  entry.outcome = outcome.ok() ? "ok" : outcome.ToString();
+  entry.evidence = {{"seconds", StrCat(seconds)}};
+  entry.key = key;
+  return recorder_.Record(call, std::move(entry));
+}
+
+ServiceSpec ExecuteSpec(MakeExecuteEngine make_engine) {
+  const auto config = std::make_shared<ExecuteServiceConfig>();
+  return {
+      .name = "execute",
+      .description = "Runs compiled programs; takes a program in place of a key too.",
+      .add_fields =
+          [config](config::Loader& loader) {
+            loader.Add<ExecuteServiceConfig>(kExecuteServiceFields, config.get());
+          },
+      .make = [config, make_engine](ServiceContext& context) -> Result<ServiceList> {
+        ASSIGN_OR_RETURN(auto engine, make_engine());
+        ExecutePeers peers;
+        ASSIGN_OR_RETURN(peers.trace, context.process.ChannelTo("trace", config->trace_address));
+        ASSIGN_OR_RETURN(peers.compile,
+                         context.process.ChannelTo("compile", config->compile_address));
+        ASSIGN_OR_RETURN(peers.cache, context.process.ChannelTo("cache", config->cache_address));
+        ServiceList list;
+        list.push_back(
+            std::make_unique<ExecuteService>(*config, std::move(engine), peers, context));
+        return list;
+      },
+      .on_started = nullptr};
+}
+
+}  // namespace megalith::services

@@ -1,0 +1,32 @@
+// Engines for tests of services: a language of one word, so that what is tested is the service and
+// not the compiler.
+//
+// Program text: "mul <factor> <n>" takes f32[n] and gives it times the factor. "fail" does not
+// parse (line 2, column 5), "slow <n>" compiles until cancelled or released. Lowering a program
+// gives its own text.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "services/compile/compile_engine.h"
+#include "services/execute/execute_engine.h"
+#include "services/trace/trace_engine.h"
+
+namespace megalith::testing {
+
+// What the engines did; shared with the test, outlives them.
+struct FakeWorld {
+  std::atomic<int> traces{0};
+  std::atomic<int> compilations{0};
+  std::atomic<int> loads{0};
+  std::atomic<int> runs{0};
+  std::atomic<bool> quick{false};
+  std::atomic<bool> release_slow{false};
+};
+
+std::shared_ptr<services::TraceEngine> MakeFakeTraceEngine(FakeWorld* world);
+std::shared_ptr<services::CompileEngine> MakeFakeCompileEngine(FakeWorld* world);
+std::shared_ptr<services::ExecuteEngine> MakeFakeExecuteEngine(FakeWorld* world);
+
+}  // namespace megalith::testing
