@@ -189,6 +189,8 @@ enum class Domain : uint8_t { kReal, kPositive, kUnit, kAboveOne, kNonZero, kSma
 struct Sample {
   std::string_view program;
   Domain domain = Domain::kReal;
+  // False if the derivative is on purpose not the slope of the function: stop_gradient, samples of a distribution.
+  bool has_slope = true;
 };
 
 // Bit set of dtype classes a primitive accepts, for messages and tests.

@@ -225,6 +225,10 @@ constexpr Sample kBinarySamples[] = {
     {"{ lambda ; a:f32[] b:f32[7]. let c:f32[7] = OP a b in (c,) }"},
     {"{ lambda ; a:f32[0] b:f32[0]. let c:f32[0] = OP a b in (c,) }"},
 };
+constexpr Sample kSumSamples[] = {
+    {"{ lambda ; a:f32[3,5] b:f32[3,5]. let c:f32[3,5] = OP a b in (c,) }"},
+    {"{ lambda ; a:f32[] b:f32[]. let c:f32[] = OP a b in (c,) }"},
+};
 constexpr Sample kDivSamples[] = {
     {"{ lambda ; a:f32[3,5] b:f32[3,5]. let c:f32[3,5] = OP a b in (c,) }", ir::Domain::kNonZero},
 };
@@ -244,7 +248,8 @@ constexpr OpDef kOps[] = {
      .spec = "primitives.md#sub", .samples = kBinarySamples},
     {.name = "add_any", .arity = 2, .accepts = ir::kAcceptsAny, .type_rule = NaryType, .jvp = ir::JvpLinear(),
      .transpose = TransposeAddAny, .batch = ir::BatchFull(BatchAddAny), .lower = LowerTo<"stablehlo.add">,
-     .spec = "primitives.md#add_any"},
+     .spec = "primitives.md#add_any",
+     .samples = kSumSamples},
     {.name = "mul", .arity = 2, .accepts = ir::kAcceptsNumber, .type_rule = NaryType,
      .jvp = ir::JvpTerms<JvpMulLeft, JvpMulRight>(), .transpose = TransposeMul, .batch = ir::BatchBroadcasting(),
      .lower = LowerTo<"stablehlo.multiply">, .spec = "primitives.md#mul", .samples = kBinarySamples},

@@ -238,6 +238,14 @@ Status LowerEquality(LowerContext& c) {
   return OkStatus();
 }
 
+// StableHLO clamps what is ordered; complex numbers are compared as pairs, as maximum and minimum do.
+Status LowerClamp(LowerContext& c) {
+  const Values v = c.BroadcastOperands();
+  const bool complex = tensor::IsComplex(c.out_aval().dtype);
+  c.Out(complex ? MinOf(c.b(), MaxOf(c.b(), v[1], v[0]), v[2]) : c.b().Clamp(v[0], v[1], v[2]));
+  return OkStatus();
+}
+
 // Cases from `first` on, by binary search.
 ValueId SelectCase(LowerContext& c, ValueId which, std::span<const ValueId> cases, size_t first) {
   if (cases.size() == 1) return cases[0];
@@ -316,7 +324,7 @@ constexpr OpDef kOps[] = {
      .samples = kSelectSamples},
     {.name = "clamp", .arity = 3, .accepts = kNumberOrBool, .type_rule = ClampType,
      .jvp = ir::JvpTerms<JvpClampLow, JvpClampOperand, JvpClampHigh>(), .batch = ir::BatchFull(BatchClamp),
-     .lower = LowerTo<"stablehlo.clamp">, .spec = "primitives.md#clamp", .samples = kClampSamples},
+     .lower = LowerClamp, .spec = "primitives.md#clamp", .samples = kClampSamples},
 };
 
 }  // namespace

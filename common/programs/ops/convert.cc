@@ -233,8 +233,14 @@ constexpr Sample kBitcastSamples[] = {
     {"{ lambda ; a:u32[3]. let b:u8[3,4] = OP[new_dtype=uint8] a in (b,) }"},
     {"{ lambda ; a:u8[3,4]. let b:f32[3] = OP[new_dtype=float32] a in (b,) }"},
 };
+// The first keeps everything of a double; the second rounds values and tangents alike.
 constexpr Sample kPrecisionSamples[] = {
-    {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP[exponent_bits=8 mantissa_bits=23] a in (b,) }"}};
+    {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP[exponent_bits=11 mantissa_bits=52] a in (b,) }"},
+    {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP[exponent_bits=5 mantissa_bits=10] a in (b,) }", ir::Domain::kReal,
+     false}};
+constexpr Sample kStopSamples[] = {
+    {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP a in (b,) }", ir::Domain::kReal, false},
+    {"{ lambda ; a:f32[0]. let b:f32[0] = OP a in (b,) }", ir::Domain::kReal, false}};
 constexpr Sample kNameSamples[] = {{"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP[name=kept] a in (b,) }"}};
 constexpr Sample kBarrierSamples[] = {
     {"{ lambda ; a:f32[3,5] b:f32[]. let c:f32[3,5] d:f32[] = OP a b in (c, d) }"}};
@@ -258,7 +264,7 @@ constexpr OpDef kOps[] = {
      .spec = "primitives.md#name", .samples = kNameSamples},
     {.name = "stop_gradient", .arity = 1, .type_rule = IdentityType, .jvp = ir::JvpZero(),
      .batch = ir::BatchFull(BatchStopGradient), .lower = LowerIdentity, .spec = "primitives.md#stop_gradient",
-     .samples = kSamples},
+     .samples = kStopSamples},
     {.name = "optimization_barrier", .results = -1, .type_rule = IdentityType, .jvp = ir::JvpFull(JvpBarrier),
      .transpose = TransposeBarrier, .batch = ir::BatchFull(BatchBarrier), .lower = LowerBarrier,
      .spec = "primitives.md#optimization_barrier", .samples = kBarrierSamples},

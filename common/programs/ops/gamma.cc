@@ -241,9 +241,10 @@ BatchResult BatchGamma(Builder& b, const BatchArgs& a) {
 constexpr ParamSpec kParams[] = {{"log_space", ParamSpec::Type::kBool}};
 
 constexpr Sample kSamples[] = {
-    {"{ lambda ; a:key<fry>[] b:f32[3]. let c:f32[3] = OP[log_space=False] a b in (c,) }", ir::Domain::kPositive},
+    {"{ lambda ; a:key<fry>[] b:f32[3]. let c:f32[3] = OP[log_space=False] a b in (c,) }", ir::Domain::kPositive,
+     false},
     {"{ lambda ; a:key<fry>[2] b:f32[2,3]. let c:f32[2,3] = OP[log_space=True] a b in (c,) }",
-     ir::Domain::kPositive},
+     ir::Domain::kPositive, false},
 };
 
 constexpr OpDef kOps[] = {
