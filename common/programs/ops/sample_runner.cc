@@ -55,14 +55,14 @@ std::vector<Value> Inputs(Builder& b, const ir::Jaxpr& jaxpr) {
 std::string Instantiate(const ir::Sample& sample, std::string_view op, DType dtype) {
   std::string text(sample.program);
   if (dtype != DType::kF32) {
-    const std::string_view name = tensor::Name(dtype);
-    const bool other_floats = text.find("f64") != std::string::npos || text.find("float") != std::string::npos;
-    const bool has_complex = text.find("c64") != std::string::npos || text.find("complex") != std::string::npos;
-    if (other_floats || (has_complex && dtype != DType::kF64)) return "";
+    const bool has_complex = text.find("c64") != std::string::npos;
+    if (text.find("64[") != std::string::npos && !has_complex) return "";
+    if (has_complex && dtype != DType::kF64) return "";
     if (HasFloatLiteral(text) && !tensor::IsFloat(dtype)) return "";
     text = ReplaceAll(text, "c64", "c128");
     text = ReplaceAll(text, "complex64", "complex128");
-    text = ReplaceAll(text, "f32", name);
+    text = ReplaceAll(text, "f32", tensor::Name(dtype));
+    text = ReplaceAll(text, "float32", tensor::NumpyName(dtype));
   }
   return ReplaceAll(text, "= OP", StrCat("= ", op));
 }
