@@ -1,15 +1,18 @@
-// The trace service's engine: common/programs/pipeline.
+#include "services/trace/pipeline_engine.h"
+
 #include "common/fleet/cache/cache_proto.h"
 #include "common/fleet/cache/key.h"
 #include "common/foundation/base/clock.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/tensor/tensor_proto.h"
+#include "common/programs/ir/ir_proto.h"
 #include "common/programs/ir/print.h"
+#include "common/programs/ops/registry.h"
 #include "common/programs/pipeline/pipeline.h"
 #include "common/programs/stablehlo/canonical.h"
 #include "common/programs/stablehlo/printer.h"
-#include "services/engines/engines.h"
-#include "services/engines/trace_convert.h"
+#include "services/common/canonical.h"
+#include "services/trace/trace_convert.h"
 
 namespace megalith::services {
 namespace {
@@ -53,13 +56,15 @@ class PipelineEngine final : public TraceEngine {
                                   const Cancellation& cancellation) override {
     v1::TraceResponse response;
     Stopwatch watch;
-    ASSIGN_OR_RETURN(const pipeline::Traced traced, Run(request, policy, steps, cancellation, "trace", &watch, &response));
+    ASSIGN_OR_RETURN(const pipeline::TraceOptions options, OptionsOf(request, cancellation));
+    ASSIGN_OR_RETURN(const pipeline::Traced traced, Run(request, policy, steps, options, "trace", &watch, &response));
     if (!request.options().omit_text()) {
       const v1::PrintOptions& print = request.options().print();
       response.set_jaxpr_text(ir::Print(traced.program.closed.jaxpr,
                                         {.width = print.width() == 0 ? 80 : print.width(), .print_shapes = !print.hide_shapes()}));
     }
     for (const tensor::Tensor& t : traced.program.closed.consts) *response.add_consts() = tensor::TensorToProto(t);
+    if (!request.options().omit_program()) RETURN_IF_ERROR(SetProgram(traced.program, options, &response));
     Lap("print", &watch, &response);
     return response;
   }
@@ -68,10 +73,8 @@ class PipelineEngine final : public TraceEngine {
                                   const Cancellation& cancellation) override {
     v1::LowerResponse response;
     Stopwatch watch;
-    ASSIGN_OR_RETURN(const pipeline::Traced traced, Run(request, policy, steps, cancellation, "lower", &watch, &response));
-    pipeline::TraceOptions options = options_;
-    options.x64 = request.source().x64();
-    options.cancel = &cancellation;
+    ASSIGN_OR_RETURN(const pipeline::TraceOptions options, OptionsOf(request, cancellation));
+    ASSIGN_OR_RETURN(const pipeline::Traced traced, Run(request, policy, steps, options, "lower", &watch, &response));
     ASSIGN_OR_RETURN(const stablehlo::Module module, pipeline::LowerToStablehlo(traced.program, options));
     Lap("lower", &watch, &response);
     response.set_stablehlo_text(stablehlo::PrintModule(module));
@@ -82,22 +85,28 @@ class PipelineEngine final : public TraceEngine {
   }
 
  private:
-  // Parses, checks, transforms; fills types, key and timings.
-  template <typename Request, typename Response>
-  Result<pipeline::Traced> Run(const Request& request, Policy policy, std::vector<TraceStep>* steps,
-                               const Cancellation& cancellation, std::string_view kind, Stopwatch* watch,
-                               Response* response) const {
-    RETURN_IF_ERROR(CheckOptions(request.options(), policy));
+  // This process's limits with what the request asks for.
+  template <typename Request>
+  Result<pipeline::TraceOptions> OptionsOf(const Request& request, const Cancellation& cancellation) const {
     pipeline::TraceOptions options = options_;
     options.x64 = request.source().x64();
     options.cancel = &cancellation;
-    if (request.has_arguments()) {
-      options.arg_avals.emplace();
-      for (const common::v1::TypeProto& type : request.arguments().types()) {
-        ASSIGN_OR_RETURN(const ir::Aval aval, AvalFromProto(type).Annotate(StrCat("argument ", options.arg_avals->size())));
-        options.arg_avals->push_back(aval);
-      }
+    if (!request.has_arguments()) return options;
+    options.arg_avals.emplace();
+    for (const common::v1::TypeProto& type : request.arguments().types()) {
+      ASSIGN_OR_RETURN(const ir::Aval aval,
+                       AvalFromProto(type).Annotate(StrCat("argument ", options.arg_avals->size())));
+      options.arg_avals->push_back(aval);
     }
+    return options;
+  }
+
+  // Parses, checks, transforms; fills types, key and timings.
+  template <typename Request, typename Response>
+  Result<pipeline::Traced> Run(const Request& request, Policy policy, std::vector<TraceStep>* steps,
+                               const pipeline::TraceOptions& options, std::string_view kind, Stopwatch* watch,
+                               Response* response) const {
+    RETURN_IF_ERROR(CheckOptions(request.options(), policy));
     ASSIGN_OR_RETURN(const std::vector<pipeline::Transform> stack, StackFromProto(request.stack()));
     ASSIGN_OR_RETURN(const ir::Program program, LoadProgram(request.source(), options));
     Lap("parse", watch, response);
@@ -118,20 +127,31 @@ class PipelineEngine final : public TraceEngine {
   }
 
   Result<ir::Program> LoadProgram(const v1::ProgramSource& proto, const pipeline::TraceOptions& options) const {
-    if (proto.form_case() != v1::ProgramSource::kJaxprText) {
-      return Unimplemented("programs in proto form are not read by this build; send jaxpr_text");
-    }
     ASSIGN_OR_RETURN(const pipeline::Source source, SourceFromProto(proto, options.parse_limits));
     ASSIGN_OR_RETURN(ir::Program program, pipeline::Load(source, options));
+    if (proto.in_avals().empty()) return program;
     const std::vector<ir::Aval> own = program.closed.jaxpr->InAvals();
-    for (int i = 0; i < proto.in_avals_size(); ++i) {
-      ASSIGN_OR_RETURN(const ir::Aval aval, AvalFromProto(proto.in_avals(i)));
-      if (static_cast<size_t>(i) >= own.size() || !aval.SameType(own[static_cast<size_t>(i)])) {
-        return InvalidArgument(StrCat("in_avals[", i, "] is ", aval.Text(), ", the text says ",
-                                      static_cast<size_t>(i) < own.size() ? own[static_cast<size_t>(i)].Text() : "no such input"));
+    if (static_cast<size_t>(proto.in_avals_size()) != own.size()) {
+      return InvalidArgument(
+          StrCat("in_avals has ", proto.in_avals_size(), " entries, the program has ", own.size(), " inputs"));
+    }
+    for (size_t i = 0; i < own.size(); ++i) {
+      ASSIGN_OR_RETURN(const ir::Aval aval, AvalFromProto(proto.in_avals(static_cast<int>(i))));
+      if (!aval.SameType(own[i])) {
+        return InvalidArgument(StrCat("in_avals[", i, "] is ", aval.Text(), ", the program says ", own[i].Text()));
       }
     }
     return program;
+  }
+
+  // The result in the form that carries everything, as message and as bytes.
+  Status SetProgram(const ir::Program& program, const pipeline::TraceOptions& options,
+                    v1::TraceResponse* response) const {
+    ir::Session session(ops::AllOps(), options.limits, options.cancel);
+    session.set_x64(options.x64);
+    ASSIGN_OR_RETURN(*response->mutable_program(), ir::ProgramToProto(session, program));
+    response->set_program_bytes(CanonicalBytes(response->program()));
+    return OkStatus();
   }
 
   static Status CheckOptions(const v1::TraceOptions& options, Policy policy) {

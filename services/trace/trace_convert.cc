@@ -1,7 +1,8 @@
-#include "services/engines/trace_convert.h"
+#include "services/trace/trace_convert.h"
 
 #include "common/foundation/base/strings.h"
 #include "common/foundation/tensor/tensor_proto.h"
+#include "common/programs/ir/ir_proto.h"
 #include "common/programs/ir/parse.h"
 #include "common/programs/ops/registry.h"
 
@@ -49,6 +50,29 @@ Result<ir::RuleBodies> RuleFromProto(const v1::RuleSource& proto, const ir::Pars
   rule.input_fwds.assign(vjp.input_fwds().begin(), vjp.input_fwds().end());
   rule.bwd_zeros.assign(vjp.bwd_zeros().begin(), vjp.bwd_zeros().end());
   return rule;
+}
+
+// The two forms that carry everything.
+Result<pipeline::Source> SourceFromProgram(const v1::ProgramSource& proto, const ir::ParseLimits& limits) {
+  ir::v1::Program parsed;
+  const ir::v1::Program* program = &proto.program();
+  if (proto.form_case() == v1::ProgramSource::kProgramBytes) {
+    if (!parsed.ParseFromString(proto.program_bytes())) {
+      return InvalidArgument("program_bytes are no megalith.ir.v1.Program");
+    }
+    program = &parsed;
+  }
+  if (!proto.consts().empty() || !proto.rules().empty()) {
+    return InvalidArgument("consts and rules belong to jaxpr_text; a program carries its own");
+  }
+  const ir::ProtoLimits proto_limits{.max_eqns = limits.max_eqns, .max_depth = limits.max_depth};
+  ASSIGN_OR_RETURN(ir::DecodedProgram decoded, ir::ProgramFromProto(*program, ops::AllOps(), proto_limits));
+  pipeline::Source source;
+  source.jaxpr = std::move(decoded.program.closed.jaxpr);
+  source.consts = std::move(decoded.program.closed.consts);
+  source.rules = std::move(decoded.rules);
+  source.fun_name = proto.fun_name().empty() ? decoded.program.fun_name : proto.fun_name();
+  return source;
 }
 
 void SetArgNums(const v1::ArgNums& argnums, pipeline::Transform* t) {
@@ -132,6 +156,7 @@ Result<std::vector<pipeline::Transform>> StackFromProto(
 }
 
 Result<pipeline::Source> SourceFromProto(const v1::ProgramSource& proto, const ir::ParseLimits& limits) {
+  if (proto.form_case() != v1::ProgramSource::kJaxprText) return SourceFromProgram(proto, limits);
   pipeline::Source source;
   source.text = proto.jaxpr_text();
   if (!proto.fun_name().empty()) source.fun_name = proto.fun_name();
