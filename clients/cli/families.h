@@ -10,6 +10,7 @@ namespace megalith::cli {
 std::span<const CommandDef> ServicesCommands();
 std::span<const CommandDef> CacheCommands();
 std::span<const CommandDef> LedgerCommands();
+std::span<const CommandDef> ConformanceCommands();
 std::span<const CommandDef> CompletionCommands();
 
 }  // namespace megalith::cli
