@@ -1,8 +1,11 @@
 // dynamic_slice and dynamic_update_slice: one box of an array, at a place known when the program runs. Starts are
 // clamped so that the box lies inside.
+#include <algorithm>
+
 #include "common/foundation/base/strings.h"
 #include "common/programs/ops/families.h"
 #include "common/programs/ops/indexing.h"
+#include "common/programs/ops/lower.h"
 
 namespace megalith::ops {
 namespace {
@@ -171,6 +174,31 @@ BatchResult BatchDynamicUpdateSlice(Builder& b, const BatchArgs& a) {
   return BatchScatter(b, *scatter, std::move(params), values, dims, a.axis.size, {all, Dims{}, all});
 }
 
+// ---- lowering ----
+
+// The start indices, and zeros for the dimensions that only the physical form has.
+Values PhysicalStarts(LowerContext& c, size_t first) {
+  const auto given = c.ins().begin() + static_cast<int64_t>(std::min(first, c.num_operands()));
+  Values starts(given, c.ins().end());
+  const int64_t extra = lowering::PhysicalRank(c.in_aval(0));
+  if (extra == 0) return starts;
+  const DType dtype = starts.empty() ? DType::kI32 : c.b().dtype(starts[0]);
+  starts.insert(starts.end(), static_cast<size_t>(extra), c.b().Scalar(dtype, 0));
+  return starts;
+}
+
+Status LowerDynamicSlice(LowerContext& c) {
+  const Values starts = PhysicalStarts(c, 1);
+  c.Out(c.b().DynamicSlice(c.in(0), starts, c.out_type().shape));
+  return OkStatus();
+}
+
+Status LowerDynamicUpdateSlice(LowerContext& c) {
+  const Values starts = PhysicalStarts(c, 2);
+  c.Out(c.b().DynamicUpdateSlice(c.in(0), c.in(1), starts));
+  return OkStatus();
+}
+
 // ---- records ----
 
 using Type = ParamSpec::Type;
@@ -192,11 +220,12 @@ constexpr Sample kUpdateSamples[] = {
 constexpr OpDef kOps[] = {
     {.name = "dynamic_slice", .params = kSliceParams, .type_rule = DynamicSliceType,
      .jvp = ir::JvpFull(JvpDynamicSlice), .transpose = TransposeDynamicSlice,
-     .batch = ir::BatchFull(BatchDynamicSlice), .spec = "primitives.md#dynamic_slice", .samples = kSliceSamples},
+     .batch = ir::BatchFull(BatchDynamicSlice), .lower = LowerDynamicSlice, .spec = "primitives.md#dynamic_slice",
+     .samples = kSliceSamples},
     {.name = "dynamic_update_slice", .type_rule = DynamicUpdateSliceType,
      .jvp = ir::JvpFull(JvpDynamicUpdateSlice), .transpose = TransposeDynamicUpdateSlice,
-     .batch = ir::BatchFull(BatchDynamicUpdateSlice), .spec = "primitives.md#dynamic_update_slice",
-     .samples = kUpdateSamples},
+     .batch = ir::BatchFull(BatchDynamicUpdateSlice), .lower = LowerDynamicUpdateSlice,
+     .spec = "primitives.md#dynamic_update_slice", .samples = kUpdateSamples},
 };
 
 }  // namespace
