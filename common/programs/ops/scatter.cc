@@ -6,6 +6,7 @@
 #include "common/programs/ops/families.h"
 #include "common/programs/ops/index_checks.h"
 #include "common/programs/ops/indexing.h"
+#include "common/programs/ops/lower.h"
 
 namespace megalith::ops {
 namespace {
@@ -320,6 +321,57 @@ BatchResult BatchScatterEqn(Builder& b, const BatchArgs& a) {
   return BatchScatter(b, a.op, a.params, a.values, a.dims, a.axis.size, ScatterNumbersOf(a.params));
 }
 
+// ---- lowering ----
+
+// Indices moved so that every window fits: what mode CLIP means.
+std::vector<Value> ClampedIndices(Builder& b, const Aval& x, const Aval& updates, const ScatterNumbers& numbers,
+                                  Value indices) {
+  const Dims sizes = UpdateSliceSizes(numbers, x.rank(), updates.shape);
+  Dims last_starts;
+  for (const int64_t d : numbers.scatter_dims_to_operand_dims) {
+    const auto at = static_cast<size_t>(d);
+    last_starts.push_back(x.shape[at] - sizes[at]);
+  }
+  const DType bound_type = IndexTypeOf(last_starts);
+  const auto max_of = [](DType d) { return INT64_MAX >> (64 - tensor::BitWidth(d) + (tensor::IsSigned(d) ? 0 : -1)); };
+  const Value bounds = last_starts.empty() ? ir::Full(b, Shape{0}, bound_type, 0)
+                                           : IndexVector(b, bound_type, last_starts);
+  const DType index_type = indices.dtype();
+  const Value most = b.Lit(Literal::Int(bound_type, std::min(max_of(bound_type), max_of(index_type))));
+  const Value reachable = ir::Binary(b, "min", bounds, most);
+  const Value converted = ir::ConvertElementType(b, reachable, index_type);
+  const Value high = ir::BroadcastInDim(b, converted, indices.shape(), Dims{static_cast<int64_t>(indices.rank()) - 1});
+  const Value low = ir::ScalarOf(b, index_type, 0);
+  return {b.Emit1("clamp", {low, indices, high})};
+}
+
+// Of keys, every update takes the words too.
+Status LowerScatter(LowerContext& c) {
+  ScatterNumbers s = ScatterNumbersOf(c.params());
+  for (int64_t i = 0; i < lowering::PhysicalRank(c.in_aval(0)); ++i) {
+    s.update_window_dims.insert(s.update_window_dims.size(), static_cast<int64_t>(c.in_aval(2).rank()) + i);
+  }
+  ValueId indices = c.in(1);
+  if (ModeOf(c.params()) == IndexMode::kClip) {
+    const TensorType x = lowering::PhysicalType(c.in_aval(0));
+    const TensorType updates = lowering::PhysicalType(c.in_aval(2));
+    indices = c.Traced({&indices, 1}, {c.in_aval(1)}, [&](Builder& b, std::span<const Value> in) {
+      return ClampedIndices(b, Aval{x.dtype, false, x.shape}, Aval{updates.dtype, false, updates.shape}, s, in[0]);
+    })[0];
+  }
+  const stablehlo::ScatterDims dims{s.update_window_dims, s.inserted_window_dims, s.operand_batching_dims,
+                                    s.scatter_indices_batching_dims, s.scatter_dims_to_operand_dims,
+                                    static_cast<int64_t>(c.in_aval(1).rank()) - 1};
+  const ir::JaxprPtr combiner = c.params().Sub("update_jaxpr");
+  const auto body = [&](std::span<const ValueId> args) -> Values {
+    if (combiner == nullptr) return {args[1]};
+    return c.Inline(combiner, args);
+  };
+  c.Out(c.b().Scatter(c.in(0), indices, c.in(2), dims, body, c.params().Bool("indices_are_sorted"),
+                      c.params().Bool("unique_indices")));
+  return OkStatus();
+}
+
 // ---- records ----
 
 using Type = ParamSpec::Type;
@@ -339,19 +391,24 @@ constexpr std::string_view kSpec = "primitives.md#scatter";
 
 constexpr OpDef kOps[] = {
     {.name = "scatter", .arity = 3, .params = kScatterParams, .type_rule = ScatterType, .retype = RetypeScatter,
-     .jvp = ir::JvpFull(JvpScatter), .transpose = TransposeScatter, .batch = kBatch, .spec = kSpec},
+     .jvp = ir::JvpFull(JvpScatter), .transpose = TransposeScatter, .batch = kBatch, .lower = LowerScatter,
+     .spec = kSpec},
     {.name = "scatter-add", .arity = 3, .params = kScatterParams, .type_rule = ScatterType, .retype = RetypeScatter,
-     .jvp = ir::JvpFull(JvpLinearScatter), .transpose = TransposeScatterAdd, .batch = kBatch, .spec = kSpec},
+     .jvp = ir::JvpFull(JvpLinearScatter), .transpose = TransposeScatterAdd, .batch = kBatch, .lower = LowerScatter,
+     .spec = kSpec},
     {.name = "scatter-sub", .arity = 3, .params = kScatterParams, .tier = 2, .type_rule = ScatterType,
      .retype = RetypeScatter, .jvp = ir::JvpFull(JvpLinearScatter), .transpose = TransposeScatterSub, .batch = kBatch,
-     .spec = kSpec},
+     .lower = LowerScatter, .spec = kSpec},
     {.name = "scatter-mul", .arity = 3, .params = kScatterParams, .tier = 2, .type_rule = ScatterType,
      .retype = RetypeScatter, .jvp = ir::JvpTerms<JvpScatterMulLeft, nullptr, JvpScatterMulRight>(),
-     .transpose = TransposeScatterMul, .batch = kBatch, .spec = kSpec},
+     .transpose = TransposeScatterMul, .batch = kBatch, .lower = LowerScatter,
+     .spec = kSpec},
     {.name = "scatter-min", .arity = 3, .params = kScatterParams, .tier = 2, .type_rule = ScatterType,
-     .retype = RetypeScatter, .jvp = ir::JvpFull(JvpScatterExtremum), .batch = kBatch, .spec = kSpec},
+     .retype = RetypeScatter, .jvp = ir::JvpFull(JvpScatterExtremum), .batch = kBatch, .lower = LowerScatter,
+     .spec = kSpec},
     {.name = "scatter-max", .arity = 3, .params = kScatterParams, .tier = 2, .type_rule = ScatterType,
-     .retype = RetypeScatter, .jvp = ir::JvpFull(JvpScatterExtremum), .batch = kBatch, .spec = kSpec},
+     .retype = RetypeScatter, .jvp = ir::JvpFull(JvpScatterExtremum), .batch = kBatch, .lower = LowerScatter,
+     .spec = kSpec},
 };
 
 }  // namespace
