@@ -210,11 +210,15 @@ constexpr Sample kSliceSamples[] = {
      ir::Domain::kIndex},
     {"{ lambda ; a:f32[17] b:i32[]. let c:f32[0] = OP[slice_sizes=(0,)] a b in (c,) }", ir::Domain::kIndex},
     {"{ lambda ; a:f32[]. let b:f32[] = OP[slice_sizes=()] a in (b,) }"},
+    {"{ lambda ; a:key<fry>[3,2] b:u8[] c:u8[]. let d:key<fry>[2,1] = OP[slice_sizes=(2, 1)] a b c in (d,) }",
+     ir::Domain::kIndex},
+    {"{ lambda ; a:key<fry>[]. let b:key<fry>[] = OP[slice_sizes=()] a in (b,) }"},
 };
 constexpr Sample kUpdateSamples[] = {
     {"{ lambda ; a:f32[5,4] b:f32[2,3] c:i32[] d:i32[]. let e:f32[5,4] = OP a b c d in (e,) }", ir::Domain::kIndex},
     {"{ lambda ; a:f32[17] b:f32[0] c:i32[]. let d:f32[17] = OP a b c in (d,) }", ir::Domain::kIndex},
     {"{ lambda ; a:f32[] b:f32[]. let c:f32[] = OP a b in (c,) }"},
+    {"{ lambda ; a:key<fry>[3] b:key<fry>[2] c:i32[]. let d:key<fry>[3] = OP a b c in (d,) }", ir::Domain::kIndex},
 };
 
 constexpr OpDef kOps[] = {

@@ -222,6 +222,16 @@ constexpr Sample kGatherSamples[] = {
      "start_indices_batching_dims=(1,)) fill_value=None indices_are_sorted=False "
      "mode=GatherScatterMode.PROMISE_IN_BOUNDS slice_sizes=(1, 1, 3) unique_indices=False] a b in (c,) }",
      ir::Domain::kIndex},
+    // keys, some of them outside
+    {"{ lambda ; a:key<fry>[2] b:i32[4,1]. let c:key<fry>[4] = OP[dimension_numbers=GatherDimensionNumbers("
+     "offset_dims=(), collapsed_slice_dims=(0,), start_index_map=(0,), operand_batching_dims=(), "
+     "start_indices_batching_dims=()) fill_value=4294967295 indices_are_sorted=False "
+     "mode=GatherScatterMode.FILL_OR_DROP slice_sizes=(1,) unique_indices=False] a b in (c,) }", ir::Domain::kIndex},
+    // one slice, indices of a narrow type
+    {"{ lambda ; a:f32[2,3] b:u8[1]. let c:f32[3] = OP[dimension_numbers=GatherDimensionNumbers(offset_dims=(0,), "
+     "collapsed_slice_dims=(0,), start_index_map=(0,), operand_batching_dims=(), start_indices_batching_dims=()) "
+     "fill_value=1 indices_are_sorted=True mode=GatherScatterMode.FILL_OR_DROP slice_sizes=(1, 3) "
+     "unique_indices=True] a b in (c,) }", ir::Domain::kIndex},
     // no index
     {"{ lambda ; a:f32[5] b:i32[0,1]. let c:f32[0] = OP[dimension_numbers=GatherDimensionNumbers(offset_dims=(), "
      "collapsed_slice_dims=(0,), start_index_map=(0,), operand_batching_dims=(), start_indices_batching_dims=()) "

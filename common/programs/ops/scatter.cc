@@ -1,5 +1,6 @@
 // scatter and its combining forms: writing slices of an array at computed places.
 #include <algorithm>
+#include <array>
 
 #include "common/foundation/base/strings.h"
 #include "common/programs/ir/check.h"
@@ -386,29 +387,95 @@ constexpr ParamSpec kScatterParams[] = {
     {"update_jaxpr", Type::kJaxpr, Show::kAlways, "None", /*nullable=*/true},
 };
 
+// Samples differ between the primitives in the combiner only: what stands before it and after it, joined when compiled.
+template <const std::string_view&... Pieces>
+struct Joined {
+  static constexpr auto kChars = [] {
+    std::array<char, (Pieces.size() + ...)> out{};
+    char* to = out.data();
+    ((to = std::copy(Pieces.begin(), Pieces.end(), to)), ...);
+    return out;
+  }();
+  static constexpr std::string_view kText{kChars.data(), kChars.size()};
+};
+
+// rows; some lie outside and are dropped
+constexpr std::string_view kRows =
+    "{ lambda ; a:f32[2,3] b:i32[4,1] c:f32[4,3]. let d:f32[2,3] = OP[dimension_numbers=ScatterDimensionNumbers("
+    "update_window_dims=(1,), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,), operand_batching_dims=(), "
+    "scatter_indices_batching_dims=()) indices_are_sorted=False mode=GatherScatterMode.FILL_OR_DROP "
+    "unique_indices=False update_consts=() update_jaxpr=";
+// one window
+constexpr std::string_view kWindow =
+    "{ lambda ; a:f32[4,4] b:i32[2] c:f32[2,2]. let d:f32[4,4] = OP[dimension_numbers=ScatterDimensionNumbers("
+    "update_window_dims=(0, 1), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 0), "
+    "operand_batching_dims=(), scatter_indices_batching_dims=()) indices_are_sorted=True mode=GatherScatterMode.CLIP "
+    "unique_indices=True update_consts=() update_jaxpr=";
+// batching dimensions
+constexpr std::string_view kBatches =
+    "{ lambda ; a:f32[2,3] b:i32[4,2,1] c:f32[4,2]. let d:f32[2,3] = OP[dimension_numbers=ScatterDimensionNumbers("
+    "update_window_dims=(), inserted_window_dims=(1,), scatter_dims_to_operand_dims=(1,), operand_batching_dims=(0,), "
+    "scatter_indices_batching_dims=(1,)) indices_are_sorted=False mode=GatherScatterMode.PROMISE_IN_BOUNDS "
+    "unique_indices=False update_consts=() update_jaxpr=";
+// no update
+constexpr std::string_view kNothing =
+    "{ lambda ; a:f32[5] b:i32[0,1] c:f32[0]. let d:f32[5] = OP[dimension_numbers=ScatterDimensionNumbers("
+    "update_window_dims=(), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,), operand_batching_dims=(), "
+    "scatter_indices_batching_dims=()) indices_are_sorted=False mode=GatherScatterMode.CLIP unique_indices=False "
+    "update_consts=() update_jaxpr=";
+constexpr std::string_view kEnd = "] a b c in (d,) }";
+constexpr std::string_view kNoCombiner = "None";
+constexpr std::string_view kAdd = "{ lambda ; e:f32[] f:f32[]. let g:f32[] = add e f in (g,) }";
+constexpr std::string_view kSub = "{ lambda ; e:f32[] f:f32[]. let g:f32[] = sub e f in (g,) }";
+constexpr std::string_view kMul = "{ lambda ; e:f32[] f:f32[]. let g:f32[] = mul e f in (g,) }";
+constexpr std::string_view kMin = "{ lambda ; e:f32[] f:f32[]. let g:f32[] = min e f in (g,) }";
+constexpr std::string_view kMax = "{ lambda ; e:f32[] f:f32[]. let g:f32[] = max e f in (g,) }";
+
+template <const std::string_view& Combiner>
+constexpr Sample kSamples[] = {
+    {Joined<kRows, Combiner, kEnd>::kText, ir::Domain::kIndex},
+    {Joined<kWindow, Combiner, kEnd>::kText, ir::Domain::kIndex},
+    {Joined<kBatches, Combiner, kEnd>::kText, ir::Domain::kIndex},
+    {Joined<kNothing, Combiner, kEnd>::kText, ir::Domain::kIndex},
+};
+constexpr Sample kScatterSamples[] = {
+    kSamples<kNoCombiner>[0], kSamples<kNoCombiner>[1], kSamples<kNoCombiner>[2], kSamples<kNoCombiner>[3],
+    // clamped indices of a narrow type, and keys
+    {"{ lambda ; a:f32[2,3] b:u8[2] c:f32[2]. let d:f32[2,3] = OP[dimension_numbers=ScatterDimensionNumbers("
+     "update_window_dims=(0,), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0, 1), "
+     "operand_batching_dims=(), scatter_indices_batching_dims=()) indices_are_sorted=False "
+     "mode=GatherScatterMode.CLIP unique_indices=False update_consts=() update_jaxpr=None] a b c in (d,) }",
+     ir::Domain::kIndex},
+    {"{ lambda ; a:key<fry>[2] b:i32[4,1] c:key<fry>[4]. let d:key<fry>[2] = OP[dimension_numbers="
+     "ScatterDimensionNumbers(update_window_dims=(), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,), "
+     "operand_batching_dims=(), scatter_indices_batching_dims=()) indices_are_sorted=False "
+     "mode=GatherScatterMode.CLIP unique_indices=False update_consts=() update_jaxpr=None] a b c in (d,) }",
+     ir::Domain::kIndex},
+};
+
 constexpr ir::BatchRule kBatch = ir::BatchFull(BatchScatterEqn);
 constexpr std::string_view kSpec = "primitives.md#scatter";
 
 constexpr OpDef kOps[] = {
     {.name = "scatter", .arity = 3, .params = kScatterParams, .type_rule = ScatterType, .retype = RetypeScatter,
      .jvp = ir::JvpFull(JvpScatter), .transpose = TransposeScatter, .batch = kBatch, .lower = LowerScatter,
-     .spec = kSpec},
+     .spec = kSpec, .samples = kScatterSamples},
     {.name = "scatter-add", .arity = 3, .params = kScatterParams, .type_rule = ScatterType, .retype = RetypeScatter,
      .jvp = ir::JvpFull(JvpLinearScatter), .transpose = TransposeScatterAdd, .batch = kBatch, .lower = LowerScatter,
-     .spec = kSpec},
+     .spec = kSpec, .samples = kSamples<kAdd>},
     {.name = "scatter-sub", .arity = 3, .params = kScatterParams, .tier = 2, .type_rule = ScatterType,
      .retype = RetypeScatter, .jvp = ir::JvpFull(JvpLinearScatter), .transpose = TransposeScatterSub, .batch = kBatch,
-     .lower = LowerScatter, .spec = kSpec},
+     .lower = LowerScatter, .spec = kSpec, .samples = kSamples<kSub>},
     {.name = "scatter-mul", .arity = 3, .params = kScatterParams, .tier = 2, .type_rule = ScatterType,
      .retype = RetypeScatter, .jvp = ir::JvpTerms<JvpScatterMulLeft, nullptr, JvpScatterMulRight>(),
      .transpose = TransposeScatterMul, .batch = kBatch, .lower = LowerScatter,
-     .spec = kSpec},
+     .spec = kSpec, .samples = kSamples<kMul>},
     {.name = "scatter-min", .arity = 3, .params = kScatterParams, .tier = 2, .type_rule = ScatterType,
      .retype = RetypeScatter, .jvp = ir::JvpFull(JvpScatterExtremum), .batch = kBatch, .lower = LowerScatter,
-     .spec = kSpec},
+     .spec = kSpec, .samples = kSamples<kMin>},
     {.name = "scatter-max", .arity = 3, .params = kScatterParams, .tier = 2, .type_rule = ScatterType,
      .retype = RetypeScatter, .jvp = ir::JvpFull(JvpScatterExtremum), .batch = kBatch, .lower = LowerScatter,
-     .spec = kSpec},
+     .spec = kSpec, .samples = kSamples<kMax>},
 };
 
 }  // namespace

@@ -343,6 +343,8 @@ constexpr Sample kSortSamples[] = {
     {"{ lambda ; a:f32[5] b:f32[5]. let c:f32[5] d:f32[5] = OP[dimension=0 is_stable=True num_keys=2] a b "
      "in (c, d) }"},
     {"{ lambda ; a:f32[0]. let b:f32[0] = OP[dimension=0 is_stable=True num_keys=1] a in (b,) }"},
+    {"{ lambda ; a:i32[67] b:f32[67] c:f32[67]. let d:i32[67] e:f32[67] f:f32[67] = OP[dimension=0 is_stable=True "
+     "num_keys=2] a b c in (d, e, f) }"},
 };
 constexpr Sample kTopKSamples[] = {
     {"{ lambda ; a:f32[3,7]. let b:f32[3,2] c:i32[3,2] = OP[axis=1 k=2] a in (b, c) }"},

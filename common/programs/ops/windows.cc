@@ -474,10 +474,25 @@ constexpr Sample kWindowSamples[] = {
     {"{ lambda ; a:f32[3]. let b:f32[0] = OP[base_dilation=(1,) padding=((0, 0),) window_dilation=(1,) "
      "window_dimensions=(5,) window_strides=(1,)] a in (b,) }"},
 };
+// Every window sees an element: the extremum of none is an infinity, which has no slope.
+constexpr Sample kExtremumSamples[] = {
+    kWindowSamples[0],
+    {"{ lambda ; a:f32[5]. let b:f32[8] = OP[base_dilation=(2,) padding=((1, 1),) window_dilation=(3,) "
+     "window_dimensions=(2,) window_strides=(1,)] a in (b,) }"},
+    kWindowSamples[2],
+    {"{ lambda ; a:f32[]. let b:f32[] = OP[base_dilation=() padding=() window_dilation=() window_dimensions=() "
+     "window_strides=()] a in (b,) }"},
+    {"{ lambda ; a:f32[3,19]. let b:f32[3,9] = OP[base_dilation=(1, 1) padding=((0, 0), (-1, 3)) "
+     "window_dilation=(1, 1) window_dimensions=(1, 5) window_strides=(1, 2)] a in (b,) }"},
+};
 constexpr Sample kGenericSamples[] = {
     {"{ lambda ; a:f32[5]. let b:f32[4] = OP[base_dilation=(1,) consts=() jaxpr={ lambda ; c:f32[] d:f32[]. let "
      "e:f32[] = mul c d in (e,) } padding=((0, 0),) window_dilation=(1,) window_dimensions=(2,) window_strides=(1,)] "
      "a 1.0:f32[] in (b,) }"},
+    {"{ lambda ; a:f32[3,5] b:f32[3,5]. let c:f32[2,5] d:f32[2,5] = OP[base_dilation=(1, 1) consts=() jaxpr={ lambda "
+     "; e:f32[] f:f32[] g:f32[] h:f32[]. let i:f32[] = add e g; j:f32[] = max f h in (i, j) } "
+     "padding=((0, 0), (2, 0)) window_dilation=(1, 1) window_dimensions=(2, 3) window_strides=(1, 1)] a b 0.0:f32[] "
+     "-9.0:f32[] in (c, d) }"},
 };
 constexpr Sample kGatherSamples[] = {
     {"{ lambda ; a:f32[5,4] b:f32[5,4]. let c:f32[4,2] = OP[base_dilation=(1, 1) padding=((0, 0), (0, 0)) "
@@ -501,10 +516,10 @@ constexpr OpDef kOps[] = {
      .samples = kWindowSamples},
     {.name = "reduce_window_max", .arity = 1, .params = kWindowParams, .accepts = kOrderedOrComplex,
      .type_rule = ReduceWindowType, .jvp = ir::JvpTerms<JvpExtremum>(), .batch = ir::BatchFull(BatchReduceWindow),
-     .lower = LowerMax, .spec = "primitives.md#reduce_window_max", .samples = kWindowSamples},
+     .lower = LowerMax, .spec = "primitives.md#reduce_window_max", .samples = kExtremumSamples},
     {.name = "reduce_window_min", .arity = 1, .params = kWindowParams, .accepts = kOrderedOrComplex, .tier = 2,
      .type_rule = ReduceWindowType, .jvp = ir::JvpTerms<JvpExtremum>(), .batch = ir::BatchFull(BatchReduceWindow),
-     .lower = LowerMin, .spec = "primitives.md#reduce_window_min", .samples = kWindowSamples},
+     .lower = LowerMin, .spec = "primitives.md#reduce_window_min", .samples = kExtremumSamples},
     {.name = "reduce_window", .results = -1, .params = kGenericParams, .tier = 2,
      .type_rule = GenericReduceWindowType, .retype = RetypeReduceWindow, .jvp = ir::JvpFull(JvpGenericReduceWindow),
      .batch = ir::BatchFull(BatchGenericReduceWindow), .lower = LowerGenericReduceWindow,
