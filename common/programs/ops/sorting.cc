@@ -320,6 +320,22 @@ BatchResult BatchApproxTopK(Builder& b, const BatchArgs& a) {
   return {b.Emit(a.op, std::move(params), a.values), {a.dims[0], a.dims[0]}};
 }
 
+// JAX emits a custom call here, of which platforms without a method of their own make this: the exact answer, as many of
+// the first elements in order as the approximate one has candidates.
+Status LowerApproxTopK(LowerContext& c) {
+  const Shape& shape = c.in_aval(0).shape;
+  const int64_t dim = ReductionDimension(c.params(), shape.size());
+  const auto direction =
+      c.params().Bool("is_max_k") ? stablehlo::CompareDirection::kGt : stablehlo::CompareDirection::kLt;
+  const ValueId positions = c.b().Iota({DType::kI32, shape}, dim);
+  const Values sorted = c.b().Sort(Values{c.in(0), positions}, dim, /*is_stable=*/true,
+                                   [&](std::span<const ValueId> v) {
+                                     return Values{c.b().Compare(direction, v[0], v[1])};
+                                   });
+  for (size_t i = 0; i < 2; ++i) c.Out(c.b().Slice(sorted[i], Dims(shape.size(), 0), c.out_aval(i).shape));
+  return OkStatus();
+}
+
 // ---- records ----
 
 using Type = ParamSpec::Type;
@@ -354,6 +370,8 @@ constexpr Sample kTopKSamples[] = {
 constexpr Sample kApproxTopKSamples[] = {
     {"{ lambda ; a:f32[3,7]. let b:f32[3,2] c:i32[3,2] = OP[aggregate_to_topk=True is_max_k=True k=2 "
      "recall_target=0.95 reduction_dimension=-1 reduction_input_size_override=-1] a in (b, c) }"},
+    {"{ lambda ; a:f32[9,2]. let b:f32[9,2] c:i32[9,2] = OP[aggregate_to_topk=False is_max_k=False k=2 "
+     "recall_target=0.95 reduction_dimension=0 reduction_input_size_override=-1] a in (b, c) }"},
 };
 
 constexpr uint16_t kOrderedOrKey = ir::kAcceptsOrdered | ir::kAcceptsComplex | ir::kAcceptsKey;
@@ -367,7 +385,8 @@ constexpr OpDef kOps[] = {
      .lower = LowerTopK, .spec = "primitives.md#top_k", .samples = kTopKSamples},
     {.name = "approx_top_k", .arity = 1, .results = 2, .params = kApproxTopKParams, .accepts = ir::kAcceptsFloat,
      .tier = 2, .type_rule = ApproxTopKType, .jvp = ir::JvpFull(JvpApproxTopK),
-     .batch = ir::BatchFull(BatchApproxTopK), .spec = "primitives.md#approx_top_k", .samples = kApproxTopKSamples},
+     .batch = ir::BatchFull(BatchApproxTopK), .lower = LowerApproxTopK, .spec = "primitives.md#approx_top_k",
+     .samples = kApproxTopKSamples},
 };
 
 }  // namespace
