@@ -161,7 +161,8 @@ class Layout {
       };
       return;
     }
-    size_t width = 0;
+    // NumPy gives booleans of an array the room of "False".
+    size_t width = tensor::IsBool(dtype) && tensor_.rank() > 0 ? 5 : 0;
     for (const int64_t i : shown) width = std::max(width, PlainText(i).size());
     element_ = [this, width](int64_t i) { return PadLeft(PlainText(i), width); };
   }

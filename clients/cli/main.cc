@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "clients/cli/session.h"
+#include "common/foundation/telemetry/log.h"
 #include "services/allinone/engines.h"
 
 namespace {
@@ -29,6 +30,8 @@ int main(int argc, char** argv) {
   std::signal(SIGINT, OnInterrupt);
   std::signal(SIGTERM, OnInterrupt);
   std::ios::sync_with_stdio(false);
+  // What the fleet inside this process logs is news to nobody unless something is wrong.
+  megalith::telemetry::SetLogLevel(megalith::telemetry::Level::warn);
   const std::vector<std::string> words(argv + 1, argv + argc);
   return megalith::cli::RunCli(words, {.out = &std::cout,
                                        .err = &std::cerr,
