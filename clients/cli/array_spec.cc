@@ -52,7 +52,8 @@ Status OutOfRange(std::string_view text, DType dtype) {
 Status StoreInteger(const Json& value, int64_t at, Tensor* out) {
   const DType dtype = out->dtype();
   if (value.is_number_float() || !value.is_number()) {
-    return InvalidArgument(StrCat("expects whole numbers for ", tensor::Name(dtype), ", got ", Printable(value.dump(), 30)));
+    return InvalidArgument(StrCat("expects whole numbers for ", tensor::Name(dtype), ", got ",
+                                  Printable(value.dump(), 30)));
   }
   const int bits = tensor::BitWidth(dtype);
   if (value.is_number_unsigned()) {
@@ -81,7 +82,8 @@ Status StoreFloat(const Json& value, int64_t at, Tensor* out) {
   double number = 0;
   if (value.is_string()) {
     const auto parsed = ParseDouble(value.get<std::string>());
-    if (!parsed) return InvalidArgument(StrCat("expects numbers, got ", Printable(value.dump(), 30)));
+    if (!parsed)
+      return InvalidArgument(StrCat("expects numbers, got ", Printable(value.dump(), 30)));
     number = *parsed;
   } else if (value.is_number()) {
     number = value.get<double>();
@@ -112,8 +114,9 @@ Shape ShapeOf(const Json& value) {
 Status StoreNested(const Json& value, size_t dim, int64_t* next, Tensor* out) {
   if (dim == out->rank()) return Store(value, (*next)++, out);
   if (!value.is_array() || static_cast<int64_t>(value.size()) != out->shape()[dim]) {
-    return InvalidArgument(StrCat("expects lists of ", out->shape()[dim], " in dimension ", dim, ", got ",
-                                  value.is_array() ? StrCat("one of ", value.size()) : Printable(value.dump(), 30)));
+    return InvalidArgument(
+        StrCat("expects lists of ", out->shape()[dim], " in dimension ", dim, ", got ",
+               value.is_array() ? StrCat("one of ", value.size()) : Printable(value.dump(), 30)));
   }
   for (const Json& element : value) RETURN_IF_ERROR(StoreNested(element, dim + 1, next, out));
   return OkStatus();
@@ -133,14 +136,16 @@ Result<Tensor> Filled(std::string_view word, const ArrayType& type) {
   ASSIGN_OR_RETURN(Tensor out, Tensor::Create(carrier.dtype, CarrierShape(type), kMaxInlineBytes));
   if (word == "zeros") return FromCarrier(type, out);
   if (tensor::IsKey(type.dtype) || tensor::IsFloat0(type.dtype)) {
-    return InvalidArgument(StrCat(tensor::Name(type.dtype), " knows zeros", tensor::IsKey(type.dtype) ? " and lists of words" : "",
-                                  ", not '", Printable(word), "'"));
+    return InvalidArgument(StrCat(tensor::Name(type.dtype), " knows zeros",
+                                  tensor::IsKey(type.dtype) ? " and lists of words" : "", ", not '",
+                                  Printable(word), "'"));
   }
   const bool is_iota = word == "iota";
   Json value = is_iota ? Json(0) : word == "ones" ? Json(1) : Json::parse(word, nullptr, false);
   if (value.is_discarded()) {
     if (!ParseDouble(word))
-      return InvalidArgument(StrCat("expects zeros, ones, iota, a number, a list or @FILE, got '", Printable(word), "'"));
+      return InvalidArgument(StrCat("expects zeros, ones, iota, a number, a list or @FILE, got '",
+                                    Printable(word), "'"));
     value = std::string(word);  // nan, inf
   }
   const int64_t elements = out.size() / carrier.per_element;
@@ -153,16 +158,20 @@ Result<Tensor> Filled(std::string_view word, const ArrayType& type) {
 
 Result<Tensor> FileOfType(const std::string& path, const ArrayType& type, FileSystem& files) {
   ASSIGN_OR_RETURN(const std::string bytes, files.Read(path, kMaxFileBytes));
-  ASSIGN_OR_RETURN(const Tensor t, tensor::ParseNpy(bytes, {.max_bytes = kMaxFileBytes, .void_dtype = type.dtype}));
+  ASSIGN_OR_RETURN(const Tensor t,
+                   tensor::ParseNpy(bytes, {.max_bytes = kMaxFileBytes, .void_dtype = type.dtype}));
   const ArrayType carrier = {tensor::IsKey(type.dtype) ? DType::kU32 : type.dtype,
                              tensor::IsKey(type.dtype) ? CarrierShape(type) : type.shape, false};
   if (t.dtype() != carrier.dtype || !(t.shape() == carrier.shape)) {
-    return InvalidArgument(StrCat("file has ", t.TypeText(), ", expected ", tensor::TypeText(carrier.dtype, carrier.shape)));
+    return InvalidArgument(StrCat("file has ", t.TypeText(), ", expected ",
+                                  tensor::TypeText(carrier.dtype, carrier.shape)));
   }
-  return tensor::IsKey(type.dtype) ? Tensor::FromBytes(type.dtype, type.shape, t.bytes()) : Result<Tensor>(t);
+  return tensor::IsKey(type.dtype) ? Tensor::FromBytes(type.dtype, type.shape, t.bytes())
+                                   : Result<Tensor>(t);
 }
 
-Result<std::vector<ArrayValue>> Typed(std::string_view type_text, std::string_view values, FileSystem& files) {
+Result<std::vector<ArrayValue>> Typed(std::string_view type_text, std::string_view values,
+                                      FileSystem& files) {
   ASSIGN_OR_RETURN(const ArrayType type, ParseArrayType(type_text));
   Result<Tensor> t = Tensor();
   if (values.starts_with("@")) {
@@ -192,7 +201,8 @@ Result<std::vector<ArrayValue>> Untyped(const Json& value, bool x64) {
   bool any_float = false;
   bool any_int = false;
   Scan(value, &any_float, &any_int);
-  const bool is_empty_list = value.is_array() && !any_float && !any_int && ShapeOf(value).back() == 0;
+  const bool is_empty_list =
+      value.is_array() && !any_float && !any_int && ShapeOf(value).back() == 0;
   ArrayType type;
   type.dtype = any_float || is_empty_list ? (x64 ? DType::kF64 : DType::kF32)
                : any_int                  ? (x64 ? DType::kI64 : DType::kI32)
@@ -207,17 +217,21 @@ Result<std::vector<ArrayValue>> FromFile(std::string_view word, FileSystem& file
   const size_t npz = word.find(".npz:");
   const std::string path(word.substr(0, npz == std::string_view::npos ? npz : npz + 4));
   if (!path.ends_with(".npy") && !path.ends_with(".npz")) {
-    return InvalidArgument("expects FILE.npy, FILE.npz[:NAME], TYPE:VALUES such as 'f32[2,3]:ones', a number or a list");
+    return InvalidArgument(
+        "expects FILE.npy, FILE.npz[:NAME], TYPE:VALUES such as 'f32[2,3]:ones', a number or a "
+        "list");
   }
   ASSIGN_OR_RETURN(const std::string bytes, files.Read(path, kMaxFileBytes));
   std::vector<ArrayValue> out;
   if (path.ends_with(".npy")) {
-    ASSIGN_OR_RETURN(Tensor t, tensor::ParseNpy(bytes, {.max_bytes = kMaxFileBytes, .void_dtype = std::nullopt}));
+    ASSIGN_OR_RETURN(Tensor t, tensor::ParseNpy(bytes, {.max_bytes = kMaxFileBytes,
+                                                        .void_dtype = std::nullopt}));
     out.push_back({std::move(t), false});
     return out;
   }
-  ASSIGN_OR_RETURN(const tensor::NamedTensors members,
-                   tensor::ParseNpz(bytes, {.max_bytes = kMaxFileBytes, .void_dtype = std::nullopt}));
+  ASSIGN_OR_RETURN(
+      const tensor::NamedTensors members,
+      tensor::ParseNpz(bytes, {.max_bytes = kMaxFileBytes, .void_dtype = std::nullopt}));
   const std::string_view wanted = npz == std::string_view::npos ? "" : word.substr(npz + 5);
   std::vector<std::string> names;
   for (const auto& [name, t] : members) {
@@ -225,7 +239,8 @@ Result<std::vector<ArrayValue>> FromFile(std::string_view word, FileSystem& file
     if (npz == std::string_view::npos || name == wanted) out.push_back({t, false});
   }
   if (out.empty() && npz != std::string_view::npos)
-    return NotFound(StrCat("archive has no array '", Printable(wanted), "', only ", Join(names, ", ")));
+    return NotFound(
+        StrCat("archive has no array '", Printable(wanted), "', only ", Join(names, ", ")));
   return out;
 }
 
@@ -262,7 +277,8 @@ Result<ArrayType> ParseArrayType(std::string_view text) {
   std::string full(weak ? text.substr(0, text.size() - 1) : text);
   if (full.find('[') == std::string::npos) full += "[]";
   const Result<ir::Aval> aval = ir::ParseAval(full);
-  if (!aval.ok()) return InvalidArgument(StrCat("type '", Printable(text), "': ", aval.status().message()));
+  if (!aval.ok())
+    return InvalidArgument(StrCat("type '", Printable(text), "': ", aval.status().message()));
   return ArrayType{aval->dtype, aval->shape, weak};
 }
 
@@ -273,13 +289,15 @@ Result<std::vector<ArrayValue>> ReadArrays(std::string_view word, FileSystem& fi
 Status WriteArrays(const std::string& path, const std::vector<Tensor>& arrays, FileSystem& files) {
   if (path.ends_with(".npy")) {
     if (arrays.size() != 1) {
-      return InvalidArgument(StrCat("'", Printable(path), "' holds one array, the result has ", arrays.size(), "; use .npz"));
+      return InvalidArgument(StrCat("'", Printable(path), "' holds one array, the result has ",
+                                    arrays.size(), "; use .npz"));
     }
     ASSIGN_OR_RETURN(const Tensor t, Storable(arrays[0]));
     ASSIGN_OR_RETURN(const std::string bytes, tensor::EncodeNpy(t));
     return files.WriteAtomically(path, bytes);
   }
-  if (!path.ends_with(".npz")) return InvalidArgument(StrCat("'", Printable(path), "' is neither .npy nor .npz"));
+  if (!path.ends_with(".npz"))
+    return InvalidArgument(StrCat("'", Printable(path), "' is neither .npy nor .npz"));
   tensor::NamedTensors members;
   for (const Tensor& array : arrays) {
     ASSIGN_OR_RETURN(Tensor t, Storable(array));

@@ -28,7 +28,8 @@ class ArraySpecTest : public ::testing::Test {
     if (!arrays.ok()) return arrays.status().ToString();
     std::vector<std::string> texts;
     for (const ArrayValue& a : *arrays) {
-      texts.push_back(StrCat(a.tensor.TypeText(), a.weak_type ? "~" : "", " ", ArrayText(a.tensor)));
+      texts.push_back(
+          StrCat(a.tensor.TypeText(), a.weak_type ? "~" : "", " ", ArrayText(a.tensor)));
     }
     return Join(texts, "; ");
   }
@@ -50,7 +51,8 @@ TEST_F(ArraySpecTest, FillsTypedArrays) {
 }
 
 TEST_F(ArraySpecTest, ReadsLists) {
-  EXPECT_EQ(Read("f32[2,2]:[[1, 2.5], [\"nan\", \"-inf\"]]"), "f32[2,2] [[ 1.   2.5]\n [ nan -inf]]");
+  EXPECT_EQ(Read("f32[2,2]:[[1, 2.5], [\"nan\", \"-inf\"]]"),
+            "f32[2,2] [[ 1.   2.5]\n [ nan -inf]]");
   EXPECT_EQ(Read("c64[1]:[[1, -2]]"), "c64[1] [1.-2.j]");
   EXPECT_EQ(Read("key<fry>[]:[7, 9]"), "key<fry>[] [7 9]");
   EXPECT_EQ(Read("bool[2]:[true, 0]"), "bool[2] [ True False]");
@@ -113,8 +115,10 @@ TEST_F(ArraySpecTest, ArchivesComeBackInOrder) {
   EXPECT_EQ(Read(path), "bf16[] 2.5; c64[1] [1.+2.j]; u32[1,2] [[1 2]]");
   EXPECT_EQ(Read(path + ":arr_1"), "c64[1] [1.+2.j]");
   EXPECT_THAT(Read(path + ":x"), HasSubstr("archive has no array 'x', only arr_0, arr_1, arr_2"));
-  EXPECT_THAT(WriteArrays(Path("b.npy"), {a, b}, RealFileSystem()).message(), HasSubstr("use .npz"));
-  EXPECT_THAT(WriteArrays(Path("b.txt"), {a}, RealFileSystem()).message(), HasSubstr("neither .npy nor .npz"));
+  EXPECT_THAT(WriteArrays(Path("b.npy"), {a, b}, RealFileSystem()).message(),
+              HasSubstr("use .npz"));
+  EXPECT_THAT(WriteArrays(Path("b.txt"), {a}, RealFileSystem()).message(),
+              HasSubstr("neither .npy nor .npz"));
 }
 
 Tensor Floats(std::initializer_list<float> values) {
@@ -142,8 +146,9 @@ TEST(ArrayTextTest, WrapsAndShortens) {
             "[ 0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19 20 21 22 23\n"
             " 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39]");
   EXPECT_EQ(ArrayText(t, {.threshold = 10}), "[ 0  1  2 ... 37 38 39]");
-  EXPECT_EQ(ArrayText(t.Reshaped({8, 5}), {.threshold = 10, .edge_items = 2}),
-            "[[ 0  1 ...  3  4]\n [ 5  6 ...  8  9]\n ...\n [30 31 ... 33 34]\n [35 36 ... 38 39]]");
+  EXPECT_EQ(
+      ArrayText(t.Reshaped({8, 5}), {.threshold = 10, .edge_items = 2}),
+      "[[ 0  1 ...  3  4]\n [ 5  6 ...  8  9]\n ...\n [30 31 ... 33 34]\n [35 36 ... 38 39]]");
   EXPECT_EQ(ArrayText(t.Reshaped({2, 2, 10}), {.threshold = 10, .edge_items = 1}),
             "[[[ 0 ...  9]\n  [10 ... 19]]\n\n [[20 ... 29]\n  [30 ... 39]]]");
 }

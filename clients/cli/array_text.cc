@@ -26,7 +26,8 @@ std::string Shortest(double value, bool is_double, std::chars_format format, int
     std::string_view text(buffer, static_cast<size_t>(end - buffer));
     const std::string_view mantissa = text.substr(0, text.find('e'));
     const size_t point = mantissa.find('.');
-    if (point != std::string_view::npos && mantissa.size() - point - 1 > static_cast<size_t>(precision)) {
+    if (point != std::string_view::npos &&
+        mantissa.size() - point - 1 > static_cast<size_t>(precision)) {
       end = std::to_chars(buffer, buffer + sizeof(buffer), number, format, precision).ptr;
     }
     return std::string(buffer, static_cast<size_t>(end - buffer));
@@ -88,7 +89,8 @@ class FloatFormat {
     if (std::isinf(v)) return v < 0 ? "-inf" : "inf";
     Digits d = DigitsOf(v);
     const std::string fill(fraction_ - d.fraction.size(), scientific_ ? '0' : ' ');
-    return StrCat(PadLeft(d.whole, whole_), ".", d.fraction, fill, scientific_ ? "e" : "", d.exponent);
+    return StrCat(PadLeft(d.whole, whole_), ".", d.fraction, fill, scientific_ ? "e" : "",
+                  d.exponent);
   }
 
   const bool is_double_;
@@ -116,7 +118,9 @@ class Layout {
   }
 
  private:
-  bool Shortened(size_t dim) const { return shorten_ && tensor_.shape()[dim] > 2 * options_.edge_items; }
+  bool Shortened(size_t dim) const {
+    return shorten_ && tensor_.shape()[dim] > 2 * options_.edge_items;
+  }
 
   // Calls `step` for each index of the dimension that is shown, and `gap` where some are left out.
   template <typename Step, typename Gap>
@@ -157,7 +161,8 @@ class Layout {
       const FloatFormat im(imaginary, dtype == DType::kC128, options_);
       element_ = [this, re, im](int64_t i) {
         const std::complex<double> v = tensor_.ComplexAt(i);
-        return StrCat(re.Text(v.real()), std::signbit(v.imag()) ? "-" : "+", im.Text(std::fabs(v.imag())), "j");
+        return StrCat(re.Text(v.real()), std::signbit(v.imag()) ? "-" : "+",
+                      im.Text(std::fabs(v.imag())), "j");
       };
       return;
     }
@@ -188,7 +193,9 @@ class Layout {
     };
     EachShown(
         dim,
-        [&](int64_t i) { line(Nested(dim + 1, offset * tensor_.shape()[dim] + i, indent + 1, closing + 1)); },
+        [&](int64_t i) {
+          line(Nested(dim + 1, offset * tensor_.shape()[dim] + i, indent + 1, closing + 1));
+        },
         [&] { line("..."); });
     return out + "]";
   }
@@ -211,7 +218,8 @@ class Layout {
       out += text;
     };
     EachShown(
-        dim, [&](int64_t i) { put(element_(offset * tensor_.shape()[dim] + i)); }, [&] { put("..."); });
+        dim, [&](int64_t i) { put(element_(offset * tensor_.shape()[dim] + i)); },
+        [&] { put("..."); });
     return out + "]";
   }
 

@@ -15,8 +15,8 @@ struct ArrayTextOptions {
   int precision = 8;         // digits after the point
 };
 
-// "[[1.  2.5]\n [3.  4. ]]". Floats share one form and their points stand in one column, with as many
-// digits as tell neighbours apart; keys print as their words.
+// "[[1.  2.5]\n [3.  4. ]]". Floats share one form and their points stand in one column, with as
+// many digits as tell neighbours apart; keys print as their words.
 std::string ArrayText(const tensor::Tensor& tensor, const ArrayTextOptions& options = {});
 
 }  // namespace megalith::cli

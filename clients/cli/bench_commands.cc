@@ -22,7 +22,8 @@ using Json = nlohmann::json;
 
 constexpr int64_t kMaxCallers = 1000;
 
-// One thing that is measured. `call` times itself, so that preparations do not count; `i` differs in all calls.
+// One thing that is measured. `call` times itself, so that preparations do not count; `i` differs
+// in all calls.
 struct Phase {
   std::string name;
   bool cold = false;  // one caller: equal work of several callers would be done once and shared
@@ -47,31 +48,37 @@ Result<double> Timed(const Call& call) {
 // Everything that the phases work with.
 class Bench {
  public:
-  Bench(const ProgramCalls& calls, const ProgramInput& input, const compile::v1::CompileOptions& options)
+  Bench(const ProgramCalls& calls, const ProgramInput& input,
+        const compile::v1::CompileOptions& options)
       : calls_(calls), input_(input), compile_options_(options) {}
 
-  // Traces and compiles once, which also finds wrong programs before anything is measured. Without values, arguments
-  // of ones are made up.
+  // Traces and compiles once, which also finds wrong programs before anything is measured. Without
+  // values, arguments of ones are made up.
   Status Prepare(Session& session, std::vector<ArrayValue> values) {
     compile::v1::Signature signature;
     if (!values.empty()) {
       types_.emplace();
       for (const ArrayValue& v : values)
-        *types_->add_types() = tensor::TypeToProto({v.tensor.dtype(), v.tensor.shape(), v.weak_type});
+        *types_->add_types() =
+            tensor::TypeToProto({v.tensor.dtype(), v.tensor.shape(), v.weak_type});
     }
     if (input_.form == ProgramInput::Form::kKey) {
       key_ = input_.key;
-      ASSIGN_OR_RETURN(const execute::v1::LoadResponse loaded, calls_.execute().Load(key_, calls_.options()));
+      ASSIGN_OR_RETURN(const execute::v1::LoadResponse loaded,
+                       calls_.execute().Load(key_, calls_.options()));
       signature = loaded.signature();
     } else {
-      ASSIGN_OR_RETURN(const ProgramCalls::Compiled done, calls_.Compile(input_, TypesOrNull(), compile_options_));
+      ASSIGN_OR_RETURN(const ProgramCalls::Compiled done,
+                       calls_.Compile(input_, TypesOrNull(), compile_options_));
       key_ = done.result.key();
       signature = done.result.signature();
     }
     if (values.empty()) {
       for (const common::v1::TypeProto& type : signature.inputs()) {
-        const std::string fill = type.dtype().starts_with("key") || type.dtype() == "float0" ? ":zeros" : ":ones";
-        ASSIGN_OR_RETURN(const auto arrays, ReadArrays(StrCat(TypeText(type), fill), session.files(), true));
+        const std::string fill =
+            type.dtype().starts_with("key") || type.dtype() == "float0" ? ":zeros" : ":ones";
+        ASSIGN_OR_RETURN(const auto arrays,
+                         ReadArrays(StrCat(TypeText(type), fill), session.files(), true));
         values.insert(values.end(), arrays.begin(), arrays.end());
       }
     }
@@ -127,7 +134,8 @@ class Bench {
   Result<double> Compile(bool cold) const {
     compile::v1::CompileRequest request = compile_;
     request.mutable_options()->set_ignore_cache(cold);
-    return Timed([&] { return calls_.compile().Compile(request, nullptr, calls_.options()).status(); });
+    return Timed(
+        [&] { return calls_.compile().Compile(request, nullptr, calls_.options()).status(); });
   }
 
   Result<double> Execute(bool cold) const {
@@ -190,17 +198,22 @@ Json MeasuredJson(const Phase& phase, const Measured& m) {
 
 void AddRow(const Phase& phase, const Measured& m, TextTable* table) {
   const auto at = [&m](double share) { return SecondsText(m.latencies.Percentile(share)); };
-  table->Add({phase.name, phase.cold ? "cold" : "warm", StrCat(m.callers), StrCat(m.latencies.count()), StrCat(m.errors),
-              CountText(static_cast<double>(m.latencies.count()) / m.seconds), at(0.5), at(0.9), at(0.99), at(1)});
+  table->Add({phase.name, phase.cold ? "cold" : "warm", StrCat(m.callers),
+              StrCat(m.latencies.count()), StrCat(m.errors),
+              CountText(static_cast<double>(m.latencies.count()) / m.seconds), at(0.5), at(0.9),
+              at(0.99), at(1)});
 }
 
 Status RunBench(Session& session, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const ProgramInput input, ReadProgram(session, arguments, arguments.positional()[0]));
+  ASSIGN_OR_RETURN(const ProgramInput input,
+                   ReadProgram(session, arguments, arguments.positional()[0]));
   ASSIGN_OR_RETURN(const int64_t callers, arguments.GetPositive("concurrency", 1));
-  if (callers > kMaxCallers) return InvalidArgument(StrCat("flag --concurrency expects at most ", kMaxCallers));
+  if (callers > kMaxCallers)
+    return InvalidArgument(StrCat("flag --concurrency expects at most ", kMaxCallers));
   const std::optional<double> seconds = ParseDouble(arguments.Get("seconds", "2"));
   if (!seconds || !(*seconds > 0 && *seconds <= 86'400))
-    return InvalidArgument(StrCat("flag --seconds expects a time up to a day, got '", Printable(arguments.Get("seconds")), "'"));
+    return InvalidArgument(StrCat("flag --seconds expects a time up to a day, got '",
+                                  Printable(arguments.Get("seconds")), "'"));
   ASSIGN_OR_RETURN(const compile::v1::CompileOptions compile_options, CompileOptionsOf(arguments));
   std::vector<ArrayValue> values;
   for (const std::string& word : arguments.GetAll("arg")) {
@@ -211,8 +224,12 @@ Status RunBench(Session& session, const Arguments& arguments) {
   Bench bench(calls, input, compile_options);
   RETURN_IF_ERROR(bench.Prepare(session, std::move(values)));
   const std::vector<Phase> phases = bench.Phases();
-  Json json = {{"program", input.name}, {"key", bench.key()}, {"concurrency", callers}, {"phases", Json::array()}};
-  TextTable table({"phase", "cache", "callers", "calls", "errors", "calls/s", "p50", "p90", "p99", "max"});
+  Json json = {{"program", input.name},
+               {"key", bench.key()},
+               {"concurrency", callers},
+               {"phases", Json::array()}};
+  TextTable table(
+      {"phase", "cache", "callers", "calls", "errors", "calls/s", "p50", "p90", "p99", "max"});
   const auto bar = session.Progress("bench");
   for (size_t i = 0; i < phases.size(); ++i) {
     bar->Update(static_cast<double>(i) / static_cast<double>(phases.size()),
@@ -229,8 +246,13 @@ Status RunBench(Session& session, const Arguments& arguments) {
 }
 
 constexpr auto kOwnFlags = std::to_array<FlagDef>({
-    {.name = "arg", .value_name = "ARRAY", .help = "an argument, in order, as for run; default: ones", .repeated = true},
-    {.name = "concurrency", .value_name = "N", .help = "callers at the same time in warm phases; default: 1"},
+    {.name = "arg",
+     .value_name = "ARRAY",
+     .help = "an argument, in order, as for run; default: ones",
+     .repeated = true},
+    {.name = "concurrency",
+     .value_name = "N",
+     .help = "callers at the same time in warm phases; default: 1"},
     {.name = "seconds", .value_name = "S", .help = "how long each phase takes; default: 2"},
 });
 constexpr auto kFlags = JoinFlags(kOwnFlags, kTraceFlags, kPolicyFlags, kCompileFlags);
@@ -240,9 +262,12 @@ constexpr CommandDef kCommands[] = {
      .positional = "KEY|PROGRAM",
      .min_positional = 1,
      .max_positional = 1,
-     .help = "Measure trace, compile and execute, cold and warm. Cold: a program that was never traced, a compilation "
-             "that ignores the cache, an executable that is loaded again; by one caller, because equal work of several "
-             "callers is done once. Warm: the same request again and again, by --concurrency callers.",
+     .help =
+         "Measure trace, compile and execute, cold and warm. Cold: a program that was never "
+         "traced, a compilation "
+         "that ignores the cache, an executable that is loaded again; by one caller, because equal "
+         "work of several "
+         "callers is done once. Warm: the same request again and again, by --concurrency callers.",
      .flags = kFlags,
      .run = RunBench,
      .examples = "megalithctl bench f.jaxpr --transform grad --concurrency 8 --seconds 5\n"

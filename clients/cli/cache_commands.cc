@@ -156,20 +156,26 @@ Status RunEvict(Session& session, const Arguments& arguments) {
 Result<cache::EntryInfo> InfoFromFile(Session& session, const std::string& path) {
   ASSIGN_OR_RETURN(const std::string text, session.files().Read(path, kMaxFileBytes));
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_object() && json.contains("programs") && json["programs"].is_array() && json["programs"].size() == 1)
+  if (json.is_object() && json.contains("programs") && json["programs"].is_array() &&
+      json["programs"].size() == 1)
     json = Json(json["programs"][0]);
-  const Status wrong = InvalidArgument(StrCat("'", Printable(path), "' is neither a key nor the --json answer of one trace or compile"));
-  if (!json.is_object() || !json.contains("key_components") || !json["key_components"].is_array() || !json.contains("key"))
+  const Status wrong = InvalidArgument(StrCat(
+      "'", Printable(path), "' is neither a key nor the --json answer of one trace or compile"));
+  if (!json.is_object() || !json.contains("key_components") || !json["key_components"].is_array() ||
+      !json.contains("key"))
     return wrong;
   cache::EntryInfo info;
   for (const Json& c : json["key_components"]) {
-    if (!c.is_object() || !c.value("name", Json()).is_string() || !c.value("digest", Json()).is_string()) return wrong;
+    if (!c.is_object() || !c.value("name", Json()).is_string() ||
+        !c.value("digest", Json()).is_string())
+      return wrong;
     const Result<Sha256Digest> digest = cache::ParseKey(c["digest"].get<std::string>());
     if (!digest.ok()) return wrong;
     const Json component_text = c.value("text", Json(""));
-    info.key.components.push_back({.name = c["name"],
-                                   .digest = *digest,
-                                   .text = component_text.is_string() ? component_text.get<std::string>() : ""});
+    info.key.components.push_back(
+        {.name = c["name"],
+         .digest = *digest,
+         .text = component_text.is_string() ? component_text.get<std::string>() : ""});
   }
   if (!json["key"].is_string()) return wrong;
   const Result<Sha256Digest> key = cache::ParseKey(json["key"].get<std::string>());
@@ -178,7 +184,8 @@ Result<cache::EntryInfo> InfoFromFile(Session& session, const std::string& path)
   return info;
 }
 
-Result<cache::EntryInfo> InfoOf(Session& session, const stubs::CacheClient& client, const std::string& word) {
+Result<cache::EntryInfo> InfoOf(Session& session, const stubs::CacheClient& client,
+                                const std::string& word) {
   if (!cache::ParseKey(word).ok()) return InfoFromFile(session, word);
   ASSIGN_OR_RETURN(const auto options, session.CallOptions());
   ASSIGN_OR_RETURN(stubs::CacheStatus status, client.Stat({word}, options));
@@ -269,7 +276,8 @@ constexpr CommandDef kCommands[] = {
      .positional = "KEY|FILE KEY|FILE",
      .min_positional = 2,
      .max_positional = 2,
-     .help = "Say in which components two keys differ. A file is what trace or compile printed with --json; keys of "
+     .help = "Say in which components two keys differ. A file is what trace or compile printed "
+             "with --json; keys of "
              "traces are in no cache.",
      .flags = {},
      .run = RunExplain,

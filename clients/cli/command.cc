@@ -82,7 +82,8 @@ Status UnknownCommand(std::span<const CommandDef* const> commands,
 // "--flag", "-o"; not "-", which is standard input, and not "-1".
 bool IsFlag(std::string_view word) {
   if (word.starts_with("--")) return true;
-  return word.size() >= 2 && word[0] == '-' && ((word[1] >= 'a' && word[1] <= 'z') || (word[1] >= 'A' && word[1] <= 'Z'));
+  return word.size() >= 2 && word[0] == '-' &&
+         ((word[1] >= 'a' && word[1] <= 'z') || (word[1] >= 'A' && word[1] <= 'Z'));
 }
 
 // Reads the flag at words[*at], which moves to its last word.
@@ -171,7 +172,8 @@ Result<std::optional<int64_t>> Arguments::GetInt(std::string_view flag) const {
 
 Result<int64_t> Arguments::GetPositive(std::string_view flag, int64_t fallback) const {
   ASSIGN_OR_RETURN(const std::optional<int64_t> value, GetInt(flag));
-  if (value && *value < 1) return InvalidArgument(StrCat("flag --", flag, " expects at least 1, got ", *value));
+  if (value && *value < 1)
+    return InvalidArgument(StrCat("flag --", flag, " expects at least 1, got ", *value));
   return value.value_or(fallback);
 }
 
@@ -180,9 +182,11 @@ Result<std::map<std::string, std::string>> Arguments::GetPairs(std::string_view 
   for (const std::string& pair : GetAll(flag)) {
     const size_t equals = pair.find('=');
     if (equals == std::string::npos || equals == 0)
-      return InvalidArgument(StrCat("flag --", flag, " expects NAME=TEXT, got '", Printable(pair), "'"));
+      return InvalidArgument(
+          StrCat("flag --", flag, " expects NAME=TEXT, got '", Printable(pair), "'"));
     if (!out.emplace(pair.substr(0, equals), pair.substr(equals + 1)).second)
-      return InvalidArgument(StrCat("flag --", flag, " gives '", Printable(pair.substr(0, equals)), "' twice"));
+      return InvalidArgument(
+          StrCat("flag --", flag, " gives '", Printable(pair.substr(0, equals)), "' twice"));
   }
   return out;
 }

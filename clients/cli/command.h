@@ -50,7 +50,8 @@ class Arguments {
   Result<std::optional<int64_t>> GetInt(std::string_view flag) const;
   // A number above 0, or `fallback`. Errors: kInvalidArgument, naming the flag.
   Result<int64_t> GetPositive(std::string_view flag, int64_t fallback) const;
-  // The values "NAME=TEXT" of a repeated flag. Errors: kInvalidArgument  another form, a name given twice.
+  // The values "NAME=TEXT" of a repeated flag. Errors: kInvalidArgument  another form, a name given
+  // twice.
   Result<std::map<std::string, std::string>> GetPairs(std::string_view flag) const;
   const std::vector<std::string>& positional() const { return positional_; }
 

@@ -20,18 +20,20 @@ double Latencies::Percentile(double share) const {
 
 double Latencies::Mean() const {
   if (seconds_.empty()) return 0;
-  return std::accumulate(seconds_.begin(), seconds_.end(), 0.0) / static_cast<double>(seconds_.size());
+  return std::accumulate(seconds_.begin(), seconds_.end(), 0.0) /
+         static_cast<double>(seconds_.size());
 }
 
 nlohmann::json Latencies::ToJson() const {
-  return {{"count", count()},          {"mean", Mean()},           {"min", Percentile(0)},  {"p50", Percentile(0.5)},
-          {"p90", Percentile(0.9)}, {"p99", Percentile(0.99)}, {"max", Percentile(1)}};
+  return {{"count", count()},       {"mean", Mean()},         {"min", Percentile(0)},
+          {"p50", Percentile(0.5)}, {"p90", Percentile(0.9)}, {"p99", Percentile(0.99)},
+          {"max", Percentile(1)}};
 }
 
 std::string Latencies::Text() const {
-  return StrCat(count(), " calls, min ", SecondsText(Percentile(0)), ", median ", SecondsText(Percentile(0.5)), ", p90 ",
-                SecondsText(Percentile(0.9)), ", p99 ", SecondsText(Percentile(0.99)), ", max ",
-                SecondsText(Percentile(1)));
+  return StrCat(count(), " calls, min ", SecondsText(Percentile(0)), ", median ",
+                SecondsText(Percentile(0.5)), ", p90 ", SecondsText(Percentile(0.9)), ", p99 ",
+                SecondsText(Percentile(0.99)), ", max ", SecondsText(Percentile(1)));
 }
 
 }  // namespace megalith::cli

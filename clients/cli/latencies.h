@@ -11,9 +11,12 @@ namespace megalith::cli {
 class Latencies {
  public:
   void Add(double seconds) { seconds_.push_back(seconds); }
-  void AddAll(const Latencies& other) { seconds_.insert(seconds_.end(), other.seconds_.begin(), other.seconds_.end()); }
+  void AddAll(const Latencies& other) {
+    seconds_.insert(seconds_.end(), other.seconds_.begin(), other.seconds_.end());
+  }
   size_t count() const { return seconds_.size(); }
-  // The smallest value that at least this share of the calls did not exceed (nearest rank); 0 without calls.
+  // The smallest value that at least this share of the calls did not exceed (nearest rank); 0
+  // without calls.
   double Percentile(double share) const;
   double Mean() const;
 

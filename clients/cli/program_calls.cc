@@ -6,12 +6,14 @@
 namespace megalith::cli {
 namespace {
 
-// Arguments above this many bytes together travel as buffers: messages have a limit of 64 MiB by default.
+// Arguments above this many bytes together travel as buffers: messages have a limit of 64 MiB by
+// default.
 constexpr size_t kMaxInlineBytes = 16 << 20;
 
 }  // namespace
 
-ProgramCalls::ProgramCalls(Session& session, std::shared_ptr<rpc::Channel> channel, rpc::CallOptions options)
+ProgramCalls::ProgramCalls(Session& session, std::shared_ptr<rpc::Channel> channel,
+                           rpc::CallOptions options)
     : session_(&session),
       channel_(std::move(channel)),
       options_(std::move(options)),
@@ -25,16 +27,16 @@ Result<ProgramCalls> ProgramCalls::Open(Session& session) {
   return ProgramCalls(session, std::move(channel), std::move(options));
 }
 
-Result<trace::v1::LowerResponse> ProgramCalls::Lower(const ProgramInput& input,
-                                                     const trace::v1::ArgumentTypes* arguments) const {
+Result<trace::v1::LowerResponse> ProgramCalls::Lower(
+    const ProgramInput& input, const trace::v1::ArgumentTypes* arguments) const {
   auto request = input.RequestOf<trace::v1::LowerRequest>();
   if (arguments != nullptr) *request.mutable_arguments() = *arguments;
   return trace_->Lower(request, options_);
 }
 
-Result<ProgramCalls::Compiled> ProgramCalls::Compile(const ProgramInput& input,
-                                                     const trace::v1::ArgumentTypes* arguments,
-                                                     const compile::v1::CompileOptions& options) const {
+Result<ProgramCalls::Compiled> ProgramCalls::Compile(
+    const ProgramInput& input, const trace::v1::ArgumentTypes* arguments,
+    const compile::v1::CompileOptions& options) const {
   const auto bar = session_->Progress(StrCat("compile ", Printable(input.name, 30)));
   bar->Update(0, "trace");
   Compiled out;
@@ -50,7 +52,9 @@ Result<ProgramCalls::Compiled> ProgramCalls::Compile(const ProgramInput& input,
   } else {
     request.set_stablehlo_artifact(input.stablehlo_artifact);
   }
-  const auto on_progress = [&bar](const compile::v1::Progress& p) { bar->Update(p.fraction(), p.stage()); };
+  const auto on_progress = [&bar](const compile::v1::Progress& p) {
+    bar->Update(p.fraction(), p.stage());
+  };
   ASSIGN_OR_RETURN(out.result, compile_->Compile(request, on_progress, options_));
   return out;
 }
@@ -60,7 +64,8 @@ Result<std::string> ProgramCalls::Package(const compile::v1::CompileResult& resu
   return compile_->GetExecutable(result.key(), options_);
 }
 
-Result<RequestArguments> RequestArguments::Make(const ProgramCalls& calls, const std::vector<ArrayValue>& values) {
+Result<RequestArguments> RequestArguments::Make(const ProgramCalls& calls,
+                                                const std::vector<ArrayValue>& values) {
   RequestArguments out(calls);
   size_t inline_bytes = 0;
   for (const ArrayValue& value : values) {
@@ -70,7 +75,8 @@ Result<RequestArguments> RequestArguments::Make(const ProgramCalls& calls, const
       *argument.mutable_tensor() = tensor::TensorToProto(value.tensor);
     } else {
       inline_bytes -= value.tensor.byte_size();
-      ASSIGN_OR_RETURN(const execute::v1::BufferInfo buffer, calls.execute().PutBuffer(value.tensor, calls.options()));
+      ASSIGN_OR_RETURN(const execute::v1::BufferInfo buffer,
+                       calls.execute().PutBuffer(value.tensor, calls.options()));
       argument.set_buffer(buffer.handle());
       out.handles_.push_back(buffer.handle());
     }
@@ -101,10 +107,11 @@ Result<Ran> Execute(const ProgramCalls& calls, const execute::v1::ExecuteRequest
   Status fetched;
   for (const execute::v1::ResultValue& value : response->results()) {
     if (value.has_buffer()) handles.push_back(value.buffer().handle());
-    Result<tensor::Tensor> t = value.has_buffer()
-                                   ? calls.execute().GetBuffer(value.buffer().handle(), calls.options())
-                                   : tensor::TensorFromProto(value.tensor());
-    if (!t.ok() && fetched.ok()) fetched = t.status().Annotate(StrCat("result ", out.results.size()));
+    Result<tensor::Tensor> t =
+        value.has_buffer() ? calls.execute().GetBuffer(value.buffer().handle(), calls.options())
+                           : tensor::TensorFromProto(value.tensor());
+    if (!t.ok() && fetched.ok())
+      fetched = t.status().Annotate(StrCat("result ", out.results.size()));
     out.results.push_back(t.ok() ? *std::move(t) : tensor::Tensor());
   }
   if (!handles.empty()) (void)calls.execute().FreeBuffers(handles, {});

@@ -21,7 +21,8 @@ class ProgramCalls {
   static Result<ProgramCalls> Open(Session& session);
 
   // `arguments` may be nullptr: derived from the program.
-  Result<trace::v1::LowerResponse> Lower(const ProgramInput& input, const trace::v1::ArgumentTypes* arguments) const;
+  Result<trace::v1::LowerResponse> Lower(const ProgramInput& input,
+                                         const trace::v1::ArgumentTypes* arguments) const;
 
   struct Compiled {
     compile::v1::CompileResult result;
@@ -52,10 +53,12 @@ class ProgramCalls {
   std::unique_ptr<stubs::ExecuteClient> execute_;
 };
 
-// Arguments as requests take them: small ones by value, large ones as buffers that are freed at the end.
+// Arguments as requests take them: small ones by value, large ones as buffers that are freed at the
+// end.
 class RequestArguments {
  public:
-  static Result<RequestArguments> Make(const ProgramCalls& calls, const std::vector<ArrayValue>& values);
+  static Result<RequestArguments> Make(const ProgramCalls& calls,
+                                       const std::vector<ArrayValue>& values);
   RequestArguments(RequestArguments&&) noexcept = default;
   ~RequestArguments();
 

@@ -1,4 +1,5 @@
-// trace, compile, run and bench, with fake engines for what is the command's own and with the real ones end to end.
+// trace, compile, run and bench, with fake engines for what is the command's own and with the real
+// ones end to end.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -20,7 +21,8 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 constexpr char kSine[] =
-    "{ lambda ; a:f32[3]. let\n    b:f32[3] = sin a\n    c:f32[] = reduce_sum[axes=(0,) out_sharding=None] b\n"
+    "{ lambda ; a:f32[3]. let\n    b:f32[3] = sin a\n    c:f32[] = reduce_sum[axes=(0,) "
+    "out_sharding=None] b\n"
     "  in (c,) }\n";
 
 class FakeCommandsTest : public CliTest {};
@@ -70,7 +72,9 @@ TEST_F(FakeCommandsTest, WrongProgramsAreNamed) {
 TEST_F(FakeCommandsTest, WrongFlagsAreNamed) {
   const std::string program = WriteFile("p", "mul 2 3");
   EXPECT_EQ(Run({"trace", program, "--transform", "gard"}), 3);
-  EXPECT_THAT(Err(), HasSubstr("--transform 'gard': column 1: unknown transform 'gard'; did you mean 'grad'?"));
+  EXPECT_THAT(
+      Err(),
+      HasSubstr("--transform 'gard': column 1: unknown transform 'gard'; did you mean 'grad'?"));
   EXPECT_EQ(Run({"trace", program, "--transform", "vmap:in_axes=0,x"}), 3);
   EXPECT_THAT(Err(), HasSubstr("column 16: expects an axis or None, got 'x'"));
   EXPECT_EQ(Run({"trace", program, "--arg-type", "q7[2]"}), 3);
@@ -124,9 +128,11 @@ TEST_F(FakeCommandsTest, RunTakesArraysAndGivesArrays) {
   EXPECT_THAT(Err(), HasSubstr("argument 0 expects f32[3], got i32[3]"));
   EXPECT_EQ(Run({"run", std::string(64, '0'), "--arg", "1"}), 4);
   const std::string bytes = *tensor::EncodeNpy(tensor::Tensor::Scalar(tensor::DType::kF32, 1.0));
-  EXPECT_EQ(Run({"run", key, "--arg", WriteFile("short.npy", bytes.substr(0, bytes.size() - 2))}), 3);
+  EXPECT_EQ(Run({"run", key, "--arg", WriteFile("short.npy", bytes.substr(0, bytes.size() - 2))}),
+            3);
   EXPECT_THAT(Err(), HasSubstr("short.npy'"));
-  EXPECT_EQ(Run({"run", program, "--arg", "f32[3]:iota", "-o", JoinPath(files_.path(), "out.txt")}), 3);
+  EXPECT_EQ(Run({"run", program, "--arg", "f32[3]:iota", "-o", JoinPath(files_.path(), "out.txt")}),
+            3);
 }
 
 TEST_F(FakeCommandsTest, RunExplainsFromTheLedger) {
@@ -134,8 +140,11 @@ TEST_F(FakeCommandsTest, RunExplainsFromTheLedger) {
   ASSERT_EQ(Run({"run", program, "--arg", "f32[3]:ones", "--explain", "--json"}), 0) << Err();
   std::vector<std::string> decisions;
   const Json ledger = OutJson()["explain"]["ledger"];
-  for (const Json& e : ledger) decisions.push_back(StrCat(e["service"].get<std::string>(), " ", e["decision"].get<std::string>()));
-  EXPECT_THAT(decisions, ::testing::ElementsAre("trace trace", "cache store", "compile miss", "execute load", "execute run"));
+  for (const Json& e : ledger)
+    decisions.push_back(
+        StrCat(e["service"].get<std::string>(), " ", e["decision"].get<std::string>()));
+  EXPECT_THAT(decisions, ::testing::ElementsAre("trace trace", "cache store", "compile miss",
+                                                "execute load", "execute run"));
   ASSERT_EQ(Run({"run", program, "--arg", "f32[3]:ones", "--explain"}), 0);
   EXPECT_THAT(Err(), AllOf(HasSubstr("compile"), HasSubstr("hit")));
 }
@@ -152,17 +161,19 @@ TEST_F(FakeCommandsTest, LargeArgumentsTravelAsBuffers) {
 
 TEST_F(FakeCommandsTest, BenchMeasuresEveryPhase) {
   const std::string program = WriteFile("p", "mul 2 3");
-  ASSERT_EQ(Run({"bench", program, "--seconds", "0.02", "--concurrency", "3", "--json"}), 0) << Err();
+  ASSERT_EQ(Run({"bench", program, "--seconds", "0.02", "--concurrency", "3", "--json"}), 0)
+      << Err();
   std::vector<std::string> phases;
   const Json document = OutJson();
   for (const Json& p : document["phases"]) {
-    phases.push_back(StrCat(p["phase"].get<std::string>(), " ", p["cache"].get<std::string>(), " ", p["callers"].get<int>()));
+    phases.push_back(StrCat(p["phase"].get<std::string>(), " ", p["cache"].get<std::string>(), " ",
+                            p["callers"].get<int>()));
     EXPECT_EQ(p["errors"], 0);
     EXPECT_GT(p["calls_per_second"], 0);
     EXPECT_LE(p["latency"]["p50"], p["latency"]["p99"]);
   }
-  EXPECT_THAT(phases, ::testing::ElementsAre("trace cold 1", "trace warm 3", "compile cold 1", "compile warm 3",
-                                             "execute cold 1", "execute warm 3"));
+  EXPECT_THAT(phases, ::testing::ElementsAre("trace cold 1", "trace warm 3", "compile cold 1",
+                                             "compile warm 3", "execute cold 1", "execute warm 3"));
   ASSERT_EQ(Run({"bench", document["key"].get<std::string>(), "--seconds", "0.01"}), 0) << Err();
   EXPECT_THAT(Out(), AllOf(HasSubstr("execute  warm"), Not(HasSubstr("compile"))));
 }
@@ -204,11 +215,15 @@ TEST_F(RealCommandsTest, GradientsComeOutAsJaxWritesThem) {
   ASSERT_EQ(Run({"trace", program, "--transform", "grad"}), 0) << Err();
   EXPECT_EQ(Out(),
             "{ lambda ; a:f32[3]. let\n    b:f32[3] = sin a\n    c:f32[3] = cos a\n"
-            "    _:f32[] = reduce_sum[axes=(0,) out_sharding=None] b\n    d:f32[3] = broadcast_in_dim 1.0:f32[]\n"
+            "    _:f32[] = reduce_sum[axes=(0,) out_sharding=None] b\n    d:f32[3] = "
+            "broadcast_in_dim 1.0:f32[]\n"
             "    e:f32[3] = mul d c\n  in (e,) }\n");
   ASSERT_EQ(Run({"run", program, "--transform", "grad", "--arg", "f32[3]:zeros"}), 0) << Err();
   EXPECT_EQ(Out(), "# 0: f32[3]\n[1. 1. 1.]\n");
-  ASSERT_EQ(Run({"run", program, "--transform", "vmap:in_axes=1", "--arg", "f32[3,2]:zeros", "--json"}), 0) << Err();
+  ASSERT_EQ(
+      Run({"run", program, "--transform", "vmap:in_axes=1", "--arg", "f32[3,2]:zeros", "--json"}),
+      0)
+      << Err();
   EXPECT_EQ(OutJson()["results"][0]["values"], Json::array({0.0, 0.0}));
 }
 
@@ -217,16 +232,20 @@ TEST_F(RealCommandsTest, EveryTransformReachesTheService) {
   for (const std::string_view name : pipeline::TransformNames()) {
     const bool needs_primals = name == "vjp" || name == "linear_transpose";
     const std::string text = needs_primals ? StrCat(name, ":num_primals=1") : std::string(name);
-    const int exit_code = Run({"trace", program, "--transform", text, "--json", "--arg-type", "f32[3]", "--arg-type", "f32[3]"});
+    const int exit_code = Run({"trace", program, "--transform", text, "--json", "--arg-type",
+                               "f32[3]", "--arg-type", "f32[3]"});
     // Most take one argument; what matters is that none is unknown.
-    EXPECT_THAT(Err(), AllOf(Not(HasSubstr("none that this build knows")), Not(HasSubstr("unknown")))) << text;
+    EXPECT_THAT(Err(),
+                AllOf(Not(HasSubstr("none that this build knows")), Not(HasSubstr("unknown"))))
+        << text;
     EXPECT_TRUE(exit_code == 0 || exit_code == 3) << text << Err();
   }
 }
 
 TEST_F(RealCommandsTest, ProgramsTravelAsBytes) {
   const std::string bytes = JoinPath(files_.path(), "f.pb");
-  ASSERT_EQ(Run({"trace", WriteFile("f.jaxpr", kSine), "--emit", "proto", "-o", bytes}), 0) << Err();
+  ASSERT_EQ(Run({"trace", WriteFile("f.jaxpr", kSine), "--emit", "proto", "-o", bytes}), 0)
+      << Err();
   ASSERT_EQ(Run({"run", bytes, "--transform", "grad", "--arg", "f32[3]:zeros"}), 0) << Err();
   EXPECT_EQ(Out(), "# 0: f32[3]\n[1. 1. 1.]\n");
 }
@@ -239,17 +258,20 @@ TEST_F(RealCommandsTest, ModulesArePipedOn) {
 }
 
 TEST_F(RealCommandsTest, ConstantsAndRulesAreAttached) {
-  const std::string constant = WriteFile("c.jaxpr", "{ lambda a:f32[2]; b:f32[2]. let c:f32[2] = mul a b in (c,) }");
+  const std::string constant =
+      WriteFile("c.jaxpr", "{ lambda a:f32[2]; b:f32[2]. let c:f32[2] = mul a b in (c,) }");
   ASSERT_EQ(Run({"run", constant, "--const", "f32[2]:[2,3]", "--arg", "f32[2]:ones"}), 0) << Err();
   EXPECT_EQ(Out(), "# 0: f32[2]\n[2. 3.]\n");
   const std::string custom = WriteFile(
       "r.jaxpr",
       "{ lambda ; a:f32[]. let b:f32[] = custom_vjp_call[\n    name=cv\n    bwd=<lambda>\n"
-      "    call_jaxpr={ lambda ; c:f32[]. let d:f32[] = sin c in (d,) }\n    fwd=<lambda>\n    symbolic_zeros=False\n  ] a in (b,) }");
+      "    call_jaxpr={ lambda ; c:f32[]. let d:f32[] = sin c in (d,) }\n    fwd=<lambda>\n    "
+      "symbolic_zeros=False\n  ] a in (b,) }");
   const std::string rule = WriteFile("rule.json", R"([{"kind": "custom_vjp", "name": "cv",
       "fwd_jaxpr": "{ lambda ; a:f32[]. let b:f32[] = sin a in (b,) }", "fwd_consts": [], "num_res": 1, "input_fwds": [0],
       "bwd_jaxpr": "{ lambda ; a:f32[] b:f32[]. let c:f32[] = mul b 10.0:f32[] in (c,) }", "bwd_consts": [], "bwd_zeros": [false]}])");
-  ASSERT_EQ(Run({"run", custom, "--rule", rule, "--transform", "grad", "--arg", "f32:1.0"}), 0) << Err();
+  ASSERT_EQ(Run({"run", custom, "--rule", rule, "--transform", "grad", "--arg", "f32:1.0"}), 0)
+      << Err();
   EXPECT_EQ(Out(), "# 0: f32[]\n10.\n");
 }
 
@@ -274,7 +296,8 @@ TEST_F(RealCommandsTest, KeysAreExplained) {
   ASSERT_EQ(Run({"trace", program, "--transform", "grad", "--json"}), 0);
   const std::string right = WriteFile("right.json", Out());
   ASSERT_EQ(Run({"cache", "explain", left, right}), 0) << Err();
-  EXPECT_THAT(Out(), AllOf(HasSubstr("transforms"), HasSubstr("grad(argnums=0)"), Not(HasSubstr("x64"))));
+  EXPECT_THAT(Out(),
+              AllOf(HasSubstr("transforms"), HasSubstr("grad(argnums=0)"), Not(HasSubstr("x64"))));
   EXPECT_EQ(Run({"cache", "explain", left, program}), 3);
   EXPECT_THAT(Err(), HasSubstr("neither a key nor the --json answer"));
 }

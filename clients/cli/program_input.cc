@@ -85,8 +85,8 @@ constexpr WireRow kWire[] = {
 };
 
 Result<v1::Transform> WireTransform(const std::string& text) {
-  ASSIGN_OR_RETURN(const Transform t, pipeline::ParseTransform(text)
-                                          .Annotate(StrCat("--transform '", Printable(text), "'")));
+  ASSIGN_OR_RETURN(const Transform t, pipeline::ParseTransform(text).Annotate(
+                                          StrCat("--transform '", Printable(text), "'")));
   v1::Transform out;
   for (const WireRow& row : kWire) {
     if (row.name == t.name) row.set(t, &out);
@@ -139,17 +139,21 @@ Status ReadBools(const Json& json, const char* key, google::protobuf::RepeatedFi
 }
 
 Status ReadVjp(const Json& json, v1::VjpRuleSource* vjp) {
-  RETURN_IF_ERROR(ReadBody(json, "fwd_jaxpr", "fwd_consts", vjp->mutable_fwd_jaxpr(), vjp->mutable_fwd_consts()));
-  RETURN_IF_ERROR(ReadBody(json, "bwd_jaxpr", "bwd_consts", vjp->mutable_bwd_jaxpr(), vjp->mutable_bwd_consts()));
+  RETURN_IF_ERROR(ReadBody(json, "fwd_jaxpr", "fwd_consts", vjp->mutable_fwd_jaxpr(),
+                           vjp->mutable_fwd_consts()));
+  RETURN_IF_ERROR(ReadBody(json, "bwd_jaxpr", "bwd_consts", vjp->mutable_bwd_jaxpr(),
+                           vjp->mutable_bwd_consts()));
   RETURN_IF_ERROR(ReadBools(json, "bwd_zeros", vjp->mutable_bwd_zeros()));
   const auto num_res = json.find("num_res");
-  if (num_res == json.end() || !num_res->is_number_unsigned() || num_res->get<uint64_t>() > UINT32_MAX)
+  if (num_res == json.end() || !num_res->is_number_unsigned() ||
+      num_res->get<uint64_t>() > UINT32_MAX)
     return InvalidArgument("field 'num_res' is no number of residuals");
   vjp->set_num_res(num_res->get<uint32_t>());
   const auto forwards = json.find("input_fwds");
   if (forwards == json.end() || !forwards->is_array()) return OkStatus();
   for (const Json& f : *forwards) {
-    if (!f.is_null() && !f.is_number_integer()) return InvalidArgument("field 'input_fwds' holds numbers and null");
+    if (!f.is_null() && !f.is_number_integer())
+      return InvalidArgument("field 'input_fwds' holds numbers and null");
     vjp->add_input_fwds(f.is_null() ? -1 : f.get<int64_t>());
   }
   return OkStatus();
@@ -161,9 +165,11 @@ Status ReadRule(const Json& json, v1::RuleSource* rule) {
   const std::string kind = Text(json, "kind");
   if (kind == "custom_vjp") return ReadVjp(json, rule->mutable_vjp());
   if (kind != "custom_jvp")
-    return InvalidArgument(StrCat("field 'kind' is custom_jvp or custom_vjp, got '", Printable(kind), "'"));
+    return InvalidArgument(
+        StrCat("field 'kind' is custom_jvp or custom_vjp, got '", Printable(kind), "'"));
   v1::JvpRuleSource* jvp = rule->mutable_jvp();
-  RETURN_IF_ERROR(ReadBody(json, "jvp_jaxpr", "jvp_consts", jvp->mutable_jvp_jaxpr(), jvp->mutable_jvp_consts()));
+  RETURN_IF_ERROR(ReadBody(json, "jvp_jaxpr", "jvp_consts", jvp->mutable_jvp_jaxpr(),
+                           jvp->mutable_jvp_consts()));
   return ReadBools(json, "out_zeros", jvp->mutable_out_zeros());
 }
 
@@ -174,7 +180,8 @@ Status ReadRules(Session& session, const std::string& path, v1::ProgramSource* s
   if (json.is_discarded()) return InvalidArgument(StrCat("'", Printable(path), "' is not JSON"));
   const Json list = json.is_array() ? json : Json::array({json});
   for (size_t i = 0; i < list.size(); ++i)
-    RETURN_IF_ERROR(ReadRule(list[i], source->add_rules()).Annotate(StrCat("'", Printable(path), "', rule ", i)));
+    RETURN_IF_ERROR(ReadRule(list[i], source->add_rules())
+                        .Annotate(StrCat("'", Printable(path), "', rule ", i)));
   return OkStatus();
 }
 
@@ -188,9 +195,11 @@ common::v1::Policy PolicyOf(const Arguments& arguments) {
 Status FillSource(Session& session, const Arguments& arguments, ProgramInput* input) {
   for (const std::string& word : arguments.GetAll("const")) {
     ASSIGN_OR_RETURN(const auto arrays, ReadArrays(word, session.files(), arguments.Has("x64")));
-    for (const ArrayValue& a : arrays) *input->source.add_consts() = tensor::TensorToProto(a.tensor);
+    for (const ArrayValue& a : arrays)
+      *input->source.add_consts() = tensor::TensorToProto(a.tensor);
   }
-  for (const std::string& path : arguments.GetAll("rule")) RETURN_IF_ERROR(ReadRules(session, path, &input->source));
+  for (const std::string& path : arguments.GetAll("rule"))
+    RETURN_IF_ERROR(ReadRules(session, path, &input->source));
   input->source.set_fun_name(arguments.Get("fun_name"));
   input->source.set_x64(arguments.Has("x64"));
   for (const std::string& text : arguments.GetAll("transform")) {
@@ -229,14 +238,16 @@ Status CheckUtf8(const std::string& name, std::string_view text) {
 // A flag that says how to trace what cannot be traced.
 Status RefuseTraceFlags(const Arguments& arguments, std::string_view what) {
   for (const FlagDef& f : kTraceFlags) {
-    if (arguments.Has(f.name)) return InvalidArgument(StrCat("flag --", f.name, " needs a jaxpr; ", what));
+    if (arguments.Has(f.name))
+      return InvalidArgument(StrCat("flag --", f.name, " needs a jaxpr; ", what));
   }
   return OkStatus();
 }
 
 }  // namespace
 
-Result<ProgramInput> ReadProgram(Session& session, const Arguments& arguments, const std::string& word) {
+Result<ProgramInput> ReadProgram(Session& session, const Arguments& arguments,
+                                 const std::string& word) {
   ProgramInput input;
   input.name = word;
   if (IsKey(session, word)) {
@@ -245,8 +256,8 @@ Result<ProgramInput> ReadProgram(Session& session, const Arguments& arguments, c
     RETURN_IF_ERROR(RefuseTraceFlags(arguments, "a key names a compiled program"));
     return input;
   }
-  ASSIGN_OR_RETURN(std::string bytes,
-                   word == "-" ? session.ReadInput(kMaxProgramBytes) : session.files().Read(word, kMaxProgramBytes));
+  ASSIGN_OR_RETURN(std::string bytes, word == "-" ? session.ReadInput(kMaxProgramBytes)
+                                                  : session.files().Read(word, kMaxProgramBytes));
   if (Trim(bytes).empty()) return InvalidArgument(StrCat("'", Printable(word), "' is empty"));
   const bool is_artifact = bytes.starts_with("ML\xefR");
   if (is_artifact || word.ends_with(".mlir") || LooksLikeStablehlo(bytes)) {

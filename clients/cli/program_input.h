@@ -18,21 +18,40 @@ class Session;
 inline constexpr std::array kTraceFlags = std::to_array<FlagDef>({
     {.name = "transform",
      .value_name = "T",
-     .help = "a transform, innermost first: jit, grad:argnums=0,1, vmap:in_axes=0,None;axis_size=3, ...",
+     .help = "a transform, innermost first: jit, grad:argnums=0,1, "
+             "vmap:in_axes=0,None;axis_size=3, ...",
      .repeated = true},
-    {.name = "const", .value_name = "ARRAY", .help = "values of the program's constvars, in order", .repeated = true},
-    {.name = "rule", .value_name = "FILE", .help = "JSON with rules of custom functions, in order of the calls",
+    {.name = "const",
+     .value_name = "ARRAY",
+     .help = "values of the program's constvars, in order",
      .repeated = true},
-    {.name = "fun_name", .value_name = "NAME", .help = "name of the source function; default: <lambda>"},
+    {.name = "rule",
+     .value_name = "FILE",
+     .help = "JSON with rules of custom functions, in order of the calls",
+     .repeated = true},
+    {.name = "fun_name",
+     .value_name = "NAME",
+     .help = "name of the source function; default: <lambda>"},
     {.name = "x64", .value_name = "", .help = "64-bit mode: i64 and f64 stay what they are"},
-    {.name = "trace_option", .value_name = "NAME=TEXT", .help = "an option of the trace service", .repeated = true},
+    {.name = "trace_option",
+     .value_name = "NAME=TEXT",
+     .help = "an option of the trace service",
+     .repeated = true},
 });
 inline constexpr std::array kPolicyFlags = std::to_array<FlagDef>({
-    {.name = "policy", .value_name = "POLICY", .help = "what to do with unknown options", .words = "strict hardened"},
+    {.name = "policy",
+     .value_name = "POLICY",
+     .help = "what to do with unknown options",
+     .words = "strict hardened"},
 });
 inline constexpr std::array kCompileFlags = std::to_array<FlagDef>({
-    {.name = "target", .value_name = "TARGET", .help = "what to compile for; default: the service's"},
-    {.name = "option", .value_name = "NAME=TEXT", .help = "an option of the compiler", .repeated = true},
+    {.name = "target",
+     .value_name = "TARGET",
+     .help = "what to compile for; default: the service's"},
+    {.name = "option",
+     .value_name = "NAME=TEXT",
+     .help = "an option of the compiler",
+     .repeated = true},
     {.name = "ignore_cache", .value_name = "", .help = "compile even if the cache has the result"},
 });
 
@@ -61,11 +80,13 @@ struct ProgramInput {
   }
 };
 
-// Reads what `word` names: "-" is standard input; 64 hexadecimal digits without a file of that name are a key; ".pb" is a
-// program as `trace --emit=proto` wrote it; ".mlir", ".mlirbc" and what looks like a module are StableHLO; everything
-// else is jaxpr text. Errors: kInvalidArgument  a wrong flag, a transform of a program that cannot have one, a file that
-// is empty; kNotFound; kResourceExhausted.
-Result<ProgramInput> ReadProgram(Session& session, const Arguments& arguments, const std::string& word);
+// Reads what `word` names: "-" is standard input; 64 hexadecimal digits without a file of that name
+// are a key; ".pb" is a program as `trace --emit=proto` wrote it; ".mlir", ".mlirbc" and what looks
+// like a module are StableHLO; everything else is jaxpr text. Errors: kInvalidArgument  a wrong
+// flag, a transform of a program that cannot have one, a file that is empty; kNotFound;
+// kResourceExhausted.
+Result<ProgramInput> ReadProgram(Session& session, const Arguments& arguments,
+                                 const std::string& word);
 
 // The flags of kCompileFlags and kPolicyFlags.
 Result<compile::v1::CompileOptions> CompileOptionsOf(const Arguments& arguments);

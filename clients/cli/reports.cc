@@ -51,30 +51,36 @@ std::string SignatureText(const Types& inputs, const Types& outputs) {
 
 std::string TimingsText(const TimingList& timings) {
   std::vector<std::string> texts;
-  for (const common::v1::Timing& t : timings) texts.push_back(StrCat(t.name(), " ", SecondsText(t.seconds())));
+  for (const common::v1::Timing& t : timings)
+    texts.push_back(StrCat(t.name(), " ", SecondsText(t.seconds())));
   return Join(texts, ", ");
 }
 
 std::string OutcomeText(compile::v1::CacheOutcome outcome) {
   constexpr std::string_view kPrefix = "cache_outcome_";
   const std::string name = AsciiLower(compile::v1::CacheOutcome_Name(outcome));
-  return name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : StrCat("unknown outcome ", static_cast<int>(outcome));
+  return name.starts_with(kPrefix) ? name.substr(kPrefix.size())
+                                   : StrCat("unknown outcome ", static_cast<int>(outcome));
 }
 
 Json TypesJson(const Types& types) {
   Json out = Json::array();
   for (const common::v1::TypeProto& t : types)
-    out.push_back({{"dtype", t.dtype()}, {"shape", std::vector<int64_t>(t.dims().begin(), t.dims().end())}, {"weak_type", t.weak_type()}});
+    out.push_back({{"dtype", t.dtype()},
+                   {"shape", std::vector<int64_t>(t.dims().begin(), t.dims().end())},
+                   {"weak_type", t.weak_type()}});
   return out;
 }
 
 Json TimingsJson(const TimingList& timings) {
   Json out = Json::array();
-  for (const common::v1::Timing& t : timings) out.push_back({{"name", t.name()}, {"seconds", t.seconds()}});
+  for (const common::v1::Timing& t : timings)
+    out.push_back({{"name", t.name()}, {"seconds", t.seconds()}});
   return out;
 }
 
-Json ComponentsJson(const google::protobuf::RepeatedPtrField<common::v1::KeyComponent>& components) {
+Json ComponentsJson(
+    const google::protobuf::RepeatedPtrField<common::v1::KeyComponent>& components) {
   Json out = Json::array();
   for (const common::v1::KeyComponent& c : components) {
     Json json = {{"name", c.name()}, {"digest", c.digest()}};
@@ -86,7 +92,8 @@ Json ComponentsJson(const google::protobuf::RepeatedPtrField<common::v1::KeyComp
 
 Json IdsJson(const common::v1::RequestIds& ids) {
   return {{"trace_id", ids.trace_id()},
-          {"ledger_sequences", std::vector<uint64_t>(ids.ledger_sequences().begin(), ids.ledger_sequences().end())}};
+          {"ledger_sequences",
+           std::vector<uint64_t>(ids.ledger_sequences().begin(), ids.ledger_sequences().end())}};
 }
 
 Json CompileJson(const compile::v1::CompileResult& result) {
@@ -108,8 +115,9 @@ Json CompileJson(const compile::v1::CompileResult& result) {
 std::string CompileText(const compile::v1::CompileResult& result) {
   const compile::v1::CostEstimate& cost = result.cost();
   return StrCat("key        ", result.key(), "\nsignature  ",
-                SignatureText(result.signature().inputs(), result.signature().outputs()), "\ncost       ",
-                CountText(cost.flops()), " flops, ", CountText(cost.transcendentals()), " transcendentals, ",
+                SignatureText(result.signature().inputs(), result.signature().outputs()),
+                "\ncost       ", CountText(cost.flops()), " flops, ",
+                CountText(cost.transcendentals()), " transcendentals, ",
                 CountText(cost.bytes_accessed()), " bytes accessed, ", CountText(cost.peak_bytes()),
                 " bytes at peak\ncache      ", OutcomeText(result.cache()), "\ntimings    ",
                 TimingsText(result.timings()));

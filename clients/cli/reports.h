@@ -28,7 +28,8 @@ std::string OutcomeText(compile::v1::CacheOutcome outcome);
 
 nlohmann::json TypesJson(const Types& types);
 nlohmann::json TimingsJson(const TimingList& timings);
-nlohmann::json ComponentsJson(const google::protobuf::RepeatedPtrField<common::v1::KeyComponent>& components);
+nlohmann::json ComponentsJson(
+    const google::protobuf::RepeatedPtrField<common::v1::KeyComponent>& components);
 nlohmann::json IdsJson(const common::v1::RequestIds& ids);
 // Key, signature, cost, cache outcome and timings of a compilation.
 nlohmann::json CompileJson(const compile::v1::CompileResult& result);

@@ -36,7 +36,8 @@ Json ElementJson(const Tensor& t, int64_t i) {
   if (t.dtype() == tensor::DType::kU64) return static_cast<uint64_t>(t.IntAt(i));
   if (tensor::IsInteger(t.dtype())) return t.IntAt(i);
   if (tensor::IsFloat(t.dtype())) return NumberJson(t.DoubleAt(i));
-  if (tensor::IsComplex(t.dtype())) return Json::array({NumberJson(t.ComplexAt(i).real()), NumberJson(t.ComplexAt(i).imag())});
+  if (tensor::IsComplex(t.dtype()))
+    return Json::array({NumberJson(t.ComplexAt(i).real()), NumberJson(t.ComplexAt(i).imag())});
   return nullptr;
 }
 
@@ -48,21 +49,25 @@ Json NestedJson(const Tensor& t, size_t dim, int64_t* next) {
 }
 
 Json ResultJson(const Tensor& t) {
-  Json out = {{"dtype", tensor::Name(t.dtype())}, {"shape", std::vector<int64_t>(t.shape().begin(), t.shape().end())}};
+  Json out = {{"dtype", tensor::Name(t.dtype())},
+              {"shape", std::vector<int64_t>(t.shape().begin(), t.shape().end())}};
   int64_t next = 0;
   if (t.size() <= kMaxJsonElements) out["values"] = NestedJson(t, 0, &next);
   return out;
 }
 
 // The request of the first run; afterwards its answer's key serves.
-Result<execute::v1::ExecuteRequest> FirstRequest(const ProgramCalls& calls, const Arguments& arguments,
-                                                 const ProgramInput& input, const std::vector<ArrayValue>& values) {
+Result<execute::v1::ExecuteRequest> FirstRequest(const ProgramCalls& calls,
+                                                 const Arguments& arguments,
+                                                 const ProgramInput& input,
+                                                 const std::vector<ArrayValue>& values) {
   execute::v1::ExecuteRequest request;
   ASSIGN_OR_RETURN(const compile::v1::CompileOptions compile_options, CompileOptionsOf(arguments));
   if (input.form == ProgramInput::Form::kKey) {
     request.set_key(input.key);
   } else if (input.form == ProgramInput::Form::kStablehlo) {
-    ASSIGN_OR_RETURN(const ProgramCalls::Compiled done, calls.Compile(input, nullptr, compile_options));
+    ASSIGN_OR_RETURN(const ProgramCalls::Compiled done,
+                     calls.Compile(input, nullptr, compile_options));
     request.set_key(done.result.key());
   } else {
     execute::v1::ProgramChain* chain = request.mutable_chain();
@@ -81,13 +86,17 @@ struct Explanation {
   std::string text;
 };
 
-Result<Explanation> Explain(const ProgramCalls& calls, const execute::v1::ExecuteResponse& response) {
+Result<Explanation> Explain(const ProgramCalls& calls,
+                            const execute::v1::ExecuteResponse& response) {
   Explanation out;
-  out.json = {{"timings", TimingsJson(response.timings())}, {"ids", IdsJson(response.ids())}, {"ledger", Json::array()}};
-  out.text = StrCat("trace id ", response.ids().trace_id(), "\ntimings  ", TimingsText(response.timings()));
-  ASSIGN_OR_RETURN(const auto entries,
-                   stubs::LedgerClient(calls.channel())
-                       .Query({.trace_id = response.ids().trace_id()}, kMaxExplainedEntries, calls.options()));
+  out.json = {{"timings", TimingsJson(response.timings())},
+              {"ids", IdsJson(response.ids())},
+              {"ledger", Json::array()}};
+  out.text = StrCat("trace id ", response.ids().trace_id(), "\ntimings  ",
+                    TimingsText(response.timings()));
+  ASSIGN_OR_RETURN(const auto entries, stubs::LedgerClient(calls.channel())
+                                           .Query({.trace_id = response.ids().trace_id()},
+                                                  kMaxExplainedEntries, calls.options()));
   TextTable table({"service", "what", "decision", "outcome", "evidence"});
   for (const ledger::Entry& e : entries) {
     Json evidence = Json::object();
@@ -102,16 +111,18 @@ Result<Explanation> Explain(const ProgramCalls& calls, const execute::v1::Execut
                                   {"outcome", e.outcome},
                                   {"key", e.key},
                                   {"evidence", evidence}});
-    table.Add({e.service, std::string(ledger::KindName(e.kind)), e.decision, Printable(e.outcome, 40),
-               Join(words, ", ")});
+    table.Add({e.service, std::string(ledger::KindName(e.kind)), e.decision,
+               Printable(e.outcome, 40), Join(words, ", ")});
   }
-  StrAppend(&out.text, "\n", entries.empty() ? "the ledger has no entry of this request: nothing was decided" : table.Render());
+  StrAppend(&out.text, "\n",
+            entries.empty() ? "the ledger has no entry of this request: nothing was decided"
+                            : table.Render());
   return out;
 }
 
 // `repeat` - 1 further runs by key; the first one is given.
-Status Repeat(Session& session, const ProgramCalls& calls, execute::v1::ExecuteRequest request, const std::string& key,
-              int64_t repeat, Latencies* latencies) {
+Status Repeat(Session& session, const ProgramCalls& calls, execute::v1::ExecuteRequest request,
+              const std::string& key, int64_t repeat, Latencies* latencies) {
   request.clear_chain();
   request.set_key(key);
   const auto bar = session.Progress("run");
@@ -120,7 +131,8 @@ Status Repeat(Session& session, const ProgramCalls& calls, execute::v1::ExecuteR
     const Stopwatch stopwatch;
     RETURN_IF_ERROR(Execute(calls, request));
     latencies->Add(stopwatch.Seconds());
-    bar->Update(static_cast<double>(i) / static_cast<double>(repeat), StrCat(i + 1, " of ", repeat));
+    bar->Update(static_cast<double>(i) / static_cast<double>(repeat),
+                StrCat(i + 1, " of ", repeat));
   }
   return OkStatus();
 }
@@ -128,13 +140,15 @@ Status Repeat(Session& session, const ProgramCalls& calls, execute::v1::ExecuteR
 std::string ResultsText(const std::vector<Tensor>& results) {
   std::string out;
   for (size_t i = 0; i < results.size(); ++i) {
-    StrAppend(&out, out.empty() ? "" : "\n", "# ", i, ": ", results[i].TypeText(), "\n", ArrayText(results[i]));
+    StrAppend(&out, out.empty() ? "" : "\n", "# ", i, ": ", results[i].TypeText(), "\n",
+              ArrayText(results[i]));
   }
   return results.empty() ? "# no results" : out;
 }
 
 Status RunRun(Session& session, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const ProgramInput input, ReadProgram(session, arguments, arguments.positional()[0]));
+  ASSIGN_OR_RETURN(const ProgramInput input,
+                   ReadProgram(session, arguments, arguments.positional()[0]));
   ASSIGN_OR_RETURN(const int64_t repeat, arguments.GetPositive("repeat", 1));
   std::vector<ArrayValue> values;
   for (const std::string& word : arguments.GetAll("arg")) {
@@ -143,14 +157,16 @@ Status RunRun(Session& session, const Arguments& arguments) {
   }
   ASSIGN_OR_RETURN(const ProgramCalls calls, ProgramCalls::Open(session));
   const Stopwatch stopwatch;
-  ASSIGN_OR_RETURN(execute::v1::ExecuteRequest request, FirstRequest(calls, arguments, input, values));
+  ASSIGN_OR_RETURN(execute::v1::ExecuteRequest request,
+                   FirstRequest(calls, arguments, input, values));
   ASSIGN_OR_RETURN(const RequestArguments request_arguments, RequestArguments::Make(calls, values));
   request_arguments.AddTo(&request);
   ASSIGN_OR_RETURN(const Ran ran, Execute(calls, request));
   const double first_seconds = stopwatch.Seconds();
 
   Json json = {{"key", ran.response.key()}, {"seconds", first_seconds}};
-  std::string note = StrCat("key      ", ran.response.key(), "\nfirst    ", SecondsText(first_seconds));
+  std::string note =
+      StrCat("key      ", ran.response.key(), "\nfirst    ", SecondsText(first_seconds));
   if (repeat > 1) {
     Latencies latencies;
     RETURN_IF_ERROR(Repeat(session, calls, request, ran.response.key(), repeat, &latencies));
@@ -178,11 +194,17 @@ Status RunRun(Session& session, const Arguments& arguments) {
 constexpr auto kOwnFlags = std::to_array<FlagDef>({
     {.name = "arg",
      .value_name = "ARRAY",
-     .help = "an argument, in order: x.npy, x.npz[:NAME], f32[2,3]:ones|zeros|iota|NUMBER|LIST, 1.5",
+     .help =
+         "an argument, in order: x.npy, x.npz[:NAME], f32[2,3]:ones|zeros|iota|NUMBER|LIST, 1.5",
      .repeated = true},
-    {.name = "out", .value_name = "FILE", .help = "write the results to a .npy or .npz file", .letter = 'o'},
+    {.name = "out",
+     .value_name = "FILE",
+     .help = "write the results to a .npy or .npz file",
+     .letter = 'o'},
     {.name = "repeat", .value_name = "N", .help = "run N times and print how long it takes"},
-    {.name = "explain", .value_name = "", .help = "print where the time went and what came from a cache"},
+    {.name = "explain",
+     .value_name = "",
+     .help = "print where the time went and what came from a cache"},
 });
 constexpr auto kFlags = JoinFlags(kOwnFlags, kTraceFlags, kPolicyFlags, kCompileFlags);
 
@@ -191,8 +213,10 @@ constexpr CommandDef kCommands[] = {
      .positional = "KEY|PROGRAM",
      .min_positional = 1,
      .max_positional = 1,
-     .help = "Run a program on arrays and print the results. PROGRAM is jaxpr text or StableHLO, which is traced and "
-             "compiled first; KEY is what compile printed. Results go to standard output, or to a file with --out; key "
+     .help = "Run a program on arrays and print the results. PROGRAM is jaxpr text or StableHLO, "
+             "which is traced and "
+             "compiled first; KEY is what compile printed. Results go to standard output, or to a "
+             "file with --out; key "
              "and timings go to standard error.",
      .flags = kFlags,
      .run = RunRun,

@@ -32,8 +32,8 @@ void Describe(const std::string& name, const Response& response, Emitted* out) {
                      {"eqns_in", s.eqns_in()},
                      {"eqns_out", s.eqns_out()},
                      {"seconds", s.seconds()}});
-    StrAppend(&out->summary, "\nstep     ", s.transform(), ": ", s.eqns_in(), " -> ", s.eqns_out(), " equations, ",
-              SecondsText(s.seconds()));
+    StrAppend(&out->summary, "\nstep     ", s.transform(), ": ", s.eqns_in(), " -> ", s.eqns_out(),
+              " equations, ", SecondsText(s.seconds()));
   }
   StrAppend(&out->summary, "\ntimings  ", TimingsText(response.timings()));
   out->json = {{"program", name},
@@ -46,8 +46,8 @@ void Describe(const std::string& name, const Response& response, Emitted* out) {
                {"ids", IdsJson(response.ids())}};
 }
 
-Result<Emitted> EmitModule(const stubs::TraceClient& client, const v1::LowerRequest& request, const std::string& name,
-                           const rpc::CallOptions& options) {
+Result<Emitted> EmitModule(const stubs::TraceClient& client, const v1::LowerRequest& request,
+                           const std::string& name, const rpc::CallOptions& options) {
   ASSIGN_OR_RETURN(const v1::LowerResponse response, client.Lower(request, options));
   Emitted out;
   Describe(name, response, &out);
@@ -56,8 +56,9 @@ Result<Emitted> EmitModule(const stubs::TraceClient& client, const v1::LowerRequ
   return out;
 }
 
-Result<Emitted> EmitProgram(const stubs::TraceClient& client, v1::TraceRequest request, bool as_bytes,
-                            const std::string& name, const rpc::CallOptions& options) {
+Result<Emitted> EmitProgram(const stubs::TraceClient& client, v1::TraceRequest request,
+                            bool as_bytes, const std::string& name,
+                            const rpc::CallOptions& options) {
   request.mutable_options()->set_omit_text(as_bytes);
   request.mutable_options()->set_omit_program(!as_bytes);
   ASSIGN_OR_RETURN(const v1::TraceResponse response, client.Trace(request, options));
@@ -72,15 +73,19 @@ Result<Emitted> EmitProgram(const stubs::TraceClient& client, v1::TraceRequest r
 Result<Emitted> TraceOne(Session& session, const Arguments& arguments, const std::string& word) {
   ASSIGN_OR_RETURN(const ProgramInput input, ReadProgram(session, arguments, word));
   if (input.form != ProgramInput::Form::kSource)
-    return InvalidArgument(StrCat("'", Printable(word), "' is ", input.form == ProgramInput::Form::kKey ? "a key" : "StableHLO",
+    return InvalidArgument(StrCat("'", Printable(word), "' is ",
+                                  input.form == ProgramInput::Form::kKey ? "a key" : "StableHLO",
                                   "; trace takes jaxprs"));
   ASSIGN_OR_RETURN(auto channel, session.Fleet());
   ASSIGN_OR_RETURN(const rpc::CallOptions options, session.CallOptions());
   const stubs::TraceClient client(std::move(channel));
   const auto complete = [&](auto request) -> Result<decltype(request)> {
-    if (arguments.Has("arg_type")) RETURN_IF_ERROR(SetArgumentTypes(arguments, request.mutable_arguments()));
+    if (arguments.Has("arg_type"))
+      RETURN_IF_ERROR(SetArgumentTypes(arguments, request.mutable_arguments()));
     ASSIGN_OR_RETURN(const int64_t width, arguments.GetPositive("width", 80));
-    if (arguments.Has("width")) request.mutable_options()->mutable_print()->set_width(static_cast<uint32_t>(std::min<int64_t>(width, UINT32_MAX)));
+    if (arguments.Has("width"))
+      request.mutable_options()->mutable_print()->set_width(
+          static_cast<uint32_t>(std::min<int64_t>(width, UINT32_MAX)));
     return request;
   };
   const auto bar = session.Progress(StrCat("trace ", word));
@@ -94,11 +99,13 @@ Result<Emitted> TraceOne(Session& session, const Arguments& arguments, const std
   return EmitProgram(client, std::move(request), emit == "proto", word, options);
 }
 
-// The content goes to the file or, without one, to standard output alone, so that it can be piped on.
+// The content goes to the file or, without one, to standard output alone, so that it can be piped
+// on.
 Status Deliver(Session& session, const Arguments& arguments, const Emitted& emitted) {
   const std::string path = arguments.Get("out");
   if (!path.empty()) {
-    RETURN_IF_ERROR(session.files().WriteAtomically(path, emitted.content + (arguments.Get("emit") == "proto" ? "" : "\n")));
+    RETURN_IF_ERROR(session.files().WriteAtomically(
+        path, emitted.content + (arguments.Get("emit") == "proto" ? "" : "\n")));
     if (!session.json()) session.Print("", StrCat(emitted.summary, "\nwrote    ", path));
     return OkStatus();
   }
@@ -121,7 +128,8 @@ Status RunTrace(Session& session, const Arguments& arguments) {
     RETURN_IF_ERROR(Deliver(session, arguments, *emitted));
     if (!arguments.Has("out")) {
       const bool bytes = arguments.Get("emit") == "proto";
-      emitted->json[bytes ? "content_base64" : "content"] = bytes ? Base64Encode(AsBytes(emitted->content)) : emitted->content;
+      emitted->json[bytes ? "content_base64" : "content"] =
+          bytes ? Base64Encode(AsBytes(emitted->content)) : emitted->content;
     }
     programs.push_back(std::move(emitted->json));
   }
@@ -134,9 +142,15 @@ constexpr auto kOwnFlags = std::to_array<FlagDef>({
      .value_name = "TYPE",
      .help = "type of an argument of the transformed program, f32[3,4] or f32[]~ (weak), in order",
      .repeated = true},
-    {.name = "emit", .value_name = "FORM", .help = "what to print; default: text", .words = "text stablehlo proto"},
+    {.name = "emit",
+     .value_name = "FORM",
+     .help = "what to print; default: text",
+     .words = "text stablehlo proto"},
     {.name = "width", .value_name = "N", .help = "columns of the text; default: 80"},
-    {.name = "out", .value_name = "FILE", .help = "write there instead of standard output", .letter = 'o'},
+    {.name = "out",
+     .value_name = "FILE",
+     .help = "write there instead of standard output",
+     .letter = 'o'},
 });
 constexpr auto kFlags = JoinFlags(kTraceFlags, kPolicyFlags, kOwnFlags);
 
@@ -145,13 +159,16 @@ constexpr CommandDef kCommands[] = {
      .positional = "PROGRAM...",
      .min_positional = 1,
      .max_positional = -1,
-     .help = "Apply transforms to programs and print the result, as jaxpr text, StableHLO or bytes. PROGRAM is a file "
-             "with jaxpr text, '-' for standard input, or a .pb file that --emit=proto wrote. Key, steps and timings go "
+     .help = "Apply transforms to programs and print the result, as jaxpr text, StableHLO or "
+             "bytes. PROGRAM is a file "
+             "with jaxpr text, '-' for standard input, or a .pb file that --emit=proto wrote. Key, "
+             "steps and timings go "
              "to standard error, or to standard output with --out.",
      .flags = kFlags,
      .run = RunTrace,
      .examples = "megalithctl trace f.jaxpr --transform grad --transform jit\n"
-                 "megalithctl trace f.jaxpr --transform 'vmap:in_axes=0,None;axis_size=8' --emit stablehlo -o f.mlir\n"
+                 "megalithctl trace f.jaxpr --transform 'vmap:in_axes=0,None;axis_size=8' --emit "
+                 "stablehlo -o f.mlir\n"
                  "megalithctl trace - --arg-type f32[] --json < f.jaxpr"},
 };
 

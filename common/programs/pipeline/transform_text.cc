@@ -21,13 +21,15 @@ Status At(size_t column, std::string_view what) {
 }
 
 Result<std::string_view> One(const FieldValue& v, std::string_view wanted) {
-  if (v.is_list) return At(v.columns.empty() ? 0 : v.columns[0], StrCat("expects ", wanted, ", not a list"));
+  if (v.is_list)
+    return At(v.columns.empty() ? 0 : v.columns[0], StrCat("expects ", wanted, ", not a list"));
   return v.items[0];
 }
 
 Result<int64_t> IntAt(const FieldValue& v, size_t i) {
   const auto number = ParseInt(v.items[i]);
-  if (!number) return At(v.columns[i], StrCat("expects a whole number, got '", Printable(v.items[i]), "'"));
+  if (!number)
+    return At(v.columns[i], StrCat("expects a whole number, got '", Printable(v.items[i]), "'"));
   return *number;
 }
 
@@ -94,7 +96,8 @@ Status SetAxisSize(const FieldValue& v, Transform* t) {
 
 Status SetAxisName(const FieldValue& v, Transform* t) {
   ASSIGN_OR_RETURN(std::string_view word, One(v, "a name"));
-  if (word.size() >= 2 && (word.front() == '\'' || word.front() == '"') && word.back() == word.front()) {
+  if (word.size() >= 2 && (word.front() == '\'' || word.front() == '"') &&
+      word.back() == word.front()) {
     word = word.substr(1, word.size() - 2);
   }
   t->axis_name = std::string(word);
@@ -104,7 +107,8 @@ Status SetAxisName(const FieldValue& v, Transform* t) {
 Status SetNumPrimals(const FieldValue& v, Transform* t) {
   RETURN_IF_ERROR(One(v, "a whole number"));
   ASSIGN_OR_RETURN(const int64_t n, IntAt(v, 0));
-  if (n < 0 || n > UINT32_MAX) return At(v.columns[0], StrCat("expects a number of arguments, got ", n));
+  if (n < 0 || n > UINT32_MAX)
+    return At(v.columns[0], StrCat("expects a number of arguments, got ", n));
   t->num_primals = n;
   return OkStatus();
 }
@@ -128,10 +132,13 @@ struct FieldDef {
 
 constexpr FieldDef kGradFields[] = {{"argnums", SetArgnums}, {"has_aux", SetHasAux, true}};
 constexpr FieldDef kJacobianFields[] = {{"argnums", SetArgnums}};
-constexpr FieldDef kVmapFields[] = {
-    {"in_axes", SetInAxes}, {"out_axes", SetOutAxes}, {"axis_size", SetAxisSize}, {"axis_name", SetAxisName}};
+constexpr FieldDef kVmapFields[] = {{"in_axes", SetInAxes},
+                                    {"out_axes", SetOutAxes},
+                                    {"axis_size", SetAxisSize},
+                                    {"axis_name", SetAxisName}};
 constexpr FieldDef kPrimalsFields[] = {{"num_primals", SetNumPrimals}};
-constexpr FieldDef kCheckpointFields[] = {{"policy", SetPolicy}, {"prevent_cse", SetPreventCse, true}};
+constexpr FieldDef kCheckpointFields[] = {{"policy", SetPolicy},
+                                          {"prevent_cse", SetPreventCse, true}};
 
 struct GrammarRow {
   std::string_view name;
@@ -166,7 +173,8 @@ std::string Suggestion(std::string_view word, std::span<const Row> rows) {
 
 class Parser {
  public:
-  explicit Parser(std::string_view text) : text_(text.substr(0, kMaxBytes)), cut_(text.size() > kMaxBytes) {}
+  explicit Parser(std::string_view text)
+      : text_(text.substr(0, kMaxBytes)), cut_(text.size() > kMaxBytes) {}
 
   Result<Transform> Parse() {
     if (cut_) return InvalidArgument(StrCat("a transform has at most ", kMaxBytes, " bytes"));
@@ -183,9 +191,12 @@ class Parser {
     SkipBlanks();
     RETURN_IF_ERROR(Fields());
     SkipBlanks();
-    if (at_ != text_.size()) return At(at_, StrCat("unexpected '", Printable(text_.substr(at_), 20), "'"));
-    if (!row_->required.empty() && std::find(seen_.begin(), seen_.end(), row_->required) == seen_.end()) {
-      return At(text_.size(), StrCat(name, " needs ", row_->required, ", as in '", name, ":", row_->required, "=1'"));
+    if (at_ != text_.size())
+      return At(at_, StrCat("unexpected '", Printable(text_.substr(at_), 20), "'"));
+    if (!row_->required.empty() &&
+        std::find(seen_.begin(), seen_.end(), row_->required) == seen_.end()) {
+      return At(text_.size(), StrCat(name, " needs ", row_->required, ", as in '", name, ":",
+                                     row_->required, "=1'"));
     }
     return std::move(transform_);
   }
@@ -219,7 +230,9 @@ class Parser {
   // Everything up to a blank or a character with a meaning.
   std::string_view Word() {
     const size_t start = at_;
-    while (at_ < text_.size() && std::string_view(" ,;:=[]()").find(text_[at_]) == std::string_view::npos) ++at_;
+    while (at_ < text_.size() &&
+           std::string_view(" ,;:=[]()").find(text_[at_]) == std::string_view::npos)
+      ++at_;
     const std::string_view word = text_.substr(start, at_ - start);
     SkipBlanks();
     return word;
@@ -242,9 +255,11 @@ class Parser {
     const FieldDef* field = FindField(name);
     if (name.empty()) return At(start, StrCat("expects a field of ", row_->name));
     if (field == nullptr) {
-      return At(start, StrCat(row_->name, " has no field '", Printable(name), "'", Suggestion(name, row_->fields)));
+      return At(start, StrCat(row_->name, " has no field '", Printable(name), "'",
+                              Suggestion(name, row_->fields)));
     }
-    if (std::find(seen_.begin(), seen_.end(), name) != seen_.end()) return At(start, StrCat(name, " is given twice"));
+    if (std::find(seen_.begin(), seen_.end(), name) != seen_.end())
+      return At(start, StrCat(name, " is given twice"));
     seen_.push_back(field->name);
     FieldValue value;
     if (!Take('=')) {

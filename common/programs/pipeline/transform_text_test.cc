@@ -20,7 +20,8 @@ std::string Parsed(std::string_view text) {
 TEST(TransformTextTest, ReadsEveryTransformWithItsDefaults) {
   for (const std::string_view name : TransformNames()) {
     const bool needs_primals = name == "vjp" || name == "linear_transpose";
-    const auto t = ParseTransform(needs_primals ? StrCat(name, ":num_primals=2") : std::string(name));
+    const auto t =
+        ParseTransform(needs_primals ? StrCat(name, ":num_primals=2") : std::string(name));
     ASSERT_TRUE(t.ok()) << t.status().ToString();
     Transform defaults{.name = std::string(name)};
     if (needs_primals) defaults.num_primals = 2;
@@ -33,10 +34,12 @@ TEST(TransformTextTest, ReadsFields) {
   EXPECT_EQ(Parsed("grad:argnums=0,1"), "grad(argnums=[0,1])");
   EXPECT_EQ(Parsed("grad:argnums=[-1]"), "grad(argnums=[-1])");
   EXPECT_EQ(Parsed("value_and_grad:argnums=0,has_aux"), "value_and_grad(argnums=0, has_aux=True)");
-  EXPECT_EQ(Parsed("value_and_grad:argnums=0,2,has_aux=true"), "value_and_grad(argnums=[0,2], has_aux=True)");
+  EXPECT_EQ(Parsed("value_and_grad:argnums=0,2,has_aux=true"),
+            "value_and_grad(argnums=[0,2], has_aux=True)");
   EXPECT_EQ(Parsed("vmap:in_axes=0,None;out_axes=0;axis_size=3;axis_name=i"),
             "vmap(in_axes=[0,None], out_axes=0, axis_name=i, axis_size=3)");
-  EXPECT_EQ(Parsed("vmap:in_axes=None,out_axes=None,axis_size=3"), "vmap(in_axes=None, out_axes=None, axis_size=3)");
+  EXPECT_EQ(Parsed("vmap:in_axes=None,out_axes=None,axis_size=3"),
+            "vmap(in_axes=None, out_axes=None, axis_size=3)");
   EXPECT_EQ(Parsed(" vmap : in_axes = ( 0 , ) "), "vmap(in_axes=[0], out_axes=0)");
   EXPECT_EQ(Parsed("linear_transpose:num_primals=2"), "linear_transpose(num_primals=2)");
   EXPECT_EQ(Parsed("checkpoint:policy=dots_saveable,prevent_cse=false"),
@@ -44,9 +47,10 @@ TEST(TransformTextTest, ReadsFields) {
 }
 
 TEST(TransformTextTest, ReadsWhatTextPrints) {
-  for (const char* text :
-       {"jit()", "hessian(argnums=[0,1])", "vmap(in_axes=[0,None], out_axes=1, axis_name=i, axis_size=3)",
-        "checkpoint(policy=None, prevent_cse=True)", "vjp(num_primals=3)", "grad(argnums=0, has_aux=True)"}) {
+  for (const char* text : {"jit()", "hessian(argnums=[0,1])",
+                           "vmap(in_axes=[0,None], out_axes=1, axis_name=i, axis_size=3)",
+                           "checkpoint(policy=None, prevent_cse=True)", "vjp(num_primals=3)",
+                           "grad(argnums=0, has_aux=True)"}) {
     EXPECT_EQ(Parsed(text), text);
   }
 }
