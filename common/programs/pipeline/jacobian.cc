@@ -61,7 +61,7 @@ Values Unravel(Builder& b, Value x, size_t axis, const Avals& leaves, const Aval
   for (const Aval& leaf : leaves) sizes.push_back(Size(leaf));
   const Values parts = b.EmitN("split", std::vector<Value>{x},
                                {{"axis", ParamValue::Int(static_cast<int64_t>(axis))},
-                                {"sizes", ParamValue::Ints(sizes)}});
+                                {"sizes", ir::IntTuple::Numpy(sizes).Param()}});
   Values out;
   if (!b.ok()) return out;
   for (size_t i = 0; i < leaves.size(); ++i) {

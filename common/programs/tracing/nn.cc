@@ -33,13 +33,14 @@ Dims ResolvedAxes(Builder& b, const Axes& axes, size_t rank) {
 }  // namespace
 
 Array Relu(Operand x) {
+  static const Function jitted = Jit(Named("relu", [](Array v) { return Maximum(v, 0); }));
   static const Function relu = CustomJvp(
-      Named("relu", [](Array v) -> Array { return Jit(Named("relu", [](Array w) { return Maximum(w, 0); }))(v); }),
+      Named("relu", [](Array v) { return jitted(v); }),
       Named("jvp", [](Array v, Array tangent) {
         const Array value = Relu(v);
         const Array positive = v > 0;
         const Array zero = ZerosLike(tangent);
-        return std::pair<Array, Array>(value, lax::Select(positive, tangent, zero));
+        return std::tuple{value, lax::Select(positive, tangent, zero)};
       }));
   return relu(x.array);
 }
