@@ -43,14 +43,15 @@ run:  ## start a fleet and train on the digits (examples/digits)
 	examples/digits/run.sh build/release
 
 conformance: build  ## hold the fleet against the answers of the programs it must agree with
-	build/$(PRESET)/clients/cli/megalithctl conformance --cases conformance/fixtures
+	build/$(PRESET)/bin/megalithctl conformance --cases conformance/fixtures/jax
 
-fixtures:  ## generate the oracle data again (needs Python with JAX 0.9.2)
-	conformance/fixtures/generate.sh
+fixtures:  ## list the oracle data in its manifest; FROM=DIRECTORY copies it from there first
+	tests/fixtures/fixtures.sh $(if $(FROM),copy $(FROM),update)
+	tests/fixtures/fixtures.sh check
 
 bench:  ## run every benchmark of the release build
 	$(MAKE) build PRESET=release
-	@for b in build/release/bench/*_bench; do echo "== $$(basename $$b)"; $$b || exit 1; done
+	@for b in build/release/bin/*_bench; do echo "== $$(basename $$b)"; $$b || exit 1; done
 
 asan:  ## all tests under AddressSanitizer and LeakSanitizer
 	$(MAKE) test PRESET=asan

@@ -1,8 +1,11 @@
 // dynamic_slice and dynamic_update_slice: one box of an array, at a place known when the program runs. Starts are
 // clamped so that the box lies inside.
+#include <algorithm>
+
 #include "common/foundation/base/strings.h"
 #include "common/programs/ops/families.h"
 #include "common/programs/ops/indexing.h"
+#include "common/programs/ops/lower.h"
 
 namespace megalith::ops {
 namespace {
@@ -171,6 +174,31 @@ BatchResult BatchDynamicUpdateSlice(Builder& b, const BatchArgs& a) {
   return BatchScatter(b, *scatter, std::move(params), values, dims, a.axis.size, {all, Dims{}, all});
 }
 
+// ---- lowering ----
+
+// The start indices, and zeros for the dimensions that only the physical form has.
+Values PhysicalStarts(LowerContext& c, size_t first) {
+  const auto given = c.ins().begin() + static_cast<int64_t>(std::min(first, c.num_operands()));
+  Values starts(given, c.ins().end());
+  const int64_t extra = lowering::PhysicalRank(c.in_aval(0));
+  if (extra == 0) return starts;
+  const DType dtype = starts.empty() ? DType::kI32 : c.b().dtype(starts[0]);
+  starts.insert(starts.end(), static_cast<size_t>(extra), c.b().Scalar(dtype, 0));
+  return starts;
+}
+
+Status LowerDynamicSlice(LowerContext& c) {
+  const Values starts = PhysicalStarts(c, 1);
+  c.Out(c.b().DynamicSlice(c.in(0), starts, c.out_type().shape));
+  return OkStatus();
+}
+
+Status LowerDynamicUpdateSlice(LowerContext& c) {
+  const Values starts = PhysicalStarts(c, 2);
+  c.Out(c.b().DynamicUpdateSlice(c.in(0), c.in(1), starts));
+  return OkStatus();
+}
+
 // ---- records ----
 
 using Type = ParamSpec::Type;
@@ -182,21 +210,26 @@ constexpr Sample kSliceSamples[] = {
      ir::Domain::kIndex},
     {"{ lambda ; a:f32[17] b:i32[]. let c:f32[0] = OP[slice_sizes=(0,)] a b in (c,) }", ir::Domain::kIndex},
     {"{ lambda ; a:f32[]. let b:f32[] = OP[slice_sizes=()] a in (b,) }"},
+    {"{ lambda ; a:key<fry>[3,2] b:u8[] c:u8[]. let d:key<fry>[2,1] = OP[slice_sizes=(2, 1)] a b c in (d,) }",
+     ir::Domain::kIndex},
+    {"{ lambda ; a:key<fry>[]. let b:key<fry>[] = OP[slice_sizes=()] a in (b,) }"},
 };
 constexpr Sample kUpdateSamples[] = {
     {"{ lambda ; a:f32[5,4] b:f32[2,3] c:i32[] d:i32[]. let e:f32[5,4] = OP a b c d in (e,) }", ir::Domain::kIndex},
     {"{ lambda ; a:f32[17] b:f32[0] c:i32[]. let d:f32[17] = OP a b c in (d,) }", ir::Domain::kIndex},
     {"{ lambda ; a:f32[] b:f32[]. let c:f32[] = OP a b in (c,) }"},
+    {"{ lambda ; a:key<fry>[3] b:key<fry>[2] c:i32[]. let d:key<fry>[3] = OP a b c in (d,) }", ir::Domain::kIndex},
 };
 
 constexpr OpDef kOps[] = {
     {.name = "dynamic_slice", .params = kSliceParams, .type_rule = DynamicSliceType,
      .jvp = ir::JvpFull(JvpDynamicSlice), .transpose = TransposeDynamicSlice,
-     .batch = ir::BatchFull(BatchDynamicSlice), .spec = "primitives.md#dynamic_slice", .samples = kSliceSamples},
+     .batch = ir::BatchFull(BatchDynamicSlice), .lower = LowerDynamicSlice, .spec = "primitives.md#dynamic_slice",
+     .samples = kSliceSamples},
     {.name = "dynamic_update_slice", .type_rule = DynamicUpdateSliceType,
      .jvp = ir::JvpFull(JvpDynamicUpdateSlice), .transpose = TransposeDynamicUpdateSlice,
-     .batch = ir::BatchFull(BatchDynamicUpdateSlice), .spec = "primitives.md#dynamic_update_slice",
-     .samples = kUpdateSamples},
+     .batch = ir::BatchFull(BatchDynamicUpdateSlice), .lower = LowerDynamicUpdateSlice,
+     .spec = "primitives.md#dynamic_update_slice", .samples = kUpdateSamples},
 };
 
 }  // namespace

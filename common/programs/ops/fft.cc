@@ -3,6 +3,7 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/lower.h"
 #include "common/programs/ops/rules.h"
 
 namespace megalith::ops {
@@ -130,6 +131,12 @@ BatchResult BatchFft(Builder& b, const BatchArgs& a) {
   return {{Fft(b, x, a.params.Int("fft_type"), a.params.Ints("fft_lengths"))}, {0}};
 }
 
+Status LowerFft(LowerContext& c) {
+  const auto kind = static_cast<stablehlo::FftType>(c.params().Int("fft_type"));
+  c.Out(c.b().Fft(c.in(0), kind, c.params().Ints("fft_lengths")));
+  return OkStatus();
+}
+
 // ---- records ----
 
 using Type = ParamSpec::Type;
@@ -146,7 +153,7 @@ constexpr Sample kFftSamples[] = {
 
 constexpr OpDef kOps[] = {
     {.name = "fft", .arity = 1, .params = kFftParams, .accepts = ir::kAcceptsInexact, .tier = 2, .type_rule = FftType,
-     .jvp = ir::JvpLinear(), .transpose = TransposeFft, .batch = ir::BatchFull(BatchFft),
+     .jvp = ir::JvpLinear(), .transpose = TransposeFft, .batch = ir::BatchFull(BatchFft), .lower = LowerFft,
      .spec = "primitives.md#fft", .samples = kFftSamples},
 };
 

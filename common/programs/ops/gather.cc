@@ -5,6 +5,7 @@
 #include "common/programs/ops/families.h"
 #include "common/programs/ops/index_checks.h"
 #include "common/programs/ops/indexing.h"
+#include "common/programs/ops/lower.h"
 
 namespace megalith::ops {
 namespace {
@@ -111,6 +112,85 @@ BatchResult BatchGatherEqn(Builder& b, const BatchArgs& a) {
                      OptionsOf(a.params));
 }
 
+// ---- lowering ----
+
+// A gather equation on physical arrays: of keys, every slice takes the words too.
+struct PhysicalGather {
+  Aval x;
+  Aval indices;
+  Aval out;
+  GatherNumbers numbers;
+  Dims sizes;
+  bool sorted = false;
+  ParamValue fill_value = {};
+};
+
+Aval PhysicalAval(const Aval& a) {
+  const TensorType type = lowering::PhysicalType(a);
+  return Aval{type.dtype, false, type.shape};
+}
+
+PhysicalGather PhysicalOf(const LowerContext& c) {
+  PhysicalGather g{PhysicalAval(c.in_aval(0)), c.in_aval(1), PhysicalAval(c.out_aval()), GatherNumbersOf(c.params()),
+                   c.params().Ints("slice_sizes"), c.params().Bool("indices_are_sorted"), c.params()["fill_value"]};
+  for (size_t d = c.out_aval().rank(); d < g.out.rank(); ++d) {
+    g.numbers.offset_dims.insert(g.numbers.offset_dims.size(), static_cast<int64_t>(d));
+    g.sizes.push_back(g.out.shape[d]);
+  }
+  return g;
+}
+
+// What slices outside become, in the result's shape.
+Value FillOf(Builder& b, const Aval& out, const ParamValue& fill) {
+  const bool exact = tensor::IsInteger(out.dtype) && fill.kind() == ParamValue::Kind::kInt;
+  if (!exact) return ir::Full(b, out.shape, out.dtype, fill.AsFloat());
+  return ir::Broadcast(b, b.Lit(Literal::Int(out.dtype, fill.AsInt())), out.shape);
+}
+
+// A gather that assumes all slices inside, masked by whether they are.
+std::vector<Value> FilledGather(Builder& b, const PhysicalGather& g, std::span<const Value> in) {
+  const DType index_type = IndexTypeOf(g.x.shape);
+  const auto batch_rank = static_cast<int64_t>(g.indices.rank()) - 1;
+  Dims last_starts;
+  for (const int64_t d : g.numbers.start_index_map) {
+    const auto at = static_cast<size_t>(d);
+    last_starts.push_back(g.x.shape[at] - g.sizes[at]);
+  }
+  const Value bounds = IndexVector(b, index_type, last_starts);
+  const Value indices = ir::ConvertElementType(b, in[1], index_type);
+  const Value zero = ir::ScalarOf(b, index_type, 0);
+  const Value from_low = ir::Binary(b, "ge", indices, zero);
+  const Value wide_bounds = ir::ExpandDims(b, bounds, ir::Range(batch_rank));
+  const Value to_high = ir::Binary(b, "le", indices, wide_bounds);
+  const Value component_fits = ir::Binary(b, "and", from_low, to_high);
+  const Value fits = b.Emit1("reduce_and", {component_fits}, {{"axes", ParamValue::Ints(Dims{batch_rank})}});
+  const Dims batch_dims = ir::Without(ir::Range(static_cast<int64_t>(g.out.rank())), g.numbers.offset_dims);
+  const Value slices = Gather(b, in[0], indices, g.numbers, g.sizes, {.sorted = g.sorted});
+  const Value mask = ir::BroadcastInDim(b, fits, g.out.shape, batch_dims);
+  const Value fill = FillOf(b, g.out, g.fill_value);
+  return {ir::Select(b, mask, slices, fill)};
+}
+
+Status LowerGather(LowerContext& c) {
+  const PhysicalGather g = PhysicalOf(c);
+  if (ModeOf(c.params()) == IndexMode::kFillOrDrop) {
+    c.Out(c.Traced(c.ins(), {g.x, g.indices}, [&](Builder& b, std::span<const Value> in) {
+      return FilledGather(b, g, in);
+    }));
+    return OkStatus();
+  }
+  // StableHLO clamps the start of every slice.
+  if (ir::Contains(g.out.shape, 0)) {
+    c.Out(FullOf(c.b(), c.out_type(), 0));
+    return OkStatus();
+  }
+  const stablehlo::GatherDims dims{g.numbers.offset_dims, g.numbers.collapsed_slice_dims,
+                                   g.numbers.operand_batching_dims, g.numbers.start_indices_batching_dims,
+                                   g.numbers.start_index_map, static_cast<int64_t>(g.indices.rank()) - 1};
+  c.Out(c.b().Gather(c.in(0), c.in(1), dims, g.sizes, g.sorted));
+  return OkStatus();
+}
+
 // ---- records ----
 
 using Type = ParamSpec::Type;
@@ -142,6 +222,16 @@ constexpr Sample kGatherSamples[] = {
      "start_indices_batching_dims=(1,)) fill_value=None indices_are_sorted=False "
      "mode=GatherScatterMode.PROMISE_IN_BOUNDS slice_sizes=(1, 1, 3) unique_indices=False] a b in (c,) }",
      ir::Domain::kIndex},
+    // keys, some of them outside
+    {"{ lambda ; a:key<fry>[2] b:i32[4,1]. let c:key<fry>[4] = OP[dimension_numbers=GatherDimensionNumbers("
+     "offset_dims=(), collapsed_slice_dims=(0,), start_index_map=(0,), operand_batching_dims=(), "
+     "start_indices_batching_dims=()) fill_value=4294967295 indices_are_sorted=False "
+     "mode=GatherScatterMode.FILL_OR_DROP slice_sizes=(1,) unique_indices=False] a b in (c,) }", ir::Domain::kIndex},
+    // one slice, indices of a narrow type
+    {"{ lambda ; a:f32[2,3] b:u8[1]. let c:f32[3] = OP[dimension_numbers=GatherDimensionNumbers(offset_dims=(0,), "
+     "collapsed_slice_dims=(0,), start_index_map=(0,), operand_batching_dims=(), start_indices_batching_dims=()) "
+     "fill_value=1 indices_are_sorted=True mode=GatherScatterMode.FILL_OR_DROP slice_sizes=(1, 3) "
+     "unique_indices=True] a b in (c,) }", ir::Domain::kIndex},
     // no index
     {"{ lambda ; a:f32[5] b:i32[0,1]. let c:f32[0] = OP[dimension_numbers=GatherDimensionNumbers(offset_dims=(), "
      "collapsed_slice_dims=(0,), start_index_map=(0,), operand_batching_dims=(), start_indices_batching_dims=()) "
@@ -152,7 +242,8 @@ constexpr Sample kGatherSamples[] = {
 constexpr OpDef kOps[] = {
     {.name = "gather", .arity = 2, .params = kGatherParams, .type_rule = GatherType,
      .jvp = ir::JvpTerms<JvpGather, nullptr>(), .transpose = TransposeGather,
-     .batch = ir::BatchFull(BatchGatherEqn), .spec = "primitives.md#gather", .samples = kGatherSamples},
+     .batch = ir::BatchFull(BatchGatherEqn), .lower = LowerGather, .spec = "primitives.md#gather",
+     .samples = kGatherSamples},
 };
 
 }  // namespace

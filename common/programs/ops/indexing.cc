@@ -155,6 +155,19 @@ Dims UpdateSliceSizes(const ScatterNumbers& numbers, size_t rank, const Shape& u
   return sizes;
 }
 
+DType IndexTypeOf(const Dims& shape) {
+  for (const int64_t d : shape) {
+    if (d > INT32_MAX) return DType::kI64;
+  }
+  return DType::kI32;
+}
+
+Value IndexVector(Builder& b, DType dtype, const Dims& values) {
+  tensor::Tensor t = *tensor::Tensor::Create(dtype, Shape{static_cast<int64_t>(values.size())});
+  for (size_t i = 0; i < values.size(); ++i) t.SetInt(static_cast<int64_t>(i), values[i]);
+  return b.Const(t);
+}
+
 BatchResult BatchGather(Builder& b, std::span<const Value> values, std::span<const int> dims, int64_t size,
                         const GatherNumbers& g, const Dims& slice_sizes, const IndexOptions& options) {
   IndexOptions opts = options;

@@ -62,6 +62,11 @@ Value Scatter(Builder& b, std::string_view op, Value x, Value indices, Value upd
 // Slice sizes of the gather that undoes a scatter of updates of this shape into an operand of rank `rank`.
 Dims UpdateSliceSizes(const ScatterNumbers& numbers, size_t rank, const Shape& updates);
 
+// The signed integer type in which JAX computes with positions in an array of this shape.
+DType IndexTypeOf(const Dims& shape);
+// A rank-1 constant of that type. Requires values of its range.
+Value IndexVector(Builder& b, DType dtype, const Dims& values);
+
 // lax's batching rules of gather and scatter, for values and their batch dimensions.
 BatchResult BatchGather(Builder& b, std::span<const Value> values, std::span<const int> dims, int64_t size,
                         const GatherNumbers& numbers, const Dims& slice_sizes, const IndexOptions& options);

@@ -5,6 +5,7 @@
 #include "common/programs/ir/check.h"
 #include "common/programs/ir/compare.h"
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/lower.h"
 #include "common/programs/ops/rules.h"
 
 namespace megalith::ops {
@@ -285,16 +286,38 @@ BatchResult BatchSolve(Builder& b, const BatchArgs& a) {
   return out;
 }
 
+// ---- lowering ----
+
+// The solver does all; what it was derived from is only for derivatives.
+Status LowerSolve(LowerContext& c) {
+  const LinearSolve s = SolveOf(c.params(), c.num_operands());
+  const std::span<const ValueId> all = c.ins();
+  const std::vector<ValueId> inputs = Joined(Sub(all, s.first_const(kSolve), s.lengths[kSolve]),
+                                             Sub(all, s.num_consts, all.size() - s.num_consts));
+  c.Out(c.Inline(s.jaxprs[kSolve], inputs));
+  return OkStatus();
+}
+
 // ---- record ----
 
 using Type = ParamSpec::Type;
 
 constexpr ParamSpec kSolveParams[] = {{"const_lengths", Type::kTuple}, {"jaxprs", Type::kTuple}};
 
+// A diagonal matrix.
+constexpr Sample kSolveSamples[] = {
+    {"{ lambda ; a:f32[3] b:f32[3]. let c:f32[3] = OP[const_lengths=_LinearSolveTuple(matvec=1, vecmat=1, solve=1, "
+     "transpose_solve=1) jaxprs=_LinearSolveTuple(matvec={ lambda ; d:f32[3] e:f32[3]. let f:f32[3] = mul d e in (f,) "
+     "}, vecmat={ lambda ; g:f32[3] h:f32[3]. let i:f32[3] = mul h g in (i,) }, solve={ lambda ; j:f32[3] k:f32[3]. "
+     "let l:f32[3] = div k j in (l,) }, transpose_solve={ lambda ; m:f32[3] n:f32[3]. let o:f32[3] = div n m in (o,) "
+     "})] a a a a b in (c,) }", ir::Domain::kNonZero},
+};
+
 constexpr OpDef kOps[] = {
     {.name = "custom_linear_solve", .results = -1, .params = kSolveParams, .tier = 2, .type_rule = SolveType,
      .retype = RetypeSolve, .jvp = ir::JvpFull(JvpSolve), .transpose = TransposeSolve,
-     .batch = ir::BatchFull(BatchSolve), .spec = "primitives.md#custom_linear_solve"},
+     .batch = ir::BatchFull(BatchSolve), .lower = LowerSolve, .spec = "primitives.md#custom_linear_solve",
+     .samples = kSolveSamples},
 };
 
 }  // namespace

@@ -1,11 +1,13 @@
 // scatter and its combining forms: writing slices of an array at computed places.
 #include <algorithm>
+#include <array>
 
 #include "common/foundation/base/strings.h"
 #include "common/programs/ir/check.h"
 #include "common/programs/ops/families.h"
 #include "common/programs/ops/index_checks.h"
 #include "common/programs/ops/indexing.h"
+#include "common/programs/ops/lower.h"
 
 namespace megalith::ops {
 namespace {
@@ -320,6 +322,57 @@ BatchResult BatchScatterEqn(Builder& b, const BatchArgs& a) {
   return BatchScatter(b, a.op, a.params, a.values, a.dims, a.axis.size, ScatterNumbersOf(a.params));
 }
 
+// ---- lowering ----
+
+// Indices moved so that every window fits: what mode CLIP means.
+std::vector<Value> ClampedIndices(Builder& b, const Aval& x, const Aval& updates, const ScatterNumbers& numbers,
+                                  Value indices) {
+  const Dims sizes = UpdateSliceSizes(numbers, x.rank(), updates.shape);
+  Dims last_starts;
+  for (const int64_t d : numbers.scatter_dims_to_operand_dims) {
+    const auto at = static_cast<size_t>(d);
+    last_starts.push_back(x.shape[at] - sizes[at]);
+  }
+  const DType bound_type = IndexTypeOf(last_starts);
+  const auto max_of = [](DType d) { return INT64_MAX >> (64 - tensor::BitWidth(d) + (tensor::IsSigned(d) ? 0 : -1)); };
+  const Value bounds = last_starts.empty() ? ir::Full(b, Shape{0}, bound_type, 0)
+                                           : IndexVector(b, bound_type, last_starts);
+  const DType index_type = indices.dtype();
+  const Value most = b.Lit(Literal::Int(bound_type, std::min(max_of(bound_type), max_of(index_type))));
+  const Value reachable = ir::Binary(b, "min", bounds, most);
+  const Value converted = ir::ConvertElementType(b, reachable, index_type);
+  const Value high = ir::BroadcastInDim(b, converted, indices.shape(), Dims{static_cast<int64_t>(indices.rank()) - 1});
+  const Value low = ir::ScalarOf(b, index_type, 0);
+  return {b.Emit1("clamp", {low, indices, high})};
+}
+
+// Of keys, every update takes the words too.
+Status LowerScatter(LowerContext& c) {
+  ScatterNumbers s = ScatterNumbersOf(c.params());
+  for (int64_t i = 0; i < lowering::PhysicalRank(c.in_aval(0)); ++i) {
+    s.update_window_dims.insert(s.update_window_dims.size(), static_cast<int64_t>(c.in_aval(2).rank()) + i);
+  }
+  ValueId indices = c.in(1);
+  if (ModeOf(c.params()) == IndexMode::kClip) {
+    const TensorType x = lowering::PhysicalType(c.in_aval(0));
+    const TensorType updates = lowering::PhysicalType(c.in_aval(2));
+    indices = c.Traced({&indices, 1}, {c.in_aval(1)}, [&](Builder& b, std::span<const Value> in) {
+      return ClampedIndices(b, Aval{x.dtype, false, x.shape}, Aval{updates.dtype, false, updates.shape}, s, in[0]);
+    })[0];
+  }
+  const stablehlo::ScatterDims dims{s.update_window_dims, s.inserted_window_dims, s.operand_batching_dims,
+                                    s.scatter_indices_batching_dims, s.scatter_dims_to_operand_dims,
+                                    static_cast<int64_t>(c.in_aval(1).rank()) - 1};
+  const ir::JaxprPtr combiner = c.params().Sub("update_jaxpr");
+  const auto body = [&](std::span<const ValueId> args) -> Values {
+    if (combiner == nullptr) return {args[1]};
+    return c.Inline(combiner, args);
+  };
+  c.Out(c.b().Scatter(c.in(0), indices, c.in(2), dims, body, c.params().Bool("indices_are_sorted"),
+                      c.params().Bool("unique_indices")));
+  return OkStatus();
+}
+
 // ---- records ----
 
 using Type = ParamSpec::Type;
@@ -334,24 +387,95 @@ constexpr ParamSpec kScatterParams[] = {
     {"update_jaxpr", Type::kJaxpr, Show::kAlways, "None", /*nullable=*/true},
 };
 
+// Samples differ between the primitives in the combiner only: what stands before it and after it, joined when compiled.
+template <const std::string_view&... Pieces>
+struct Joined {
+  static constexpr auto kChars = [] {
+    std::array<char, (Pieces.size() + ...)> out{};
+    char* to = out.data();
+    ((to = std::copy(Pieces.begin(), Pieces.end(), to)), ...);
+    return out;
+  }();
+  static constexpr std::string_view kText{kChars.data(), kChars.size()};
+};
+
+// rows; some lie outside and are dropped
+constexpr std::string_view kRows =
+    "{ lambda ; a:f32[2,3] b:i32[4,1] c:f32[4,3]. let d:f32[2,3] = OP[dimension_numbers=ScatterDimensionNumbers("
+    "update_window_dims=(1,), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,), operand_batching_dims=(), "
+    "scatter_indices_batching_dims=()) indices_are_sorted=False mode=GatherScatterMode.FILL_OR_DROP "
+    "unique_indices=False update_consts=() update_jaxpr=";
+// one window
+constexpr std::string_view kWindow =
+    "{ lambda ; a:f32[4,4] b:i32[2] c:f32[2,2]. let d:f32[4,4] = OP[dimension_numbers=ScatterDimensionNumbers("
+    "update_window_dims=(0, 1), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 0), "
+    "operand_batching_dims=(), scatter_indices_batching_dims=()) indices_are_sorted=True mode=GatherScatterMode.CLIP "
+    "unique_indices=True update_consts=() update_jaxpr=";
+// batching dimensions
+constexpr std::string_view kBatches =
+    "{ lambda ; a:f32[2,3] b:i32[4,2,1] c:f32[4,2]. let d:f32[2,3] = OP[dimension_numbers=ScatterDimensionNumbers("
+    "update_window_dims=(), inserted_window_dims=(1,), scatter_dims_to_operand_dims=(1,), operand_batching_dims=(0,), "
+    "scatter_indices_batching_dims=(1,)) indices_are_sorted=False mode=GatherScatterMode.PROMISE_IN_BOUNDS "
+    "unique_indices=False update_consts=() update_jaxpr=";
+// no update
+constexpr std::string_view kNothing =
+    "{ lambda ; a:f32[5] b:i32[0,1] c:f32[0]. let d:f32[5] = OP[dimension_numbers=ScatterDimensionNumbers("
+    "update_window_dims=(), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,), operand_batching_dims=(), "
+    "scatter_indices_batching_dims=()) indices_are_sorted=False mode=GatherScatterMode.CLIP unique_indices=False "
+    "update_consts=() update_jaxpr=";
+constexpr std::string_view kEnd = "] a b c in (d,) }";
+constexpr std::string_view kNoCombiner = "None";
+constexpr std::string_view kAdd = "{ lambda ; e:f32[] f:f32[]. let g:f32[] = add e f in (g,) }";
+constexpr std::string_view kSub = "{ lambda ; e:f32[] f:f32[]. let g:f32[] = sub e f in (g,) }";
+constexpr std::string_view kMul = "{ lambda ; e:f32[] f:f32[]. let g:f32[] = mul e f in (g,) }";
+constexpr std::string_view kMin = "{ lambda ; e:f32[] f:f32[]. let g:f32[] = min e f in (g,) }";
+constexpr std::string_view kMax = "{ lambda ; e:f32[] f:f32[]. let g:f32[] = max e f in (g,) }";
+
+template <const std::string_view& Combiner>
+constexpr Sample kSamples[] = {
+    {Joined<kRows, Combiner, kEnd>::kText, ir::Domain::kIndex},
+    {Joined<kWindow, Combiner, kEnd>::kText, ir::Domain::kIndex},
+    {Joined<kBatches, Combiner, kEnd>::kText, ir::Domain::kIndex},
+    {Joined<kNothing, Combiner, kEnd>::kText, ir::Domain::kIndex},
+};
+constexpr Sample kScatterSamples[] = {
+    kSamples<kNoCombiner>[0], kSamples<kNoCombiner>[1], kSamples<kNoCombiner>[2], kSamples<kNoCombiner>[3],
+    // clamped indices of a narrow type, and keys
+    {"{ lambda ; a:f32[2,3] b:u8[2] c:f32[2]. let d:f32[2,3] = OP[dimension_numbers=ScatterDimensionNumbers("
+     "update_window_dims=(0,), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0, 1), "
+     "operand_batching_dims=(), scatter_indices_batching_dims=()) indices_are_sorted=False "
+     "mode=GatherScatterMode.CLIP unique_indices=False update_consts=() update_jaxpr=None] a b c in (d,) }",
+     ir::Domain::kIndex},
+    {"{ lambda ; a:key<fry>[2] b:i32[4,1] c:key<fry>[4]. let d:key<fry>[2] = OP[dimension_numbers="
+     "ScatterDimensionNumbers(update_window_dims=(), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,), "
+     "operand_batching_dims=(), scatter_indices_batching_dims=()) indices_are_sorted=False "
+     "mode=GatherScatterMode.CLIP unique_indices=False update_consts=() update_jaxpr=None] a b c in (d,) }",
+     ir::Domain::kIndex},
+};
+
 constexpr ir::BatchRule kBatch = ir::BatchFull(BatchScatterEqn);
 constexpr std::string_view kSpec = "primitives.md#scatter";
 
 constexpr OpDef kOps[] = {
     {.name = "scatter", .arity = 3, .params = kScatterParams, .type_rule = ScatterType, .retype = RetypeScatter,
-     .jvp = ir::JvpFull(JvpScatter), .transpose = TransposeScatter, .batch = kBatch, .spec = kSpec},
+     .jvp = ir::JvpFull(JvpScatter), .transpose = TransposeScatter, .batch = kBatch, .lower = LowerScatter,
+     .spec = kSpec, .samples = kScatterSamples},
     {.name = "scatter-add", .arity = 3, .params = kScatterParams, .type_rule = ScatterType, .retype = RetypeScatter,
-     .jvp = ir::JvpFull(JvpLinearScatter), .transpose = TransposeScatterAdd, .batch = kBatch, .spec = kSpec},
+     .jvp = ir::JvpFull(JvpLinearScatter), .transpose = TransposeScatterAdd, .batch = kBatch, .lower = LowerScatter,
+     .spec = kSpec, .samples = kSamples<kAdd>},
     {.name = "scatter-sub", .arity = 3, .params = kScatterParams, .tier = 2, .type_rule = ScatterType,
      .retype = RetypeScatter, .jvp = ir::JvpFull(JvpLinearScatter), .transpose = TransposeScatterSub, .batch = kBatch,
-     .spec = kSpec},
+     .lower = LowerScatter, .spec = kSpec, .samples = kSamples<kSub>},
     {.name = "scatter-mul", .arity = 3, .params = kScatterParams, .tier = 2, .type_rule = ScatterType,
      .retype = RetypeScatter, .jvp = ir::JvpTerms<JvpScatterMulLeft, nullptr, JvpScatterMulRight>(),
-     .transpose = TransposeScatterMul, .batch = kBatch, .spec = kSpec},
+     .transpose = TransposeScatterMul, .batch = kBatch, .lower = LowerScatter,
+     .spec = kSpec, .samples = kSamples<kMul>},
     {.name = "scatter-min", .arity = 3, .params = kScatterParams, .tier = 2, .type_rule = ScatterType,
-     .retype = RetypeScatter, .jvp = ir::JvpFull(JvpScatterExtremum), .batch = kBatch, .spec = kSpec},
+     .retype = RetypeScatter, .jvp = ir::JvpFull(JvpScatterExtremum), .batch = kBatch, .lower = LowerScatter,
+     .spec = kSpec, .samples = kSamples<kMin>},
     {.name = "scatter-max", .arity = 3, .params = kScatterParams, .tier = 2, .type_rule = ScatterType,
-     .retype = RetypeScatter, .jvp = ir::JvpFull(JvpScatterExtremum), .batch = kBatch, .spec = kSpec},
+     .retype = RetypeScatter, .jvp = ir::JvpFull(JvpScatterExtremum), .batch = kBatch, .lower = LowerScatter,
+     .spec = kSpec, .samples = kSamples<kMax>},
 };
 
 }  // namespace

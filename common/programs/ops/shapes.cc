@@ -390,8 +390,11 @@ std::vector<Value> TransposePad(Builder& b, const TransposeArgs& a) {
       strides.push_back(p[2] + 1);
     }
     const Value unpadded = ir::Pad(b, ct, ir::ScalarLike(b, ct, 0), negated);
-    out[0] = ir::Slice(b, unpadded, IntTuple::Numpy(Dims(config.size(), 0)), unpadded.shape(),
-                       IntTuple::Numpy(strides));
+    // Strides are a tuple, not None, of rank 0 too.
+    out[0] = b.Emit1("slice", {unpadded},
+                     {{"start_indices", ParamValue::Ints(Dims(config.size(), 0), /*numpy=*/true)},
+                      {"limit_indices", ParamValue::Ints(unpadded.shape())},
+                      {"strides", ParamValue::Ints(strides, /*numpy=*/true)}});
   }
   if (a.operands[1].linear) {
     const Value total = ir::ReduceSum(b, ct, all);

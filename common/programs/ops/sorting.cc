@@ -1,11 +1,13 @@
 // sort, top_k and approx_top_k: order along one dimension.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "common/foundation/base/strings.h"
 #include "common/programs/ops/families.h"
 #include "common/programs/ops/indexing.h"
 #include "common/programs/ops/linalg.h"
+#include "common/programs/ops/lower.h"
 
 namespace megalith::ops {
 namespace {
@@ -81,6 +83,70 @@ BatchResult BatchSort(Builder& b, const BatchArgs& a) {
   return out;
 }
 
+// One value for both zeros and one for every NaN, so that equal elements keep their order under a total order.
+Value UniformFloat(Builder& b, Value x) {
+  const Value is_zero = ir::Binary(b, "eq", x, ir::ScalarLike(b, x, 0));
+  const Value zero = ir::FullLike(b, x, 0);
+  const Value result = ir::Select(b, is_zero, zero, x);
+  const Value is_nan = ir::Binary(b, "ne", x, x);
+  const Value nan = ir::FullLike(b, result, std::numeric_limits<double>::quiet_NaN());
+  return ir::Select(b, is_nan, nan, result);
+}
+
+// The keys of both sides, most significant first. Complex numbers are ordered by real, then by imaginary part.
+void AppendKeys(Builder& b, Value x, Value y, std::vector<Value>* x_keys, std::vector<Value>* y_keys) {
+  if (tensor::IsComplex(x.dtype())) {
+    for (std::vector<Value>* keys : {x_keys, y_keys}) {
+      const Value& from = keys == x_keys ? x : y;
+      const Value re = ir::Unary(b, "real", from);
+      keys->push_back(UniformFloat(b, re));
+      const Value im = ir::Unary(b, "imag", from);
+      keys->push_back(UniformFloat(b, im));
+    }
+    return;
+  }
+  const bool is_float = tensor::IsFloat(x.dtype());
+  x_keys->push_back(is_float ? UniformFloat(b, x) : x);
+  y_keys->push_back(is_float ? UniformFloat(b, y) : y);
+}
+
+// `operands` are pairs of elements. NaN comes last; both zeros are equal.
+std::vector<Value> ComesBefore(Builder& b, std::span<const Value> operands, int64_t num_keys) {
+  std::vector<Value> x;
+  std::vector<Value> y;
+  for (size_t k = 0; k < static_cast<size_t>(num_keys); ++k) {
+    AppendKeys(b, operands[2 * k], operands[2 * k + 1], &x, &y);
+  }
+  Value before;
+  for (size_t k = x.size(); k-- > 0;) {
+    const Value less = ir::Binary(b, "lt_to", x[k], y[k]);
+    if (!before) {
+      before = less;
+      continue;
+    }
+    const Value equal = ir::Binary(b, "eq_to", x[k], y[k]);
+    const Value later = ir::Binary(b, "and", equal, before);
+    before = ir::Binary(b, "or", less, later);
+  }
+  return {before};
+}
+
+Status LowerSort(LowerContext& c) {
+  std::vector<Aval> pairs;
+  for (const Aval& a : c.in_avals()) {
+    if (tensor::IsKey(a.dtype)) return NotImplementedError("sorting PRNG keys is not supported");
+    pairs.insert(pairs.end(), 2, Aval{a.dtype, a.weak_type, {}});
+  }
+  const int64_t num_keys = c.params().Int("num_keys");
+  c.Out(c.b().Sort(c.ins(), c.params().Int("dimension"), c.params().Bool("is_stable"),
+                   [&](std::span<const ValueId> args) {
+                     return c.Traced(args, pairs, [&](Builder& b, std::span<const Value> v) {
+                       return ComesBefore(b, v, num_keys);
+                     });
+                   }));
+  return OkStatus();
+}
+
 // ---- top_k ----
 
 Types TopKType(const TypeArgs& a) {
@@ -127,6 +193,21 @@ BatchResult BatchTopK(Builder& b, const BatchArgs& a) {
   Params params = a.params;
   params.Set("axis", ParamValue::Int(a.dims[0] <= axis ? axis + 1 : axis));
   return {b.Emit(a.op, std::move(params), a.values), {a.dims[0], a.dims[0]}};
+}
+
+// The axis changes places with the last one, along which chlo.top_k looks.
+Status LowerTopK(LowerContext& c) {
+  const auto rank = static_cast<int64_t>(c.in_aval(0).rank());
+  const int64_t axis = c.params().Int("axis");
+  Dims swap = ir::Range(rank);
+  std::swap(swap[static_cast<size_t>(axis)], swap[static_cast<size_t>(rank - 1)]);
+  const bool last = axis == rank - 1;
+  const ValueId x = last ? c.in(0) : c.b().Transpose(c.in(0), swap);
+  stablehlo::AttrDict attrs;
+  SetAttr(&attrs, "k", stablehlo::Attr::Int(c.params().Int("k")));
+  const Values found = c.b().Emit("chlo.top_k", {x}, std::move(attrs));
+  for (size_t i = 0; i < 2; ++i) c.Out(last ? found[i] : c.b().Transpose(found[i], swap));
+  return OkStatus();
 }
 
 // ---- approx_top_k ----
@@ -239,6 +320,22 @@ BatchResult BatchApproxTopK(Builder& b, const BatchArgs& a) {
   return {b.Emit(a.op, std::move(params), a.values), {a.dims[0], a.dims[0]}};
 }
 
+// JAX emits a custom call here, of which platforms without a method of their own make this: the exact answer, as many of
+// the first elements in order as the approximate one has candidates.
+Status LowerApproxTopK(LowerContext& c) {
+  const Shape& shape = c.in_aval(0).shape;
+  const int64_t dim = ReductionDimension(c.params(), shape.size());
+  const auto direction =
+      c.params().Bool("is_max_k") ? stablehlo::CompareDirection::kGt : stablehlo::CompareDirection::kLt;
+  const ValueId positions = c.b().Iota({DType::kI32, shape}, dim);
+  const Values sorted = c.b().Sort(Values{c.in(0), positions}, dim, /*is_stable=*/true,
+                                   [&](std::span<const ValueId> v) {
+                                     return Values{c.b().Compare(direction, v[0], v[1])};
+                                   });
+  for (size_t i = 0; i < 2; ++i) c.Out(c.b().Slice(sorted[i], Dims(shape.size(), 0), c.out_aval(i).shape));
+  return OkStatus();
+}
+
 // ---- records ----
 
 using Type = ParamSpec::Type;
@@ -262,6 +359,8 @@ constexpr Sample kSortSamples[] = {
     {"{ lambda ; a:f32[5] b:f32[5]. let c:f32[5] d:f32[5] = OP[dimension=0 is_stable=True num_keys=2] a b "
      "in (c, d) }"},
     {"{ lambda ; a:f32[0]. let b:f32[0] = OP[dimension=0 is_stable=True num_keys=1] a in (b,) }"},
+    {"{ lambda ; a:i32[67] b:f32[67] c:f32[67]. let d:i32[67] e:f32[67] f:f32[67] = OP[dimension=0 is_stable=True "
+     "num_keys=2] a b c in (d, e, f) }"},
 };
 constexpr Sample kTopKSamples[] = {
     {"{ lambda ; a:f32[3,7]. let b:f32[3,2] c:i32[3,2] = OP[axis=1 k=2] a in (b, c) }"},
@@ -271,20 +370,23 @@ constexpr Sample kTopKSamples[] = {
 constexpr Sample kApproxTopKSamples[] = {
     {"{ lambda ; a:f32[3,7]. let b:f32[3,2] c:i32[3,2] = OP[aggregate_to_topk=True is_max_k=True k=2 "
      "recall_target=0.95 reduction_dimension=-1 reduction_input_size_override=-1] a in (b, c) }"},
+    {"{ lambda ; a:f32[9,2]. let b:f32[9,2] c:i32[9,2] = OP[aggregate_to_topk=False is_max_k=False k=2 "
+     "recall_target=0.95 reduction_dimension=0 reduction_input_size_override=-1] a in (b, c) }"},
 };
 
 constexpr uint16_t kOrderedOrKey = ir::kAcceptsOrdered | ir::kAcceptsComplex | ir::kAcceptsKey;
 
 constexpr OpDef kOps[] = {
     {.name = "sort", .results = -1, .params = kSortParams, .accepts = kOrderedOrKey, .type_rule = SortType,
-     .jvp = ir::JvpFull(JvpSort), .batch = ir::BatchFull(BatchSort), .spec = "primitives.md#sort",
+     .jvp = ir::JvpFull(JvpSort), .batch = ir::BatchFull(BatchSort), .lower = LowerSort, .spec = "primitives.md#sort",
      .samples = kSortSamples},
     {.name = "top_k", .arity = 1, .results = 2, .params = kTopKParams, .accepts = ir::kAcceptsOrdered,
      .type_rule = TopKType, .jvp = ir::JvpFull(JvpTopK), .batch = ir::BatchFull(BatchTopK),
-     .spec = "primitives.md#top_k", .samples = kTopKSamples},
+     .lower = LowerTopK, .spec = "primitives.md#top_k", .samples = kTopKSamples},
     {.name = "approx_top_k", .arity = 1, .results = 2, .params = kApproxTopKParams, .accepts = ir::kAcceptsFloat,
      .tier = 2, .type_rule = ApproxTopKType, .jvp = ir::JvpFull(JvpApproxTopK),
-     .batch = ir::BatchFull(BatchApproxTopK), .spec = "primitives.md#approx_top_k", .samples = kApproxTopKSamples},
+     .batch = ir::BatchFull(BatchApproxTopK), .lower = LowerApproxTopK, .spec = "primitives.md#approx_top_k",
+     .samples = kApproxTopKSamples},
 };
 
 }  // namespace

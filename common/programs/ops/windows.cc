@@ -6,6 +6,7 @@
 #include "common/programs/autodiff/jvp.h"
 #include "common/programs/ir/check.h"
 #include "common/programs/ops/families.h"
+#include "common/programs/ops/lower.h"
 #include "common/programs/ops/rules.h"
 #include "common/programs/ops/window_math.h"
 
@@ -374,6 +375,71 @@ std::vector<Value> TransposeScatterAdd(Builder& b, const TransposeArgs& a) {
   return {b.Emit(*op, std::move(params), operands)[0], Value()};
 }
 
+// ---- lowering ----
+
+stablehlo::Window LoweredWindow(const Params& params) {
+  const WindowParams w = WindowOf(params);
+  return {w.dimensions, w.strides, InterleavedPads(w.pads), w.base_dilation, w.window_dilation};
+}
+
+Status LowerExtremum(LowerContext& c, ValueId identity, ValueId (*combine)(FuncBuilder&, ValueId, ValueId)) {
+  const ValueId init = c.b().BroadcastScalar(identity, {});
+  c.Out(c.b().ReduceWindow(Values{c.in(0)}, Values{init}, LoweredWindow(c.params()),
+                           [&](std::span<const ValueId> args) { return Values{combine(c.b(), args[0], args[1])}; }));
+  return OkStatus();
+}
+
+Status LowerMax(LowerContext& c) { return LowerExtremum(c, MaxIdentity(c.b(), c.in_aval(0).dtype), MaxOf); }
+Status LowerMin(LowerContext& c) { return LowerExtremum(c, MinIdentity(c.b(), c.in_aval(0).dtype), MinOf); }
+
+Status LowerSum(LowerContext& c) {
+  const ValueId zero = FullOf(c.b(), TensorType::Scalar(c.in_aval(0).dtype), 0);
+  c.Out(c.b().ReduceWindow(c.in(0), zero, LoweredWindow(c.params()), "stablehlo.add"));
+  return OkStatus();
+}
+
+Status LowerGenericReduceWindow(LowerContext& c) {
+  const size_t n = c.num_operands() / 2;
+  const std::span<const ValueId> all = c.ins();
+  c.Out(c.b().ReduceWindow(all.first(n), all.subspan(n), LoweredWindow(c.params()),
+                           [&](std::span<const ValueId> args) { return c.Inline(c.params().Sub("jaxpr"), args); }));
+  return OkStatus();
+}
+
+// Pairs of key and tangent are reduced together; the operand's element decides which pair stays.
+Status LowerSelectAndGather(LowerContext& c) {
+  const std::string select = c.params().Text("select_prim");
+  const DType dtype = c.in_aval(1).dtype;
+  const ValueId init_key = select == "ge" ? MaxIdentity(c.b(), dtype) : MinIdentity(c.b(), dtype);
+  const ValueId init_tangent = c.b().Scalar(dtype, 0);
+  const std::vector<Aval> scalars(4, Aval{dtype, false, {}});
+  const Values out = c.b().ReduceWindow(
+      Values{c.in(1), c.in(0)}, Values{init_key, init_tangent}, LoweredWindow(c.params()),
+      [&](std::span<const ValueId> args) {
+        return c.Traced(args, scalars, [&](Builder& b, std::span<const Value> v) {
+          const Value first = ir::Binary(b, select, v[0], v[2]);
+          const Value key = ir::Select(b, first, v[0], v[2]);
+          return std::vector<Value>{key, ir::Select(b, first, v[1], v[3])};
+        });
+      });
+  c.Out(out[1]);
+  return OkStatus();
+}
+
+Status LowerSelectAndScatter(LowerContext& c) {
+  const DType dtype = c.in_aval(1).dtype;
+  // Complex numbers have no order: the error is that of a comparison.
+  if (tensor::IsComplex(dtype)) {
+    return TypeError(StrCat(c.params().Text("select_prim"), " does not accept dtype ", DTypeText(dtype), "."));
+  }
+  const bool ge = c.params().Text("select_prim") == "ge";
+  const ValueId zero = c.b().Scalar(dtype, 0);
+  c.Out(c.b().SelectAndScatter(c.in(1), c.in(0), zero, LoweredWindow(c.params()),
+                               ge ? stablehlo::CompareDirection::kGe : stablehlo::CompareDirection::kLe,
+                               tensor::IsBool(dtype) ? "stablehlo.or" : "stablehlo.add"));
+  return OkStatus();
+}
+
 // ---- records ----
 
 using Type = ParamSpec::Type;
@@ -408,10 +474,25 @@ constexpr Sample kWindowSamples[] = {
     {"{ lambda ; a:f32[3]. let b:f32[0] = OP[base_dilation=(1,) padding=((0, 0),) window_dilation=(1,) "
      "window_dimensions=(5,) window_strides=(1,)] a in (b,) }"},
 };
+// Every window sees an element: the extremum of none is an infinity, which has no slope.
+constexpr Sample kExtremumSamples[] = {
+    kWindowSamples[0],
+    {"{ lambda ; a:f32[5]. let b:f32[8] = OP[base_dilation=(2,) padding=((1, 1),) window_dilation=(3,) "
+     "window_dimensions=(2,) window_strides=(1,)] a in (b,) }"},
+    kWindowSamples[2],
+    {"{ lambda ; a:f32[]. let b:f32[] = OP[base_dilation=() padding=() window_dilation=() window_dimensions=() "
+     "window_strides=()] a in (b,) }"},
+    {"{ lambda ; a:f32[3,19]. let b:f32[3,9] = OP[base_dilation=(1, 1) padding=((0, 0), (-1, 3)) "
+     "window_dilation=(1, 1) window_dimensions=(1, 5) window_strides=(1, 2)] a in (b,) }"},
+};
 constexpr Sample kGenericSamples[] = {
     {"{ lambda ; a:f32[5]. let b:f32[4] = OP[base_dilation=(1,) consts=() jaxpr={ lambda ; c:f32[] d:f32[]. let "
      "e:f32[] = mul c d in (e,) } padding=((0, 0),) window_dilation=(1,) window_dimensions=(2,) window_strides=(1,)] "
      "a 1.0:f32[] in (b,) }"},
+    {"{ lambda ; a:f32[3,5] b:f32[3,5]. let c:f32[2,5] d:f32[2,5] = OP[base_dilation=(1, 1) consts=() jaxpr={ lambda "
+     "; e:f32[] f:f32[] g:f32[] h:f32[]. let i:f32[] = add e g; j:f32[] = max f h in (i, j) } "
+     "padding=((0, 0), (2, 0)) window_dilation=(1, 1) window_dimensions=(2, 3) window_strides=(1, 1)] a b 0.0:f32[] "
+     "-9.0:f32[] in (c, d) }"},
 };
 constexpr Sample kGatherSamples[] = {
     {"{ lambda ; a:f32[5,4] b:f32[5,4]. let c:f32[4,2] = OP[base_dilation=(1, 1) padding=((0, 0), (0, 0)) "
@@ -431,26 +512,26 @@ constexpr uint16_t kOrderedOrComplex = ir::kAcceptsOrdered | ir::kAcceptsComplex
 constexpr OpDef kOps[] = {
     {.name = "reduce_window_sum", .arity = 1, .params = kWindowParams, .accepts = ir::kAcceptsNumber,
      .type_rule = ReduceWindowSumType, .jvp = ir::JvpLinear(), .transpose = TransposeSum,
-     .batch = ir::BatchFull(BatchReduceWindow), .spec = "primitives.md#reduce_window_sum",
+     .batch = ir::BatchFull(BatchReduceWindow), .lower = LowerSum, .spec = "primitives.md#reduce_window_sum",
      .samples = kWindowSamples},
     {.name = "reduce_window_max", .arity = 1, .params = kWindowParams, .accepts = kOrderedOrComplex,
      .type_rule = ReduceWindowType, .jvp = ir::JvpTerms<JvpExtremum>(), .batch = ir::BatchFull(BatchReduceWindow),
-     .spec = "primitives.md#reduce_window_max", .samples = kWindowSamples},
+     .lower = LowerMax, .spec = "primitives.md#reduce_window_max", .samples = kExtremumSamples},
     {.name = "reduce_window_min", .arity = 1, .params = kWindowParams, .accepts = kOrderedOrComplex, .tier = 2,
      .type_rule = ReduceWindowType, .jvp = ir::JvpTerms<JvpExtremum>(), .batch = ir::BatchFull(BatchReduceWindow),
-     .spec = "primitives.md#reduce_window_min", .samples = kWindowSamples},
+     .lower = LowerMin, .spec = "primitives.md#reduce_window_min", .samples = kExtremumSamples},
     {.name = "reduce_window", .results = -1, .params = kGenericParams, .tier = 2,
      .type_rule = GenericReduceWindowType, .retype = RetypeReduceWindow, .jvp = ir::JvpFull(JvpGenericReduceWindow),
-     .batch = ir::BatchFull(BatchGenericReduceWindow), .spec = "primitives.md#reduce_window",
-     .samples = kGenericSamples},
+     .batch = ir::BatchFull(BatchGenericReduceWindow), .lower = LowerGenericReduceWindow,
+     .spec = "primitives.md#reduce_window", .samples = kGenericSamples},
     {.name = "select_and_gather_add", .arity = 2, .params = kGatherParams, .accepts = kOrderedOrComplex,
      .type_rule = SelectAndGatherType, .jvp = ir::JvpFull(JvpSelected), .transpose = TransposeGatherAdd,
-     .batch = ir::BatchFull(BatchSelected), .spec = "primitives.md#select_and_gather_add",
-     .samples = kGatherSamples},
+     .batch = ir::BatchFull(BatchSelected), .lower = LowerSelectAndGather,
+     .spec = "primitives.md#select_and_gather_add", .samples = kGatherSamples},
     {.name = "select_and_scatter_add", .arity = 2, .params = kScatterParams, .accepts = kOrderedOrComplex,
      .type_rule = SelectAndScatterType, .jvp = ir::JvpFull(JvpSelected), .transpose = TransposeScatterAdd,
-     .batch = ir::BatchFull(BatchSelected), .spec = "primitives.md#select_and_scatter_add",
-     .samples = kScatterSamples},
+     .batch = ir::BatchFull(BatchSelected), .lower = LowerSelectAndScatter,
+     .spec = "primitives.md#select_and_scatter_add", .samples = kScatterSamples},
 };
 
 }  // namespace

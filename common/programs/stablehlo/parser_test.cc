@@ -226,6 +226,17 @@ std::string Repeat(std::string_view piece, int n) {
   return out;
 }
 
+// MLIR prints two commas here, but reads (and we print) one.
+TEST(ParseModuleTest, ReadsDynamicSliceOfAScalar) {
+  for (const std::string operands : {"%x, , sizes = []", "%x, sizes = []"}) {
+    const Result<Module> m = ParseModule(Main(StrCat("  %0 = stablehlo.dynamic_slice ", operands,
+                                                     " : (tensor<f32>) -> tensor<f32>\n  return %0 : tensor<f32>"),
+                                              "%x: tensor<f32>", "tensor<f32>"));
+    ASSERT_TRUE(m.ok()) << m.status().ToString();
+    EXPECT_NE(PrintModule(*m).find("dynamic_slice %arg0, sizes = []"), std::string::npos) << PrintModule(*m);
+  }
+}
+
 TEST(ParseLimitsTest, DeepNestingIsAnErrorNotACrash) {
   constexpr int kDeep = 100000;
   const std::string texts[] = {

@@ -104,6 +104,8 @@ Status ParsePieces(OpParser& parser, std::string_view format, Op* op, std::vecto
       case Piece::kOperandsFrom: {
         // A comma after the list belongs to the format, which the list may have to give back: it is skipped there.
         bool comma = parser.peek().kind != TokenKind::kValue;
+        // MLIR prints the comma after an empty list too, "%x, , sizes = []", which it does not read itself.
+        if (comma && format.starts_with(',')) parser.TakeIf(",");
         while (parser.peek().kind == TokenKind::kValue) {
           ASSIGN_OR_RETURN(const ValueId v, parser.ParseOperand());
           op->operands.push_back(v);
