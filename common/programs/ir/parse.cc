@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/foundation/base/strings.h"
+#include "common/programs/ir/compare.h"
 #include "common/programs/ir/op_def.h"
 
 namespace megalith::ir {
@@ -117,6 +118,7 @@ class Parser {
     if (!shared_.emplace(name, jaxpr).second) {
       return ErrorAt(end, StrCat("shared jaxpr '", Printable(name), "' is defined twice"));
     }
+    if (name.starts_with(kUnnamed)) unnamed_.push_back(jaxpr);
     return ExpectWord("in", "after a shared jaxpr");
   }
 
@@ -659,6 +661,19 @@ class Parser {
     return it->second;
   }
 
+  // JAX writes the jaxprs of a named tuple out in full even if they are shared, and defines them all the same. The
+  // definition that says the same is the object that is meant.
+  JaxprPtr SharedLike(JaxprPtr sub) {
+    if (unnamed_.empty()) return sub;
+    for (; indexed_ < unnamed_.size(); ++indexed_) {
+      if (unnamed_[indexed_]->num_open() > 0) continue;
+      unnamed_by_bytes_.emplace(CanonicalBytes(Closed(unnamed_[indexed_])), unnamed_[indexed_]);
+    }
+    if (sub->num_open() > 0) return sub;
+    const auto it = unnamed_by_bytes_.find(CanonicalBytes(Closed(sub)));
+    return it == unnamed_by_bytes_.end() ? sub : it->second;
+  }
+
   // What Python's str() gave: ends at bracket depth 0 before white space and `identifier=`, or before ']'.
   std::string_view RawValue() const {
     int depth = 0;
@@ -692,7 +707,7 @@ class Parser {
     if (c == '(' || c == '[') return Sequence(c, value_depth, depth);
     if (c == '{') {
       ASSIGN_OR_RETURN(JaxprPtr sub, ParseOne(depth + 1, {}));
-      return ParamValue::SubJaxpr(std::move(sub));
+      return ParamValue::SubJaxpr(SharedLike(std::move(sub)));
     }
     if (c == '\'' || c == '"') return QuotedText();
     if (c == '<') return AngleText();
@@ -802,7 +817,12 @@ class Parser {
   const ParseLimits& limits_;
   size_t pos_ = 0;
   uint64_t eqns_ = 0;
+  // What JAX calls shared jaxprs of equations without a `name`, numbers appended.
+  static constexpr std::string_view kUnnamed = "jaxpr";
   std::unordered_map<std::string_view, JaxprPtr> shared_;
+  std::vector<JaxprPtr> unnamed_;  // those called kUnnamed, of which the first `indexed_` are in the map
+  size_t indexed_ = 0;
+  std::unordered_map<std::string, JaxprPtr> unnamed_by_bytes_;
   std::unordered_map<std::string, JaxprPtr> namesakes_;  // by text
   std::unordered_map<const Jaxpr*, int> heights_;        // 1 without nested jaxprs
   int height_ = 0;                                       // of the tallest one so far inside the one being read
