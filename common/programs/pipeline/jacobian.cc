@@ -80,9 +80,10 @@ Values StandardBasis(Builder& b, const Avals& leaves) {
   int64_t n = 0;
   for (const Aval& leaf : leaves) n += Size(leaf);
   const Shape square{n, n};
-  const Value rows = ir::Iota(b, DType::kI32, square, 0);
-  const Value columns = ir::Iota(b, DType::kI32, square, 1);
-  const Value shifted = ir::Add(b, rows, b.Lit(ir::Literal::Int(DType::kI32, 0)));
+  const DType index = b.session().x64() ? DType::kI64 : DType::kI32;
+  const Value rows = ir::Iota(b, index, square, 0);
+  const Value columns = ir::Iota(b, index, square, 1);
+  const Value shifted = ir::Add(b, rows, b.Lit(ir::Literal::Int(index, 0)));
   const Value diagonal = b.Emit1("eq", {shifted, columns});
   const Value basis = ir::ConvertElementType(b, diagonal, ResultType(leaves));
   return Unravel(b, basis, 1, leaves, nullptr);
