@@ -6,12 +6,12 @@
 #include <thread>
 
 #include "clients/cli/array_spec.h"
-#include "clients/cli/cli_fixture.h"
 #include "clients/cli/command.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/tensor/npy.h"
 #include "common/programs/pipeline/transform.h"
 #include "services/allinone/engines.h"
+#include "tests/support/cli_fixture.h"
 
 namespace megalith::cli {
 namespace {
@@ -300,6 +300,21 @@ TEST_F(RealCommandsTest, KeysAreExplained) {
               AllOf(HasSubstr("transforms"), HasSubstr("grad(argnums=0)"), Not(HasSubstr("x64"))));
   EXPECT_EQ(Run({"cache", "explain", left, program}), 3);
   EXPECT_THAT(Err(), HasSubstr("neither a key nor the --json answer"));
+}
+
+TEST_F(RealCommandsTest, UnknownCompilerOptionsAreRefusedOrPartOfTheKey) {
+  const std::string program = WriteFile("f.jaxpr", kSine);
+  EXPECT_EQ(Run({"compile", program, "--option", "fast=1"}), 3);
+  EXPECT_THAT(Err(), HasSubstr("backend reference has no option 'fast'; policy is strict"));
+  ASSERT_EQ(Run({"compile", program, "--json"}), 0) << Err();
+  const std::string plain = OutJson()["key"];
+  ASSERT_EQ(Run({"compile", program, "--option", "fast=1", "--policy", "hardened", "--json"}), 0)
+      << Err();
+  const std::string hardened = OutJson()["key"];
+  ASSERT_EQ(Run({"cache", "explain", plain, hardened, "--json"}), 0);
+  EXPECT_EQ(OutJson()["differences"][0]["right"]["text"], "fast=1\n");
+  // The entry is there now; a strict caller does not get it all the same.
+  EXPECT_EQ(Run({"compile", program, "--option", "fast=1"}), 3);
 }
 
 }  // namespace
