@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "common/foundation/base/strings.h"
-#include "common/programs/batching/batching.h"
+#include "common/programs/ops/factor_lowering.h"
 #include "common/programs/ops/families.h"
 #include "common/programs/ops/indexing.h"
 #include "common/programs/ops/linalg.h"
@@ -61,43 +61,17 @@ Value LuTangent(Builder& b, Value lu, Value t, Value permutation) {
   return NumpyOp(b, "add", l_dot, u_dot);
 }
 
-// LuTangent for every matrix of a batch: traced for one, mapped over the batch dimensions, innermost first.
-Result<ir::JaxprPtr> LuTangentJaxpr(ir::Session& session, std::span<const Value> operands, const Shape& batch) {
-  Builder inner(session);
-  std::vector<Value> in;
-  for (const Value& v : operands) {
-    Aval aval = v.aval();
-    aval.shape = Shape(std::span<const int64_t>(aval.shape).subspan(batch.size()));
-    in.push_back(inner.Input(aval));
-  }
-  const Value out = LuTangent(inner, in[0], in[1], in[2]);
-  ASSIGN_OR_RETURN(ir::JaxprPtr jaxpr, inner.Finish({&out, 1}));
-  for (size_t i = batch.size(); i-- > 0;) {
-    const ir::AxisData axis{"", batch[i]};
-    ASSIGN_OR_RETURN(const batching::BatchedJaxpr mapped,
-                     batching::BatchJaxprTo(session, jaxpr, {0, 0, 0}, axis,
-                                            {{batching::OutDim::Kind::kAt, 0}}));
-    jaxpr = mapped.jaxpr;
-  }
-  return jaxpr;
-}
-
 JvpResult JvpLu(Builder& b, const JvpArgs& a) {
   JvpResult out{.primals = b.Emit(a.op, a.params, a.primals), .tangents = {}};
   if (!b.ok()) return out;
   const Value operands[] = {out.primals[0], a.tangents[0], out.primals[2]};
   const Shape& shape = a.primals[0].shape();
   const Shape batch(std::span<const int64_t>(shape).first(shape.size() - 2));
-  if (batch.empty()) {
-    out.tangents = {LuTangent(b, operands[0], operands[1], operands[2]), Value(), Value()};
-    return out;
-  }
-  const Result<ir::JaxprPtr> tangent = LuTangentJaxpr(b.session(), operands, batch);
-  if (!tangent.ok()) {
-    b.Fail(tangent.status());
-    return out;
-  }
-  out.tangents = {b.Inline(**tangent, {}, operands)[0], Value(), Value()};
+  const std::vector<Value> tangent =
+      OverBatch(b, operands, {true, true, true}, batch, [](Builder& inner, std::span<const Value> v) {
+        return std::vector<Value>{LuTangent(inner, v[0], v[1], v[2])};
+      });
+  out.tangents = {tangent[0], Value(), Value()};
   return out;
 }
 
@@ -495,33 +469,33 @@ constexpr ir::BatchRule kBatch = ir::BatchFull(BatchLeading);
 
 constexpr OpDef kOps[] = {
     {.name = "lu", .arity = 1, .results = 3, .accepts = ir::kAcceptsInexact, .tier = 2, .type_rule = LuType,
-     .jvp = ir::JvpFull(JvpLu), .batch = kBatch, .spec = "primitives.md#lu"},
+     .jvp = ir::JvpFull(JvpLu), .batch = kBatch, .lower = LowerLu, .spec = "primitives.md#lu"},
     {.name = "lu_pivots_to_permutation", .arity = 1, .params = kPivotsParams, .accepts = ir::kAcceptsInt, .tier = 2,
-     .type_rule = PivotsType, .batch = kBatch, .spec = "primitives.md#lu_pivots_to_permutation"},
+     .type_rule = PivotsType, .batch = kBatch, .lower = LowerPivots, .spec = "primitives.md#lu_pivots_to_permutation"},
     {.name = "qr", .arity = 1, .results = -1, .params = kQrParams, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = QrType, .jvp = ir::JvpFull(JvpQr), .batch = kBatch, .spec = "primitives.md#qr"},
+     .type_rule = QrType, .jvp = ir::JvpFull(JvpQr), .batch = kBatch, .lower = LowerQr, .spec = "primitives.md#qr"},
     {.name = "geqrf", .arity = 1, .results = 2, .accepts = ir::kAcceptsInexact, .tier = 2, .type_rule = GeqrfType,
-     .batch = kBatch, .spec = "primitives.md#geqrf"},
+     .batch = kBatch, .lower = LowerGeqrf, .spec = "primitives.md#geqrf"},
     {.name = "geqp3", .arity = 2, .results = 3, .params = kGeqp3Params, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = Geqp3Type, .batch = kBatch, .spec = "primitives.md#geqp3"},
+     .type_rule = Geqp3Type, .batch = kBatch, .lower = LowerGeqp3, .spec = "primitives.md#geqp3"},
     {.name = "householder_product", .arity = 2, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = HouseholderProductType, .batch = kBatch, .spec = "primitives.md#householder_product"},
+     .type_rule = HouseholderProductType, .batch = kBatch, .lower = LowerHouseholderProduct, .spec = "primitives.md#householder_product"},
     {.name = "eigh", .arity = 1, .results = 2, .params = kEighParams, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = EighType, .jvp = ir::JvpFull(JvpEigh), .batch = kBatch, .spec = "primitives.md#eigh"},
+     .type_rule = EighType, .jvp = ir::JvpFull(JvpEigh), .batch = kBatch, .lower = LowerEigh, .spec = "primitives.md#eigh"},
     {.name = "eig", .arity = 1, .results = -1, .params = kEigParams, .accepts = ir::kAcceptsInexact, .tier = 2,
      .type_rule = EigType, .batch = kBatch, .spec = "primitives.md#eig"},
     {.name = "svd", .arity = 1, .results = -1, .params = kSvdParams, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = SvdType, .jvp = ir::JvpFull(JvpSvd), .batch = kBatch, .spec = "primitives.md#svd"},
+     .type_rule = SvdType, .jvp = ir::JvpFull(JvpSvd), .batch = kBatch, .lower = LowerSvd, .spec = "primitives.md#svd"},
     {.name = "schur", .arity = 1, .results = -1, .params = kSchurParams, .accepts = ir::kAcceptsInexact, .tier = 2,
      .type_rule = SchurType, .batch = kBatch, .spec = "primitives.md#schur"},
     {.name = "hessenberg", .arity = 1, .results = 2, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = HessenbergType, .batch = kBatch, .spec = "primitives.md#hessenberg"},
+     .type_rule = HessenbergType, .batch = kBatch, .lower = LowerHessenberg, .spec = "primitives.md#hessenberg"},
     {.name = "tridiagonal", .arity = 1, .results = 4, .params = kTridiagonalParams, .accepts = ir::kAcceptsInexact,
-     .tier = 2, .type_rule = TridiagonalType, .batch = kBatch, .spec = "primitives.md#tridiagonal"},
+     .tier = 2, .type_rule = TridiagonalType, .batch = kBatch, .lower = LowerTridiagonal, .spec = "primitives.md#tridiagonal"},
     {.name = "cholesky_update", .arity = 2, .accepts = ir::kAcceptsFloat, .tier = 2,
-     .type_rule = CholeskyUpdateType, .spec = "primitives.md#cholesky_update"},
+     .type_rule = CholeskyUpdateType, .lower = LowerCholeskyUpdate, .spec = "primitives.md#cholesky_update"},
     {.name = "symmetric_product", .arity = 2, .params = kProductParams, .accepts = ir::kAcceptsFloat, .tier = 2,
-     .type_rule = SymmetricProductType, .batch = kBatch, .spec = "primitives.md#symmetric_product"},
+     .type_rule = SymmetricProductType, .batch = kBatch, .lower = LowerSymmetricProduct, .spec = "primitives.md#symmetric_product"},
 };
 
 }  // namespace
