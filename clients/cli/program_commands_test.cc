@@ -254,7 +254,7 @@ TEST_F(RealCommandsTest, ModulesArePipedOn) {
   ASSERT_EQ(Run({"trace", WriteFile("f.jaxpr", kSine), "--emit", "stablehlo"}), 0) << Err();
   SetInput(Out());
   ASSERT_EQ(Run({"run", "-", "--arg", "f32[3]:zeros"}), 0) << Err();
-  EXPECT_EQ(Out(), "# 0: f32[]\n0.\n");
+  EXPECT_EQ(Out(), "# 0: f32[]\n0.0\n");
 }
 
 TEST_F(RealCommandsTest, ConstantsAndRulesAreAttached) {
@@ -272,7 +272,7 @@ TEST_F(RealCommandsTest, ConstantsAndRulesAreAttached) {
       "bwd_jaxpr": "{ lambda ; a:f32[] b:f32[]. let c:f32[] = mul b 10.0:f32[] in (c,) }", "bwd_consts": [], "bwd_zeros": [false]}])");
   ASSERT_EQ(Run({"run", custom, "--rule", rule, "--transform", "grad", "--arg", "f32:1.0"}), 0)
       << Err();
-  EXPECT_EQ(Out(), "# 0: f32[]\n10.\n");
+  EXPECT_EQ(Out(), "# 0: f32[]\n10.0\n");
 }
 
 TEST_F(RealCommandsTest, KeysAreExplained) {
