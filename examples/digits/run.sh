@@ -35,7 +35,7 @@ The fleet answers at $address, its metrics are at http://$metrics/metrics. From 
   grpcurl -plaintext -d '{"chain": {"source": {"jaxpr_text": "{ lambda ; a:f32[]. let b:f32[] = sin a in (b,) }"},
     "stack": [{"grad": {}}, {"jit": {}}]}, "arguments": [{"tensor": {"dtype": "f32", "data": "AAAAAA=="}}]}' \\
     $address megalith.execute.v1.ExecuteService/Execute
-  python3 examples/python/call.py $address        # needs: apt-get install python3-grpcio python3-grpc-tools
+  python3 examples/python/call.py $address        # needs: apt-get install python3-grpcio python3-protobuf
   $bin/megalithctl services --address $address
   $bin/megalithctl ledger verify --address $address
 TEXT
