@@ -41,7 +41,7 @@ TEST_F(ArraySpecTest, FillsTypedArrays) {
   EXPECT_EQ(Read("bf16[2]:ones"), "bf16[2] [1. 1.]");
   EXPECT_EQ(Read("i8[2,2]:iota"), "i8[2,2] [[0 1]\n [2 3]]");
   EXPECT_EQ(Read("f32:1.5"), "f32[] 1.5");
-  EXPECT_EQ(Read("f32[]~:-2"), "f32[]~ -2.");
+  EXPECT_EQ(Read("f32[]~:-2"), "f32[]~ -2.0");
   EXPECT_EQ(Read("f64[1]:nan"), "f64[1] [nan]");
   EXPECT_EQ(Read("c64[2]:iota"), "c64[2] [0.+0.j 1.+0.j]");
   EXPECT_EQ(Read("bool[2]:true"), "bool[2] [ True  True]");

@@ -35,6 +35,28 @@ std::string Shortest(double value, bool is_double, std::chars_format format, int
   return is_double ? chars(value) : chars(static_cast<float>(value));
 }
 
+std::string Exact(double value, bool is_double, int digits) {
+  char buffer[400];
+  const auto end = is_double
+                       ? std::to_chars(buffer, buffer + sizeof(buffer), value,
+                                       std::chars_format::scientific, digits)
+                       : std::to_chars(buffer, buffer + sizeof(buffer), static_cast<float>(value),
+                                       std::chars_format::scientific, digits);
+  return {buffer, static_cast<size_t>(end.ptr - buffer)};
+}
+
+// A number on its own, as Python's repr.
+std::string ScalarText(double value, bool is_double) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
+  constexpr int kAllDigits = 400;
+  const double size = std::fabs(value);
+  const bool scientific = size != 0 && (size < 1e-4 || size >= 1e16);
+  const auto format = scientific ? std::chars_format::scientific : std::chars_format::fixed;
+  const std::string text = Shortest(value, is_double, format, kAllDigits);
+  return scientific || text.find('.') != std::string::npos ? text : text + ".0";
+}
+
 // One number cut at its point and exponent.
 struct Digits {
   std::string whole;
@@ -88,9 +110,14 @@ class FloatFormat {
     if (std::isnan(v)) return "nan";
     if (std::isinf(v)) return v < 0 ? "-inf" : "inf";
     Digits d = DigitsOf(v);
-    const std::string fill(fraction_ - d.fraction.size(), scientific_ ? '0' : ' ');
-    return StrCat(PadLeft(d.whole, whole_), ".", d.fraction, fill, scientific_ ? "e" : "",
-                  d.exponent);
+    if (scientific_) {
+      // All with the same number of digits, those of the exact value.
+      d = Cut(Exact(v, is_double_, static_cast<int>(fraction_)));
+      d.fraction.resize(fraction_, '0');
+      return StrCat(PadLeft(d.whole, whole_), ".", d.fraction, "e", d.exponent);
+    }
+    return StrCat(PadLeft(d.whole, whole_), ".", d.fraction,
+                  std::string(fraction_ - d.fraction.size(), ' '));
   }
 
   const bool is_double_;
@@ -112,7 +139,7 @@ class Layout {
     std::vector<int64_t> shown;
     if (tensor_.size() > 0) Visit(0, 0, [&shown](int64_t i) { shown.push_back(i); });
     MakeElementText(shown);
-    if (tensor_.rank() == 0) return std::string(Trim(element_(0)));
+    if (tensor_.rank() == 0) return Scalar();
     if (tensor_.size() == 0) return "[]";
     return Nested(0, 0, 1, 1);
   }
@@ -161,8 +188,11 @@ class Layout {
       const FloatFormat im(imaginary, dtype == DType::kC128, options_);
       element_ = [this, re, im](int64_t i) {
         const std::complex<double> v = tensor_.ComplexAt(i);
-        return StrCat(re.Text(v.real()), std::signbit(v.imag()) ? "-" : "+",
-                      im.Text(std::fabs(v.imag())), "j");
+        std::string part = im.Text(std::fabs(v.imag()));
+        const size_t pad = part.size() - std::string_view(part).find_last_not_of(' ') - 1;
+        part.resize(part.size() - pad);
+        return StrCat(re.Text(v.real()), std::signbit(v.imag()) ? "-" : "+", part, "j",
+                      std::string(pad, ' '));
       };
       return;
     }
@@ -170,6 +200,20 @@ class Layout {
     size_t width = tensor::IsBool(dtype) && tensor_.rank() > 0 ? 5 : 0;
     for (const int64_t i : shown) width = std::max(width, PlainText(i).size());
     element_ = [this, width](int64_t i) { return PadLeft(PlainText(i), width); };
+  }
+
+  std::string Scalar() const {
+    const bool is_double = tensor::RealPart(tensor_.dtype()) == DType::kF64;
+    if (tensor::IsFloat(tensor_.dtype())) return ScalarText(tensor_.DoubleAt(0), is_double);
+    if (!tensor::IsComplex(tensor_.dtype())) return PlainText(0);
+    const std::complex<double> v = tensor_.ComplexAt(0);
+    const auto part = [is_double](double x) {
+      std::string text = ScalarText(x, is_double);
+      if (text.ends_with(".0")) text.resize(text.size() - 2);
+      return text;
+    };
+    return StrCat("(", part(v.real()), std::signbit(v.imag()) ? "-" : "+",
+                  part(std::fabs(v.imag())), "j)");
   }
 
   std::string PlainText(int64_t i) const {
@@ -207,6 +251,7 @@ class Layout {
     bool first = true;
     const auto put = [&](const std::string& text) {
       if (!first && column + 1 + text.size() + closing > options_.width) {
+        while (out.ends_with(' ')) out.pop_back();
         StrAppend(&out, "\n", std::string(indent, ' '));
         column = indent;
       } else if (!first) {

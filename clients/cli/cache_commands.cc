@@ -34,10 +34,15 @@ Json InfoJson(const cache::EntryInfo& info) {
           {"in_memory", info.in_memory},     {"components", components}};
 }
 
-// The component's text, or its digest if it has none.
+// The component's text, or its digest if it has none that people could read.
 std::string Shown(const std::optional<cache::Component>& c) {
   if (!c) return "(absent)";
-  return c->text.empty() ? StrCat("sha256:", c->digest.Hex().substr(0, 16)) : c->text;
+  const std::string_view text = Trim(c->text);
+  const bool readable = std::all_of(text.begin(), text.end(), [](char b) {
+    return b == '\n' || static_cast<unsigned char>(b) >= 0x20;
+  });
+  return text.empty() || !readable ? StrCat("sha256:", c->digest.Hex().substr(0, 16))
+                                   : Printable(text, 200);
 }
 
 Status RunGet(Session& session, const Arguments& arguments) {

@@ -3,10 +3,10 @@
 
 #include <sstream>
 
-#include "clients/cli/cli_fixture.h"
 #include "clients/cli/session.h"
 #include "common/fleet/stubs/cache_client.h"
 #include "common/foundation/base/strings.h"
+#include "tests/support/cli_fixture.h"
 
 namespace megalith::cli {
 namespace {

@@ -6,12 +6,12 @@
 #include <thread>
 
 #include "clients/cli/array_spec.h"
-#include "clients/cli/cli_fixture.h"
 #include "clients/cli/command.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/tensor/npy.h"
 #include "common/programs/pipeline/transform.h"
 #include "services/allinone/engines.h"
+#include "tests/support/cli_fixture.h"
 
 namespace megalith::cli {
 namespace {
@@ -254,7 +254,7 @@ TEST_F(RealCommandsTest, ModulesArePipedOn) {
   ASSERT_EQ(Run({"trace", WriteFile("f.jaxpr", kSine), "--emit", "stablehlo"}), 0) << Err();
   SetInput(Out());
   ASSERT_EQ(Run({"run", "-", "--arg", "f32[3]:zeros"}), 0) << Err();
-  EXPECT_EQ(Out(), "# 0: f32[]\n0.\n");
+  EXPECT_EQ(Out(), "# 0: f32[]\n0.0\n");
 }
 
 TEST_F(RealCommandsTest, ConstantsAndRulesAreAttached) {
@@ -272,7 +272,7 @@ TEST_F(RealCommandsTest, ConstantsAndRulesAreAttached) {
       "bwd_jaxpr": "{ lambda ; a:f32[] b:f32[]. let c:f32[] = mul b 10.0:f32[] in (c,) }", "bwd_consts": [], "bwd_zeros": [false]}])");
   ASSERT_EQ(Run({"run", custom, "--rule", rule, "--transform", "grad", "--arg", "f32:1.0"}), 0)
       << Err();
-  EXPECT_EQ(Out(), "# 0: f32[]\n10.\n");
+  EXPECT_EQ(Out(), "# 0: f32[]\n10.0\n");
 }
 
 TEST_F(RealCommandsTest, KeysAreExplained) {
@@ -300,6 +300,21 @@ TEST_F(RealCommandsTest, KeysAreExplained) {
               AllOf(HasSubstr("transforms"), HasSubstr("grad(argnums=0)"), Not(HasSubstr("x64"))));
   EXPECT_EQ(Run({"cache", "explain", left, program}), 3);
   EXPECT_THAT(Err(), HasSubstr("neither a key nor the --json answer"));
+}
+
+TEST_F(RealCommandsTest, UnknownCompilerOptionsAreRefusedOrPartOfTheKey) {
+  const std::string program = WriteFile("f.jaxpr", kSine);
+  EXPECT_EQ(Run({"compile", program, "--option", "fast=1"}), 3);
+  EXPECT_THAT(Err(), HasSubstr("backend reference has no option 'fast'; policy is strict"));
+  ASSERT_EQ(Run({"compile", program, "--json"}), 0) << Err();
+  const std::string plain = OutJson()["key"];
+  ASSERT_EQ(Run({"compile", program, "--option", "fast=1", "--policy", "hardened", "--json"}), 0)
+      << Err();
+  const std::string hardened = OutJson()["key"];
+  ASSERT_EQ(Run({"cache", "explain", plain, hardened, "--json"}), 0);
+  EXPECT_EQ(OutJson()["differences"][0]["right"]["text"], "fast=1\n");
+  // The entry is there now; a strict caller does not get it all the same.
+  EXPECT_EQ(Run({"compile", program, "--option", "fast=1"}), 3);
 }
 
 }  // namespace
