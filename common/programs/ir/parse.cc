@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/foundation/base/strings.h"
+#include "common/programs/ir/compare.h"
 #include "common/programs/ir/op_def.h"
 
 namespace megalith::ir {
@@ -117,6 +118,7 @@ class Parser {
     if (!shared_.emplace(name, jaxpr).second) {
       return ErrorAt(end, StrCat("shared jaxpr '", Printable(name), "' is defined twice"));
     }
+    defined_.push_back(jaxpr);
     return ExpectWord("in", "after a shared jaxpr");
   }
 
@@ -463,43 +465,13 @@ class Parser {
       return literal;
     }
     if (tensor::IsComplex(dtype)) {
-      const auto c = ComplexOf(value);
+      const auto c = ParsePythonComplex(value);
       if (!c) return bad();
       return Literal::Complex(dtype, *c, true);
     }
-    const auto d = FloatOf(value);
+    const auto d = ParsePythonFloat(value);
     if (!d) return bad();
     return Literal::Float(dtype, *d, true);
-  }
-
-  static std::optional<double> FloatOf(std::string_view v) {
-    if (v == "nan") return std::numeric_limits<double>::quiet_NaN();
-    if (v == "inf") return std::numeric_limits<double>::infinity();
-    if (v == "-inf") return -std::numeric_limits<double>::infinity();
-    if (v.empty() || !(IsDigit(v[0]) || v[0] == '-')) return std::nullopt;
-    return ParseDouble(v);
-  }
-
-  // "2j", "-0j", "(1+2j)", "(-0-infj)".
-  static std::optional<std::complex<double>> ComplexOf(std::string_view v) {
-    if (v.empty()) return std::nullopt;
-    if (v.front() != '(') {
-      if (v.back() != 'j') return std::nullopt;
-      const auto imag = FloatOf(v.substr(0, v.size() - 1));
-      if (!imag) return std::nullopt;
-      return std::complex<double>(0.0, *imag);
-    }
-    if (v.size() < 5 || !v.ends_with("j)")) return std::nullopt;
-    v = v.substr(1, v.size() - 3);
-    // The sign that separates the parts: the last one not after an exponent's e.
-    for (size_t i = v.size(); i-- > 1;) {
-      if ((v[i] != '+' && v[i] != '-') || v[i - 1] == 'e') continue;
-      const auto real = FloatOf(v.substr(0, i));
-      const auto imag = FloatOf(v.substr(v[i] == '+' ? i + 1 : i));
-      if (!real || !imag) return std::nullopt;
-      return std::complex<double>(*real, *imag);
-    }
-    return std::nullopt;
   }
 
   Status Outputs(JaxprAssembler& assembler, Scope& scope, std::span<const Aval> hints) {
@@ -628,7 +600,12 @@ class Parser {
       return ParamValue::SubJaxpr(std::move(sub));
     }
     Result<ParamValue> literal = PythonValue(0, depth);
-    if (literal.ok() && AtValueEnd()) return literal;
+    if (literal.ok() && AtValueEnd()) {
+      // The large half of the u64 numbers stays text: as floats they would be others.
+      const std::string_view read = text_.substr(at, pos_ - at);
+      const bool is_text = spec.type == Type::kAny && literal->kind() == ParamValue::Kind::kFloat && ParseUint(read);
+      return is_text ? ParamValue::Text(std::string(read)) : *std::move(literal);
+    }
     if (!literal.ok() && (spec.type != Type::kAny || literal.status().code() == Code::kResourceExhausted)) {
       return literal.status();
     }
@@ -648,7 +625,10 @@ class Parser {
 
   Result<JaxprPtr> JaxprOrName(int depth, std::span<const Aval> hints) {
     SkipBlanks();
-    if (Peek() == '{') return ParseOne(depth + 1, hints);
+    if (Peek() == '{') {
+      ASSIGN_OR_RETURN(JaxprPtr sub, ParseOne(depth + 1, hints));
+      return SharedLike(std::move(sub));
+    }
     size_t end = pos_;
     while (end < text_.size() && !IsBlank(text_[end]) && text_[end] != ']' && text_[end] != ')') ++end;
     const std::string_view name = text_.substr(pos_, end - pos_);
@@ -657,6 +637,18 @@ class Parser {
     pos_ = end;
     height_ = std::max(height_, heights_.at(it->second.get()));
     return it->second;
+  }
+
+  // JAX writes the jaxprs of a named tuple, and those nested in them, out in full even if they are shared, and defines
+  // them all the same. The definition that says the same is the object that is meant.
+  JaxprPtr SharedLike(JaxprPtr sub) {
+    if (tuple_depth_ == 0 || defined_.empty() || sub->num_open() > 0) return sub;
+    for (; indexed_ < defined_.size(); ++indexed_) {
+      if (defined_[indexed_]->num_open() > 0) continue;
+      defined_by_bytes_.emplace(CanonicalBytes(Closed(defined_[indexed_])), defined_[indexed_]);
+    }
+    const auto it = defined_by_bytes_.find(CanonicalBytes(Closed(sub)));
+    return it == defined_by_bytes_.end() ? sub : it->second;
   }
 
   // What Python's str() gave: ends at bracket depth 0 before white space and `identifier=`, or before ']'.
@@ -692,7 +684,7 @@ class Parser {
     if (c == '(' || c == '[') return Sequence(c, value_depth, depth);
     if (c == '{') {
       ASSIGN_OR_RETURN(JaxprPtr sub, ParseOne(depth + 1, {}));
-      return ParamValue::SubJaxpr(std::move(sub));
+      return ParamValue::SubJaxpr(SharedLike(std::move(sub)));
     }
     if (c == '\'' || c == '"') return QuotedText();
     if (c == '<') return AngleText();
@@ -754,7 +746,7 @@ class Parser {
       pos_ = end;
       return ParamValue::Int(*i);
     }
-    if (const auto d = FloatOf(raw)) {
+    if (const auto d = ParsePythonFloat(raw)) {
       pos_ = end;
       return ParamValue::Float(*d);
     }
@@ -770,7 +762,7 @@ class Parser {
     if (Peek() != '(') {
       if (word == "None") return ParamValue::None();
       if (word == "True" || word == "False") return ParamValue::Bool(word == "True");
-      if (word == "nan" || word == "inf") return ParamValue::Float(*FloatOf(word));
+      if (word == "nan" || word == "inf") return ParamValue::Float(*ParsePythonFloat(word));
       if (const auto dtype = tensor::DTypeFromNumpyName(word)) return ParamValue::Type(*dtype);
       return ParamValue::Text(std::string(word));
     }
@@ -789,7 +781,10 @@ class Parser {
       }
       fields.emplace_back(field);
       pos_ += field.size() + 1;
-      ASSIGN_OR_RETURN(ParamValue v, PythonValue(value_depth + 1, depth));
+      ++tuple_depth_;
+      Result<ParamValue> read = PythonValue(value_depth + 1, depth);
+      --tuple_depth_;
+      ASSIGN_OR_RETURN(ParamValue v, std::move(read));
       values.push_back(std::move(v));
       SkipBlanks();
       if (Peek() == ',') ++pos_;
@@ -803,6 +798,10 @@ class Parser {
   size_t pos_ = 0;
   uint64_t eqns_ = 0;
   std::unordered_map<std::string_view, JaxprPtr> shared_;
+  std::vector<JaxprPtr> defined_;  // in order; the first `indexed_` are in the map
+  size_t indexed_ = 0;
+  std::unordered_map<std::string, JaxprPtr> defined_by_bytes_;
+  int tuple_depth_ = 0;  // named tuples around what is being read
   std::unordered_map<std::string, JaxprPtr> namesakes_;  // by text
   std::unordered_map<const Jaxpr*, int> heights_;        // 1 without nested jaxprs
   int height_ = 0;                                       // of the tallest one so far inside the one being read

@@ -256,10 +256,14 @@ constexpr Sample kSolveSamples[] = {
      "transpose_a=True unit_diagonal=False] a b in (c,) }", ir::Domain::kPositive},
 };
 
-// Positive definite matrices are made from any by a product and a large diagonal, so samples feed one through `mul`.
+// A product of a wide matrix with its transpose is positive definite, and well enough so.
 constexpr Sample kCholeskySamples[] = {
+    {"{ lambda ; a:f32[3,8]. let b:f32[3,3] = dot_general[dimension_numbers=(([1], [1]), ([], []))] a a "
+     "c:f32[3,3] = OP b in (c,) }"},
+    {"{ lambda ; a:f32[2,3,9]. let b:f32[2,3,3] = dot_general[dimension_numbers=(([2], [2]), ([0], [0]))] a a "
+     "c:f32[2,3,3] = OP b in (c,) }"},
     {"{ lambda ; a:f32[1,1]. let b:f32[1,1] = OP a in (b,) }", ir::Domain::kPositive},
-    {"{ lambda ; a:f32[0,0]. let b:f32[0,0] = OP a in (b,) }"},
+    {"{ lambda ; a:c64[1,1]. let b:c64[1,1] = OP a in (b,) }", ir::Domain::kReal, /*has_slope=*/false},
     {"{ lambda ; a:f32[2,0,0]. let b:f32[2,0,0] = OP a in (b,) }"},
 };
 constexpr Sample kTridiagonalSamples[] = {

@@ -27,12 +27,11 @@ std::vector<Value> SplitBuilder::Process(const ir::OpDef& op, std::shared_ptr<co
     }
   }
   std::vector<Value> results;
-  if (op.partial_eval != nullptr && any_known) {
+  if (op.partial_eval != nullptr && (any_known || any_unknown)) {
+    // Also of unknown operands alone: what a nested program makes from nothing is known.
     results = op.partial_eval(known_, unknown_, ir::PartialEvalArgs{op, *params, operands});
   } else if (!any_unknown) {
     results = known_.Emit(op, std::move(params), operands);
-  } else if (op.partial_eval != nullptr && any_known) {
-    results = op.partial_eval(known_, unknown_, ir::PartialEvalArgs{op, *params, operands});
   } else {
     results = unknown_.Emit(op, std::move(params), operands);
   }

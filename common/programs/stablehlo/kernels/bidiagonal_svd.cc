@@ -6,10 +6,9 @@
 namespace megalith::stablehlo {
 namespace {
 
-constexpr double kEps = std::numeric_limits<double>::epsilon() / 2;
 constexpr double kTiny = std::numeric_limits<double>::min();
 // Relative accuracy asked of singular values; the factor trades sweeps for digits.
-const double kTolerance = std::clamp(std::pow(kEps, -0.125), 10.0, 100.0) * kEps;
+double ToleranceOf(double eps) { return std::clamp(std::pow(eps, -0.125), 10.0, 100.0) * eps; }
 
 // The smaller singular value of [f g; 0 h].
 double SmallerSingularValue(double f, double g, double h) {
@@ -35,7 +34,7 @@ double SmallerSingularValue(double f, double g, double h) {
 struct Svd2 {
   double large, small, cl, sl, cr, sr;
 };
-Svd2 SvdOf2x2(double f, double g, double h) {
+Svd2 SvdOf2x2(double eps, double f, double g, double h) {
   double ft = f, ht = h;
   const bool swapped = std::abs(h) > std::abs(f);
   if (swapped) std::swap(ft, ht);
@@ -44,7 +43,7 @@ Svd2 SvdOf2x2(double f, double g, double h) {
   int deciding = swapped ? 2 : 0;  // which of f, g, h has the sign of `large`
   if (ga != 0) {
     if (ga > fa) deciding = 1;
-    if (ga > fa && fa / ga < kEps) {
+    if (ga > fa && fa / ga < eps) {
       large = ga;
       small = ha > 1 ? fa / (ga / ha) : fa / ga * ha;
       cl = 1;
@@ -90,6 +89,8 @@ struct BidiagonalIteration {
   std::vector<double>& e;
   Matrix<double>& ut;
   Matrix<double>& vt;
+  double eps;
+  double tolerance = ToleranceOf(eps);
   double threshold = 0;
   int64_t ll = 0, m = 0;
   int64_t old_ll = -1, old_m = -1;
@@ -117,7 +118,7 @@ struct BidiagonalIteration {
   }
 
   void Solve2x2() {
-    const Svd2 x = SvdOf2x2(D(m - 1), E(m - 1), D(m));
+    const Svd2 x = SvdOf2x2(eps, D(m - 1), E(m - 1), D(m));
     D(m - 1) = x.large;
     E(m - 1) = 0;
     D(m) = x.small;
@@ -129,7 +130,7 @@ struct BidiagonalIteration {
   // Drops an element that is negligible to relative accuracy; true if it did. Bounds the smallest singular value.
   bool Deflate() {
     const int64_t near = down ? m - 1 : ll;
-    if (std::abs(E(near)) <= kTolerance * std::abs(down ? D(m) : D(ll))) {
+    if (std::abs(E(near)) <= tolerance * std::abs(down ? D(m) : D(ll))) {
       E(near) = 0;
       return true;
     }
@@ -137,7 +138,7 @@ struct BidiagonalIteration {
     low = mu;
     for (int64_t k = 0; k < m - ll; ++k) {
       const int64_t i = down ? ll + k : m - 1 - k;
-      if (std::abs(E(i)) <= kTolerance * mu) {
+      if (std::abs(E(i)) <= tolerance * mu) {
         E(i) = 0;
         return true;
       }
@@ -149,11 +150,11 @@ struct BidiagonalIteration {
 
   double Shift() {
     const auto n = static_cast<double>(d.size());
-    if (n * kTolerance * (low / high) <= std::max(kEps, 0.01 * kTolerance)) return 0;
+    if (n * tolerance * (low / high) <= std::max(eps, 0.01 * tolerance)) return 0;
     const double start = std::abs(down ? D(ll) : D(m));
     const double shift = down ? SmallerSingularValue(D(m - 1), E(m - 1), D(m))
                               : SmallerSingularValue(D(ll), E(ll), D(ll + 1));
-    return start > 0 && (shift / start) * (shift / start) < kEps ? 0 : shift;
+    return start > 0 && (shift / start) * (shift / start) < eps ? 0 : shift;
   }
 
   void SweepDownUnshifted() {
@@ -275,7 +276,7 @@ struct BidiagonalIteration {
 };
 
 // Off-diagonal elements below this do not matter for any singular value.
-double Threshold(const std::vector<double>& d, const std::vector<double>& e) {
+double Threshold(double eps, const std::vector<double>& d, const std::vector<double>& e) {
   const auto n = static_cast<double>(d.size());
   double mu = std::abs(d[0]);
   double least = mu;
@@ -283,7 +284,7 @@ double Threshold(const std::vector<double>& d, const std::vector<double>& e) {
     mu = std::abs(d[i]) * (mu / (mu + std::abs(e[i - 1])));
     least = std::min(least, mu);
   }
-  return std::max(kTolerance * (least / std::sqrt(n)), 6 * n * n * kTiny);
+  return std::max(ToleranceOf(eps) * (least / std::sqrt(n)), 6 * n * n * kTiny);
 }
 
 void SwapRows(Matrix<double>* a, int64_t i, int64_t j) {
@@ -312,12 +313,17 @@ void MakePositiveAndDescending(std::vector<double>* d, Matrix<double>* ut, Matri
 
 }  // namespace
 
-Result<bool> BidiagonalSvd(const Run& run, bool lower, std::vector<double>* d, std::vector<double>* e,
+Result<bool> BidiagonalSvd(const Run& run, double eps, bool lower, std::vector<double>* d, std::vector<double>* e,
                            Matrix<double>* ut, Matrix<double>* vt) {
   const auto n = static_cast<int64_t>(d->size());
   *ut = Matrix<double>::Identity(n, n);
   *vt = Matrix<double>::Identity(n, n);
   if (n == 0) return true;
+  if (n == 1) {  // here it is the left vector that takes the sign
+    (*ut)(0, 0) = std::copysign(1.0, (*d)[0]);
+    (*d)[0] = std::abs((*d)[0]);
+    return true;
+  }
   std::vector<Rotation> to_upper;
   for (size_t i = 0; lower && i + 1 < d->size(); ++i) {
     const Rotation rot = RotationOf((*d)[i], (*e)[i]);
@@ -326,8 +332,8 @@ Result<bool> BidiagonalSvd(const Run& run, bool lower, std::vector<double>* d, s
     (*d)[i + 1] = rot.c * (*d)[i + 1];
     to_upper.push_back(rot);
   }
-  BidiagonalIteration it{*d, *e, *ut, *vt};
-  it.threshold = Threshold(*d, *e);
+  BidiagonalIteration it{*d, *e, *ut, *vt, eps};
+  it.threshold = Threshold(eps, *d, *e);
   ASSIGN_OR_RETURN(const bool converged, it.Iterate(run));
   if (!converged) return false;
   MakePositiveAndDescending(d, ut, vt);

@@ -2,6 +2,7 @@
 // the element type, rounded once at the end; signs of vectors as LAPACK's xSYEVD and xGESDD have them.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "common/programs/stablehlo/kernels/batched_call.h"
 #include "common/programs/stablehlo/kernels/householder.h"
@@ -27,10 +28,16 @@ void Scale(double factor, Matrix<T>* a) {
   for (int64_t i = 0; i < a->size() && factor != 1; ++i) a->data()[i] *= factor;
 }
 
+// The accuracy at which iterations stop: the element type's, at most that of f32.
+double EpsOf(DType dtype) {
+  const DType real = tensor::RealPart(dtype);
+  return (real == DType::kF64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon()) / 2;
+}
+
 // ---- eigh ----
 
 template <typename T>
-Result<bool> Eigh(const Run& run, bool lower, Matrix<T> a, std::vector<double>* values, Matrix<T>* vectors) {
+Result<bool> Eigh(const Run& run, double eps, bool lower, Matrix<T> a, std::vector<double>* values, Matrix<T>* vectors) {
   if (!lower) a = a.Reversed();
   const double scale = SafeScale(a);
   Scale(scale, &a);
@@ -44,7 +51,7 @@ Result<bool> Eigh(const Run& run, bool lower, Matrix<T> a, std::vector<double>* 
     q = q.Reversed();
   }
   Matrix<double> z;
-  ASSIGN_OR_RETURN(const bool converged, TridiagonalEigen(run, &t.d, &t.e, &z));
+  ASSIGN_OR_RETURN(const bool converged, TridiagonalEigen(run, eps, &t.d, &t.e, &z));
   if (!converged) return false;
   Matrix<T> columns(z.columns(), z.rows());
   for (int64_t i = 0; i < z.rows(); ++i) {
@@ -58,7 +65,7 @@ Result<bool> Eigh(const Run& run, bool lower, Matrix<T> a, std::vector<double>* 
 
 template <typename T>
 Kernel EighKernel(const BatchedCall& call, bool lower) {
-  return BatchKernel(call, [lower](const BatchElement& e) -> Status {
+  return BatchKernel(call, [lower, eps = EpsOf(call.dtype())](const BatchElement& e) -> Status {
     Matrix<T> a = e.In<T>(0);
     // Only one triangle counts; what the other holds must not matter.
     for (int64_t i = 0; i < a.rows(); ++i) {
@@ -71,7 +78,7 @@ Kernel EighKernel(const BatchedCall& call, bool lower) {
     Matrix<T> v;
     bool good = AllFinite(a);
     if (good) {
-      ASSIGN_OR_RETURN(good, Eigh(e.run(), lower, std::move(a), &w, &v));
+      ASSIGN_OR_RETURN(good, Eigh(e.run(), eps, lower, std::move(a), &w, &v));
     }
     if (!good) {
       e.OutNan();
@@ -107,7 +114,7 @@ Result<Matrix<T>> TimesRows(const Run& run, const Matrix<T>& left, const Matrix<
 // A = [Q0] (Q B P^H) for A with at least as many rows as columns; with many more, A is reduced to R first. `lower` says
 // that the caller's matrix is A^H, whose bidiagonal form is the lower one B^T.
 template <typename T>
-Result<bool> TallSvd(const Run& run, const Matrix<T>& a, bool adjoint, Factors<T>* out) {
+Result<bool> TallSvd(const Run& run, double eps, const Matrix<T>& a, bool adjoint, Factors<T>* out) {
   const int64_t m = a.rows();
   const int64_t n = a.columns();
   const int64_t many = tensor::IsComplex(std::is_same_v<T, c128> ? DType::kC128 : DType::kF64)
@@ -134,8 +141,8 @@ Result<bool> TallSvd(const Run& run, const Matrix<T>& a, bool adjoint, Factors<T
   }
   Matrix<double> left, right;  // singular vectors of B as rows, for A's side and for the other
   const bool lower = adjoint && !reduce;
-  ASSIGN_OR_RETURN(const bool converged, adjoint ? BidiagonalSvd(run, lower, &b.d, &b.e, &right, &left)
-                                                 : BidiagonalSvd(run, lower, &b.d, &b.e, &left, &right));
+  ASSIGN_OR_RETURN(const bool converged, adjoint ? BidiagonalSvd(run, eps, lower, &b.d, &b.e, &right, &left)
+                                                 : BidiagonalSvd(run, eps, lower, &b.d, &b.e, &left, &right));
   if (!converged) return false;
   out->s = std::move(b.d);
   ASSIGN_OR_RETURN(out->u, TimesRows(run, b.q, left));
@@ -150,11 +157,11 @@ Result<bool> TallSvd(const Run& run, const Matrix<T>& a, bool adjoint, Factors<T
 }
 
 template <typename T>
-Result<bool> Svd(const Run& run, Matrix<T> a, Factors<T>* out) {
+Result<bool> Svd(const Run& run, double eps, Matrix<T> a, Factors<T>* out) {
   const double scale = SafeScale(a);
   Scale(scale, &a);
   const bool wide = a.rows() < a.columns();
-  ASSIGN_OR_RETURN(const bool converged, TallSvd(run, wide ? a.Adjoint() : a, wide, out));
+  ASSIGN_OR_RETURN(const bool converged, TallSvd(run, eps, wide ? a.Adjoint() : a, wide, out));
   if (!converged) return false;
   for (double& s : out->s) s /= scale;
   if (wide) {
@@ -173,7 +180,7 @@ Kernel SvdKernel(const BatchedCall& call) {
     bool good = AllFinite(a);
     const bool empty = a.size() == 0;
     if (good && !empty) {
-      ASSIGN_OR_RETURN(good, Svd(e.run(), std::move(a), &f));
+      ASSIGN_OR_RETURN(good, Svd(e.run(), EpsOf(call.dtype()), std::move(a), &f));
     } else if (good) {
       f.u = Matrix<T>::Identity(call.dim(0, 0), call.dim(0, 0));
       f.vh = Matrix<T>::Identity(call.dim(0, 1), call.dim(0, 1));

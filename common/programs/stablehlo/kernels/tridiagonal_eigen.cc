@@ -6,7 +6,6 @@
 namespace megalith::stablehlo {
 namespace {
 
-constexpr double kEps = std::numeric_limits<double>::epsilon() / 2;
 constexpr double kTiny = std::numeric_limits<double>::min();
 constexpr int64_t kSweepsPerRow = 30;
 
@@ -50,6 +49,7 @@ struct TridiagonalIteration {
   std::vector<double>& d;
   std::vector<double>& e;
   Matrix<double>& z;
+  double eps;
   int64_t sweeps_left;
 
   double& D(int64_t i) { return d[static_cast<size_t>(i)]; }
@@ -60,7 +60,7 @@ struct TridiagonalIteration {
 
   bool Negligible(int64_t i, int64_t step) {
     const double off = std::abs(E(i, step));
-    return off * off <= kEps * kEps * std::abs(D(i)) * std::abs(D(i + step)) + kTiny;
+    return off * off <= eps * eps * std::abs(D(i)) * std::abs(D(i + step)) + kTiny;
   }
 
   void Solve2x2(int64_t at, int64_t step) {
@@ -134,14 +134,14 @@ void SortAscending(std::vector<double>* d, Matrix<double>* vectors) {
 
 }  // namespace
 
-Result<bool> TridiagonalEigen(const Run& run, std::vector<double>* d, std::vector<double>* e,
+Result<bool> TridiagonalEigen(const Run& run, double eps, std::vector<double>* d, std::vector<double>* e,
                               Matrix<double>* vectors) {
   const auto n = static_cast<int64_t>(d->size());
   *vectors = Matrix<double>::Identity(n, n);
-  TridiagonalIteration it{*d, *e, *vectors, kSweepsPerRow * n};
+  TridiagonalIteration it{*d, *e, *vectors, eps, kSweepsPerRow * n};
   const auto splits = [&](int64_t i) {
     const double off = std::abs(it.E(i, 1));
-    return off == 0 || off <= std::sqrt(std::abs(it.D(i))) * std::sqrt(std::abs(it.D(i + 1))) * kEps;
+    return off == 0 || off <= std::sqrt(std::abs(it.D(i))) * std::sqrt(std::abs(it.D(i + 1))) * eps;
   };
   for (int64_t first = 0; first < n;) {
     int64_t last = first;
