@@ -117,6 +117,10 @@ int RunCli(std::span<const std::string> words, Session::Environment environment)
   const Status status = parsed->command->run(session, parsed->arguments);
   out.flush();
   if (status.ok()) return 0;
+  if (!session.json() && !session.CheckCancelled().ok()) {
+    err << "megalithctl: cancelled\n";
+    return ExitCodeOf(Cancelled(""));
+  }
   if (session.json()) {
     err << "{\"error\":{\"code\":" << JsonQuote(CodeName(status.code()))
         << ",\"class\":" << JsonQuote(status.python_class())

@@ -290,9 +290,19 @@ class Parser {
     return OkStatus();
   }
 
+  // A word, or anything between quotes.
   Status Item(FieldValue* value) {
     const size_t start = at_;
-    const std::string_view word = Word();
+    std::string_view word;
+    if (Peek('"') || Peek('\'')) {
+      const size_t close = text_.find(text_[at_], at_ + 1);
+      if (close == std::string_view::npos) return At(start, "the quote is not closed");
+      word = text_.substr(start, close + 1 - start);
+      at_ = close + 1;
+      SkipBlanks();
+    } else {
+      word = Word();
+    }
     if (word.empty()) return At(start, "expects a value");
     value->items.push_back(word);
     value->columns.push_back(start);

@@ -55,6 +55,13 @@ TEST(TransformTextTest, ReadsWhatTextPrints) {
   }
 }
 
+TEST(TransformTextTest, NamesOfAxesCannotPassForOtherFields) {
+  EXPECT_EQ(Parsed("vmap:axis_name='i'"), "vmap(in_axes=0, out_axes=0, axis_name=i)");
+  const char* odd = "vmap(in_axes=0, out_axes=0, axis_name=\"i) grad(argnums=0\")";
+  EXPECT_EQ(Parsed("vmap:axis_name='i) grad(argnums=0'"), odd);
+  EXPECT_EQ(Parsed(odd), odd);
+}
+
 TEST(TransformTextTest, NamesThePlaceOfAnError) {
   const std::pair<const char*, const char*> kCases[] = {
       {"", "column 1: expects the name of a transform"},
@@ -74,6 +81,7 @@ TEST(TransformTextTest, NamesThePlaceOfAnError) {
       {"vmap:in_axes=0,b", "column 16: expects an axis or None, got 'b'"},
       {"vjp", "column 4: vjp needs num_primals, as in 'vjp:num_primals=1'"},
       {"checkpoint:prevent_cse=maybe", "column 24: expects true or false, got 'maybe'"},
+      {"vmap:axis_name='i", "column 16: the quote is not closed"},
       {"checkpoint:policy=[a,b]", "column 20: expects a policy's name, not a list"},
   };
   for (const auto& [text, message] : kCases) EXPECT_THAT(Parsed(text), HasSubstr(message)) << text;

@@ -1,6 +1,7 @@
 #include "common/programs/pipeline/transforms.h"
 
 #include <algorithm>
+#include <cctype>
 
 #include "common/foundation/base/strings.h"
 #include "common/programs/autodiff/jvp.h"
@@ -518,7 +519,10 @@ std::string Transform::Text() const {
   if (name == "vmap") {
     fields.push_back(StrCat("in_axes=", AxesText(in_axes, in_axes_is_list)));
     fields.push_back(StrCat("out_axes=", AxesText(out_axes, out_axes_is_list)));
-    if (!axis_name.empty()) fields.push_back(StrCat("axis_name=", axis_name));
+    // Any text may be a name; quoted it cannot pass for another field or transform, so that keys stay apart.
+    const auto is_plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; };
+    const bool plain = std::all_of(axis_name.begin(), axis_name.end(), is_plain);
+    if (!axis_name.empty()) fields.push_back(StrCat("axis_name=", plain ? axis_name : JsonQuote(axis_name)));
     if (axis_size) fields.push_back(StrCat("axis_size=", *axis_size));
   }
   if (name == "vjp" || name == "linear_transpose") fields.push_back(StrCat("num_primals=", num_primals));
