@@ -69,8 +69,8 @@ void Normalise(bool rotate, std::vector<c128>* v) {
   const double length = std::sqrt(sum);
   for (c128& each : *v) each /= length;
   if (!rotate) return;
-  const auto largest = std::max_element(v->begin(), v->end(),
-                                        [](c128 a, c128 b) { return std::norm(a) < std::norm(b); });
+  const auto shorter = [](c128 a, c128 b) { return std::norm(a) < std::norm(b); };
+  const auto largest = std::max_element(v->begin(), v->end(), shorter);
   const c128 phase = std::conj(*largest) / std::abs(*largest);
   for (c128& each : *v) each *= phase;
   *largest = largest->real();
@@ -134,11 +134,6 @@ Matrix<c128> LeftEigenvectors(const SchurForm<T>& f, const std::vector<c128>& va
   return out;
 }
 
-double EpsOf(DType dtype) {
-  return (tensor::RealPart(dtype) == DType::kF64 ? std::numeric_limits<double>::epsilon()
-                                                 : std::numeric_limits<float>::epsilon()) / 2;
-}
-
 template <typename T>
 Result<bool> SchurOf(const BatchElement& e, double eps, SchurForm<T>* f) {
   f->s = e.In<T>(0);
@@ -148,7 +143,7 @@ Result<bool> SchurOf(const BatchElement& e, double eps, SchurForm<T>* f) {
 
 template <typename T>
 Kernel EigKernel(const BatchedCall& call, bool left, bool right) {
-  return BatchKernel(call, [left, right, eps = EpsOf(call.dtype())](const BatchElement& e) -> Status {
+  return BatchKernel(call, [left, right, eps = IterationEps(call.dtype())](const BatchElement& e) -> Status {
     SchurForm<T> f;
     ASSIGN_OR_RETURN(const bool good, SchurOf(e, eps, &f));
     if (!good) {
@@ -166,7 +161,7 @@ Kernel EigKernel(const BatchedCall& call, bool left, bool right) {
 template <typename T>
 Kernel SchurKernel(const BatchedCall& call) {
   const bool vectors = call.results.size() > 1;
-  return BatchKernel(call, [vectors, eps = EpsOf(call.dtype())](const BatchElement& e) -> Status {
+  return BatchKernel(call, [vectors, eps = IterationEps(call.dtype())](const BatchElement& e) -> Status {
     SchurForm<T> f;
     ASSIGN_OR_RETURN(const bool good, SchurOf(e, eps, &f));
     if (!good) {
@@ -177,11 +172,6 @@ Kernel SchurKernel(const BatchedCall& call) {
     if (vectors) e.Out(1, f.z);
     return OkStatus();
   });
-}
-
-Status WantSquare(const BatchedCall& call) {
-  if (call.dim(0, 0) == call.dim(0, 1)) return OkStatus();
-  return InvalidArgument(StrCat("operand 0 has type ", call.operands[0].Text(), ", wanted square matrices"));
 }
 
 }  // namespace

@@ -159,6 +159,17 @@ struct Iteration {
     }
   }
 
+  // Scales row i, column i and column i of z by numbers of magnitude 1.
+  void MakeSubdiagonalReal(int64_t i) {
+    const T below = h(i, i - 1);
+    if (ImagOf(below) == 0) return;
+    const T phase = below / std::abs(below);
+    for (int64_t j = i - 1; j < n(); ++j) h(i, j) *= Conj(phase);
+    for (int64_t r = 0; r <= std::min(i + 1, high); ++r) h(r, i) *= phase;
+    for (int64_t r = 0; r < n(); ++r) z(r, i) *= phase;
+    h(i, i - 1) = T(std::abs(below));
+  }
+
   void Sweep(int64_t round);
   // Deals with the blocks of one or two rows at the end; true if there was one.
   bool Deflate();
@@ -204,6 +215,8 @@ void Iteration<c128>::Sweep(int64_t round) {
     if (Size(h(m, m - 1)) * Size(v[1]) <= 2 * eps * scale) break;
   }
   Chase(m, v);
+  // LAPACK keeps subdiagonal elements real, which fixes the phases of the Schur vectors.
+  for (int64_t i = m > low ? m : high; i <= high; ++i) MakeSubdiagonalReal(i);
 }
 
 // ---- real: two shifts, real or a conjugate pair ----
