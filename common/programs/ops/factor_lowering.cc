@@ -132,4 +132,20 @@ Status LowerSvd(LowerContext& c) {
   return OkStatus();
 }
 
+Status LowerEig(LowerContext& c) {
+  const Values results = CallOurs(c, "megalith.eig", ResultTypes(c),
+                                  {{"left", c.params().Bool("compute_left_eigenvectors")},
+                                   {"right", c.params().Bool("compute_right_eigenvectors")}});
+  c.Out(results);
+  return OkStatus();
+}
+
+Status LowerSchur(LowerContext& c) {
+  if (c.params().Bool("sort_eig_vals")) {
+    return NotImplementedError("The sort feature of LAPACK's gees routine is not implemented.");
+  }
+  c.Out(CallOurs(c, "megalith.schur", ResultTypes(c)));
+  return OkStatus();
+}
+
 }  // namespace megalith::ops

@@ -19,5 +19,7 @@ Status LowerTridiagonal(lowering::LowerContext& c);
 Status LowerHessenberg(lowering::LowerContext& c);
 Status LowerEigh(lowering::LowerContext& c);
 Status LowerSvd(lowering::LowerContext& c);
+Status LowerEig(lowering::LowerContext& c);
+Status LowerSchur(lowering::LowerContext& c);
 
 }  // namespace megalith::ops

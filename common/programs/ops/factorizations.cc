@@ -531,6 +531,20 @@ constexpr Sample kSvdSamples[] = {
     {"{ lambda ; a:f32[0,3]. let b:f32[0] c:f32[0,0] d:f32[3,3] = OP[algorithm=None compute_uv=True "
      "full_matrices=True subset_by_index=None] a in (b, c, d) }"},
 };
+constexpr Sample kEigSamples[] = {
+    {"{ lambda ; a:f32[4,4]. let b:c64[4] c:c64[4,4] d:c64[4,4] = OP[compute_left_eigenvectors=True "
+     "compute_right_eigenvectors=True implementation=None] a in (b, c, d) }"},
+    {"{ lambda ; a:c64[2,3,3]. let b:c64[2,3] c:c64[2,3,3] = OP[compute_left_eigenvectors=False "
+     "compute_right_eigenvectors=True implementation=None] a in (b, c) }"},
+    {"{ lambda ; a:f32[0,0]. let b:c64[0] = OP[compute_left_eigenvectors=False compute_right_eigenvectors=False "
+     "implementation=None] a in (b,) }"},
+};
+constexpr Sample kSchurSamples[] = {
+    {"{ lambda ; a:f32[4,4]. let b:f32[4,4] c:f32[4,4] = OP[compute_schur_vectors=True select_callable=None "
+     "sort_eig_vals=False] a in (b, c) }"},
+    {"{ lambda ; a:c64[2,3,3]. let b:c64[2,3,3] = OP[compute_schur_vectors=False select_callable=None "
+     "sort_eig_vals=False] a in (b,) }"},
+};
 constexpr Sample kHessenbergSamples[] = {
     {"{ lambda ; a:f32[4,4]. let b:f32[4,4] c:f32[3] = OP a in (b, c) }"},
     {"{ lambda ; a:c64[2,3,3]. let b:c64[2,3,3] c:c64[2,2] = OP a in (b, c) }"},
@@ -567,11 +581,11 @@ constexpr OpDef kOps[] = {
     {.name = "eigh", .arity = 1, .results = 2, .params = kEighParams, .accepts = ir::kAcceptsInexact, .tier = 2,
      .type_rule = EighType, .jvp = ir::JvpFull(JvpEigh), .batch = kBatch, .lower = LowerEigh, .spec = "primitives.md#eigh", .samples = kEighSamples},
     {.name = "eig", .arity = 1, .results = -1, .params = kEigParams, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = EigType, .batch = kBatch, .spec = "primitives.md#eig"},
+     .type_rule = EigType, .batch = kBatch, .lower = LowerEig, .spec = "primitives.md#eig", .samples = kEigSamples},
     {.name = "svd", .arity = 1, .results = -1, .params = kSvdParams, .accepts = ir::kAcceptsInexact, .tier = 2,
      .type_rule = SvdType, .jvp = ir::JvpFull(JvpSvd), .batch = kBatch, .lower = LowerSvd, .spec = "primitives.md#svd", .samples = kSvdSamples},
     {.name = "schur", .arity = 1, .results = -1, .params = kSchurParams, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = SchurType, .batch = kBatch, .spec = "primitives.md#schur"},
+     .type_rule = SchurType, .batch = kBatch, .lower = LowerSchur, .spec = "primitives.md#schur", .samples = kSchurSamples},
     {.name = "hessenberg", .arity = 1, .results = 2, .accepts = ir::kAcceptsInexact, .tier = 2,
      .type_rule = HessenbergType, .batch = kBatch, .lower = LowerHessenberg, .spec = "primitives.md#hessenberg", .samples = kHessenbergSamples},
     {.name = "tridiagonal", .arity = 1, .results = 4, .params = kTridiagonalParams, .accepts = ir::kAcceptsInexact,

@@ -25,7 +25,8 @@ Result<BatchedCall> ReadBatchedCall(Planner& planner, const Op& op, std::initial
     ++i;
   }
   if (!tensor::IsInexact(call.dtype())) {
-    return InvalidArgument(StrCat("operand 0 has type ", call.operands[0].Text(), ", wanted float or complex elements"));
+    return InvalidArgument(
+        StrCat("operand 0 has type ", call.operands[0].Text(), ", wanted float or complex elements"));
   }
   for (uint32_t r = 0; r < op.num_results; ++r) call.results.push_back(planner.result(op, r));
   return call;
@@ -43,6 +44,16 @@ Status WantResults(const BatchedCall& call, std::initializer_list<TensorType> wa
     ++i;
   }
   return OkStatus();
+}
+
+Status WantSquare(const BatchedCall& call) {
+  if (call.dim(0, 0) == call.dim(0, 1)) return OkStatus();
+  return InvalidArgument(StrCat("operand 0 has type ", call.operands[0].Text(), ", wanted square matrices"));
+}
+
+double IterationEps(DType dtype) {
+  if (tensor::RealPart(dtype) == DType::kF64) return std::numeric_limits<double>::epsilon() / 2;
+  return std::numeric_limits<float>::epsilon() / 2;
 }
 
 bool ConfigFlag(const Op& op, std::string_view name) {

@@ -31,6 +31,13 @@ Result<BatchedCall> ReadBatchedCall(Planner& planner, const Op& op, std::initial
 // kInvalidArgument unless the call has these results.
 Status WantResults(const BatchedCall& call, std::initializer_list<TensorType> want);
 
+// kInvalidArgument unless the first operand holds square matrices.
+Status WantSquare(const BatchedCall& call);
+
+// The accuracy at which iterations for elements of this type stop: half the distance from 1 to the next number of the
+// type, or of f32 for narrower ones.
+double IterationEps(DType dtype);
+
 // A boolean of the call's configuration, false if it is not there.
 bool ConfigFlag(const Op& op, std::string_view name);
 
@@ -78,7 +85,9 @@ class BatchElement {
 template <typename T>
 bool AllFinite(const Matrix<T>& m) {
   bool finite = true;
-  for (int64_t i = 0; i < m.size(); ++i) finite = finite && std::isfinite(RealOf(m.data()[i])) && std::isfinite(ImagOf(m.data()[i]));
+  for (int64_t i = 0; i < m.size(); ++i) {
+    finite = finite && std::isfinite(RealOf(m.data()[i])) && std::isfinite(ImagOf(m.data()[i]));
+  }
   return finite;
 }
 

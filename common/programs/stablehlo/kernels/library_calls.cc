@@ -13,6 +13,8 @@ constexpr LibraryCall kCalls[] = {
     {"megalith.hessenberg", PrepareHessenberg},
     {"megalith.eigh", PrepareEigh},
     {"megalith.svd", PrepareSvd},
+    {"megalith.eig", PrepareEig},
+    {"megalith.schur", PrepareSchur},
 };
 
 }  // namespace

@@ -19,6 +19,6 @@ struct LibraryCall {
 const LibraryCall* FindLibraryCall(std::string_view target);
 
 PrepareRule PrepareQr, PrepareReflectorProduct, PreparePivotedQr, PrepareTridiagonal, PrepareHessenberg, PrepareEigh,
-    PrepareSvd;
+    PrepareSvd, PrepareEig, PrepareSchur;
 
 }  // namespace megalith::stablehlo

@@ -13,11 +13,6 @@ Kernel ForDType(DType dtype, Make make) {
   return tensor::IsComplex(dtype) ? make(c128{}) : make(double{});
 }
 
-Status WantSquare(const BatchedCall& call) {
-  if (call.dim(0, 0) == call.dim(0, 1)) return OkStatus();
-  return InvalidArgument(StrCat("operand 0 has type ", call.operands[0].Text(), ", wanted square matrices"));
-}
-
 }  // namespace
 
 Result<Kernel> PrepareQr(Planner& planner, const Op& op) {

@@ -2,7 +2,6 @@
 // the element type, rounded once at the end; signs of vectors as LAPACK's xSYEVD and xGESDD have them.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "common/programs/stablehlo/kernels/batched_call.h"
 #include "common/programs/stablehlo/kernels/householder.h"
@@ -26,12 +25,6 @@ double SafeScale(const Matrix<T>& a) {
 template <typename T>
 void Scale(double factor, Matrix<T>* a) {
   for (int64_t i = 0; i < a->size() && factor != 1; ++i) a->data()[i] *= factor;
-}
-
-// The accuracy at which iterations stop: the element type's, at most that of f32.
-double EpsOf(DType dtype) {
-  const DType real = tensor::RealPart(dtype);
-  return (real == DType::kF64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon()) / 2;
 }
 
 // ---- eigh ----
@@ -65,7 +58,7 @@ Result<bool> Eigh(const Run& run, double eps, bool lower, Matrix<T> a, std::vect
 
 template <typename T>
 Kernel EighKernel(const BatchedCall& call, bool lower) {
-  return BatchKernel(call, [lower, eps = EpsOf(call.dtype())](const BatchElement& e) -> Status {
+  return BatchKernel(call, [lower, eps = IterationEps(call.dtype())](const BatchElement& e) -> Status {
     Matrix<T> a = e.In<T>(0);
     // Only one triangle counts; what the other holds must not matter.
     for (int64_t i = 0; i < a.rows(); ++i) {
@@ -99,7 +92,7 @@ struct Factors {
   Matrix<T> vh;  // square
 };
 
-// rows x y^T-like products: `left` times the columns that `rows` holds as rows; columns beyond them are left's own.
+// `left` times the columns that `rows` holds as rows; columns beyond them are left's own.
 template <typename T>
 Result<Matrix<T>> TimesRows(const Run& run, const Matrix<T>& left, const Matrix<double>& rows) {
   Matrix<T> square = Matrix<T>::Identity(left.columns(), left.columns());
@@ -111,15 +104,14 @@ Result<Matrix<T>> TimesRows(const Run& run, const Matrix<T>& left, const Matrix<
   return out;
 }
 
-// A = [Q0] (Q B P^H) for A with at least as many rows as columns; with many more, A is reduced to R first. `lower` says
-// that the caller's matrix is A^H, whose bidiagonal form is the lower one B^T.
+// A = Q B P^H for A with at least as many rows as columns; with many more, A = Q0 R is reduced first. `adjoint` says
+// that the caller's matrix is A^H: what is then iterated on is the lower form B^T, or the upper one of R^H, as LAPACK
+// has it for wide matrices.
 template <typename T>
 Result<bool> TallSvd(const Run& run, double eps, const Matrix<T>& a, bool adjoint, Factors<T>* out) {
   const int64_t m = a.rows();
   const int64_t n = a.columns();
-  const int64_t many = tensor::IsComplex(std::is_same_v<T, c128> ? DType::kC128 : DType::kF64)
-                           ? n * 17 / 9
-                           : n * 11 / 6;
+  const int64_t many = std::is_same_v<T, c128> ? n * 17 / 9 : n * 11 / 6;
   Bidiagonal<T> b;
   Matrix<T> q0;
   const bool reduce = m >= many && m > n;
@@ -180,7 +172,7 @@ Kernel SvdKernel(const BatchedCall& call) {
     bool good = AllFinite(a);
     const bool empty = a.size() == 0;
     if (good && !empty) {
-      ASSIGN_OR_RETURN(good, Svd(e.run(), EpsOf(call.dtype()), std::move(a), &f));
+      ASSIGN_OR_RETURN(good, Svd(e.run(), IterationEps(call.dtype()), std::move(a), &f));
     } else if (good) {
       f.u = Matrix<T>::Identity(call.dim(0, 0), call.dim(0, 0));
       f.vh = Matrix<T>::Identity(call.dim(0, 1), call.dim(0, 1));
@@ -202,9 +194,7 @@ Kernel SvdKernel(const BatchedCall& call) {
 Result<Kernel> PrepareEigh(Planner& planner, const Op& op) {
   ASSIGN_OR_RETURN(const BatchedCall call, ReadBatchedCall(planner, op, {2}));
   const int64_t n = call.dim(0, 0);
-  if (n != call.dim(0, 1)) {
-    return InvalidArgument(StrCat("operand 0 has type ", call.operands[0].Text(), ", wanted square matrices"));
-  }
+  RETURN_IF_ERROR(WantSquare(call));
   RETURN_IF_ERROR(WantResults(call, {call.operands[0], call.Type(tensor::RealPart(call.dtype()), {n})}));
   const bool lower = ConfigFlag(op, "lower");
   return tensor::IsComplex(call.dtype()) ? EighKernel<c128>(call, lower) : EighKernel<double>(call, lower);
