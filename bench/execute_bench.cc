@@ -3,7 +3,7 @@
 // the same transport, interleaved. Transports: loopback TCP, unix socket, in-process channel.
 // Prints median, 90th and 99th percentile in microseconds and the ratio of the medians.
 //
-//   bench/execute_bench [calls per round, default 200] [rounds, default 60]
+//   bench/execute_bench [calls per round, default 200] [rounds, default 60] [only this transport]
 #include <grpcpp/create_channel.h>
 
 #include <cstdio>
@@ -121,7 +121,7 @@ void Measure(const Transport& transport, int calls, int rounds) {
   }
 }
 
-int Run(int calls, int rounds) {
+int Run(int calls, int rounds, const std::string& only) {
   const TempDirectory directory;
   const std::string bare_unix = StrCat("unix:", directory.path(), "/bare");
   BareEcho bare;
@@ -149,7 +149,9 @@ int Run(int calls, int rounds) {
   };
   std::printf("%-12s %-26s %10s %10s %10s %8s\n", "transport", "call", "median us", "p90 us",
               "p99 us", "ratio");
-  for (const Transport& t : transports) Measure(t, calls, rounds);
+  for (const Transport& t : transports) {
+    if (only.empty() || only == t.name) Measure(t, calls, rounds);
+  }
   return 0;
 }
 
@@ -160,5 +162,5 @@ int main(int argc, char** argv) {
   const auto number = [&](int i, int fallback) {
     return argc > i ? static_cast<int>(megalith::ParseInt(argv[i]).value_or(fallback)) : fallback;
   };
-  return megalith::bench::Run(number(1, 200), number(2, 60));
+  return megalith::bench::Run(number(1, 200), number(2, 60), argc > 3 ? argv[3] : "");
 }

@@ -1,6 +1,7 @@
 // The execute service's engine: the backends of common/machines.
 #include "services/execute/backend_engine.h"
 
+#include <algorithm>
 #include <atomic>
 #include <span>
 
@@ -18,8 +19,10 @@ using BackendsPtr = std::shared_ptr<const runtime::BackendRegistry>;
 
 // A run of at most this much may happen on gRPC's thread.
 constexpr int64_t kQuickNanos = 100'000;
-// A program that has proved slow is tried again after so many runs.
-constexpr int kSlowRuns = 1000;
+// After a slow run a program has to be quick so many times before it counts as quick again: few times at first, since
+// one slow run may only mean that the machine was busy, and four times as many whenever that ends with a slow run.
+constexpr int32_t kFirstPatience = 8;
+constexpr int32_t kMaxPatience = 1000;
 
 // Loops may run for any time on other data, and so may what we cannot look into.
 Result<bool> AlwaysEndsSoon(const runtime::Package& package) {
@@ -55,16 +58,21 @@ class BackendExecutable final : public Executable {
   }
 
  private:
-  // Quick is what a program without loops has just been; a slow run takes that back for a while.
+  // Quick is what a program without loops has just been; a slow run takes that back for a while. Runs at the same time
+  // may overwrite each other's counts, which only makes the while a little longer or shorter.
   void Learn(int64_t nanos) const {
-    if (patience_.load(std::memory_order_relaxed) == INT32_MAX) return;
+    const int32_t patience = patience_.load(std::memory_order_relaxed);
+    if (patience == INT32_MAX) return;
+    const int32_t next = next_patience_.load(std::memory_order_relaxed);
     if (nanos > kQuickNanos) {
-      patience_.store(kSlowRuns, std::memory_order_relaxed);
+      patience_.store(next, std::memory_order_relaxed);
+      next_patience_.store(std::min(4 * next, kMaxPatience), std::memory_order_relaxed);
       proven_.store(false, std::memory_order_relaxed);
-    } else if (patience_.load(std::memory_order_relaxed) > 0) {
-      patience_.fetch_sub(1, std::memory_order_relaxed);
+    } else if (patience > 0) {
+      patience_.store(patience - 1, std::memory_order_relaxed);
     } else {
       proven_.store(true, std::memory_order_relaxed);
+      if (next > kFirstPatience) next_patience_.store(next - 1, std::memory_order_relaxed);
     }
   }
 
@@ -72,6 +80,7 @@ class BackendExecutable final : public Executable {
   std::vector<tensor::ArrayType> inputs_;
   std::vector<tensor::ArrayType> outputs_;
   mutable std::atomic<int32_t> patience_;  // ordinary runs until quick() may be true again; INT32_MAX: never
+  mutable std::atomic<int32_t> next_patience_{kFirstPatience};  // after the next slow run
   mutable std::atomic<bool> proven_{false};
 };
 

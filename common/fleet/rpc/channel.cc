@@ -330,9 +330,13 @@ std::shared_ptr<const internal::ClientMethod> Channel::Resolve(
   out->path = StrCat("/", service, "/", method);
   out->idempotent = declared->options().idempotency_level() !=
                     google::protobuf::MethodOptions::IDEMPOTENCY_UNKNOWN;
-  out->metrics = impl_->options.metrics;
-  out->service = std::string(service);
-  out->method = std::string(method);
+  if (telemetry::MetricRegistry* const metrics = impl_->options.metrics; metrics != nullptr) {
+    for (size_t code = 0; code < out->calls.size(); ++code) {
+      out->calls[code] = &metrics->GetCounter(telemetry::kClientCalls,
+                                              {service, method, CodeName(static_cast<Code>(code))});
+    }
+    out->retries = &metrics->GetCounter(telemetry::kClientRetries, {service, method});
+  }
   return out;
 }
 
@@ -365,16 +369,12 @@ Status Channel::Unary(const internal::ClientMethod& method, const ByteBuffer& re
     const nanoseconds pause = impl_->Backoff(attempt);
     // A retry that could not end in time would only hide the real error.
     if (system_clock::now() + pause >= deadline) break;
-    if (method.metrics != nullptr) {
-      method.metrics->GetCounter(telemetry::kClientRetries, {method.service, method.method}).Add();
-    }
+    if (method.retries != nullptr) method.retries->Add();
     Pause(pause, options);
   }
-  if (method.metrics != nullptr) {
-    method.metrics
-        ->GetCounter(telemetry::kClientCalls,
-                     {method.service, method.method, CodeName(status.code())})
-        .Add();
+  if (telemetry::Counter* const calls = method.calls[static_cast<size_t>(status.code())];
+      calls != nullptr) {
+    calls->Add();
   }
   return status;
 }

@@ -8,6 +8,7 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/byte_buffer.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -59,13 +60,12 @@ struct CallOptions {
 namespace internal {
 
 // One method of a channel: names, whether it may be retried (idempotency_level in the proto), its
-// counters.
+// counters (nullptr without a registry), looked up once.
 struct ClientMethod {
   std::string path;
   bool idempotent = false;
-  telemetry::MetricRegistry* metrics = nullptr;
-  std::string service;
-  std::string method;
+  std::array<telemetry::Counter*, 17> calls{};  // by code
+  telemetry::Counter* retries = nullptr;
 };
 
 // One streaming call, untyped. One thread may read while another writes.

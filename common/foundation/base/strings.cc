@@ -3,6 +3,8 @@
 #include <array>
 #include <cctype>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 
 namespace megalith {
 
@@ -118,6 +120,15 @@ size_t Utf8SequenceLength(std::string_view text, size_t i) {
 std::optional<size_t> FindInvalidUtf8(std::string_view text) {
   size_t i = 0;
   while (i < text.size()) {
+    // Most texts are ASCII, which is valid eight bytes at a time.
+    uint64_t word = 0;
+    if (i + sizeof(word) <= text.size()) {
+      std::memcpy(&word, text.data() + i, sizeof(word));
+      if ((word & 0x8080808080808080u) == 0) {
+        i += sizeof(word);
+        continue;
+      }
+    }
     const size_t n = Utf8SequenceLength(text, i);
     if (n == 0) return i;
     i += n;

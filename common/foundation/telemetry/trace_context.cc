@@ -24,6 +24,16 @@ void Fill(std::array<uint8_t, n>& bytes, Rng& rng) {
   } while (AllZero(bytes));
 }
 
+// Writes 2 * n characters.
+template <size_t n>
+void EncodeInto(const std::array<uint8_t, n>& bytes, char* out) {
+  constexpr char kHex[] = "0123456789abcdef";
+  for (const uint8_t b : bytes) {
+    *out++ = kHex[b >> 4];
+    *out++ = kHex[b & 15];
+  }
+}
+
 // Requires text.size() == 2 * n.
 template <size_t n>
 bool DecodeInto(std::string_view text, std::array<uint8_t, n>* out) {
@@ -48,7 +58,11 @@ bool TraceContext::valid() const { return !AllZero(trace_id); }
 std::string TraceContext::TraceIdText() const { return HexEncode(trace_id); }
 
 std::string TraceContext::ToHeader() const {
-  return StrCat("00-", HexEncode(trace_id), "-", HexEncode(span_id), sampled ? "-01" : "-00");
+  std::string out("00-00000000000000000000000000000000-0000000000000000-00");
+  EncodeInto(trace_id, out.data() + 3);
+  EncodeInto(span_id, out.data() + 36);
+  if (sampled) out.back() = '1';
+  return out;
 }
 
 TraceContext TraceContext::Child(Rng& rng) const {

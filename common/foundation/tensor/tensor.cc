@@ -1,6 +1,9 @@
 #include "common/foundation/tensor/tensor.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <limits>
 #include <new>
@@ -11,6 +14,7 @@ namespace megalith::tensor {
 namespace {
 
 constexpr size_t kAlignment = 64;
+constexpr size_t kSmallBytes = 1024;
 
 Result<int64_t> CheckedBytes(DType dtype, const Shape& shape, uint64_t max_bytes) {
   for (const int64_t d : shape) {
@@ -48,14 +52,22 @@ Result<Tensor> Tensor::CreateUninitialized(DType dtype, const Shape& shape, uint
   t.dtype_ = dtype;
   t.shape_ = shape;
   t.size_ = *NumElements(shape);
-  const size_t rounded = (static_cast<size_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment;
-  void* p = std::aligned_alloc(kAlignment, rounded == 0 ? kAlignment : rounded);
+  const size_t rounded = std::max(kAlignment, (static_cast<size_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment);
+  t.owned_ = true;
+  if (rounded <= kSmallBytes) {
+    // One ordinary allocation with room to align costs a third of an aligned one and a count of references.
+    auto room = std::make_shared_for_overwrite<std::byte[]>(rounded + kAlignment - 1);
+    const auto at = reinterpret_cast<uintptr_t>(room.get());
+    t.data_ = room.get() + (kAlignment - at % kAlignment) % kAlignment;
+    t.storage_ = std::move(room);
+    return t;
+  }
+  void* p = std::aligned_alloc(kAlignment, rounded);
   if (p == nullptr) {
     return ResourceExhausted(StrCat("no memory for an array of type ", tensor::TypeText(dtype, shape), " (", bytes, " bytes)"));
   }
   t.storage_ = std::shared_ptr<const void>(p, [](const void* q) { std::free(const_cast<void*>(q)); });
   t.data_ = p;
-  t.owned_ = true;
   return t;
 }
 

@@ -27,7 +27,18 @@ std::vector<bool> Jaxpr::UnusedVars() const {
   return unused;
 }
 
+namespace {
+
+// Most programs have some variables and equations; growing to them from nothing costs several allocations.
+template <typename T>
+void MakeFirstRoom(std::vector<T>& list) {
+  if (list.capacity() == 0) list.reserve(16);
+}
+
+}  // namespace
+
 VarId JaxprAssembler::AddConst(Aval aval) {
+  MakeFirstRoom(jaxpr_->avals_);
   jaxpr_->avals_.push_back(std::move(aval));
   jaxpr_->constvars_.push_back(static_cast<VarId>(jaxpr_->avals_.size() - 1));
   return jaxpr_->constvars_.back();
@@ -53,6 +64,7 @@ ClosedJaxpr Closed(JaxprPtr jaxpr) {
 }
 
 VarId JaxprAssembler::AddInput(Aval aval) {
+  MakeFirstRoom(jaxpr_->avals_);
   jaxpr_->avals_.push_back(std::move(aval));
   jaxpr_->invars_.push_back(static_cast<VarId>(jaxpr_->avals_.size() - 1));
   return jaxpr_->invars_.back();
@@ -68,6 +80,9 @@ VarId JaxprAssembler::AddEqn(const OpDef* op, std::shared_ptr<const Params> para
   Eqn eqn;
   eqn.op = op;
   eqn.params = std::move(params);
+  MakeFirstRoom(jaxpr_->avals_);
+  MakeFirstRoom(jaxpr_->atoms_);
+  MakeFirstRoom(jaxpr_->eqns_);
   eqn.first_operand = static_cast<uint32_t>(jaxpr_->atoms_.size());
   eqn.num_operands = static_cast<uint32_t>(operands.size());
   jaxpr_->atoms_.insert(jaxpr_->atoms_.end(), operands.begin(), operands.end());

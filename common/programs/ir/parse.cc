@@ -1,7 +1,9 @@
 #include "common/programs/ir/parse.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <unordered_map>
 #include <utility>
@@ -13,10 +15,22 @@
 namespace megalith::ir {
 namespace {
 
-bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsWord(char c) { return IsLetter(c) || IsDigit(c); }
-bool IsBlank(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
+// Every character of a text is asked several times for its class.
+constexpr uint8_t kLetter = 1, kDigit = 2, kBlank = 4;
+constexpr std::array<uint8_t, 256> kClasses = [] {
+  std::array<uint8_t, 256> classes{};
+  for (char c = 'a'; c <= 'z'; ++c) classes[static_cast<uint8_t>(c)] = kLetter;
+  for (char c = 'A'; c <= 'Z'; ++c) classes[static_cast<uint8_t>(c)] = kLetter;
+  for (char c = '0'; c <= '9'; ++c) classes[static_cast<uint8_t>(c)] = kDigit;
+  for (const char c : {' ', '\n', '\t', '\r'}) classes[static_cast<uint8_t>(c)] = kBlank;
+  classes['_'] = kLetter;
+  return classes;
+}();
+bool IsClass(char c, uint8_t classes) { return (kClasses[static_cast<uint8_t>(c)] & classes) != 0; }
+bool IsLetter(char c) { return IsClass(c, kLetter); }
+bool IsDigit(char c) { return IsClass(c, kDigit); }
+bool IsWord(char c) { return IsClass(c, kLetter | kDigit); }
+bool IsBlank(char c) { return IsClass(c, kBlank); }
 
 // Names visible in one jaxpr.
 struct Scope {
@@ -162,12 +176,14 @@ class Parser {
     constexpr size_t kMaxText = 4096;  // keeps deeply nested texts from being read once per level
     if (text.size() > kMaxText) return assembler.Finish();
     std::string words;
-    for (const char c : text) {
-      if (!IsBlank(c)) {
-        words += c;
-      } else if (!words.empty() && words.back() != ' ') {
-        words += ' ';
-      }
+    words.reserve(text.size());
+    for (size_t at = 0; at < text.size();) {
+      size_t end = at;
+      while (end < text.size() && !IsBlank(text[end])) ++end;
+      words += text.substr(at, end - at);
+      at = end;
+      while (at < text.size() && IsBlank(text[at])) ++at;
+      if (at > end && !words.empty()) words += ' ';
     }
     JaxprPtr& first = namesakes_[std::move(words)];
     if (first != nullptr) {
