@@ -319,8 +319,16 @@ TEST_F(CacheTest, CancelledWaiterLeavesTheOthersAlone) {
   std::thread leader(
       [&] { EXPECT_TRUE(cache->GetOrCompute(MakeKey("p"), leader_cancellation, compute).ok()); });
   started.Wait();
+  // Asked once before its caller joins the computation, and again while that waits.
+  std::atomic<int> asked{0};
+  const auto count = [](const void* n) {
+    static_cast<std::atomic<int>*>(const_cast<void*>(n))->fetch_add(1);
+    return false;
+  };
+  const Cancellation patience(std::nullopt, RealClock(), count, &asked);
   std::thread patient(
-      [&] { EXPECT_EQ(*cache->GetOrCompute(MakeKey("p"), none_, compute)->value, "value"); });
+      [&] { EXPECT_EQ(*cache->GetOrCompute(MakeKey("p"), patience, compute)->value, "value"); });
+  while (asked.load() < 2) std::this_thread::yield();
   std::thread impatient([&] {
     EXPECT_EQ(cache->GetOrCompute(MakeKey("p"), waiter_cancellation, compute).status().code(),
               Code::kCancelled);
