@@ -42,8 +42,8 @@ run:  ## start a fleet and train on the digits (examples/digits)
 	$(MAKE) build PRESET=release
 	examples/digits/run.sh build/release
 
-conformance: build  ## hold the fleet against the answers of the programs it must agree with
-	build/$(PRESET)/bin/megalithctl conformance --cases conformance/fixtures/jax
+conformance: build  ## hold the fleet against the oracle's answers; writes docs/parity.md and docs/parity.json
+	tests/conformance/conformance.sh build/$(PRESET)/bin/megalithctl update
 
 fixtures:  ## list the oracle data in its manifest; FROM=DIRECTORY copies it from there first
 	tests/fixtures/fixtures.sh $(if $(FROM),copy $(FROM),update)
