@@ -32,6 +32,8 @@ using std::chrono::nanoseconds;
 using std::chrono::system_clock;
 
 constexpr milliseconds kCancellationPoll{20};
+// Two ends of a call may disagree by this much on when its deadline is.
+constexpr milliseconds kDeadlineSkew{20};
 
 using GrpcChannel = std::shared_ptr<grpc::Channel>;
 using ChannelList = std::shared_ptr<const std::vector<GrpcChannel>>;
@@ -85,13 +87,16 @@ void Pause(nanoseconds pause, const CallOptions& options) {
 
 // A call that gRPC's server code cancelled by itself, because it is shutting down, looks to gRPC as
 // if the caller had cancelled it; to the caller the server is gone. A handler that answers
-// CANCELLED sends details.
-Status OutcomeOf(const grpc::Status& status, bool caller_cancelled) {
-  if (status.error_code() == grpc::StatusCode::CANCELLED && status.error_details().empty() &&
-      !caller_cancelled) {
-    return Unavailable("the server ended the call; it may be shutting down");
-  }
-  return FromGrpc(status);
+// CANCELLED sends details; it may have seen gRPC cancel the call at the deadline before its own
+// clock reached that.
+Status OutcomeOf(const grpc::Status& status, bool caller_cancelled,
+                 system_clock::time_point deadline) {
+  if (status.error_code() != grpc::StatusCode::CANCELLED || caller_cancelled)
+    return FromGrpc(status);
+  if (system_clock::now() + kDeadlineSkew >= deadline)
+    return DeadlineExceeded("the call's deadline passed before the work was done");
+  if (!status.error_details().empty()) return FromGrpc(status);
+  return Unavailable("the server ended the call; it may be shutting down");
 }
 
 // Makes the call and looks at the caller's cancellation while it waits.
@@ -146,7 +151,8 @@ class BlockingStream final : public internal::ClientStream {
       while (stream_->Read(&ignored)) {
       }
       status_ = OutcomeOf(stream_->Finish(),
-                          cancelled_.load() || (parent_ != nullptr && parent_->cancelled()));
+                          cancelled_.load() || (parent_ != nullptr && parent_->cancelled()),
+                          context_->deadline());
     }
     return *status_;
   }
@@ -349,7 +355,7 @@ Status Channel::Attempt(const internal::ClientMethod& method, const ByteBuffer& 
                              *options.cancellation)
           : grpc::internal::BlockingUnaryCall<ByteBuffer, ByteBuffer>(
                 channel.get(), rpc_method, context.get(), request, response);
-  return OutcomeOf(status, !CheckCaller(options).ok());
+  return OutcomeOf(status, !CheckCaller(options).ok(), deadline);
 }
 
 Status Channel::Unary(const internal::ClientMethod& method, const ByteBuffer& request,
