@@ -42,15 +42,16 @@ run:  ## start a fleet and train on the digits (examples/digits)
 	$(MAKE) build PRESET=release
 	examples/digits/run.sh build/release
 
-conformance: build  ## hold the fleet against the answers of the programs it must agree with
-	build/$(PRESET)/clients/cli/megalithctl conformance --cases conformance/fixtures
+conformance: build  ## hold the fleet against the oracle's answers; writes docs/parity.md and docs/parity.json
+	tests/conformance/conformance.sh build/$(PRESET)/bin/megalithctl update
 
-fixtures:  ## generate the oracle data again (needs Python with JAX 0.9.2)
-	conformance/fixtures/generate.sh
+fixtures:  ## list the oracle data in its manifest; FROM=DIRECTORY copies it from there first
+	tests/fixtures/fixtures.sh $(if $(FROM),copy $(FROM),update)
+	tests/fixtures/fixtures.sh check
 
 bench:  ## run every benchmark of the release build
 	$(MAKE) build PRESET=release
-	@for b in build/release/bench/*_bench; do echo "== $$(basename $$b)"; $$b || exit 1; done
+	@for b in build/release/bin/*_bench; do echo "== $$(basename $$b)"; $$b || exit 1; done
 
 asan:  ## all tests under AddressSanitizer and LeakSanitizer
 	$(MAKE) test PRESET=asan
@@ -78,7 +79,9 @@ lint: configure  ## clang-tidy, and the rules of docs/architecture.md
 
 docs: configure  ## print the generated pages of docs/ again
 	cmake --build build/$(PRESET) -j$(JOBS) --target docs_gen
-	@for p in config events; do build/$(PRESET)/tests/docs/docs_gen $$p > docs/$$p.md; done
+	@for p in config events; do build/$(PRESET)/bin/docs_gen $$p > docs/$$p.md; done
+	build/$(PRESET)/bin/docs_gen commands docs/cli.md write
+	build/$(PRESET)/bin/docs_gen policy docs/formats/keys.md write
 
 clean:  ## remove everything that was built
 	rm -rf build

@@ -7,9 +7,14 @@
 
 namespace megalith::cli {
 
+std::span<const CommandDef> TraceCommands();
+std::span<const CommandDef> CompileCommands();
+std::span<const CommandDef> RunCommands();
+std::span<const CommandDef> BenchCommands();
 std::span<const CommandDef> ServicesCommands();
 std::span<const CommandDef> CacheCommands();
 std::span<const CommandDef> LedgerCommands();
+std::span<const CommandDef> ConformanceCommands();
 std::span<const CommandDef> CompletionCommands();
 
 }  // namespace megalith::cli

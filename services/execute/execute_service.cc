@@ -4,6 +4,7 @@
 #include "common/foundation/base/rng.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/telemetry/metric_table.h"
+#include "common/foundation/tensor/physical.h"
 #include "common/foundation/tensor/tensor_proto.h"
 #include "megalith/compile/v1/compile.pb.h"
 #include "megalith/trace/v1/trace.pb.h"
@@ -191,7 +192,8 @@ Result<v1::BufferInfo> ExecuteService::Keep(tensor::Tensor tensor) {
 Result<v1::ExecuteResponse> ExecuteService::RunReady(const Ready& ready,
                                                      const v1::ExecuteRequest& request,
                                                      Timings* timings, const rpc::Call& call) {
-  ASSIGN_OR_RETURN(const std::vector<tensor::Tensor> arguments, ArgumentsOf(request.arguments()));
+  ASSIGN_OR_RETURN(std::vector<tensor::Tensor> arguments, ArgumentsOf(request.arguments()));
+  for (tensor::Tensor& t : arguments) t = tensor::ToPhysical(t);
   RETURN_IF_ERROR(CheckArguments(ready.executable->inputs(), arguments));
   const Stopwatch stopwatch(clock_);
   ASSIGN_OR_RETURN(std::vector<tensor::Tensor> results,

@@ -1,19 +1,17 @@
 #include "clients/cli/conformance/record.h"
 
-#include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "common/foundation/base/bytes.h"
 #include "common/foundation/base/strings.h"
+#include "common/foundation/tensor/tensor_proto.h"
 #include "common/programs/ir/parse.h"
-#include "common/programs/ops/registry.h"
 
 namespace megalith::conformance {
 namespace {
 
 using Json = nlohmann::json;
-using pipeline::Transform;
+namespace v1 = trace::v1;
 using tensor::DType;
 using tensor::Shape;
 using tensor::Tensor;
@@ -70,183 +68,161 @@ std::vector<bool> ReadBools(const Json& json, const char* key) {
   return out;
 }
 
-Result<ir::ClosedJaxpr> ReadBody(const Json& json, const char* jaxpr_key, const char* consts_key) {
-  ir::ClosedJaxpr out;
-  const std::string text = Text(json, jaxpr_key);
-  if (text.empty()) return out;
-  ASSIGN_OR_RETURN(out.jaxpr, ir::ParseJaxpr(text, ops::AllOps()).Annotate(jaxpr_key));
-  ASSIGN_OR_RETURN(out.consts, ReadTensors(json, consts_key));
-  if (out.consts.size() != out.jaxpr->constvars().size()) return Bad(consts_key, "does not fit the constvars");
+Status ReadConsts(const Json& json, const char* key,
+                  google::protobuf::RepeatedPtrField<common::v1::TensorProto>* out) {
+  ASSIGN_OR_RETURN(const std::vector<Tensor> tensors, ReadTensors(json, key));
+  for (const Tensor& t : tensors) *out->Add() = tensor::TensorToProto(t);
+  return OkStatus();
+}
+
+Status ReadRule(const Json& json, v1::RuleSource* rule) {
+  rule->set_name(Text(json, "name"));
+  if (json.contains("jvp_jaxpr")) {
+    v1::JvpRuleSource* jvp = rule->mutable_jvp();
+    jvp->set_jvp_jaxpr(Text(json, "jvp_jaxpr"));
+    for (const bool zero : ReadBools(json, "out_zeros")) jvp->add_out_zeros(zero);
+    return ReadConsts(json, "jvp_consts", jvp->mutable_jvp_consts());
+  }
+  v1::VjpRuleSource* vjp = rule->mutable_vjp();
+  vjp->set_fwd_jaxpr(Text(json, "fwd_jaxpr"));
+  vjp->set_bwd_jaxpr(Text(json, "bwd_jaxpr"));
+  vjp->set_num_res(json.value("num_res", 0U));
+  for (const Json& f : json.value("input_fwds", Json::array())) vjp->add_input_fwds(f.is_null() ? -1 : f.get<int64_t>());
+  for (const bool zero : ReadBools(json, "bwd_zeros")) vjp->add_bwd_zeros(zero);
+  RETURN_IF_ERROR(ReadConsts(json, "fwd_consts", vjp->mutable_fwd_consts()));
+  return ReadConsts(json, "bwd_consts", vjp->mutable_bwd_consts());
+}
+
+void ReadArgnums(const Json& json, v1::ArgNums* out) {
+  const auto it = json.find("argnums");
+  if (it == json.end() || it->is_null()) return;
+  out->set_is_tuple(it->is_array());
+  for (const Json& a : it->is_array() ? *it : Json::array({*it})) out->add_index(a.get<int64_t>());
+}
+
+void ReadGrad(const Json& json, v1::Grad* out) {
+  ReadArgnums(json, out->mutable_argnums());
+  out->set_has_aux(json.value("has_aux", false));
+}
+
+void ReadAxes(const Json& axes, v1::Axes* out) {
+  out->set_uniform(!axes.is_array());
+  for (const Json& a : axes.is_array() ? axes : Json::array({axes})) {
+    v1::Axis* axis = out->add_axis();
+    if (!a.is_null()) axis->set_index(a.get<int64_t>());
+  }
+}
+
+void ReadVmap(const Json& json, v1::Vmap* out) {
+  if (const auto it = json.find("in_axes"); it != json.end()) ReadAxes(*it, out->mutable_in_axes());
+  if (const auto it = json.find("out_axes"); it != json.end()) ReadAxes(*it, out->mutable_out_axes());
+  if (const auto it = json.find("axis_size"); it != json.end() && !it->is_null()) out->set_axis_size(it->get<int64_t>());
+  if (const std::string name = Text(json, "axis_name"); !name.empty()) out->set_axis_name(name);
+}
+
+void ReadCheckpoint(const Json& json, v1::Checkpoint* out) {
+  if (const std::string policy = Text(json, "policy"); !policy.empty()) out->set_policy(policy);
+  out->set_prevent_cse(json.value("prevent_cse", true));
+}
+
+// What the schema calls a transform and how its fields are read.
+struct TransformRow {
+  std::string_view name;
+  void (*read)(const Json& json, v1::Transform* out);
+};
+constexpr TransformRow kTransforms[] = {
+    {"jit", [](const Json&, v1::Transform* t) { t->mutable_jit(); }},
+    {"grad", [](const Json& j, v1::Transform* t) { ReadGrad(j, t->mutable_grad()); }},
+    {"value_and_grad", [](const Json& j, v1::Transform* t) { ReadGrad(j, t->mutable_value_and_grad()); }},
+    {"vmap", [](const Json& j, v1::Transform* t) { ReadVmap(j, t->mutable_vmap()); }},
+    {"jvp", [](const Json&, v1::Transform* t) { t->mutable_jvp(); }},
+    {"linearize", [](const Json&, v1::Transform* t) { t->mutable_linearize(); }},
+    {"vjp", [](const Json& j, v1::Transform* t) { t->mutable_vjp()->set_num_primals(j.value("num_primals", 0U)); }},
+    {"linear_transpose",
+     [](const Json& j, v1::Transform* t) {
+       t->mutable_linear_transpose()->set_num_primals(j.value("num_primals", 0U));
+     }},
+    {"jacfwd", [](const Json& j, v1::Transform* t) { ReadArgnums(j, t->mutable_jacfwd()->mutable_argnums()); }},
+    {"jacrev", [](const Json& j, v1::Transform* t) { ReadArgnums(j, t->mutable_jacrev()->mutable_argnums()); }},
+    {"hessian", [](const Json& j, v1::Transform* t) { ReadArgnums(j, t->mutable_hessian()->mutable_argnums()); }},
+    {"checkpoint", [](const Json& j, v1::Transform* t) { ReadCheckpoint(j, t->mutable_checkpoint()); }},
+};
+
+Status ReadTransform(const Json& json, v1::Transform* out) {
+  const std::string name = Text(json, "t");
+  for (const TransformRow& row : kTransforms) {
+    if (row.name != name) continue;
+    row.read(json, out);
+    return OkStatus();
+  }
+  return Bad("stack", StrCat("unknown transform '", Printable(name), "'"));
+}
+
+Status ReadSource(const Json& json, Record* r) {
+  v1::ProgramSource& source = r->source;
+  source.set_jaxpr_text(Text(json, "jaxpr"));
+  source.set_fun_name(Text(json, "fun_name"));
+  source.set_x64(json.value("x64", false));
+  for (const Json& a : json.value("in_avals", Json::array())) {
+    ASSIGN_OR_RETURN(ir::Aval aval, ir::ParseAval(Text(a, "type")).Annotate("record field 'in_avals'"));
+    *source.add_in_avals() = tensor::TypeToProto({aval.dtype, aval.shape, a.value("weak_type", false)});
+  }
+  RETURN_IF_ERROR(ReadConsts(json, "consts", source.mutable_consts()));
+  for (const Json& rule : json.value("rules", Json::array())) RETURN_IF_ERROR(ReadRule(rule, source.add_rules()));
+  for (const Json& t : json.value("stack", Json::array())) RETURN_IF_ERROR(ReadTransform(t, r->stack.Add()));
+  return OkStatus();
+}
+
+Status ReadFields(const Json& json, Record* r) {
+  r->id = Text(json, "id");
+  r->family = Text(json, "family");
+  if (r->family.empty()) r->family = r->id.substr(0, r->id.find('/'));
+  RETURN_IF_ERROR(ReadSource(json, r));
+  r->has_inputs = json.contains("inputs");
+  ASSIGN_OR_RETURN(r->inputs, ReadTensors(json, "inputs"));
+  r->input_weak = ReadBools(json, "input_weak");
+  return OkStatus();
+}
+
+Status ReadExpected(const Json& json, Expectation* e) {
+  if (const auto it = json.find("error"); it != json.end() && it->is_object()) {
+    e->is_error = true;
+    e->error_class = Text(*it, "class");
+    e->error_stage = Text(*it, "stage");
+    e->error_key = Text(*it, "key");
+    for (const Json& b : it->value("bases", Json::array())) e->error_bases.push_back(b.get<std::string>());
+    return OkStatus();
+  }
+  e->result_jaxpr = Text(json, "result_jaxpr");
+  ASSIGN_OR_RETURN(e->outputs, ReadTensors(json, "outputs"));
+  for (const Json& t : json.value("tolerance", Json::array())) {
+    e->tolerances.push_back({t.value("exact", false), t.value("rtol", 0.0), t.value("atol", 0.0)});
+  }
+  if (e->tolerances.size() != e->outputs.size()) return Bad("tolerance", "must have one entry per output");
+  return OkStatus();
+}
+
+// Runs `read` on the parsed line; a field of another type than the schema's is an error like any other.
+template <typename T>
+Result<T> ReadLine(std::string_view line, Status (*read)(const Json&, T*)) {
+  ASSIGN_OR_RETURN(const Json json, ParseJson(line));
+  T out;
+  try {
+    RETURN_IF_ERROR(read(json, &out));
+  } catch (const Json::exception& e) {
+    return InvalidArgument(StrCat("the record has a field of a wrong type: ", Printable(e.what())));
+  }
   return out;
 }
 
-Result<ir::RuleBodies> ReadRule(const Json& json) {
-  ir::RuleBodies rule;
-  rule.name = Text(json, "name");
-  rule.is_vjp = Text(json, "kind") == "custom_vjp";
-  ASSIGN_OR_RETURN(rule.jvp, ReadBody(json, "jvp_jaxpr", "jvp_consts"));
-  ASSIGN_OR_RETURN(rule.fwd, ReadBody(json, "fwd_jaxpr", "fwd_consts"));
-  ASSIGN_OR_RETURN(rule.bwd, ReadBody(json, "bwd_jaxpr", "bwd_consts"));
-  rule.out_zeros = ReadBools(json, "out_zeros");
-  rule.bwd_zeros = ReadBools(json, "bwd_zeros");
-  rule.num_res = json.value("num_res", static_cast<int64_t>(0));
-  if (json.contains("input_fwds")) {
-    for (const Json& f : json["input_fwds"]) rule.input_fwds.push_back(f.is_null() ? -1 : f.get<int64_t>());
-  }
-  return rule;
-}
-
-std::optional<int64_t> Axis(const Json& json) {
-  return json.is_number_integer() ? std::optional<int64_t>(json.get<int64_t>()) : std::nullopt;
-}
-
-void ReadAxes(const Json& json, const char* key, pipeline::Axes* axes, bool* is_list) {
-  const auto it = json.find(key);
-  if (it == json.end()) return;
-  *is_list = it->is_array();
-  axes->clear();
-  if (it->is_array()) {
-    for (const Json& a : *it) axes->push_back(Axis(a));
-  } else {
-    axes->push_back(Axis(*it));
-  }
-}
-
-Result<Transform> ReadTransform(const Json& json) {
-  Transform t;
-  t.name = Text(json, "t");
-  if (!pipeline::IsTransform(t.name)) return Bad("stack", StrCat("unknown transform '", Printable(t.name), "'"));
-  if (const auto it = json.find("argnums"); it != json.end() && !it->is_null()) {
-    t.argnums.clear();
-    t.argnums_is_list = it->is_array();
-    if (it->is_array()) {
-      for (const Json& a : *it) t.argnums.push_back(a.get<int64_t>());
-    } else if (it->is_number_integer()) {
-      t.argnums.push_back(it->get<int64_t>());
-    }
-  }
-  t.has_aux = json.value("has_aux", false);
-  ReadAxes(json, "in_axes", &t.in_axes, &t.in_axes_is_list);
-  ReadAxes(json, "out_axes", &t.out_axes, &t.out_axes_is_list);
-  t.axis_name = Text(json, "axis_name");
-  if (const auto it = json.find("axis_size"); it != json.end() && it->is_number_integer()) {
-    t.axis_size = it->get<int64_t>();
-  }
-  t.num_primals = json.value("num_primals", static_cast<int64_t>(0));
-  t.policy = Text(json, "policy");
-  t.prevent_cse = json.value("prevent_cse", true);
-  return t;
-}
-
 }  // namespace
-
-Result<Transform> TransformFromJson(std::string_view text) {
-  ASSIGN_OR_RETURN(const Json json, ParseJson(text));
-  return ReadTransform(json);
-}
 
 Result<Record> ReadRecord(std::string_view line) {
-  ASSIGN_OR_RETURN(const Json json, ParseJson(line));
-  Record r;
-  r.id = Text(json, "id");
-  r.family = Text(json, "family");
-  if (r.family.empty()) r.family = r.id.substr(0, r.id.find('/'));
-  r.x64 = json.value("x64", false);
-  r.source.text = Text(json, "jaxpr");
-  r.source.fun_name = Text(json, "fun_name");
-  ASSIGN_OR_RETURN(r.source.consts, ReadTensors(json, "consts"));
-  if (json.contains("in_avals")) {
-    for (const Json& a : json["in_avals"]) r.source.weak_inputs.push_back(a.value("weak_type", false));
-  }
-  r.expectation_json = std::string(line);
-  if (json.contains("rules") && json["rules"].is_array()) {
-    for (const Json& rule : json["rules"]) {
-      ASSIGN_OR_RETURN(ir::RuleBodies bodies, ReadRule(rule));
-      r.source.rules.push_back(std::move(bodies));
-    }
-  }
-  if (json.contains("stack")) {
-    for (const Json& t : json["stack"]) {
-      ASSIGN_OR_RETURN(Transform transform, ReadTransform(t));
-      r.stack.push_back(std::move(transform));
-    }
-  }
-  r.has_inputs = json.contains("inputs");
-  ASSIGN_OR_RETURN(r.inputs, ReadTensors(json, "inputs"));
-  r.input_weak = ReadBools(json, "input_weak");
-  return r;
+  ASSIGN_OR_RETURN(Record record, ReadLine<Record>(line, ReadFields));
+  record.line = std::string(line);
+  return record;
 }
 
-Result<Expectation> ReadExpectation(const Record& record) {
-  ASSIGN_OR_RETURN(const Json json, ParseJson(record.expectation_json));
-  Expectation e;
-  if (const auto it = json.find("error"); it != json.end() && it->is_object()) {
-    e.is_error = true;
-    e.error_class = Text(*it, "class");
-    e.error_stage = Text(*it, "stage");
-    e.error_key = Text(*it, "key");
-    if (it->contains("bases")) {
-      for (const Json& b : (*it)["bases"]) e.error_bases.push_back(b.get<std::string>());
-    }
-    return e;
-  }
-  e.result_jaxpr = Text(json, "result_jaxpr");
-  ASSIGN_OR_RETURN(e.result_consts, ReadTensors(json, "result_consts"));
-  ASSIGN_OR_RETURN(e.outputs, ReadTensors(json, "outputs"));
-  if (const auto it = json.find("tolerance"); it != json.end()) {
-    for (const Json& t : *it) {
-      e.tolerances.push_back({t.value("exact", false), t.value("rtol", 0.0), t.value("atol", 0.0)});
-    }
-  }
-  return e;
-}
-
-namespace {
-
-// Distance of two numbers as the tolerance sees it; NaN agrees with NaN.
-bool Close(double got, double want, double scale, const Tolerance& t) {
-  if (std::isnan(want) || std::isnan(got)) return std::isnan(want) && std::isnan(got);
-  if (std::isinf(want) || std::isinf(got)) return got == want;
-  return std::fabs(got - want) <= t.atol * scale + t.rtol * std::fabs(want);
-}
-
-}  // namespace
-
-Status CompareTensors(const Tensor& got, const Tensor& want, const Tolerance& tolerance) {
-  if (got.dtype() != want.dtype() || !(got.shape() == want.shape())) {
-    return InvalidArgument(StrCat("type is ", got.TypeText(), ", expected ", want.TypeText()));
-  }
-  const bool numeric = tensor::IsInexact(got.dtype());
-  if (tolerance.exact || !numeric) {
-    for (int64_t i = 0; i < got.size(); ++i) {
-      const auto width = static_cast<size_t>(tensor::ByteWidth(got.dtype()));
-      const size_t at = static_cast<size_t>(i) * width;
-      if (got.bytes().substr(at, width) == want.bytes().substr(at, width)) continue;
-      if (numeric && std::isnan(got.DoubleAt(i)) && std::isnan(want.DoubleAt(i))) continue;
-      return InvalidArgument(StrCat("element ", i, " is ", got.DoubleAt(i), ", expected exactly ", want.DoubleAt(i)));
-    }
-    return OkStatus();
-  }
-  double largest = 0;
-  for (int64_t i = 0; i < want.size(); ++i) {
-    const double m = std::abs(want.ComplexAt(i));
-    if (std::isfinite(m)) largest = std::max(largest, m);
-  }
-  const double scale = std::max(1.0, largest);
-  for (int64_t i = 0; i < got.size(); ++i) {
-    const std::complex<double> g = got.ComplexAt(i);
-    const std::complex<double> w = want.ComplexAt(i);
-    bool close = Close(g.real(), w.real(), scale, tolerance) && Close(g.imag(), w.imag(), scale, tolerance);
-    if (!close && tensor::IsComplex(got.dtype()) && std::isfinite(std::abs(w)) && std::isfinite(std::abs(g))) {
-      close = std::abs(g - w) <= tolerance.atol * scale + tolerance.rtol * std::abs(w);
-    }
-    if (close) continue;
-    return InvalidArgument(StrCat("element ", i, " is ", g.real(),
-                                  tensor::IsComplex(got.dtype()) ? StrCat("+", g.imag(), "j") : "", ", expected ",
-                                  w.real(), tensor::IsComplex(got.dtype()) ? StrCat("+", w.imag(), "j") : "",
-                                  " (rtol ", tolerance.rtol, ", atol ", tolerance.atol, ")"));
-  }
-  return OkStatus();
-}
+Result<Expectation> ReadExpectation(const Record& record) { return ReadLine<Expectation>(record.line, ReadExpected); }
 
 }  // namespace megalith::conformance

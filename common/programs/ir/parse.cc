@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/foundation/base/strings.h"
+#include "common/programs/ir/compare.h"
 #include "common/programs/ir/op_def.h"
 
 namespace megalith::ir {
@@ -117,6 +118,7 @@ class Parser {
     if (!shared_.emplace(name, jaxpr).second) {
       return ErrorAt(end, StrCat("shared jaxpr '", Printable(name), "' is defined twice"));
     }
+    defined_.push_back(jaxpr);
     return ExpectWord("in", "after a shared jaxpr");
   }
 
@@ -623,7 +625,10 @@ class Parser {
 
   Result<JaxprPtr> JaxprOrName(int depth, std::span<const Aval> hints) {
     SkipBlanks();
-    if (Peek() == '{') return ParseOne(depth + 1, hints);
+    if (Peek() == '{') {
+      ASSIGN_OR_RETURN(JaxprPtr sub, ParseOne(depth + 1, hints));
+      return SharedLike(std::move(sub));
+    }
     size_t end = pos_;
     while (end < text_.size() && !IsBlank(text_[end]) && text_[end] != ']' && text_[end] != ')') ++end;
     const std::string_view name = text_.substr(pos_, end - pos_);
@@ -632,6 +637,18 @@ class Parser {
     pos_ = end;
     height_ = std::max(height_, heights_.at(it->second.get()));
     return it->second;
+  }
+
+  // JAX writes the jaxprs of a named tuple, and those nested in them, out in full even if they are shared, and defines
+  // them all the same. The definition that says the same is the object that is meant.
+  JaxprPtr SharedLike(JaxprPtr sub) {
+    if (tuple_depth_ == 0 || defined_.empty() || sub->num_open() > 0) return sub;
+    for (; indexed_ < defined_.size(); ++indexed_) {
+      if (defined_[indexed_]->num_open() > 0) continue;
+      defined_by_bytes_.emplace(CanonicalBytes(Closed(defined_[indexed_])), defined_[indexed_]);
+    }
+    const auto it = defined_by_bytes_.find(CanonicalBytes(Closed(sub)));
+    return it == defined_by_bytes_.end() ? sub : it->second;
   }
 
   // What Python's str() gave: ends at bracket depth 0 before white space and `identifier=`, or before ']'.
@@ -667,7 +684,7 @@ class Parser {
     if (c == '(' || c == '[') return Sequence(c, value_depth, depth);
     if (c == '{') {
       ASSIGN_OR_RETURN(JaxprPtr sub, ParseOne(depth + 1, {}));
-      return ParamValue::SubJaxpr(std::move(sub));
+      return ParamValue::SubJaxpr(SharedLike(std::move(sub)));
     }
     if (c == '\'' || c == '"') return QuotedText();
     if (c == '<') return AngleText();
@@ -764,7 +781,10 @@ class Parser {
       }
       fields.emplace_back(field);
       pos_ += field.size() + 1;
-      ASSIGN_OR_RETURN(ParamValue v, PythonValue(value_depth + 1, depth));
+      ++tuple_depth_;
+      Result<ParamValue> read = PythonValue(value_depth + 1, depth);
+      --tuple_depth_;
+      ASSIGN_OR_RETURN(ParamValue v, std::move(read));
       values.push_back(std::move(v));
       SkipBlanks();
       if (Peek() == ',') ++pos_;
@@ -778,6 +798,10 @@ class Parser {
   size_t pos_ = 0;
   uint64_t eqns_ = 0;
   std::unordered_map<std::string_view, JaxprPtr> shared_;
+  std::vector<JaxprPtr> defined_;  // in order; the first `indexed_` are in the map
+  size_t indexed_ = 0;
+  std::unordered_map<std::string, JaxprPtr> defined_by_bytes_;
+  int tuple_depth_ = 0;  // named tuples around what is being read
   std::unordered_map<std::string, JaxprPtr> namesakes_;  // by text
   std::unordered_map<const Jaxpr*, int> heights_;        // 1 without nested jaxprs
   int height_ = 0;                                       // of the tallest one so far inside the one being read

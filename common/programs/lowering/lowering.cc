@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "common/foundation/base/strings.h"
+#include "common/foundation/tensor/physical.h"
 #include "common/programs/ir/builder.h"
 #include "common/programs/lowering/context.h"
 
@@ -19,31 +20,11 @@ using tensor::Shape;
 using tensor::Tensor;
 
 TensorType PhysicalType(const Aval& aval) {
-  if (tensor::IsFloat0(aval.dtype)) return {DType::kBool, aval.shape};
-  if (!tensor::IsKey(aval.dtype)) return {aval.dtype, aval.shape};
-  Shape shape = aval.shape;
-  shape.push_back(tensor::ByteWidth(aval.dtype) / 4);
-  return {DType::kU32, shape};
+  tensor::ArrayType type = tensor::PhysicalType({.dtype = aval.dtype, .shape = aval.shape, .weak_type = false});
+  return {type.dtype, std::move(type.shape)};
 }
 
 int64_t PhysicalRank(const Aval& aval) { return tensor::IsKey(aval.dtype) ? 1 : 0; }
-
-Tensor ToPhysical(const Tensor& t) {
-  if (tensor::IsFloat0(t.dtype())) return *Tensor::Create(DType::kBool, t.shape());
-  if (!tensor::IsKey(t.dtype())) return t;
-  const TensorType type = PhysicalType(Aval{t.dtype(), false, t.shape()});
-  return Tensor::View(type.dtype, type.shape, t.data(), std::make_shared<Tensor>(t));
-}
-
-Result<Tensor> FromPhysical(const Tensor& t, const Aval& aval) {
-  const TensorType type = PhysicalType(aval);
-  if (t.dtype() != type.dtype || !(t.shape() == type.shape)) {
-    return Internal(StrCat("a result has type ", t.TypeText(), ", the program says ", aval.Text()));
-  }
-  if (tensor::IsFloat0(aval.dtype)) return Tensor::Create(DType::kFloat0, aval.shape);
-  if (!tensor::IsKey(aval.dtype)) return t;
-  return Tensor::View(aval.dtype, aval.shape, t.data(), std::make_shared<Tensor>(t));
-}
 
 // Lowers one program; owns the module and the functions made for nested programs.
 class ModuleLowering {
@@ -57,7 +38,7 @@ class ModuleLowering {
       inputs.push_back(b.Arg(PhysicalType(program.closed.jaxpr->aval(v))));
     }
     Values consts;
-    for (const Tensor& t : program.closed.consts) consts.push_back(b.Constant(ToPhysical(t)));
+    for (const Tensor& t : program.closed.consts) consts.push_back(b.Constant(tensor::ToPhysical(t)));
     const Values outs = Equations(b, *program.closed.jaxpr, consts, inputs);
     RETURN_IF_ERROR(status_);
     b.Return(outs);
@@ -72,7 +53,7 @@ class ModuleLowering {
     for (size_t i = 0; i < consts.size(); ++i) env[jaxpr.constvars()[i]] = consts[i];
     for (size_t i = consts.size(); i < jaxpr.constvars().size(); ++i) {
       if (i < jaxpr.num_open()) return Fail(InvalidArgument("a nested program has constants without values"));
-      env[jaxpr.constvars()[i]] = b.Constant(ToPhysical(jaxpr.const_values()[i - jaxpr.num_open()]));
+      env[jaxpr.constvars()[i]] = b.Constant(tensor::ToPhysical(jaxpr.const_values()[i - jaxpr.num_open()]));
     }
     for (size_t i = 0; i < inputs.size(); ++i) env[jaxpr.invars()[i]] = inputs[i];
     const auto read = [&](Atom a) { return a.is_literal() ? Literal(b, jaxpr.literal(a)) : env[a.var()]; };
@@ -177,7 +158,7 @@ class ModuleLowering {
 
  private:
   // One constant op per distinct literal and function would save text; canonicalisation merges them anyway.
-  static ValueId Literal(FuncBuilder& b, const ir::Literal& literal) { return b.Constant(ToPhysical(literal.ToTensor())); }
+  static ValueId Literal(FuncBuilder& b, const ir::Literal& literal) { return b.Constant(tensor::ToPhysical(literal.ToTensor())); }
 
   std::string FreshName(std::string_view hint) {
     std::string base;

@@ -26,8 +26,4 @@ struct LowerOptions {
 // kResourceExhausted for limits.
 Result<stablehlo::Module> Lower(const ir::Program& program, const ir::OpTable& ops, const LowerOptions& options = {});
 
-// Between the arrays users see and the arrays StableHLO programs take: keys <-> ui32 words, float0 <-> i1 zeros.
-tensor::Tensor ToPhysical(const tensor::Tensor& t);
-Result<tensor::Tensor> FromPhysical(const tensor::Tensor& t, const ir::Aval& aval);
-
 }  // namespace megalith::lowering

@@ -493,7 +493,15 @@ Status LowerCond(lowering::LowerContext& c) {
   if (!platforms.is_none()) {
     const int64_t k = PlatformBranch(platforms);
     if (k >= static_cast<int64_t>(branches.size())) return TypeError("branches_platforms names no branch");
-    c.Out(c.Inline(branches[static_cast<size_t>(k)], operands));
+    // As JAX has it: the index is mapped to that of the only branch that is kept.
+    const std::vector<stablehlo::RegionFn> kept(branches.size(), [&c](std::span<const stablehlo::ValueId>) {
+      return stablehlo::Values{c.b().Scalar(DType::kI32, 0)};
+    });
+    const stablehlo::ValueId index = c.b().Case(c.in(0), kept)[0];
+    const std::vector<stablehlo::RegionFn> only = {[&](std::span<const stablehlo::ValueId>) {
+      return c.Inline(branches[static_cast<size_t>(k)], operands);
+    }};
+    c.Out(c.b().Case(index, only));
     return OkStatus();
   }
   std::vector<stablehlo::RegionFn> regions;

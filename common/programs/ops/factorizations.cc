@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "common/foundation/base/strings.h"
-#include "common/programs/batching/batching.h"
+#include "common/programs/ops/factor_lowering.h"
 #include "common/programs/ops/families.h"
 #include "common/programs/ops/indexing.h"
 #include "common/programs/ops/linalg.h"
@@ -61,43 +61,17 @@ Value LuTangent(Builder& b, Value lu, Value t, Value permutation) {
   return NumpyOp(b, "add", l_dot, u_dot);
 }
 
-// LuTangent for every matrix of a batch: traced for one, mapped over the batch dimensions, innermost first.
-Result<ir::JaxprPtr> LuTangentJaxpr(ir::Session& session, std::span<const Value> operands, const Shape& batch) {
-  Builder inner(session);
-  std::vector<Value> in;
-  for (const Value& v : operands) {
-    Aval aval = v.aval();
-    aval.shape = Shape(std::span<const int64_t>(aval.shape).subspan(batch.size()));
-    in.push_back(inner.Input(aval));
-  }
-  const Value out = LuTangent(inner, in[0], in[1], in[2]);
-  ASSIGN_OR_RETURN(ir::JaxprPtr jaxpr, inner.Finish({&out, 1}));
-  for (size_t i = batch.size(); i-- > 0;) {
-    const ir::AxisData axis{"", batch[i]};
-    ASSIGN_OR_RETURN(const batching::BatchedJaxpr mapped,
-                     batching::BatchJaxprTo(session, jaxpr, {0, 0, 0}, axis,
-                                            {{batching::OutDim::Kind::kAt, 0}}));
-    jaxpr = mapped.jaxpr;
-  }
-  return jaxpr;
-}
-
 JvpResult JvpLu(Builder& b, const JvpArgs& a) {
   JvpResult out{.primals = b.Emit(a.op, a.params, a.primals), .tangents = {}};
   if (!b.ok()) return out;
   const Value operands[] = {out.primals[0], a.tangents[0], out.primals[2]};
   const Shape& shape = a.primals[0].shape();
   const Shape batch(std::span<const int64_t>(shape).first(shape.size() - 2));
-  if (batch.empty()) {
-    out.tangents = {LuTangent(b, operands[0], operands[1], operands[2]), Value(), Value()};
-    return out;
-  }
-  const Result<ir::JaxprPtr> tangent = LuTangentJaxpr(b.session(), operands, batch);
-  if (!tangent.ok()) {
-    b.Fail(tangent.status());
-    return out;
-  }
-  out.tangents = {b.Inline(**tangent, {}, operands)[0], Value(), Value()};
+  const std::vector<Value> tangent =
+      OverBatch(b, operands, {true, true, true}, batch, [](Builder& inner, std::span<const Value> v) {
+        return std::vector<Value>{LuTangent(inner, v[0], v[1], v[2])};
+      });
+  out.tangents = {tangent[0], Value(), Value()};
   return out;
 }
 
@@ -382,7 +356,7 @@ JvpResult JvpSvd(Builder& b, const JvpArgs& a) {
   const Value inverse_matrix = ConstructDiagonal(b, inverse);
   const Value ds_adjoint = Adjoint(b, p.ds);
   const Value skew = NumpyOp(b, "sub", p.ds, ds_adjoint);
-  const Value half = ir::Mul(b, ir::ScalarOf(b, p.dtype, 0.5, /*weak=*/true), skew);
+  const Value half = ir::Mul(b, b.Scalar(ir::ScalarOf(b, p.dtype, 0.5, /*weak=*/true).literal()), skew);
   const Value inverse_cast = AsType(b, inverse_matrix, p.dtype);
   const Value diagonal = NumpyOp(b, "mul", half, inverse_cast);
   const Value u_symmetric = Symmetrized(b, f, ds_s);
@@ -491,37 +465,135 @@ constexpr ParamSpec kTridiagonalParams[] = {{"lower", Type::kBool}};
 constexpr ParamSpec kProductParams[] = {
     {"alpha", Type::kFloat}, {"beta", Type::kFloat}, {"symmetrize_output", Type::kAny, Show::kUnlessDefault, "None"}};
 
+constexpr Sample kLuSamples[] = {
+    {"{ lambda ; a:f32[3,3]. let b:f32[3,3] c:i32[3] d:i32[3] = OP a in (b, c, d) }"},
+    {"{ lambda ; a:f32[4,2]. let b:f32[4,2] c:i32[2] d:i32[4] = OP a in (b, c, d) }"},
+    {"{ lambda ; a:f32[2,3,5]. let b:f32[2,3,5] c:i32[2,3] d:i32[2,3] = OP a in (b, c, d) }"},
+    {"{ lambda ; a:c64[2,2]. let b:c64[2,2] c:i32[2] d:i32[2] = OP a in (b, c, d) }"},
+    {"{ lambda ; a:f32[1,1]. let b:f32[1,1] c:i32[1] d:i32[1] = OP a in (b, c, d) }"},
+    {"{ lambda ; a:f32[0,3]. let b:f32[0,3] c:i32[0] d:i32[0] = OP a in (b, c, d) }"},
+};
+constexpr Sample kPivotsSamples[] = {
+    {"{ lambda ; a:i32[3]. let b:i32[5] = OP[permutation_size=5] a in (b,) }", ir::Domain::kIndex},
+    {"{ lambda ; a:i32[2,2]. let b:i32[2,2] = OP[permutation_size=2] a in (b,) }", ir::Domain::kIndex},
+    {"{ lambda ; a:i32[0]. let b:i32[3] = OP[permutation_size=3] a in (b,) }", ir::Domain::kIndex},
+};
+constexpr Sample kQrSamples[] = {
+    {"{ lambda ; a:f32[4,3]. let b:f32[4,3] c:f32[3,3] = OP[full_matrices=False pivoting=False use_magma=None] a "
+     "in (b, c) }"},
+    {"{ lambda ; a:f32[2,3,3]. let b:f32[2,3,3] c:f32[2,3,3] = OP[full_matrices=True pivoting=False use_magma=None] a "
+     "in (b, c) }"},
+    {"{ lambda ; a:f32[4,2]. let b:f32[4,4] c:f32[4,2] = OP[full_matrices=True pivoting=False use_magma=None] a "
+     "in (b, c) }"},
+    {"{ lambda ; a:f32[2,5]. let b:f32[2,2] c:f32[2,5] = OP[full_matrices=False pivoting=False use_magma=None] a "
+     "in (b, c) }"},
+    {"{ lambda ; a:c64[3,2]. let b:c64[3,2] c:c64[2,2] = OP[full_matrices=False pivoting=False use_magma=None] a "
+     "in (b, c) }"},
+    {"{ lambda ; a:f32[4,3]. let b:f32[4,3] c:f32[3,3] d:i32[3] = OP[full_matrices=False pivoting=True "
+     "use_magma=None] a in (b, c, d) }"},
+    {"{ lambda ; a:f32[3,0]. let b:f32[3,3] c:f32[3,0] = OP[full_matrices=True pivoting=False use_magma=None] a "
+     "in (b, c) }"},
+};
+constexpr Sample kGeqrfSamples[] = {
+    {"{ lambda ; a:f32[4,3]. let b:f32[4,3] c:f32[3] = OP a in (b, c) }"},
+    {"{ lambda ; a:c64[2,3]. let b:c64[2,3] c:c64[2] = OP a in (b, c) }"},
+    {"{ lambda ; a:f32[0,3]. let b:f32[0,3] c:f32[0] = OP a in (b, c) }"},
+};
+constexpr Sample kGeqp3Samples[] = {
+    {"{ lambda ; a:f32[4,3] b:i32[3]. let c:f32[4,3] d:i32[3] e:f32[3] = OP[use_magma=None] a b in (c, d, e) }",
+     ir::Domain::kIndex},
+};
+constexpr Sample kHouseholderSamples[] = {
+    {"{ lambda ; a:f32[4,3] b:f32[2]. let c:f32[4,3] = OP a b in (c,) }"},
+    {"{ lambda ; a:c64[2,3,3] b:c64[2,3]. let c:c64[2,3,3] = OP a b in (c,) }"},
+};
+// Symmetric by construction: the derivative is that of symmetric matrices.
+constexpr Sample kEighSamples[] = {
+    {"{ lambda ; a:f32[3,3]. let b:f32[3,3] = transpose[permutation=(1, 0)] a c:f32[3,3] = add a b "
+     "d:f32[3,3] e:f32[3] = OP[algorithm=None lower=True sort_eigenvalues=True subset_by_index=None] c in (d, e) }"},
+    {"{ lambda ; a:f32[2,2,2]. let b:f32[2,2,2] = transpose[permutation=(0, 2, 1)] a c:f32[2,2,2] = add a b "
+     "d:f32[2,2,2] e:f32[2,2] = OP[algorithm=None lower=False sort_eigenvalues=True subset_by_index=None] c "
+     "in (d, e) }"},
+    {"{ lambda ; a:f32[0,0]. let b:f32[0,0] c:f32[0] = OP[algorithm=None lower=True sort_eigenvalues=True "
+     "subset_by_index=None] a in (b, c) }"},
+    {"{ lambda ; a:f32[1,1]. let b:f32[1,1] c:f32[1] = OP[algorithm=None lower=True sort_eigenvalues=True "
+     "subset_by_index=None] a in (b, c) }"},
+};
+constexpr Sample kSvdSamples[] = {
+    {"{ lambda ; a:f32[3,2]. let b:f32[2] c:f32[3,2] d:f32[2,2] = OP[algorithm=None compute_uv=True "
+     "full_matrices=False subset_by_index=None] a in (b, c, d) }"},
+    {"{ lambda ; a:f32[2,4]. let b:f32[2] c:f32[2,2] d:f32[2,4] = OP[algorithm=None compute_uv=True "
+     "full_matrices=False subset_by_index=None] a in (b, c, d) }"},
+    {"{ lambda ; a:f32[2,3,3]. let b:f32[2,3] = OP[algorithm=None compute_uv=False full_matrices=False "
+     "subset_by_index=None] a in (b,) }"},
+    {"{ lambda ; a:f32[2,4]. let b:f32[2] c:f32[2,2] d:f32[4,4] = OP[algorithm=None compute_uv=True "
+     "full_matrices=True subset_by_index=None] a in (b, c, d) }"},
+    {"{ lambda ; a:f32[0,3]. let b:f32[0] c:f32[0,0] d:f32[3,3] = OP[algorithm=None compute_uv=True "
+     "full_matrices=True subset_by_index=None] a in (b, c, d) }"},
+};
+constexpr Sample kEigSamples[] = {
+    {"{ lambda ; a:f32[4,4]. let b:c64[4] c:c64[4,4] d:c64[4,4] = OP[compute_left_eigenvectors=True "
+     "compute_right_eigenvectors=True implementation=None] a in (b, c, d) }"},
+    {"{ lambda ; a:c64[2,3,3]. let b:c64[2,3] c:c64[2,3,3] = OP[compute_left_eigenvectors=False "
+     "compute_right_eigenvectors=True implementation=None] a in (b, c) }"},
+    {"{ lambda ; a:f32[0,0]. let b:c64[0] = OP[compute_left_eigenvectors=False compute_right_eigenvectors=False "
+     "implementation=None] a in (b,) }"},
+};
+constexpr Sample kSchurSamples[] = {
+    {"{ lambda ; a:f32[4,4]. let b:f32[4,4] c:f32[4,4] = OP[compute_schur_vectors=True select_callable=None "
+     "sort_eig_vals=False] a in (b, c) }"},
+    {"{ lambda ; a:c64[2,3,3]. let b:c64[2,3,3] = OP[compute_schur_vectors=False select_callable=None "
+     "sort_eig_vals=False] a in (b,) }"},
+};
+constexpr Sample kHessenbergSamples[] = {
+    {"{ lambda ; a:f32[4,4]. let b:f32[4,4] c:f32[3] = OP a in (b, c) }"},
+    {"{ lambda ; a:c64[2,3,3]. let b:c64[2,3,3] c:c64[2,2] = OP a in (b, c) }"},
+};
+constexpr Sample kTridiagonalSamples[] = {
+    {"{ lambda ; a:f32[4,4]. let b:f32[4,4] c:f32[4] d:f32[3] e:f32[3] = OP[lower=True] a in (b, c, d, e) }"},
+    {"{ lambda ; a:f32[2,3,3]. let b:f32[2,3,3] c:f32[2,3] d:f32[2,2] e:f32[2,2] = OP[lower=False] a "
+     "in (b, c, d, e) }"},
+};
+constexpr Sample kCholeskyUpdateSamples[] = {
+    {"{ lambda ; a:f32[3,3] b:f32[3]. let c:f32[3,3] = OP a b in (c,) }", ir::Domain::kPositive},
+    {"{ lambda ; a:f32[0,0] b:f32[0]. let c:f32[0,0] = OP a b in (c,) }"},
+};
+constexpr Sample kProductSamples[] = {
+    {"{ lambda ; a:f32[3,2] b:f32[3,3]. let c:f32[3,3] = OP[alpha=1.5 beta=2.0] a b in (c,) }"},
+    {"{ lambda ; a:f32[2,3,1] b:f32[2,3,3]. let c:f32[2,3,3] = OP[alpha=1.0 beta=0.0] a b in (c,) }"},
+};
+
 constexpr ir::BatchRule kBatch = ir::BatchFull(BatchLeading);
 
 constexpr OpDef kOps[] = {
     {.name = "lu", .arity = 1, .results = 3, .accepts = ir::kAcceptsInexact, .tier = 2, .type_rule = LuType,
-     .jvp = ir::JvpFull(JvpLu), .batch = kBatch, .spec = "primitives.md#lu"},
+     .jvp = ir::JvpFull(JvpLu), .batch = kBatch, .lower = LowerLu, .spec = "primitives.md#lu", .samples = kLuSamples},
     {.name = "lu_pivots_to_permutation", .arity = 1, .params = kPivotsParams, .accepts = ir::kAcceptsInt, .tier = 2,
-     .type_rule = PivotsType, .batch = kBatch, .spec = "primitives.md#lu_pivots_to_permutation"},
+     .type_rule = PivotsType, .batch = kBatch, .lower = LowerPivots, .spec = "primitives.md#lu_pivots_to_permutation", .samples = kPivotsSamples},
     {.name = "qr", .arity = 1, .results = -1, .params = kQrParams, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = QrType, .jvp = ir::JvpFull(JvpQr), .batch = kBatch, .spec = "primitives.md#qr"},
+     .type_rule = QrType, .jvp = ir::JvpFull(JvpQr), .batch = kBatch, .lower = LowerQr, .spec = "primitives.md#qr", .samples = kQrSamples},
     {.name = "geqrf", .arity = 1, .results = 2, .accepts = ir::kAcceptsInexact, .tier = 2, .type_rule = GeqrfType,
-     .batch = kBatch, .spec = "primitives.md#geqrf"},
+     .batch = kBatch, .lower = LowerGeqrf, .spec = "primitives.md#geqrf", .samples = kGeqrfSamples},
     {.name = "geqp3", .arity = 2, .results = 3, .params = kGeqp3Params, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = Geqp3Type, .batch = kBatch, .spec = "primitives.md#geqp3"},
+     .type_rule = Geqp3Type, .batch = kBatch, .lower = LowerGeqp3, .spec = "primitives.md#geqp3", .samples = kGeqp3Samples},
     {.name = "householder_product", .arity = 2, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = HouseholderProductType, .batch = kBatch, .spec = "primitives.md#householder_product"},
+     .type_rule = HouseholderProductType, .batch = kBatch, .lower = LowerHouseholderProduct, .spec = "primitives.md#householder_product", .samples = kHouseholderSamples},
     {.name = "eigh", .arity = 1, .results = 2, .params = kEighParams, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = EighType, .jvp = ir::JvpFull(JvpEigh), .batch = kBatch, .spec = "primitives.md#eigh"},
+     .type_rule = EighType, .jvp = ir::JvpFull(JvpEigh), .batch = kBatch, .lower = LowerEigh, .spec = "primitives.md#eigh", .samples = kEighSamples},
     {.name = "eig", .arity = 1, .results = -1, .params = kEigParams, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = EigType, .batch = kBatch, .spec = "primitives.md#eig"},
+     .type_rule = EigType, .batch = kBatch, .lower = LowerEig, .spec = "primitives.md#eig", .samples = kEigSamples},
     {.name = "svd", .arity = 1, .results = -1, .params = kSvdParams, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = SvdType, .jvp = ir::JvpFull(JvpSvd), .batch = kBatch, .spec = "primitives.md#svd"},
+     .type_rule = SvdType, .jvp = ir::JvpFull(JvpSvd), .batch = kBatch, .lower = LowerSvd, .spec = "primitives.md#svd", .samples = kSvdSamples},
     {.name = "schur", .arity = 1, .results = -1, .params = kSchurParams, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = SchurType, .batch = kBatch, .spec = "primitives.md#schur"},
+     .type_rule = SchurType, .batch = kBatch, .lower = LowerSchur, .spec = "primitives.md#schur", .samples = kSchurSamples},
     {.name = "hessenberg", .arity = 1, .results = 2, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = HessenbergType, .batch = kBatch, .spec = "primitives.md#hessenberg"},
+     .type_rule = HessenbergType, .batch = kBatch, .lower = LowerHessenberg, .spec = "primitives.md#hessenberg", .samples = kHessenbergSamples},
     {.name = "tridiagonal", .arity = 1, .results = 4, .params = kTridiagonalParams, .accepts = ir::kAcceptsInexact,
-     .tier = 2, .type_rule = TridiagonalType, .batch = kBatch, .spec = "primitives.md#tridiagonal"},
+     .tier = 2, .type_rule = TridiagonalType, .batch = kBatch, .lower = LowerTridiagonal, .spec = "primitives.md#tridiagonal", .samples = kTridiagonalSamples},
     {.name = "cholesky_update", .arity = 2, .accepts = ir::kAcceptsFloat, .tier = 2,
-     .type_rule = CholeskyUpdateType, .spec = "primitives.md#cholesky_update"},
+     .type_rule = CholeskyUpdateType, .lower = LowerCholeskyUpdate, .spec = "primitives.md#cholesky_update", .samples = kCholeskyUpdateSamples},
     {.name = "symmetric_product", .arity = 2, .params = kProductParams, .accepts = ir::kAcceptsFloat, .tier = 2,
-     .type_rule = SymmetricProductType, .batch = kBatch, .spec = "primitives.md#symmetric_product"},
+     .type_rule = SymmetricProductType, .batch = kBatch, .lower = LowerSymmetricProduct, .spec = "primitives.md#symmetric_product", .samples = kProductSamples},
 };
 
 }  // namespace

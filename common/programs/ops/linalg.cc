@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/foundation/base/strings.h"
+#include "common/programs/batching/batching.h"
 #include "common/programs/ops/indexing.h"
 
 namespace megalith::ops {
@@ -49,6 +50,44 @@ BatchResult BatchLeading(Builder& b, const BatchArgs& a) {
   BatchResult out{b.Emit(a.op, a.params, operands), {}};
   out.dims.assign(out.values.size(), 0);
   return out;
+}
+
+namespace {
+
+Result<ir::JaxprPtr> MappedJaxpr(ir::Session& session, std::span<const Value> operands,
+                                 const std::vector<bool>& mapped, const Shape& batch, const BatchedFn& fn) {
+  Builder inner(session);
+  std::vector<Value> in;
+  std::vector<int> dims;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    Aval aval = operands[i].aval();
+    if (mapped[i]) aval.shape = Shape(std::span<const int64_t>(aval.shape).subspan(batch.size()));
+    in.push_back(inner.Input(aval));
+    dims.push_back(mapped[i] ? 0 : kUnmapped);
+  }
+  const std::vector<Value> out = fn(inner, in);
+  ASSIGN_OR_RETURN(ir::JaxprPtr jaxpr, inner.Finish(out));
+  for (size_t i = batch.size(); i-- > 0;) {
+    const ir::AxisData axis{"", batch[i]};
+    const std::vector<batching::OutDim> dests(out.size(), {batching::OutDim::Kind::kAt, 0});
+    ASSIGN_OR_RETURN(const batching::BatchedJaxpr next, batching::BatchJaxprTo(session, jaxpr, dims, axis, dests));
+    jaxpr = next.jaxpr;
+  }
+  return jaxpr;
+}
+
+}  // namespace
+
+std::vector<Value> OverBatch(Builder& b, std::span<const Value> operands, const std::vector<bool>& mapped,
+                             const Shape& batch, const BatchedFn& fn) {
+  if (!b.ok()) return {operands.begin(), operands.end()};
+  if (batch.empty()) return fn(b, operands);
+  const Result<ir::JaxprPtr> jaxpr = MappedJaxpr(b.session(), operands, mapped, batch, fn);
+  if (!jaxpr.ok()) {
+    b.Fail(jaxpr.status());
+    return {operands.begin(), operands.end()};
+  }
+  return b.Inline(**jaxpr, {}, operands);
 }
 
 // ---- lax ----

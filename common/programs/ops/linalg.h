@@ -2,6 +2,7 @@
 // are written in. Matrices are the last two dimensions of arrays; those before are batch dimensions.
 #pragma once
 
+#include <functional>
 #include <initializer_list>
 #include <vector>
 
@@ -24,6 +25,13 @@ Aval WithBatch(const TypeArgs& a, const MatrixShapes& m, DType dtype, std::initi
 
 // Every operand gets its batch dimension first.
 BatchResult BatchLeading(Builder& b, const BatchArgs& a);
+
+// `fn` for every element of a batch: traced for one and mapped over the leading dimensions `batch`, innermost first.
+// Operands without `mapped` have no batch dimensions and are the same for all; without batch dimensions `fn` is emitted
+// as it is.
+using BatchedFn = std::function<std::vector<Value>(Builder&, std::span<const Value>)>;
+std::vector<Value> OverBatch(Builder& b, std::span<const Value> operands, const std::vector<bool>& mapped,
+                             const Shape& batch, const BatchedFn& fn);
 
 // ---- lax ----
 

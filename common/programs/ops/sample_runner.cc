@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "common/foundation/base/strings.h"
+#include "common/foundation/tensor/physical.h"
 #include "common/programs/autodiff/jvp.h"
 #include "common/programs/autodiff/linearize.h"
 #include "common/programs/autodiff/transpose.h"
@@ -139,11 +140,11 @@ Result<Tensors> Evaluate(const JaxprPtr& jaxpr, const Tensors& inputs) {
   ASSIGN_OR_RETURN(const stablehlo::Module module, lowering::Lower({ir::Closed(jaxpr), "f"}, AllOps()));
   RETURN_IF_ERROR(stablehlo::Verify(module).Annotate("lowered module"));
   Tensors physical;
-  for (const Tensor& t : inputs) physical.push_back(lowering::ToPhysical(t));
+  for (const Tensor& t : inputs) physical.push_back(tensor::ToPhysical(t));
   ASSIGN_OR_RETURN(Tensors results, stablehlo::Evaluate(module, physical));
   const std::vector<Aval> avals = jaxpr->OutAvals();
   for (size_t i = 0; i < results.size(); ++i) {
-    ASSIGN_OR_RETURN(results[i], lowering::FromPhysical(results[i], avals[i]));
+    ASSIGN_OR_RETURN(results[i], tensor::FromPhysical(results[i], {avals[i].dtype, avals[i].shape, false}));
   }
   return results;
 }

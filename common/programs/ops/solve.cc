@@ -1,8 +1,10 @@
 // Cholesky factors, triangular and tridiagonal systems.
 #include "common/foundation/base/strings.h"
+#include "common/programs/ops/factor_programs.h"
 #include "common/programs/ops/families.h"
 #include "common/programs/ops/indexing.h"
 #include "common/programs/ops/linalg.h"
+#include "common/programs/ops/lower.h"
 
 namespace megalith::ops {
 namespace {
@@ -211,6 +213,31 @@ BatchResult BatchTridiagonal(Builder& b, const BatchArgs& a) {
   return {{ir::Reshape(b, out, rhs.shape())}, {static_cast<int>(to)}};
 }
 
+// ---- lowering ----
+
+Status LowerCholesky(LowerContext& c) {
+  c.Out(c.b().Cholesky(c.in(0), /*lower=*/true));
+  return OkStatus();
+}
+
+Status LowerTriangularSolve(LowerContext& c) {
+  const TriangularSolveOptions o = OptionsOf(c.params());
+  ValueId a = c.in(0);
+  if (o.conjugate_a && !o.transpose_a) a = c.b().Unary("chlo.conj", a);
+  const stablehlo::TransposeA transpose = !o.transpose_a  ? stablehlo::TransposeA::kNoTranspose
+                                          : o.conjugate_a ? stablehlo::TransposeA::kAdjoint
+                                                          : stablehlo::TransposeA::kTranspose;
+  c.Out(c.b().TriangularSolve(a, c.in(1), o.left_side, o.lower, o.unit_diagonal, transpose));
+  return OkStatus();
+}
+
+Status LowerTridiagonalSolve(LowerContext& c) {
+  c.Out(c.Traced(c.ins(), c.in_avals(), [](Builder& b, std::span<const Value> v) {
+    return std::vector<Value>{TridiagonalSolveProgram(b, v)};
+  }));
+  return OkStatus();
+}
+
 // ---- records ----
 
 using Type = ParamSpec::Type;
@@ -229,17 +256,36 @@ constexpr Sample kSolveSamples[] = {
      "transpose_a=True unit_diagonal=False] a b in (c,) }", ir::Domain::kPositive},
 };
 
+// A product of a wide matrix with its transpose is positive definite, and well enough so.
+constexpr Sample kCholeskySamples[] = {
+    {"{ lambda ; a:f32[3,8]. let b:f32[3,3] = dot_general[dimension_numbers=(([1], [1]), ([], []))] a a "
+     "c:f32[3,3] = OP b in (c,) }"},
+    {"{ lambda ; a:f32[2,3,9]. let b:f32[2,3,3] = dot_general[dimension_numbers=(([2], [2]), ([0], [0]))] a a "
+     "c:f32[2,3,3] = OP b in (c,) }"},
+    {"{ lambda ; a:f32[1,1]. let b:f32[1,1] = OP a in (b,) }", ir::Domain::kPositive},
+    {"{ lambda ; a:c64[1,1]. let b:c64[1,1] = OP a in (b,) }", ir::Domain::kReal, /*has_slope=*/false},
+    {"{ lambda ; a:f32[2,0,0]. let b:f32[2,0,0] = OP a in (b,) }"},
+};
+constexpr Sample kTridiagonalSamples[] = {
+    {"{ lambda ; a:f32[4] b:f32[4] c:f32[4] d:f32[4,2]. let e:f32[4,2] = OP a b c d in (e,) }", ir::Domain::kAboveOne},
+    {"{ lambda ; a:f32[1] b:f32[1] c:f32[1] d:f32[1,3]. let e:f32[1,3] = OP a b c d in (e,) }", ir::Domain::kPositive},
+    {"{ lambda ; a:f32[2,3] b:f32[2,3] c:f32[2,3] d:f32[2,3,1]. let e:f32[2,3,1] = OP a b c d in (e,) }",
+     ir::Domain::kAboveOne},
+};
+
 constexpr OpDef kOps[] = {
     {.name = "cholesky", .arity = 1, .accepts = ir::kAcceptsInexact, .type_rule = CholeskyType,
-     .jvp = ir::JvpFull(JvpCholesky), .batch = ir::BatchFull(BatchLeading), .spec = "primitives.md#cholesky"},
+     .jvp = ir::JvpFull(JvpCholesky), .batch = ir::BatchFull(BatchLeading), .lower = LowerCholesky,
+     .spec = "primitives.md#cholesky", .samples = kCholeskySamples},
     {.name = "triangular_solve", .arity = 2, .params = kSolveParams, .accepts = ir::kAcceptsInexact,
      .type_rule = TriangularSolveType, .jvp = ir::JvpTerms<JvpSolveMatrix, JvpSolveRhs>(),
-     .transpose = TransposeSolve, .batch = ir::BatchFull(BatchSolve), .spec = "primitives.md#triangular_solve",
+     .transpose = TransposeSolve, .batch = ir::BatchFull(BatchSolve), .lower = LowerTriangularSolve,
+     .spec = "primitives.md#triangular_solve",
      .samples = kSolveSamples},
     {.name = "tridiagonal_solve", .arity = 4, .accepts = ir::kAcceptsInexact, .tier = 2,
      .type_rule = TridiagonalSolveType, .jvp = ir::JvpFull(JvpTridiagonal), .transpose = TransposeTridiagonal,
-     .batch = ir::BatchFull(BatchTridiagonal),
-     .spec = "primitives.md#tridiagonal_solve"},
+     .batch = ir::BatchFull(BatchTridiagonal), .lower = LowerTridiagonalSolve,
+     .spec = "primitives.md#tridiagonal_solve", .samples = kTridiagonalSamples},
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 // The reference evaluator: what a StableHLO program means, in numbers.
 //
 // Plain loops whose arithmetic is that of the element type: f32 in float, f64 in double, narrower floats in float with
-// one rounding per op, integers wrapping. Every other backend is tested against it.
+// one rounding per op (see excess_precision.h for the one left out), integers wrapping. Every other backend is tested against it.
 #pragma once
 
 #include <cstdint>

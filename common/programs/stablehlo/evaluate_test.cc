@@ -286,9 +286,9 @@ TEST(PlanTest, StopsAtItsLimits) {
 }
 
 TEST(PlanTest, NamesUnsupportedCustomCalls) {
-  const Status s = Plan::Create(ParseOrFail("func.func @main(%x: tensor<2xf32>) -> tensor<2xf32> {\n%0 = stablehlo.custom_call @Qr(%x) : (tensor<2xf32>) -> tensor<2xf32>\nreturn %0 : tensor<2xf32>\n}")).status();
+  const Status s = Plan::Create(ParseOrFail("func.func @main(%x: tensor<2xf32>) -> tensor<2xf32> {\n%0 = stablehlo.custom_call @Mystery(%x) : (tensor<2xf32>) -> tensor<2xf32>\nreturn %0 : tensor<2xf32>\n}")).status();
   EXPECT_EQ(s.code(), Code::kUnimplemented);
-  EXPECT_EQ(s.message(), "@main: line 2: custom call target @Qr is not supported");
+  EXPECT_EQ(s.message(), "@main: line 2: custom call target @Mystery is not supported");
 }
 
 TEST(PlanTest, CancellationAndDeadlinesStopLoops) {

@@ -66,6 +66,7 @@ enum OpTrait : uint32_t {
   kIndeterminate = 256, // pure, but two occurrences may differ (stablehlo.rng): never merged
   kTranscendental = 512,
   kRunsRegionsOnce = 1024,  // each region runs at most once per execution (branches)
+  kWidensProducts = 2048,   // may give its sums of products in a wider type than the operands'
 };
 
 // Custom text of the few ops whose form a format string cannot say.

@@ -258,9 +258,9 @@ void TriangularSolveCost(const Op& op, const Func& func, OpCost* cost) {
 }
 
 constexpr OpDef kRows[] = {
-    {.name = "stablehlo.dot_general", .operands = 2, .attrs = kDotAttrs, .traits = kPure, .type_rule = DotRule,
-     .format = " $0, $1, <dot><precision>{} : <func>", .prepare = PrepareDotGeneral, .cost = DotCost},
-    {.name = "stablehlo.convolution", .operands = 2, .attrs = kConvolutionAttrs, .traits = kPure,
+    {.name = "stablehlo.dot_general", .operands = 2, .attrs = kDotAttrs, .traits = kPure | kWidensProducts,
+     .type_rule = DotRule, .format = " $0, $1, <dot><precision>{} : <func>", .prepare = PrepareDotGeneral, .cost = DotCost},
+    {.name = "stablehlo.convolution", .operands = 2, .attrs = kConvolutionAttrs, .traits = kPure | kWidensProducts,
      .type_rule = ConvolutionRule, .format = "($*) dim_numbers = <conv>, window = <window>{} : <func>",
      .prepare = PrepareConvolution, .cost = ConvolutionCost},
     {.name = "stablehlo.fft", .operands = 1, .attrs = kFftAttrs, .traits = kPure, .type_rule = FftRule,

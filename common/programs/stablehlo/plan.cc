@@ -1,12 +1,15 @@
 // Plans: kernels for every op, slots for every value, and when each value dies.
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
 #include "common/foundation/base/strings.h"
+#include "common/programs/stablehlo/canonical.h"
 #include "common/programs/stablehlo/cost.h"
 #include "common/programs/stablehlo/evaluate.h"
+#include "common/programs/stablehlo/excess_precision.h"
 #include "common/programs/stablehlo/kernels/plan_types.h"
 #include "common/programs/stablehlo/kernels/prepare.h"
 #include "common/programs/stablehlo/kernels/span_program.h"
@@ -394,7 +397,14 @@ struct Plan::State {
   EvalLimits limits;
 };
 
-Result<Plan> Plan::Create(const Module& module, const EvalLimits& limits) {
+Result<Plan> Plan::Create(const Module& given, const EvalLimits& limits) {
+  std::optional<Module> widened;
+  if (ConvertsFromBf16(given)) {
+    // Without the inlining, if that is refused: the same up to the rounding of what calls return.
+    Result<Module> inlined = Canonicalize(given);
+    widened = WithoutBf16Rounding(inlined.ok() ? *std::move(inlined) : given);
+  }
+  const Module& module = widened.has_value() ? *widened : given;
   ASSIGN_OR_RETURN(const Func* entry, module.Entry());
   ModulePlanner planner(module, limits);
   auto state = std::make_shared<State>();

@@ -1,5 +1,6 @@
 // Kernels of control flow, calls, tokens and of operations that mean the identity on one device.
 #include "common/foundation/base/strings.h"
+#include "common/programs/stablehlo/kernels/library_calls.h"
 #include "common/programs/stablehlo/kernels/plan_types.h"
 #include "common/programs/stablehlo/kernels/prepare.h"
 #include "common/programs/stablehlo/op_def.h"
@@ -76,6 +77,7 @@ Result<Kernel> PrepareWhile(Planner& planner, const Op& op) {
     std::vector<Tensor> results;
     while (true) {
       RETURN_IF_ERROR(call.run.Poll());
+      RETURN_IF_ERROR(call.run.TakeStep());
       std::vector<Tensor> copies = state;
       results.clear();
       RETURN_IF_ERROR(RunRegion(*condition, call.run, call.frame, copies, &results));
@@ -143,6 +145,10 @@ Result<Kernel> PrepareCustomCall(Planner& planner, const Op& op) {
   if (target == "Sharding" && op.operands.size() == 1 && op.num_results == 1 &&
       planner.operand(op, 0) == planner.result(op)) {
     return PrepareIdentity(planner, op);
+  }
+  if (const LibraryCall* call = FindLibraryCall(target)) {
+    Result<Kernel> kernel = call->prepare(planner, op);
+    return kernel.ok() ? std::move(kernel) : kernel.status().Annotate(StrCat("custom call target @", target));
   }
   return Unimplemented(StrCat("custom call target @", target, " is not supported"));
 }

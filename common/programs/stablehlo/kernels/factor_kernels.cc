@@ -1,36 +1,14 @@
 // stablehlo.cholesky and stablehlo.triangular_solve, by the textbook recurrences, in double (complex128) whatever the
 // element type, rounded once at the end.
-#include <complex>
 #include <limits>
 #include <vector>
 
+#include "common/programs/stablehlo/kernels/matrix.h"
 #include "common/programs/stablehlo/kernels/prepare.h"
 #include "common/programs/stablehlo/op_def.h"
 
 namespace megalith::stablehlo {
 namespace {
-
-using c128 = std::complex<double>;
-
-double Conj(double v) { return v; }
-c128 Conj(c128 v) { return std::conj(v); }
-double RealOf(double v) { return v; }
-double RealOf(c128 v) { return v.real(); }
-
-template <typename T>
-void Load(const Tensor& t, int64_t first, int64_t n, T* out) {
-  for (int64_t i = 0; i < n; ++i) {
-    if constexpr (std::is_same_v<T, double>) out[i] = t.DoubleAt(first + i);
-    else out[i] = t.ComplexAt(first + i);
-  }
-}
-template <typename T>
-void Store(const T* values, int64_t first, int64_t n, Tensor* t) {
-  for (int64_t i = 0; i < n; ++i) {
-    if constexpr (std::is_same_v<T, double>) t->SetDouble(first + i, values[i]);
-    else t->SetComplex(first + i, values[i]);
-  }
-}
 
 // a = L L^H of one matrix, reading its lower triangle; false if it is not positive definite.
 template <typename T>

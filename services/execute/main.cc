@@ -1,0 +1,13 @@
+// megalith-execute: runs programs, as a process.
+#include "common/machines/backends/backends.h"
+#include "services/execute/backend_engine.h"
+#include "services/execute/execute_service.h"
+
+int main(int argc, char** argv) {
+  using namespace megalith;
+  using namespace megalith::services;
+  return RunService(
+      argc, argv, ExecuteSpec([]() -> Result<std::shared_ptr<ExecuteEngine>> {
+        return MakeBackendExecuteEngine(machines::AllBackends());
+      }));
+}
