@@ -23,7 +23,8 @@ std::vector<Value> SplitBuilder::Process(const ir::OpDef& op, std::shared_ptr<co
     // Also of unknown operands or literals alone: what a nested program makes from nothing is known.
     results = op.partial_eval(known_, unknown_, ir::PartialEvalArgs{op, *params, operands});
   } else {
-    const bool any_unknown = std::any_of(operands.begin(), operands.end(), [&](const Value& v) { return IsUnknown(v); });
+    const bool any_unknown =
+        std::any_of(operands.begin(), operands.end(), [&](const Value& v) { return IsUnknown(v); });
     results = (any_unknown ? unknown_ : known_).Emit(op, std::move(params), operands);
   }
   Fail(known_.status());
