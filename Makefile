@@ -79,7 +79,9 @@ lint: configure  ## clang-tidy, and the rules of docs/architecture.md
 
 docs: configure  ## print the generated pages of docs/ again
 	cmake --build build/$(PRESET) -j$(JOBS) --target docs_gen
-	@for p in config events; do build/$(PRESET)/tests/docs/docs_gen $$p > docs/$$p.md; done
+	@for p in config events; do build/$(PRESET)/bin/docs_gen $$p > docs/$$p.md; done
+	build/$(PRESET)/bin/docs_gen commands docs/cli.md write
+	build/$(PRESET)/bin/docs_gen policy docs/formats/keys.md write
 
 clean:  ## remove everything that was built
 	rm -rf build

@@ -34,10 +34,15 @@ Json InfoJson(const cache::EntryInfo& info) {
           {"in_memory", info.in_memory},     {"components", components}};
 }
 
-// The component's text, or its digest if it has none.
+// The component's text, or its digest if it has none that people could read.
 std::string Shown(const std::optional<cache::Component>& c) {
   if (!c) return "(absent)";
-  return c->text.empty() ? StrCat("sha256:", c->digest.Hex().substr(0, 16)) : c->text;
+  const std::string_view text = Trim(c->text);
+  const bool readable = std::all_of(text.begin(), text.end(), [](char b) {
+    return b == '\n' || static_cast<unsigned char>(b) >= 0x20;
+  });
+  return text.empty() || !readable ? StrCat("sha256:", c->digest.Hex().substr(0, 16))
+                                   : Printable(text, 200);
 }
 
 Status RunGet(Session& session, const Arguments& arguments) {
@@ -152,11 +157,56 @@ Status RunEvict(Session& session, const Arguments& arguments) {
   return OkStatus();
 }
 
+// The key that `trace --json` or `compile --json` has written down.
+Result<cache::EntryInfo> InfoFromFile(Session& session, const std::string& path) {
+  ASSIGN_OR_RETURN(const std::string text, session.files().Read(path, kMaxFileBytes));
+  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (json.is_object() && json.contains("programs") && json["programs"].is_array() &&
+      json["programs"].size() == 1)
+    json = Json(json["programs"][0]);
+  const Status wrong = InvalidArgument(StrCat(
+      "'", Printable(path), "' is neither a key nor the --json answer of one trace or compile"));
+  if (!json.is_object() || !json.contains("key_components") || !json["key_components"].is_array() ||
+      !json.contains("key"))
+    return wrong;
+  cache::EntryInfo info;
+  for (const Json& c : json["key_components"]) {
+    if (!c.is_object() || !c.value("name", Json()).is_string() ||
+        !c.value("digest", Json()).is_string())
+      return wrong;
+    const Result<Sha256Digest> digest = cache::ParseKey(c["digest"].get<std::string>());
+    if (!digest.ok()) return wrong;
+    const Json component_text = c.value("text", Json(""));
+    info.key.components.push_back(
+        {.name = c["name"],
+         .digest = *digest,
+         .text = component_text.is_string() ? component_text.get<std::string>() : ""});
+  }
+  if (!json["key"].is_string()) return wrong;
+  const Result<Sha256Digest> key = cache::ParseKey(json["key"].get<std::string>());
+  if (!key.ok()) return wrong;
+  info.key.digest = *key;
+  return info;
+}
+
+Result<cache::EntryInfo> InfoOf(Session& session, const stubs::CacheClient& client,
+                                const std::string& word) {
+  if (!cache::ParseKey(word).ok()) return InfoFromFile(session, word);
+  ASSIGN_OR_RETURN(const auto options, session.CallOptions());
+  ASSIGN_OR_RETURN(stubs::CacheStatus status, client.Stat({word}, options));
+  if (status.found.empty()) return NotFound(StrCat("no entry has the key ", word));
+  return std::move(status.found[0]);
+}
+
 Status RunExplain(Session& session, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto client, Client(session));
-  ASSIGN_OR_RETURN(const auto options, session.CallOptions());
-  ASSIGN_OR_RETURN(const stubs::CacheExplanation explanation,
-                   client->Explain(arguments.positional()[0], arguments.positional()[1], options));
+  stubs::CacheExplanation explanation;
+  ASSIGN_OR_RETURN(explanation.left, InfoOf(session, *client, arguments.positional()[0]));
+  ASSIGN_OR_RETURN(explanation.right, InfoOf(session, *client, arguments.positional()[1]));
+  // Files do not say what kind of thing their key names.
+  if (explanation.left.key.kind.empty() || explanation.right.key.kind.empty())
+    explanation.left.key.kind = explanation.right.key.kind = "";
+  explanation.differences = cache::Explain(explanation.left.key, explanation.right.key);
   Json differences = Json::array();
   TextTable table({"component", "left", "right"});
   for (const cache::Difference& d : explanation.differences) {
@@ -228,12 +278,17 @@ constexpr CommandDef kCommands[] = {
      .flags = kEvictFlags,
      .run = RunEvict},
     {.name = "cache explain",
-     .positional = "KEY KEY",
+     .positional = "KEY|FILE KEY|FILE",
      .min_positional = 2,
      .max_positional = 2,
-     .help = "Say in which components two keys differ.",
+     .help = "Say in which components two keys differ. A file is what trace or compile printed "
+             "with --json; keys of "
+             "traces are in no cache.",
      .flags = {},
-     .run = RunExplain},
+     .run = RunExplain,
+     .examples = "megalithctl compile f.jaxpr --json > a.json\n"
+                 "megalithctl compile f.jaxpr --transform grad --json > b.json\n"
+                 "megalithctl cache explain a.json b.json"},
 };
 
 }  // namespace

@@ -1,13 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "clients/cli/session.h"
 #include "common/fleet/stubs/cache_client.h"
 #include "common/foundation/base/strings.h"
-#include "tests/support/fake_engines.h"
+#include "tests/support/cli_fixture.h"
 
 namespace megalith::cli {
 namespace {
@@ -15,52 +14,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using Json = nlohmann::json;
-
-class CliTest : public ::testing::Test {
- protected:
-  services::Engines FakeEngines() {
-    return {.trace = [this](const services::TraceServiceConfig&)
-                -> Result<std::shared_ptr<services::TraceEngine>> {
-              return testing::MakeFakeTraceEngine(&world_);
-            },
-            .compile = [this]() -> Result<std::shared_ptr<services::CompileEngine>> {
-              return testing::MakeFakeCompileEngine(&world_);
-            },
-            .execute = [this]() -> Result<std::shared_ptr<services::ExecuteEngine>> {
-              return testing::MakeFakeExecuteEngine(&world_);
-            }};
-  }
-  // Runs a command against one data directory and keeps what it printed.
-  int Run(std::vector<std::string> words, bool terminal = false) {
-    if (!words.empty() && words[0] != "help" && with_data_)
-      words.push_back("--data_dir=" + data_.path());
-    out_.str("");
-    err_.str("");
-    return RunCli(words, {.out = &out_,
-                          .err = &err_,
-                          .err_is_terminal = terminal,
-                          .files = &RealFileSystem(),
-                          .cancellation = nullptr,
-                          .engines = FakeEngines(),
-                          .commands = AllCommands()});
-  }
-  std::string Out() const { return out_.str(); }
-  std::string Err() const { return err_.str(); }
-  Json OutJson() const { return Json::parse(out_.str()); }
-  std::string WriteFile(const std::string& name, const std::string& text) {
-    const std::string path = JoinPath(files_.path(), name);
-    CHECK(RealFileSystem().WriteAtomically(path, text).ok());
-    return path;
-  }
-
-  testing::FakeWorld world_;
-  TempDirectory data_;
-  TempDirectory files_;
-  bool with_data_ = true;
-  std::ostringstream out_;
-  std::ostringstream err_;
-};
 
 TEST_F(CliTest, HelpComesFromTheTable) {
   EXPECT_EQ(Run({"help"}), 0);

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "common/foundation/base/nearest_name.h"
 #include "common/foundation/base/strings.h"
-#include "common/foundation/config/loader.h"
 
 namespace megalith::cli {
 namespace {
@@ -43,12 +43,15 @@ const CommandDef* FindCommand(std::span<const CommandDef* const> commands,
   return best;
 }
 
+// By name, in which '-' counts as '_', or by letter if `name` is "-o".
 const FlagDef* FindFlag(const CommandDef& command, std::string_view name) {
-  for (const FlagDef& f : command.flags) {
-    if (f.name == name) return &f;
-  }
-  for (const FlagDef& f : kGlobalFlags) {
-    if (f.name == name) return &f;
+  std::string plain(name);
+  std::replace(plain.begin(), plain.end(), '-', '_');
+  const char letter = name.size() == 2 && name[0] == '-' ? name[1] : '\0';
+  for (const std::span<const FlagDef> table : {command.flags, GlobalFlags()}) {
+    for (const FlagDef& f : table) {
+      if (letter != '\0' ? f.letter == letter : f.name == plain) return &f;
+    }
   }
   return nullptr;
 }
@@ -57,8 +60,9 @@ Status UnknownFlag(const CommandDef& command, std::string_view name) {
   std::vector<std::string> known;
   for (const FlagDef& f : command.flags) known.emplace_back(f.name);
   for (const FlagDef& f : kGlobalFlags) known.emplace_back(f.name);
-  const std::string_view nearest = config::NearestName(name, known);
-  std::string message = StrCat("'", command.name, "' has no flag --", Printable(name));
+  const std::string_view nearest = NearestName(name, known);
+  const std::string_view dashes = name.starts_with("-") ? "" : "--";
+  std::string message = StrCat("'", command.name, "' has no flag ", dashes, Printable(name));
   if (!nearest.empty()) StrAppend(&message, "; did you mean --", nearest, "?");
   return InvalidArgument(std::move(message));
 }
@@ -68,21 +72,29 @@ Status UnknownCommand(std::span<const CommandDef* const> commands,
   std::vector<std::string> known;
   for (const CommandDef* c : commands) known.emplace_back(c->name);
   const std::string given = words.size() > 1 ? StrCat(words[0], " ", words[1]) : words[0];
-  std::string_view nearest = config::NearestName(given, known);
-  if (nearest.empty()) nearest = config::NearestName(words[0], known);
+  std::string_view nearest = NearestName(given, known);
+  if (nearest.empty()) nearest = NearestName(words[0], known);
   std::string message = StrCat("no command '", Printable(given), "'");
   if (!nearest.empty()) StrAppend(&message, "; did you mean '", nearest, "'?");
   return InvalidArgument(std::move(message));
 }
 
+// "--flag", "-o"; not "-", which is standard input, and not "-1".
+bool IsFlag(std::string_view word) {
+  if (word.starts_with("--")) return true;
+  return word.size() >= 2 && word[0] == '-' &&
+         ((word[1] >= 'a' && word[1] <= 'z') || (word[1] >= 'A' && word[1] <= 'Z'));
+}
+
 // Reads the flag at words[*at], which moves to its last word.
 Status ReadFlag(const CommandDef& command, std::span<const std::string> words, size_t* at,
                 Arguments* arguments) {
-  const std::string_view text = std::string_view(words[*at]).substr(2);
+  const std::string_view word = words[*at];
+  const std::string_view text = word.starts_with("--") ? word.substr(2) : word;
   const size_t equals = text.find('=');
-  const std::string_view name = text.substr(0, equals);
-  const FlagDef* flag = FindFlag(command, name);
-  if (flag == nullptr) return UnknownFlag(command, name);
+  const FlagDef* flag = FindFlag(command, text.substr(0, equals));
+  if (flag == nullptr) return UnknownFlag(command, text.substr(0, equals));
+  const std::string_view name = flag->name;
   std::string value;
   if (flag->value_name.empty()) {
     if (equals != std::string_view::npos)
@@ -120,7 +132,8 @@ std::string Usage(const CommandDef& command) {
 
 void AppendFlags(std::span<const FlagDef> flags, std::string* out) {
   for (const FlagDef& f : flags) {
-    std::string left = StrCat("  --", f.name, f.value_name.empty() ? "" : "=", f.value_name);
+    std::string left = f.letter == 0 ? "  " : StrCat("  -", std::string(1, f.letter), ", ");
+    StrAppend(&left, "--", f.name, f.value_name.empty() ? "" : "=", f.value_name);
     left.resize(std::max<size_t>(left.size() + 1, 28), ' ');
     StrAppend(out, left, f.help);
     if (!f.words.empty()) StrAppend(out, " (", f.words, ")");
@@ -157,6 +170,27 @@ Result<std::optional<int64_t>> Arguments::GetInt(std::string_view flag) const {
   return value;
 }
 
+Result<int64_t> Arguments::GetPositive(std::string_view flag, int64_t fallback) const {
+  ASSIGN_OR_RETURN(const std::optional<int64_t> value, GetInt(flag));
+  if (value && *value < 1)
+    return InvalidArgument(StrCat("flag --", flag, " expects at least 1, got ", *value));
+  return value.value_or(fallback);
+}
+
+Result<std::map<std::string, std::string>> Arguments::GetPairs(std::string_view flag) const {
+  std::map<std::string, std::string> out;
+  for (const std::string& pair : GetAll(flag)) {
+    const size_t equals = pair.find('=');
+    if (equals == std::string::npos || equals == 0)
+      return InvalidArgument(
+          StrCat("flag --", flag, " expects NAME=TEXT, got '", Printable(pair), "'"));
+    if (!out.emplace(pair.substr(0, equals), pair.substr(equals + 1)).second)
+      return InvalidArgument(
+          StrCat("flag --", flag, " gives '", Printable(pair.substr(0, equals)), "' twice"));
+  }
+  return out;
+}
+
 Result<Parsed> ParseCommandLine(std::span<const CommandDef* const> commands,
                                 std::span<const std::string> words) {
   Parsed parsed;
@@ -179,7 +213,7 @@ Result<Parsed> ParseCommandLine(std::span<const CommandDef* const> commands,
   for (size_t i = WordsOf(command->name).size(); i < words.size(); ++i) {
     if (words[i] == "--" && !flags_end) {
       flags_end = true;
-    } else if (words[i].starts_with("--") && !flags_end) {
+    } else if (IsFlag(words[i]) && !flags_end) {
       RETURN_IF_ERROR(ReadFlag(*command, words, &i, &parsed.arguments));
     } else {
       parsed.arguments.positional_.push_back(words[i]);
@@ -209,6 +243,10 @@ std::string HelpText(std::span<const CommandDef* const> commands, std::string_vi
   if (matching.size() == 1) {
     const CommandDef& c = *matching[0];
     StrAppend(&out, "usage: ", Usage(c), "\n\n", c.help, "\n");
+    if (!c.examples.empty()) {
+      out += "\nExamples:\n";
+      for (const std::string_view line : Split(c.examples, '\n')) StrAppend(&out, "  ", line, "\n");
+    }
     if (!c.flags.empty()) {
       out += "\nFlags:\n";
       AppendFlags(c.flags, &out);

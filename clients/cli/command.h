@@ -1,6 +1,8 @@
 // Commands of megalithctl as rows of tables: names, flags, help and completion come from here.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -22,7 +24,20 @@ struct FlagDef {
   std::string_view help;
   std::string_view words = "";  // admitted values, separated by blanks; empty: any
   bool repeated = false;
+  char letter = 0;  // "o" for -o; 0: none
 };
+
+// Flags of several tables one after the other, for commands that share some.
+template <size_t... kSizes>
+constexpr auto JoinFlags(const std::array<FlagDef, kSizes>&... tables) {
+  std::array<FlagDef, (kSizes + ...)> out{};
+  size_t at = 0;
+  const auto append = [&](const auto& table) {
+    for (const FlagDef& f : table) out[at++] = f;
+  };
+  (append(tables), ...);
+  return out;
+}
 
 // What the user gave to one command, checked against its row.
 class Arguments {
@@ -33,6 +48,11 @@ class Arguments {
   std::vector<std::string> GetAll(std::string_view flag) const;
   // Errors: kInvalidArgument, naming the flag. nullopt if it was not given.
   Result<std::optional<int64_t>> GetInt(std::string_view flag) const;
+  // A number above 0, or `fallback`. Errors: kInvalidArgument, naming the flag.
+  Result<int64_t> GetPositive(std::string_view flag, int64_t fallback) const;
+  // The values "NAME=TEXT" of a repeated flag. Errors: kInvalidArgument  another form, a name given
+  // twice.
+  Result<std::map<std::string, std::string>> GetPairs(std::string_view flag) const;
   const std::vector<std::string>& positional() const { return positional_; }
 
   std::map<std::string, std::vector<std::string>, std::less<>> flags_;
@@ -49,6 +69,7 @@ struct CommandDef {
   std::string_view help;   // first sentence is the summary
   std::span<const FlagDef> flags;
   Status (*run)(Session& session, const Arguments& arguments) = nullptr;
+  std::string_view examples = "";  // lines of the shell, for help
 };
 
 // Flags that every command has.

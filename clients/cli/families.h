@@ -7,6 +7,10 @@
 
 namespace megalith::cli {
 
+std::span<const CommandDef> TraceCommands();
+std::span<const CommandDef> CompileCommands();
+std::span<const CommandDef> RunCommands();
+std::span<const CommandDef> BenchCommands();
 std::span<const CommandDef> ServicesCommands();
 std::span<const CommandDef> CacheCommands();
 std::span<const CommandDef> LedgerCommands();

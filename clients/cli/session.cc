@@ -76,6 +76,26 @@ void Session::Print(std::string_view json, std::string_view text) {
   *environment_.out << (this->json() ? json : text) << '\n';
 }
 
+void Session::Note(std::string_view text) {
+  if (!json() && !arguments_.Has("quiet")) *environment_.err << text << '\n';
+}
+
+Result<std::string> Session::ReadInput(uint64_t max_bytes) {
+  std::string out;
+  if (environment_.in == nullptr) return out;
+  char buffer[1 << 16];
+  while (environment_.in->read(buffer, sizeof(buffer)) || environment_.in->gcount() > 0) {
+    out.append(buffer, static_cast<size_t>(environment_.in->gcount()));
+    if (out.size() > max_bytes)
+      return ResourceExhausted(StrCat("standard input has more than ", max_bytes, " bytes"));
+  }
+  return out;
+}
+
+Status Session::CheckCancelled() const {
+  return environment_.cancellation == nullptr ? OkStatus() : environment_.cancellation->Check();
+}
+
 std::unique_ptr<ProgressBar> Session::Progress(std::string label) {
   const bool enabled = environment_.err_is_terminal && !json() && !arguments_.Has("quiet");
   return std::make_unique<ProgressBar>(*environment_.err, enabled, std::move(label));
@@ -97,6 +117,10 @@ int RunCli(std::span<const std::string> words, Session::Environment environment)
   const Status status = parsed->command->run(session, parsed->arguments);
   out.flush();
   if (status.ok()) return 0;
+  if (!session.json() && !session.CheckCancelled().ok()) {
+    err << "megalithctl: cancelled\n";
+    return ExitCodeOf(Cancelled(""));
+  }
   if (session.json()) {
     err << "{\"error\":{\"code\":" << JsonQuote(CodeName(status.code()))
         << ",\"class\":" << JsonQuote(status.python_class())

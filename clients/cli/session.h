@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <istream>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -58,6 +59,7 @@ class Session {
     const Cancellation* cancellation = nullptr;  // Ctrl-C; may be nullptr
     services::Engines engines;                   // of the fleet inside this process
     std::span<const CommandDef* const> commands;
+    std::istream* in = nullptr;  // standard input; may be nullptr: empty
   };
   Session(Environment environment, const Arguments& arguments)
       : environment_(std::move(environment)), arguments_(arguments) {}
@@ -75,7 +77,13 @@ class Session {
   void Print(std::string_view json, std::string_view text);
   // Raw bytes, for results that are files.
   void Write(std::string_view bytes) { *environment_.out << bytes; }
+  // A remark beside the result, for people: to standard error, not with --json or --quiet.
+  void Note(std::string_view text);
   std::unique_ptr<ProgressBar> Progress(std::string label);
+  // All of standard input. Errors: kResourceExhausted  more than `max_bytes`.
+  Result<std::string> ReadInput(uint64_t max_bytes);
+  // OK until the user cancels.
+  Status CheckCancelled() const;
 
   FileSystem& files() { return *environment_.files; }
   std::span<const CommandDef* const> commands() const { return environment_.commands; }

@@ -47,6 +47,9 @@ Result<v1::QueryResponse> LedgerService::Query(const v1::QueryRequest& request,
           StrCat("page token '", Printable(request.page_token()), "' is none of ours"));
     from = *token;
   }
+  // What a caller has been told is there to be found; a device that fails is no reason to hide the
+  // rest.
+  if (from == 0) (void)ledger_.Flush();
   const uint32_t size =
       request.page_size() == 0 ? kDefaultPage : std::min(request.page_size(), kMaxPage);
   ASSIGN_OR_RETURN(const ledger::Page page, ledger_.Query(ledger::FilterFromProto(request), from,

@@ -13,6 +13,7 @@ namespace megalith::services {
 namespace {
 
 using runtime::Backend;
+using Settings = std::map<std::string, std::string>;
 using BackendsPtr = std::shared_ptr<const runtime::BackendRegistry>;
 
 tensor::ArrayType TypeOf(const stablehlo::TensorType& t) {
@@ -72,8 +73,9 @@ class BackendCompileEngine final : public CompileEngine {
     std::string program = stablehlo::EncodeModule(canonical);
     ASSIGN_OR_RETURN(Signature signature, SignatureOfModule(canonical));
     ASSIGN_OR_RETURN(const CostEstimate cost, CostOf(canonical, signature));
+    ASSIGN_OR_RETURN(Settings settings, KnownSettings(input, **backend));
     cache::Key key = KeyOf(program, input, **backend);
-    return std::unique_ptr<CompileJob>(std::make_unique<BackendJob>(*backend, std::move(program), input.options,
+    return std::unique_ptr<CompileJob>(std::make_unique<BackendJob>(*backend, std::move(program), std::move(settings),
                                                                    std::move(key), std::move(signature), cost));
   }
 
@@ -88,6 +90,21 @@ class BackendCompileEngine final : public CompileEngine {
   std::string default_target() const override { return backends_->Names().front(); }
 
  private:
+  // What the backend is told. An option that it does not know is refused, or under the hardened policy stays in the key
+  // alone; refused here and not only by Compile, because the cache may have what a hardened caller compiled.
+  static Result<Settings> KnownSettings(const CompileInput& input, const Backend& backend) {
+    Settings known;
+    for (const auto& [name, value] : input.options) {
+      if (backend.HasSetting(name)) {
+        known.emplace(name, value);
+      } else if (Ask(input.policy, PolicyQuestion::kUnknownOption) == PolicyAnswer::kRefuse) {
+        return InvalidArgument(StrCat("backend ", backend.name(), " has no option '", Printable(name), "'; policy is ",
+                                      PolicyName(input.policy)));
+      }
+    }
+    return known;
+  }
+
   static cache::Key KeyOf(const std::string& program, const CompileInput& input, const Backend& backend) {
     std::string options;
     for (const auto& [name, value] : input.options) StrAppend(&options, name, "=", value, "\n");

@@ -9,6 +9,21 @@ namespace megalith::services {
 
 namespace v1 = trace::v1;
 
+namespace {
+
+template <typename Response>
+void SetSteps(const std::vector<TraceStep>& steps, Response* response) {
+  for (const TraceStep& step : steps) {
+    v1::TransformStep* out = response->add_steps();
+    out->set_transform(step.transform);
+    out->set_eqns_in(step.eqns_in);
+    out->set_eqns_out(step.eqns_out);
+    out->set_seconds(step.seconds);
+  }
+}
+
+}  // namespace
+
 TraceService::TraceService(const TraceServiceConfig& config, std::shared_ptr<TraceEngine> engine,
                            ServiceContext& context)
     : Service("megalith.trace.v1.TraceService", context.process.threads()),
@@ -69,6 +84,7 @@ Result<Response> TraceService::Serve(const Request& request, ledger::Kind kind,
     evidence.decision = "trace";
     response = work(evidence.policy, &evidence.steps);
     trace_seconds_.Observe(stopwatch.Seconds());
+    if (response.ok()) SetSteps(evidence.steps, &*response);
     if (response.ok() &&
         response->ByteSizeLong() <= static_cast<size_t>(config_.max_cached_result_bytes)) {
       results.Put(digest.Hex(), std::make_shared<const Response>(*response));

@@ -13,11 +13,13 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <stop_token>
 #include <thread>
 
 #include "common/fleet/rpc/internal/trace_ids.h"
 #include "common/fleet/rpc/status.h"
 #include "common/foundation/base/strings.h"
+#include "common/foundation/base/thread_pool.h"
 #include "common/foundation/telemetry/metric_table.h"
 
 namespace megalith::rpc {
@@ -121,7 +123,11 @@ class BlockingStream final : public internal::ClientStream {
         channel_(std::move(channel)),
         context_(std::move(context)),
         stream_(grpc::internal::ClientReaderWriterFactory<ByteBuffer, ByteBuffer>::Create(
-            channel_.get(), method, context_.get())) {}
+            channel_.get(), method, context_.get())) {
+    // A blocked Read does not look at the cancellation; who waits for a long compilation may go.
+    if (cancellation_ != nullptr)
+      watcher_ = std::jthread([this](const std::stop_token& stop) { Watch(stop); });
+  }
   bool Write(const ByteBuffer& message) override {
     FollowCaller();
     return stream_->Write(message);
@@ -153,6 +159,17 @@ class BlockingStream final : public internal::ClientStream {
   void FollowCaller() {
     if (cancellation_ != nullptr && cancellation_->cancelled()) Cancel();
   }
+  void Watch(const std::stop_token& stop) {
+    SetThreadName("rpc-cancel");
+    std::mutex mu;
+    std::condition_variable_any woken;
+    std::unique_lock<std::mutex> lock(mu);
+    while (!cancelled_.load()) {
+      woken.wait_for(lock, stop, kCancellationPoll, [] { return false; });
+      if (stop.stop_requested()) return;
+      FollowCaller();
+    }
+  }
 
   const Call* const parent_;
   const Cancellation* const cancellation_;
@@ -163,6 +180,7 @@ class BlockingStream final : public internal::ClientStream {
   std::atomic<bool> cancelled_{false};
   std::mutex mu_;
   std::optional<Status> status_;  // guarded by mu_
+  std::jthread watcher_;          // last: it uses the rest
 };
 
 // A stream that could not be opened.

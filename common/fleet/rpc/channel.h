@@ -50,8 +50,8 @@ struct CallOptions {
   std::optional<std::chrono::milliseconds> timeout;
   // The call in whose service this one is made: its deadline, cancellation and trace id travel on.
   const Call* parent = nullptr;
-  // The same for callers that serve no call. Ends a unary call within 20 ms; a stream looks at it
-  // before each message.
+  // The same for callers that serve no call. Ends a call within 20 ms. A stream that has one must
+  // end before it does.
   const Cancellation* cancellation = nullptr;
   std::optional<telemetry::TraceContext> trace;
 };

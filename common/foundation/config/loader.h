@@ -105,8 +105,4 @@ class Loader {
   bool help_requested_ = false;
 };
 
-// The element of `known` that a user most likely meant, or "" if none is near (edit distance above
-// a third).
-std::string_view NearestName(std::string_view name, std::span<const std::string> known);
-
 }  // namespace megalith::config

@@ -1,5 +1,8 @@
 #include "common/machines/reference/reference.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "common/foundation/base/strings.h"
 #include "common/machines/runtime/package.h"
 #include "common/programs/stablehlo/canonical.h"
@@ -95,6 +98,9 @@ class ReferenceBackend final : public runtime::Backend {
   std::string_view name() const override { return kName; }
   std::string_view version() const override { return kVersion; }
   std::string target() const override { return "any"; }
+  bool HasSetting(std::string_view setting) const override {
+    return std::any_of(std::begin(kSettings), std::end(kSettings), [&](const Setting& s) { return s.name == setting; });
+  }
 
   Result<std::string> Compile(std::string_view program, const CompileOptions& options,
                               const Progress& progress) const override {

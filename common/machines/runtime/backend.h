@@ -31,6 +31,8 @@ class Backend {
   virtual std::string_view name() const = 0;     // "reference"; never changes
   virtual std::string_view version() const = 0;  // changes whenever packages made before must not be used any more
   virtual std::string target() const = 0;        // the machine packages are for: "any", "x86-64 avx2", "sm_90"
+  // False if Compile would refuse the setting whatever its value; what then happens is the caller's policy.
+  virtual bool HasSetting(std::string_view) const { return true; }
 
   // `program` is StableHLO: MLIR text, or a module in the canonical byte encoding. Gives a package (package.h).
   // Errors: kInvalidArgument (not a valid program, unknown setting), kUnimplemented (names the op), kResourceExhausted,

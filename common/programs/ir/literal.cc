@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 
 #include "common/foundation/base/strings.h"
@@ -16,6 +17,35 @@ namespace {
 // A tensor that views the literal's bytes for the duration of one conversion.
 Tensor ViewOf(DType dtype, const void* bytes) { return Tensor::View(dtype, Shape{}, bytes, nullptr); }
 }  // namespace
+
+std::optional<double> ParsePythonFloat(std::string_view text) {
+  if (text == "nan") return std::numeric_limits<double>::quiet_NaN();
+  if (text == "inf") return std::numeric_limits<double>::infinity();
+  if (text == "-inf") return -std::numeric_limits<double>::infinity();
+  if (text.empty() || !((text[0] >= '0' && text[0] <= '9') || text[0] == '-')) return std::nullopt;
+  return ParseDouble(text);
+}
+
+std::optional<std::complex<double>> ParsePythonComplex(std::string_view text) {
+  if (text.empty()) return std::nullopt;
+  if (text.front() != '(') {
+    if (text.back() != 'j') return std::nullopt;
+    const auto imag = ParsePythonFloat(text.substr(0, text.size() - 1));
+    if (!imag) return std::nullopt;
+    return std::complex<double>(0.0, *imag);
+  }
+  if (text.size() < 5 || !text.ends_with("j)")) return std::nullopt;
+  text = text.substr(1, text.size() - 3);
+  // The sign that separates the parts: the last one not after an exponent's e.
+  for (size_t i = text.size(); i-- > 1;) {
+    if ((text[i] != '+' && text[i] != '-') || text[i - 1] == 'e') continue;
+    const auto real = ParsePythonFloat(text.substr(0, i));
+    const auto imag = ParsePythonFloat(text.substr(text[i] == '+' ? i + 1 : i));
+    if (!real || !imag) return std::nullopt;
+    return std::complex<double>(*real, *imag);
+  }
+  return std::nullopt;
+}
 
 Literal Literal::Float(DType dtype, double value, bool weak) {
   Literal out;

@@ -5,12 +5,17 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "common/foundation/base/status.h"
 #include "common/foundation/tensor/tensor.h"
 #include "common/programs/ir/aval.h"
 
 namespace megalith::ir {
+
+// Numbers as Python prints them: "1.5", "-inf", "nan"; "2j", "(1+2j)", "(-0-infj)". nullopt for anything else.
+std::optional<double> ParsePythonFloat(std::string_view text);
+std::optional<std::complex<double>> ParsePythonComplex(std::string_view text);
 
 // A rank-0 constant of any dtype but keys. Small and copyable.
 class Literal {

@@ -465,43 +465,13 @@ class Parser {
       return literal;
     }
     if (tensor::IsComplex(dtype)) {
-      const auto c = ComplexOf(value);
+      const auto c = ParsePythonComplex(value);
       if (!c) return bad();
       return Literal::Complex(dtype, *c, true);
     }
-    const auto d = FloatOf(value);
+    const auto d = ParsePythonFloat(value);
     if (!d) return bad();
     return Literal::Float(dtype, *d, true);
-  }
-
-  static std::optional<double> FloatOf(std::string_view v) {
-    if (v == "nan") return std::numeric_limits<double>::quiet_NaN();
-    if (v == "inf") return std::numeric_limits<double>::infinity();
-    if (v == "-inf") return -std::numeric_limits<double>::infinity();
-    if (v.empty() || !(IsDigit(v[0]) || v[0] == '-')) return std::nullopt;
-    return ParseDouble(v);
-  }
-
-  // "2j", "-0j", "(1+2j)", "(-0-infj)".
-  static std::optional<std::complex<double>> ComplexOf(std::string_view v) {
-    if (v.empty()) return std::nullopt;
-    if (v.front() != '(') {
-      if (v.back() != 'j') return std::nullopt;
-      const auto imag = FloatOf(v.substr(0, v.size() - 1));
-      if (!imag) return std::nullopt;
-      return std::complex<double>(0.0, *imag);
-    }
-    if (v.size() < 5 || !v.ends_with("j)")) return std::nullopt;
-    v = v.substr(1, v.size() - 3);
-    // The sign that separates the parts: the last one not after an exponent's e.
-    for (size_t i = v.size(); i-- > 1;) {
-      if ((v[i] != '+' && v[i] != '-') || v[i - 1] == 'e') continue;
-      const auto real = FloatOf(v.substr(0, i));
-      const auto imag = FloatOf(v.substr(v[i] == '+' ? i + 1 : i));
-      if (!real || !imag) return std::nullopt;
-      return std::complex<double>(*real, *imag);
-    }
-    return std::nullopt;
   }
 
   Status Outputs(JaxprAssembler& assembler, Scope& scope, std::span<const Aval> hints) {
@@ -630,7 +600,12 @@ class Parser {
       return ParamValue::SubJaxpr(std::move(sub));
     }
     Result<ParamValue> literal = PythonValue(0, depth);
-    if (literal.ok() && AtValueEnd()) return literal;
+    if (literal.ok() && AtValueEnd()) {
+      // The large half of the u64 numbers stays text: as floats they would be others.
+      const std::string_view read = text_.substr(at, pos_ - at);
+      const bool is_text = spec.type == Type::kAny && literal->kind() == ParamValue::Kind::kFloat && ParseUint(read);
+      return is_text ? ParamValue::Text(std::string(read)) : *std::move(literal);
+    }
     if (!literal.ok() && (spec.type != Type::kAny || literal.status().code() == Code::kResourceExhausted)) {
       return literal.status();
     }
@@ -771,7 +746,7 @@ class Parser {
       pos_ = end;
       return ParamValue::Int(*i);
     }
-    if (const auto d = FloatOf(raw)) {
+    if (const auto d = ParsePythonFloat(raw)) {
       pos_ = end;
       return ParamValue::Float(*d);
     }
@@ -787,7 +762,7 @@ class Parser {
     if (Peek() != '(') {
       if (word == "None") return ParamValue::None();
       if (word == "True" || word == "False") return ParamValue::Bool(word == "True");
-      if (word == "nan" || word == "inf") return ParamValue::Float(*FloatOf(word));
+      if (word == "nan" || word == "inf") return ParamValue::Float(*ParsePythonFloat(word));
       if (const auto dtype = tensor::DTypeFromNumpyName(word)) return ParamValue::Type(*dtype);
       return ParamValue::Text(std::string(word));
     }

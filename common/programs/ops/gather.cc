@@ -71,11 +71,22 @@ Status CheckSizes(const Aval& x, const Aval& indices, const GatherNumbers& g, co
   return OkStatus();
 }
 
+Status CheckFill(const ParamValue& fill) {
+  using Kind = ParamValue::Kind;
+  const Kind kind = fill.kind();
+  if (kind == Kind::kNone || kind == Kind::kBool || kind == Kind::kInt || kind == Kind::kFloat) return OkStatus();
+  // Complex numbers and large u64 come as text.
+  const std::string& text = fill.AsText();
+  if (ParseUint(text) || ir::ParsePythonComplex(text)) return OkStatus();
+  return TypeError(StrCat("fill_value of gather must be a number, got ", Printable(fill.PythonText(), 200)));
+}
+
 Types GatherType(const TypeArgs& a) {
   const Aval& x = a.operands[0];
   const Aval& indices = a.operands[1];
   const Dims sizes = a.params.Ints("slice_sizes");
   RETURN_IF_ERROR(ParseMode(a.params).status());
+  RETURN_IF_ERROR(CheckFill(a.params["fill_value"]));
   ASSIGN_OR_RETURN(const GatherNumbers g, ParseGatherNumbers(a.params["dimension_numbers"]));
   RETURN_IF_ERROR(CheckNumbers(x, indices, g));
   RETURN_IF_ERROR(CheckSizes(x, indices, g, sizes));
@@ -140,11 +151,18 @@ PhysicalGather PhysicalOf(const LowerContext& c) {
   return g;
 }
 
-// What slices outside become, in the result's shape.
-Value FillOf(Builder& b, const Aval& out, const ParamValue& fill) {
-  const bool exact = tensor::IsInteger(out.dtype) && fill.kind() == ParamValue::Kind::kInt;
-  if (!exact) return ir::Full(b, out.shape, out.dtype, fill.AsFloat());
-  return ir::Broadcast(b, b.Lit(Literal::Int(out.dtype, fill.AsInt())), out.shape);
+// The fill value as an element.
+Literal FillElement(DType dtype, const ParamValue& fill) {
+  const std::string& text = fill.AsText();
+  if (const auto large = ParseUint(text)) {
+    return tensor::IsInteger(dtype) ? Literal::Int(dtype, static_cast<int64_t>(*large))
+                                    : Literal::Float(dtype, static_cast<double>(*large));
+  }
+  if (const auto number = ir::ParsePythonComplex(text)) {
+    return tensor::IsComplex(dtype) ? Literal::Complex(dtype, *number) : Literal::Float(dtype, number->real());
+  }
+  const bool exact = tensor::IsInteger(dtype) && fill.kind() != ParamValue::Kind::kFloat;
+  return exact ? Literal::Int(dtype, fill.AsInt()) : Literal::Float(dtype, fill.AsFloat());
 }
 
 // A gather that assumes all slices inside, masked by whether they are.
@@ -167,7 +185,7 @@ std::vector<Value> FilledGather(Builder& b, const PhysicalGather& g, std::span<c
   const Dims batch_dims = ir::Without(ir::Range(static_cast<int64_t>(g.out.rank())), g.numbers.offset_dims);
   const Value slices = Gather(b, in[0], indices, g.numbers, g.sizes, {.sorted = g.sorted});
   const Value mask = ir::BroadcastInDim(b, fits, g.out.shape, batch_dims);
-  const Value fill = FillOf(b, g.out, g.fill_value);
+  const Value fill = ir::Broadcast(b, b.Lit(FillElement(g.out.dtype, g.fill_value)), g.out.shape);
   return {ir::Select(b, mask, slices, fill)};
 }
 

@@ -47,8 +47,7 @@ ParamValue DefaultFill(DType dtype) {
   if (tensor::IsKey(dtype)) return ParamValue::Int(UINT32_MAX);
   const int bits = tensor::BitWidth(dtype);
   if (tensor::IsSigned(dtype)) return ParamValue::Int(INT64_MIN >> (64 - bits));
-  // The largest u64 does not fit the parameter's integer; as a float it rounds to 2^64 and saturates back.
-  if (bits == 64) return ParamValue::Float(18446744073709551615.0);
+  if (bits == 64) return ParamValue::Text("18446744073709551615");  // does not fit the parameter's integer
   return ParamValue::Int(static_cast<int64_t>((uint64_t{1} << bits) - 1));
 }
 

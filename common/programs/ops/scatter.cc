@@ -334,7 +334,10 @@ std::vector<Value> ClampedIndices(Builder& b, const Aval& x, const Aval& updates
     last_starts.push_back(x.shape[at] - sizes[at]);
   }
   const DType bound_type = IndexTypeOf(last_starts);
-  const auto max_of = [](DType d) { return INT64_MAX >> (64 - tensor::BitWidth(d) + (tensor::IsSigned(d) ? 0 : -1)); };
+  // Of u64, the largest that a bound can be.
+  const auto max_of = [](DType d) {
+    return INT64_MAX >> std::max(0, 64 - tensor::BitWidth(d) - (tensor::IsSigned(d) ? 0 : 1));
+  };
   const Value bounds = last_starts.empty() ? ir::Full(b, Shape{0}, bound_type, 0)
                                            : IndexVector(b, bound_type, last_starts);
   const DType index_type = indices.dtype();

@@ -308,8 +308,11 @@ std::vector<Value> TransposeSplit(Builder& b, const TransposeArgs& a) {
 
 BatchResult BatchSplit(Builder& b, const BatchArgs& a) {
   const int64_t axis = a.params.Int("axis");
+  Params params = a.params;
+  params.Set("axis", ParamValue::Int(axis >= a.dims[0] ? axis + 1 : axis));
   BatchResult out;
-  out.values = ir::Split(b, a.values[0], a.params.Ints("sizes"), axis >= a.dims[0] ? axis + 1 : axis);
+  out.values = b.Emit(a.op, std::move(params), a.values);
+  if (!b.ok()) out.values.assign(a.params.Ints("sizes").size(), a.values[0]);
   out.dims.assign(out.values.size(), a.dims[0]);
   return out;
 }

@@ -61,7 +61,7 @@ Values Unravel(Builder& b, Value x, size_t axis, const Avals& leaves, const Aval
   for (const Aval& leaf : leaves) sizes.push_back(Size(leaf));
   const Values parts = b.EmitN("split", std::vector<Value>{x},
                                {{"axis", ParamValue::Int(static_cast<int64_t>(axis))},
-                                {"sizes", ParamValue::Ints(sizes)}});
+                                {"sizes", ir::IntTuple::Numpy(sizes).Param()}});
   Values out;
   if (!b.ok()) return out;
   for (size_t i = 0; i < leaves.size(); ++i) {
@@ -95,12 +95,6 @@ int64_t TotalSize(const Avals& avals) {
   return n;
 }
 
-Values Constants(Builder& b, const ir::ClosedJaxpr& f) {
-  Values out;
-  for (const tensor::Tensor& t : f.consts) out.push_back(b.Const(t));
-  return out;
-}
-
 }  // namespace
 
 Result<std::vector<size_t>> ResolveArgnums(const Transform& t, size_t num_args) {
@@ -124,16 +118,17 @@ Result<std::vector<size_t>> ResolveArgnums(const Transform& t, size_t num_args) 
   return out;
 }
 
-Result<Values> EmitJacfwd(Builder& b, const Transform& t, const ir::ClosedJaxpr& f, std::span<const Value> args) {
+Result<Values> EmitJacfwd(Builder& b, const Transform& t, const Callee& f, std::span<const Value> args) {
   ASSIGN_OR_RETURN(const std::vector<size_t> argnums, ResolveArgnums(t, args.size()));
   Avals leaves;
   for (const size_t i : argnums) leaves.push_back(args[i].aval());
   const Values basis = StandardBasis(b, leaves);
   RETURN_IF_ERROR(b.status());
+  const Values constants = b.BindConsts(*f.jaxpr, f.captured);
   // The JVP as a program of constants, primals and one direction, then mapped over directions.
   Builder push(b.session());
   Values consts;
-  for (const tensor::Tensor& c : f.consts) consts.push_back(push.Input(Aval{c.dtype(), false, c.shape()}));
+  for (const Value& c : constants) consts.push_back(push.Input(c.aval()));
   Values primals;
   for (const Value& v : args) primals.push_back(push.Input(v.aval()));
   Values tangents(args.size());
@@ -146,7 +141,7 @@ Result<Values> EmitJacfwd(Builder& b, const Transform& t, const ir::ClosedJaxpr&
     outs.push_back(ir::InstantiateZeros(push, jvp.tangents[i], jvp.primals[i].aval()));
   }
   ASSIGN_OR_RETURN(const ir::JaxprPtr jaxpr, push.Finish(outs));
-  Values inputs = Constants(b, f);
+  Values inputs = constants;
   inputs.insert(inputs.end(), args.begin(), args.end());
   std::vector<int> dims(inputs.size(), ir::kUnmapped);
   inputs.insert(inputs.end(), basis.begin(), basis.end());
@@ -171,11 +166,11 @@ Result<Values> EmitJacfwd(Builder& b, const Transform& t, const ir::ClosedJaxpr&
   return out;
 }
 
-Result<Values> EmitJacrev(Builder& b, const Transform& t, const ir::ClosedJaxpr& f, std::span<const Value> args) {
+Result<Values> EmitJacrev(Builder& b, const Transform& t, const Callee& f, std::span<const Value> args) {
   ASSIGN_OR_RETURN(const std::vector<size_t> argnums, ResolveArgnums(t, args.size()));
   std::vector<bool> wanted(args.size(), false);
   for (const size_t i : argnums) wanted[i] = true;
-  const Values consts = Constants(b, f);
+  const Values consts = b.BindConsts(*f.jaxpr, f.captured);
   Values ys;
   ASSIGN_OR_RETURN(const autodiff::LinearMap map, autodiff::Linearize(b, *f.jaxpr, consts, args, wanted, &ys));
   Avals y_avals;

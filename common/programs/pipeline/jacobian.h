@@ -6,6 +6,7 @@
 
 #include "common/programs/ir/builder.h"
 #include "common/programs/pipeline/transform.h"
+#include "common/programs/pipeline/transforms.h"
 
 namespace megalith::pipeline {
 
@@ -13,9 +14,9 @@ namespace megalith::pipeline {
 Result<std::vector<size_t>> ResolveArgnums(const Transform& t, size_t num_args);
 
 // Derivatives of every output (outer) in every chosen argument (inner): arrays of shape out.shape + arg.shape.
-Result<std::vector<ir::Value>> EmitJacfwd(ir::Builder& b, const Transform& t, const ir::ClosedJaxpr& f,
+Result<std::vector<ir::Value>> EmitJacfwd(ir::Builder& b, const Transform& t, const Callee& f,
                                           std::span<const ir::Value> args);
-Result<std::vector<ir::Value>> EmitJacrev(ir::Builder& b, const Transform& t, const ir::ClosedJaxpr& f,
+Result<std::vector<ir::Value>> EmitJacrev(ir::Builder& b, const Transform& t, const Callee& f,
                                           std::span<const ir::Value> args);
 
 }  // namespace megalith::pipeline

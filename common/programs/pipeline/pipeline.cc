@@ -50,7 +50,7 @@ class StackApplier {
     Builder b(session_);
     std::vector<Value> inputs;
     for (const Aval& a : args) inputs.push_back(b.Input(a));
-    const Result<std::vector<Value>> outs = def->apply(b, t, inner, inputs);
+    const Result<std::vector<Value>> outs = def->apply(b, t, CalleeOf(inner), inputs);
     // A sticky error of the builder is the cause of whatever the transform reports.
     RETURN_IF_ERROR(b.status());
     RETURN_IF_ERROR(outs.status());

@@ -21,20 +21,19 @@ constexpr int kMaxBodyDepth = INT_MAX;
 // Picks the rule of a call; null leaves the call without one.
 using Choose = std::function<Result<std::shared_ptr<const ir::CustomRule>>(const ir::Eqn&)>;
 
-// True if the call has no rule yet: none at all, or a place in the set.
-bool WantsRule(const ir::Eqn& eqn) {
-  for (size_t i = 0; i < eqn.op->params.size(); ++i) {
-    if (eqn.op->params[i].type != ir::ParamSpec::Type::kRule) continue;
-    const ParamValue& rule = eqn.params->values()[i];
-    return rule.is_none() || rule.AsRule()->set == nullptr;
-  }
-  return false;
-}
+// Which calls to give another rule, by the one they have.
+using Wants = bool (*)(const ParamValue& rule, const ir::RuleSet* set);
 
-// Copies a jaxpr with rules filled in, nested programs included; a program that occurs twice stays one object.
+// The call has no rule yet: none at all, or a place in the set.
+bool HasNoRule(const ParamValue& rule, const ir::RuleSet*) { return rule.is_none() || rule.AsRule()->set == nullptr; }
+bool IsOfSet(const ParamValue& rule, const ir::RuleSet* set) { return !rule.is_none() && rule.AsRule()->set.get() == set; }
+
+// Copies a jaxpr with other rules for the calls that want one, nested programs included; a program that occurs twice
+// stays one object.
 class RuleFiller {
  public:
-  RuleFiller(int max_depth, Choose choose) : max_depth_(max_depth), choose_(std::move(choose)) {}
+  RuleFiller(int max_depth, Choose choose, Wants wants = HasNoRule, const ir::RuleSet* set = nullptr)
+      : max_depth_(max_depth), choose_(std::move(choose)), wants_(wants), set_(set) {}
 
   Result<JaxprPtr> Fill(const JaxprPtr& jaxpr) {
     ASSIGN_OR_RETURN(const bool any, Wanting(jaxpr));
@@ -49,6 +48,13 @@ class RuleFiller {
   }
 
  private:
+  bool WantsRule(const ir::Eqn& eqn) const {
+    for (size_t i = 0; i < eqn.op->params.size(); ++i) {
+      if (eqn.op->params[i].type == ir::ParamSpec::Type::kRule) return wants_(eqn.params->values()[i], set_);
+    }
+    return false;
+  }
+
   // True if calls in this program or nested ones want rules.
   Result<bool> Wanting(const JaxprPtr& jaxpr) {
     if (const auto it = wanting_.find(jaxpr.get()); it != wanting_.end()) return it->second;
@@ -119,11 +125,11 @@ class RuleFiller {
   const int max_depth_;
   int depth_ = 0;
   Choose choose_;
+  Wants wants_;
+  const ir::RuleSet* set_;
   std::unordered_map<const Jaxpr*, JaxprPtr> done_;
   std::unordered_map<const Jaxpr*, bool> wanting_;
 };
-
-std::shared_ptr<const ir::CustomRule> RuleAt(const SetPtr& set, size_t index);
 
 // The bodies of a rule as sent, with calls inside them pointing back into the set.
 Result<ir::RuleBodies> OriginalBodies(ir::Session&, const ir::CustomRule& rule) {
@@ -144,6 +150,8 @@ Result<ir::RuleBodies> OriginalBodies(ir::Session&, const ir::CustomRule& rule) 
   return out;
 }
 
+}  // namespace
+
 std::shared_ptr<const ir::CustomRule> RuleAt(const SetPtr& set, size_t index) {
   auto rule = std::make_shared<ir::CustomRule>();
   rule->set = set;
@@ -152,7 +160,22 @@ std::shared_ptr<const ir::CustomRule> RuleAt(const SetPtr& set, size_t index) {
   return rule;
 }
 
-}  // namespace
+Result<JaxprPtr> DetachRules(const JaxprPtr& jaxpr, const ir::RuleSet& set) {
+  RuleFiller filler(
+      kMaxBodyDepth,
+      [](const ir::Eqn& eqn) -> Result<std::shared_ptr<const ir::CustomRule>> {
+        const auto& own = (*eqn.params)["rule"].AsRule();
+        if (!own->derivation.empty()) {
+          return Unimplemented(StrCat("a derivative rule in which '", Printable(own->original().name),
+                                      "' itself is mapped by vmap"));
+        }
+        auto place = std::make_shared<ir::CustomRule>();
+        place->index = own->index;
+        return std::shared_ptr<const ir::CustomRule>(std::move(place));
+      },
+      IsOfSet, &set);
+  return filler.Fill(jaxpr);
+}
 
 Result<JaxprPtr> AttachRules(const JaxprPtr& jaxpr, SetPtr set, int max_depth) {
   size_t next = 0;

@@ -1,6 +1,7 @@
 #include "common/programs/pipeline/transforms.h"
 
 #include <algorithm>
+#include <cctype>
 
 #include "common/foundation/base/strings.h"
 #include "common/programs/autodiff/jvp.h"
@@ -19,31 +20,27 @@ using ir::Aval;
 using ir::Builder;
 using ir::DType;
 using ir::ParamValue;
-using ir::Program;
 using ir::Value;
 using Avals = std::vector<Aval>;
 using Values = std::vector<Value>;
 
 std::string DTypeText(DType d) { return std::string(tensor::NumpyName(d)); }
 
-Values Constants(Builder& b, const ir::ClosedJaxpr& closed) {
-  Values out;
-  for (size_t i = 0; i < closed.consts.size(); ++i) {
-    out.push_back(b.Const(closed.consts[i], closed.jaxpr->aval(closed.jaxpr->constvars()[i]).weak_type));
-  }
-  return out;
-}
+// The values of all constvars.
+Values Constants(Builder& b, const Callee& f) { return b.BindConsts(*f.jaxpr, f.captured); }
 
 Result<Avals> SameArgs(const Transform&, const Avals& args) { return args; }
 Result<Avals> SameArgsOut(const Transform&, const Avals& args, const Avals&) { return args; }
 
 // ---- jit ----
 
-// Calls the function as a nested program, which keeps its array constants.
-Result<Values> ApplyJit(Builder& b, const Transform&, const Program& inner, std::span<const Value> args) {
-  return b.EmitN("jit", args,
+// Calls the function as a nested program, which keeps its array constants; captured values are leading operands.
+Result<Values> ApplyJit(Builder& b, const Transform&, const Callee& inner, std::span<const Value> args) {
+  Values operands = inner.captured;
+  operands.insert(operands.end(), args.begin(), args.end());
+  return b.EmitN("jit", operands,
                  {{"name", ParamValue::Text(inner.fun_name)},
-                  {"jaxpr", ParamValue::SubJaxpr(ir::WithConstValues(inner.closed.jaxpr, inner.closed.consts))}});
+                  {"jaxpr", ParamValue::SubJaxpr(staging::ConstsToInputs(inner.jaxpr))}});
 }
 
 // ---- grad ----
@@ -79,10 +76,10 @@ struct ValueAndGrad {
   Values grads;
 };
 
-Result<ValueAndGrad> EmitValueAndGrad(Builder& b, const Transform& t, const Program& inner,
+Result<ValueAndGrad> EmitValueAndGrad(Builder& b, const Transform& t, const Callee& inner,
                                       std::span<const Value> args) {
   ASSIGN_OR_RETURN(const std::vector<size_t> argnums, ResolveArgnums(t, args.size()));
-  const Avals out_avals = inner.closed.jaxpr->OutAvals();
+  const Avals out_avals = inner.jaxpr->OutAvals();
   if (t.has_aux && out_avals.size() < 2) {
     return TypeError("expected function with aux output to return a two-element tuple, but got a single output");
   }
@@ -98,10 +95,10 @@ Result<ValueAndGrad> EmitValueAndGrad(Builder& b, const Transform& t, const Prog
   RETURN_IF_ERROR(CheckReverseOutput("grad", out));
   std::vector<bool> wanted(args.size(), false);
   for (const size_t i : argnums) wanted[i] = true;
-  const Values consts = Constants(b, inner.closed);
+  const Values consts = Constants(b, inner);
   Values outs;
   ASSIGN_OR_RETURN(const autodiff::LinearMap map,
-                   autodiff::Linearize(b, *inner.closed.jaxpr, consts, args, wanted, &outs));
+                   autodiff::Linearize(b, *inner.jaxpr, consts, args, wanted, &outs));
   Values cts;
   for (size_t i = 0; i < outs.size(); ++i) {
     if (!map.nonzero_out[i]) continue;
@@ -127,14 +124,14 @@ Result<ValueAndGrad> EmitValueAndGrad(Builder& b, const Transform& t, const Prog
   return result;
 }
 
-Result<Values> ApplyGrad(Builder& b, const Transform& t, const Program& inner, std::span<const Value> args) {
+Result<Values> ApplyGrad(Builder& b, const Transform& t, const Callee& inner, std::span<const Value> args) {
   ASSIGN_OR_RETURN(ValueAndGrad r, EmitValueAndGrad(b, t, inner, args));
   Values out = std::move(r.grads);
   out.insert(out.end(), r.aux.begin(), r.aux.end());
   return out;
 }
 
-Result<Values> ApplyValueAndGrad(Builder& b, const Transform& t, const Program& inner, std::span<const Value> args) {
+Result<Values> ApplyValueAndGrad(Builder& b, const Transform& t, const Callee& inner, std::span<const Value> args) {
   ASSIGN_OR_RETURN(ValueAndGrad r, EmitValueAndGrad(b, t, inner, args));
   Values out = {r.value};
   out.insert(out.end(), r.aux.begin(), r.aux.end());
@@ -173,11 +170,11 @@ Result<Avals> OuterOfJvp(const Transform&, const Avals& inner, const Avals&) {
   return out;
 }
 
-Result<Values> ApplyJvp(Builder& b, const Transform&, const Program& inner, std::span<const Value> args) {
+Result<Values> ApplyJvp(Builder& b, const Transform&, const Callee& inner, std::span<const Value> args) {
   const size_t n = args.size() / 2;
-  const Values consts = Constants(b, inner.closed);
+  const Values consts = Constants(b, inner);
   const ir::JvpResult r =
-      autodiff::EvalJvp(b, *inner.closed.jaxpr, consts, args.subspan(0, n), args.subspan(n));
+      autodiff::EvalJvp(b, *inner.jaxpr, consts, args.subspan(0, n), args.subspan(n));
   RETURN_IF_ERROR(b.status());
   Values out = r.primals;
   for (size_t i = 0; i < r.tangents.size(); ++i) {
@@ -186,12 +183,12 @@ Result<Values> ApplyJvp(Builder& b, const Transform&, const Program& inner, std:
   return out;
 }
 
-Result<Values> ApplyLinearize(Builder& b, const Transform&, const Program& inner, std::span<const Value> args) {
+Result<Values> ApplyLinearize(Builder& b, const Transform&, const Callee& inner, std::span<const Value> args) {
   const size_t n = args.size() / 2;
-  const Values consts = Constants(b, inner.closed);
+  const Values consts = Constants(b, inner);
   Values outs;
   ASSIGN_OR_RETURN(const autodiff::LinearMap map,
-                   autodiff::Linearize(b, *inner.closed.jaxpr, consts, args.subspan(0, n),
+                   autodiff::Linearize(b, *inner.jaxpr, consts, args.subspan(0, n),
                                        std::vector<bool>(n, true), &outs));
   Values tangents(outs.size());
   for (size_t i = 0; i < outs.size(); ++i) {
@@ -238,12 +235,12 @@ Status CheckCotangents(const Values& outs, std::span<const Value> cts) {
   return OkStatus();
 }
 
-Result<Values> ApplyVjp(Builder& b, const Transform& t, const Program& inner, std::span<const Value> args) {
+Result<Values> ApplyVjp(Builder& b, const Transform& t, const Callee& inner, std::span<const Value> args) {
   const auto n = static_cast<size_t>(t.num_primals);
-  const Values consts = Constants(b, inner.closed);
+  const Values consts = Constants(b, inner);
   Values outs;
   ASSIGN_OR_RETURN(const autodiff::LinearMap map,
-                   autodiff::Linearize(b, *inner.closed.jaxpr, consts, args.subspan(0, n), std::vector<bool>(n, true),
+                   autodiff::Linearize(b, *inner.jaxpr, consts, args.subspan(0, n), std::vector<bool>(n, true),
                                        &outs));
   RETURN_IF_ERROR(CheckCotangents(outs, args.subspan(n)));
   Values cts;
@@ -261,10 +258,10 @@ Result<Values> ApplyVjp(Builder& b, const Transform& t, const Program& inner, st
   return outs;
 }
 
-Result<Values> ApplyLinearTranspose(Builder& b, const Transform& t, const Program& inner,
+Result<Values> ApplyLinearTranspose(Builder& b, const Transform& t, const Callee& inner,
                                     std::span<const Value> args) {
   const auto n = static_cast<size_t>(t.num_primals);
-  const ir::JaxprPtr& jaxpr = inner.closed.jaxpr;
+  const ir::JaxprPtr& jaxpr = inner.jaxpr;
   bool all_inexact = true;
   bool all_integer = true;
   for (const Avals& avals : {jaxpr->InAvals(), jaxpr->OutAvals()}) {
@@ -293,7 +290,7 @@ Result<Values> ApplyLinearTranspose(Builder& b, const Transform& t, const Progra
   staging::SplitBuilder split(b, linear);
   Values unknown;
   for (const Aval& aval : jaxpr->InAvals()) unknown.push_back(linear.Input(aval));
-  const Values results = split.Inline(*jaxpr, Constants(b, inner.closed), unknown);
+  const Values results = split.Inline(*jaxpr, Constants(b, inner), unknown);
   RETURN_IF_ERROR(split.status());
   Values consts;
   ASSIGN_OR_RETURN(const ir::JaxprPtr program, linear.Finish(results, &consts, /*remove_dead=*/true,
@@ -378,14 +375,14 @@ Result<Avals> OuterOfVmap(const Transform& t, const Avals& inner, const Avals&) 
   return out;
 }
 
-Result<Values> ApplyVmap(Builder& b, const Transform& t, const Program& inner, std::span<const Value> args) {
+Result<Values> ApplyVmap(Builder& b, const Transform& t, const Callee& inner, std::span<const Value> args) {
   Avals arg_avals;
   for (const Value& v : args) arg_avals.push_back(v.aval());
   ASSIGN_OR_RETURN(const std::vector<int> dims, InDims(t, arg_avals));
   ASSIGN_OR_RETURN(const int64_t size, MappedSize(t, arg_avals, dims));
   const ir::AxisData axis{t.axis_name, size};
-  const Values consts = Constants(b, inner.closed);
-  ir::BatchResult r = batching::EvalBatched(b, *inner.closed.jaxpr, consts, args, dims, axis);
+  const Values consts = Constants(b, inner);
+  ir::BatchResult r = batching::EvalBatched(b, *inner.jaxpr, consts, args, dims, axis);
   RETURN_IF_ERROR(b.status());
   if (t.out_axes_is_list && t.out_axes.size() != r.values.size()) {
     return ValueError(StrCat("vmap out_axes specification must be a tree prefix of the corresponding value, got ",
@@ -424,13 +421,13 @@ Result<Avals> InnerOfJacfwd(const Transform& t, const Avals& args) {
   return args;
 }
 
-Result<Values> ApplyJacfwd(Builder& b, const Transform& t, const Program& inner, std::span<const Value> args) {
-  return EmitJacfwd(b, t, inner.closed, args);
+Result<Values> ApplyJacfwd(Builder& b, const Transform& t, const Callee& inner, std::span<const Value> args) {
+  return EmitJacfwd(b, t, inner, args);
 }
 
-Result<Values> ApplyJacrev(Builder& b, const Transform& t, const Program& inner, std::span<const Value> args) {
-  for (const Aval& a : inner.closed.jaxpr->OutAvals()) RETURN_IF_ERROR(CheckReverseOutput("jacrev", a));
-  return EmitJacrev(b, t, inner.closed, args);
+Result<Values> ApplyJacrev(Builder& b, const Transform& t, const Callee& inner, std::span<const Value> args) {
+  for (const Aval& a : inner.jaxpr->OutAvals()) RETURN_IF_ERROR(CheckReverseOutput("jacrev", a));
+  return EmitJacrev(b, t, inner, args);
 }
 
 // hessian(f) = jacfwd(jacrev(f)).
@@ -439,31 +436,32 @@ Result<Avals> InnerOfHessian(const Transform& t, const Avals& args) {
   return InnerOfJacrev(t, args);
 }
 
-Result<Values> ApplyHessian(Builder& b, const Transform& t, const Program& inner, std::span<const Value> args) {
+Result<Values> ApplyHessian(Builder& b, const Transform& t, const Callee& inner, std::span<const Value> args) {
   Builder rev(b.session());
   Values inputs;
   for (const Value& v : args) inputs.push_back(rev.Input(v.aval()));
   ASSIGN_OR_RETURN(const Values outs, ApplyJacrev(rev, t, inner, inputs));
-  ASSIGN_OR_RETURN(ir::JaxprPtr jaxpr, rev.Finish(outs));
-  return EmitJacfwd(b, t, ir::Closed(std::move(jaxpr)), args);
+  Callee gradient;
+  ASSIGN_OR_RETURN(gradient.jaxpr, rev.Finish(outs, &gradient.captured));
+  return EmitJacfwd(b, t, gradient, args);
 }
 
 // ---- checkpoint ----
 
 // Array constants come before the arguments: remat2 takes an open jaxpr.
-ir::JaxprPtr AllConstsToInputs(const ir::ClosedJaxpr& closed) {
-  ir::JaxprAssembler open(*closed.jaxpr);
+ir::JaxprPtr AllConstsToInputs(const ir::JaxprPtr& jaxpr) {
+  ir::JaxprAssembler open(*jaxpr);
   open.SetConstValues({});
   return staging::ConstsToInputs(open.Finish());
 }
 
-Result<Values> ApplyCheckpoint(Builder& b, const Transform& t, const Program& inner, std::span<const Value> args) {
-  Values operands = Constants(b, inner.closed);
+Result<Values> ApplyCheckpoint(Builder& b, const Transform& t, const Callee& inner, std::span<const Value> args) {
+  Values operands = Constants(b, inner);
   operands.insert(operands.end(), args.begin(), args.end());
   const ParamValue policy =
       t.policy.empty() ? ParamValue::None() : ParamValue::Text(StrCat("<function ", t.policy, " at 0x0>"));
   return b.EmitN("remat2", operands,
-                 {{"jaxpr", ParamValue::SubJaxpr(AllConstsToInputs(inner.closed))},
+                 {{"jaxpr", ParamValue::SubJaxpr(AllConstsToInputs(inner.jaxpr))},
                   {"policy", policy},
                   {"prevent_cse", ParamValue::Bool(t.prevent_cse)},
                   {"differentiated", ParamValue::Bool(false)}});
@@ -485,6 +483,11 @@ constexpr TransformDef kTransforms[] = {
 };
 
 }  // namespace
+
+Callee CalleeOf(const ir::Program& program) {
+  const ir::JaxprPtr& jaxpr = program.closed.jaxpr;
+  return {jaxpr->num_open() == 0 ? jaxpr : ir::WithConstValues(jaxpr, program.closed.consts), {}, program.fun_name};
+}
 
 const TransformDef* FindTransform(std::string_view name) {
   for (const TransformDef& t : kTransforms) {
@@ -520,7 +523,10 @@ std::string Transform::Text() const {
   if (name == "vmap") {
     fields.push_back(StrCat("in_axes=", AxesText(in_axes, in_axes_is_list)));
     fields.push_back(StrCat("out_axes=", AxesText(out_axes, out_axes_is_list)));
-    if (!axis_name.empty()) fields.push_back(StrCat("axis_name=", axis_name));
+    // Any text may be a name; quoted it cannot pass for another field or transform, so that keys stay apart.
+    const auto is_plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; };
+    const bool plain = std::all_of(axis_name.begin(), axis_name.end(), is_plain);
+    if (!axis_name.empty()) fields.push_back(StrCat("axis_name=", plain ? axis_name : JsonQuote(axis_name)));
     if (axis_size) fields.push_back(StrCat("axis_size=", *axis_size));
   }
   if (name == "vjp" || name == "linear_transpose") fields.push_back(StrCat("num_primals=", num_primals));

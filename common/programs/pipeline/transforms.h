@@ -1,7 +1,8 @@
-// The table of transforms. Internal to the pipeline.
+// The table of transforms: what the pipeline applies to programs and the C++ front end to functions it traces.
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -9,6 +10,15 @@
 #include "common/programs/pipeline/transform.h"
 
 namespace megalith::pipeline {
+
+// The function that a transform acts on. It may use values of the trace it is called in: those are its open constvars.
+struct Callee {
+  ir::JaxprPtr jaxpr;                // array constants carry their values
+  std::vector<ir::Value> captured;   // one per open constvar
+  std::string fun_name = "<lambda>";
+};
+// A program as a callee: nothing is captured.
+Callee CalleeOf(const ir::Program& program);
 
 // How one transform acts. `inner` is called outside in, `apply` inside out.
 struct TransformDef {
@@ -20,7 +30,7 @@ struct TransformDef {
   Result<std::vector<ir::Aval>> (*outer)(const Transform&, const std::vector<ir::Aval>& inner_args,
                                          const std::vector<ir::Aval>& inner_outs);
   // Emits the transformed function into `b` for inputs of the result.
-  Result<std::vector<ir::Value>> (*apply)(ir::Builder& b, const Transform&, const ir::Program& inner,
+  Result<std::vector<ir::Value>> (*apply)(ir::Builder& b, const Transform&, const Callee& inner,
                                           std::span<const ir::Value> args);
   // False: the result has no name of its own and prints as <lambda>.
   bool keeps_name = true;

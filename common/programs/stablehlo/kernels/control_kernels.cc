@@ -77,6 +77,7 @@ Result<Kernel> PrepareWhile(Planner& planner, const Op& op) {
     std::vector<Tensor> results;
     while (true) {
       RETURN_IF_ERROR(call.run.Poll());
+      RETURN_IF_ERROR(call.run.TakeStep());
       std::vector<Tensor> copies = state;
       results.clear();
       RETURN_IF_ERROR(RunRegion(*condition, call.run, call.frame, copies, &results));

@@ -37,12 +37,18 @@ struct Frame {
 struct Run {
   const Cancellation* cancellation = nullptr;
   uint64_t max_bytes_per_value = UINT64_MAX;
-  uint64_t steps_left = UINT64_MAX;  // ops that may still run
+  uint64_t steps_left = UINT64_MAX;  // ops and turns of loops that may still run
   uint64_t random_draws = 0;          // occurrences of stablehlo.rng so far
   struct Profiler* profiler = nullptr;
 
   // kCancelled or kDeadlineExceeded once the caller gave up. Long loops ask every few milliseconds.
   Status Poll() const { return cancellation == nullptr ? OkStatus() : cancellation->Check(); }
+  // Counts one op or one turn of a loop. Errors: kResourceExhausted once none is left.
+  Status TakeStep() {
+    if (steps_left == 0) return ResourceExhausted("the program ran more operations than max_steps");
+    --steps_left;
+    return OkStatus();
+  }
   Result<Tensor> Allocate(const TensorType& type) const {
     return Tensor::CreateUninitialized(type.dtype, type.shape, max_bytes_per_value);
   }

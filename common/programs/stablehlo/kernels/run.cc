@@ -63,10 +63,7 @@ Status RunRegion(const RegionPlan& region, Run& run, Frame& frame, std::span<Ten
     }
   }
   for (const PlanStep& step : region.steps) {
-    if (run.steps_left-- == 0) {
-      run.steps_left = 0;
-      return ResourceExhausted("the program ran more operations than max_steps");
-    }
+    RETURN_IF_ERROR(run.TakeStep());
     const Status s =
         run.profiler == nullptr ? RunStep(step, region, run, frame) : RunProfiled(step, region, run, frame);
     if (!s.ok()) return s;

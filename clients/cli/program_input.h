@@ -1,0 +1,97 @@
+// What PROGRAM on a command line means, and the flags that go with it.
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "clients/cli/array_spec.h"
+#include "clients/cli/command.h"
+#include "common/foundation/base/status.h"
+#include "megalith/compile/v1/compile.pb.h"
+#include "megalith/trace/v1/trace.pb.h"
+
+namespace megalith::cli {
+
+class Session;
+
+inline constexpr std::array kTraceFlags = std::to_array<FlagDef>({
+    {.name = "transform",
+     .value_name = "T",
+     .help = "a transform, innermost first: jit, grad:argnums=0,1, "
+             "vmap:in_axes=0,None;axis_size=3, ...",
+     .repeated = true},
+    {.name = "const",
+     .value_name = "ARRAY",
+     .help = "values of the program's constvars, in order",
+     .repeated = true},
+    {.name = "rule",
+     .value_name = "FILE",
+     .help = "JSON with rules of custom functions, in order of the calls",
+     .repeated = true},
+    {.name = "fun_name",
+     .value_name = "NAME",
+     .help = "name of the source function; default: <lambda>"},
+    {.name = "x64", .value_name = "", .help = "64-bit mode: i64 and f64 stay what they are"},
+    {.name = "trace_option",
+     .value_name = "NAME=TEXT",
+     .help = "an option of the trace service",
+     .repeated = true},
+});
+inline constexpr std::array kPolicyFlags = std::to_array<FlagDef>({
+    {.name = "policy",
+     .value_name = "POLICY",
+     .help = "what to do with unknown options",
+     .words = "strict hardened"},
+});
+inline constexpr std::array kCompileFlags = std::to_array<FlagDef>({
+    {.name = "target",
+     .value_name = "TARGET",
+     .help = "what to compile for; default: the service's"},
+    {.name = "option",
+     .value_name = "NAME=TEXT",
+     .help = "an option of the compiler",
+     .repeated = true},
+    {.name = "ignore_cache", .value_name = "", .help = "compile even if the cache has the result"},
+});
+
+struct ProgramInput {
+  enum class Form { kSource, kStablehlo, kKey };
+  Form form = Form::kSource;
+  std::string name;  // as the user wrote it
+  // Form::kSource, with its stack and options.
+  trace::v1::ProgramSource source;
+  std::vector<trace::v1::Transform> stack;
+  trace::v1::TraceOptions trace_options;
+  // Form::kStablehlo.
+  std::string stablehlo_text;
+  std::string stablehlo_artifact;
+  // Form::kKey.
+  std::string key;
+
+  // For Trace and Lower.
+  template <typename Request>
+  Request RequestOf() const {
+    Request request;
+    *request.mutable_source() = source;
+    for (const trace::v1::Transform& t : stack) *request.add_stack() = t;
+    *request.mutable_options() = trace_options;
+    return request;
+  }
+};
+
+// Reads what `word` names: "-" is standard input; 64 hexadecimal digits without a file of that name
+// are a key; ".pb" is a program as `trace --emit=proto` wrote it; ".mlir", ".mlirbc" and what looks
+// like a module are StableHLO; everything else is jaxpr text. Errors: kInvalidArgument  a wrong
+// flag, a transform of a program that cannot have one, a file that is empty; kNotFound;
+// kResourceExhausted.
+Result<ProgramInput> ReadProgram(Session& session, const Arguments& arguments,
+                                 const std::string& word);
+
+// The flags of kCompileFlags and kPolicyFlags.
+Result<compile::v1::CompileOptions> CompileOptionsOf(const Arguments& arguments);
+
+// The flag --arg_type, whose values stand for the arguments. Errors: kInvalidArgument.
+Status SetArgumentTypes(const Arguments& arguments, trace::v1::ArgumentTypes* out);
+
+}  // namespace megalith::cli
