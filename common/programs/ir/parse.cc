@@ -332,6 +332,7 @@ class Parser {
     FillUnprinted(params, results);
     const Status valid = params.Validate();
     if (!valid.ok()) return ErrorAt(name_at, valid.message());
+    eqn_indent_ = Indent(start);
     ASSIGN_OR_RETURN(const std::vector<Atom> operands, Operands(assembler, scope));
     if (op->arity >= 0 && operands.size() != static_cast<size_t>(op->arity)) {
       return ErrorAt(name_at, StrCat(op->name, " takes ", op->arity, " operands, got ", operands.size()));
@@ -423,15 +424,26 @@ class Parser {
     if (word != "nan" && word != "inf" && word != "True" && word != "False" && word != "nanj" && word != "infj") {
       return false;
     }
-    // No variable has a capital; `nan:f32[]` is a literal among operands and a binder before '=', at the start of a
-    // line.
-    return word[0] == 'T' || word[0] == 'F' || !AtLineStart() || !BinderListFollows();
+    // No variable has a capital; `nan:f32[]` is a literal among operands and a binder before '=', where an equation
+    // starts.
+    return word[0] == 'T' || word[0] == 'F' || !AtEquationStart() || !BinderListFollows();
   }
 
-  bool AtLineStart() const {
-    size_t p = pos_;
+  // Blanks before `at` if nothing else precedes it on its line.
+  std::optional<size_t> Indent(size_t at) const {
+    size_t p = at;
     while (p > 0 && (text_[p - 1] == ' ' || text_[p - 1] == '\t')) --p;
-    return p == 0 || text_[p - 1] == '\n' || text_[p - 1] == ';';
+    if (p > 0 && text_[p - 1] != '\n') return std::nullopt;
+    return at - p;
+  }
+
+  // True where the next equation may begin: after ';', or on a line that is not indented as the rest of this one is.
+  bool AtEquationStart() const {
+    const std::optional<size_t> indent = Indent(pos_);
+    if (indent) return !eqn_indent_ || *indent <= *eqn_indent_;
+    size_t p = pos_;
+    while (p > 0 && text_[p - 1] == ' ') --p;
+    return p > 0 && text_[p - 1] == ';';
   }
 
   // True if what follows reads as "name:type name:type ... =".
@@ -825,6 +837,7 @@ class Parser {
   size_t indexed_ = 0;
   std::unordered_map<std::string, JaxprPtr> defined_by_bytes_;
   int tuple_depth_ = 0;  // named tuples around what is being read
+  std::optional<size_t> eqn_indent_;  // of the equation whose operands are being read
   // The last stretch of text that was asked whether it is a list of binders.
   struct {
     size_t begin = 0;

@@ -145,6 +145,22 @@ TEST(ParseJaxprTest, NamesMayBeUnicodeAndZerosAreNoEnd) {
   EXPECT_THAT(ErrorOf(std::string_view("{ lambda ; a:f32[]. let in (a,) }\0", 34)), HasSubstr("text after the end"));
 }
 
+// Where a list of operands breaks, the next line may begin with a literal that looks like the binder of a variable.
+TEST(ParseJaxprTest, LiteralsAtTheStartOfALineAreNoBinders) {
+  const JaxprPtr jaxpr = *Parse(
+      "{ lambda ; a:f32[]. let\n"
+      "    b:bool[] = eq a\n"
+      "      inf:f32[]\n"
+      "    nan:f32[] = select_n b a\n"
+      "      nan:f32[]\n"
+      "    inf:f32[] = neg nan\n"
+      "    c:f32[] = add nan inf\n"
+      "  in (c,) }");
+  EXPECT_EQ(jaxpr->eqns().size(), 4u);
+  EXPECT_TRUE(jaxpr->operands(jaxpr->eqns()[1])[2].is_literal());
+  EXPECT_FALSE(jaxpr->operands(jaxpr->eqns()[3])[0].is_literal());
+}
+
 // ---- limits ----
 
 TEST(ParseJaxprTest, DimensionsReachTwoToTheSixtyThree) {
