@@ -35,15 +35,16 @@ configure:
 build: configure  ## compile everything (PRESET=dev, JOBS=all cores)
 	cmake --build build/$(PRESET) -j$(JOBS)
 
-test: build  ## compile and run all tests
+test: deps build  ## compile and run all tests
 	ctest --preset $(PRESET) -j$(JOBS) --output-on-failure
 
-run:  ## start a fleet and train on the digits (examples/digits)
-	$(MAKE) build PRESET=release
+run: deps  ## start a fleet and train on the digits (examples/digits)
+	@$(MAKE) --no-print-directory configure PRESET=release
+	cmake --build build/release -j$(JOBS) --target megalith megalithctl digits
 	examples/digits/run.sh build/release
 
-conformance: build  ## hold the fleet against the answers of the programs it must agree with
-	build/$(PRESET)/bin/megalithctl conformance --cases conformance/fixtures/jax
+conformance: build  ## hold the fleet against the oracle's answers; writes docs/parity.md and docs/parity.json
+	tests/conformance/conformance.sh build/$(PRESET)/bin/megalithctl update
 
 fixtures:  ## list the oracle data in its manifest; FROM=DIRECTORY copies it from there first
 	tests/fixtures/fixtures.sh $(if $(FROM),copy $(FROM),update)

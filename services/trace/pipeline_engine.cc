@@ -60,8 +60,11 @@ class PipelineEngine final : public TraceEngine {
     ASSIGN_OR_RETURN(const pipeline::Traced traced, Run(request, policy, steps, options, "trace", &watch, &response));
     if (!request.options().omit_text()) {
       const v1::PrintOptions& print = request.options().print();
-      response.set_jaxpr_text(ir::Print(traced.program.closed.jaxpr,
-                                        {.width = print.width() == 0 ? 80 : print.width(), .print_shapes = !print.hide_shapes()}));
+      auto text = ir::PrintWithin(options.parse_limits.max_bytes, traced.program.closed.jaxpr,
+                                  {.width = print.width() == 0 ? 80 : print.width(),
+                                   .print_shapes = !print.hide_shapes()});
+      if (!text.ok()) return text.status().Annotate("limit max_program_bytes; set options.omit_text");
+      response.set_jaxpr_text(*std::move(text));
     }
     for (const tensor::Tensor& t : traced.program.closed.consts) *response.add_consts() = tensor::TensorToProto(t);
     if (!request.options().omit_program()) RETURN_IF_ERROR(SetProgram(traced.program, options, &response));

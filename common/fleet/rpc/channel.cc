@@ -32,8 +32,8 @@ using std::chrono::nanoseconds;
 using std::chrono::system_clock;
 
 constexpr milliseconds kCancellationPoll{20};
-// How much earlier than the client's a server's timer may end a call.
-constexpr milliseconds kDeadlineSlack{5};
+// Two ends of a call may disagree by this much on when its deadline is.
+constexpr milliseconds kDeadlineSkew{20};
 
 using GrpcChannel = std::shared_ptr<grpc::Channel>;
 using ChannelList = std::shared_ptr<const std::vector<GrpcChannel>>;
@@ -87,14 +87,14 @@ void Pause(nanoseconds pause, const CallOptions& options) {
 
 // A call that gRPC's server code cancelled by itself, because it is shutting down, looks to gRPC as
 // if the caller had cancelled it; to the caller the server is gone. A handler that answers
-// CANCELLED sends details. A server that sees the deadline first cancels its handler, whose answer
-// may arrive before the deadline has passed here.
+// CANCELLED sends details; it may have seen gRPC cancel the call at the deadline before its own
+// clock reached that.
 Status OutcomeOf(const grpc::Status& status, bool caller_cancelled,
                  system_clock::time_point deadline) {
   if (status.error_code() != grpc::StatusCode::CANCELLED || caller_cancelled)
     return FromGrpc(status);
-  if (system_clock::now() + kDeadlineSlack >= deadline)
-    return DeadlineExceeded("the deadline passed before the server answered");
+  if (system_clock::now() + kDeadlineSkew >= deadline)
+    return DeadlineExceeded("the call's deadline passed before the work was done");
   if (!status.error_details().empty()) return FromGrpc(status);
   return Unavailable("the server ended the call; it may be shutting down");
 }

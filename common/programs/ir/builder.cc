@@ -94,6 +94,12 @@ std::vector<Value> Builder::Emit(const OpDef& op, Params params, std::span<const
 
 std::vector<Value> Builder::Emit(const OpDef& op, std::shared_ptr<const Params> params,
                                  std::span<const Value> operands) {
+  for (const Value& v : operands) {
+    if (v || !status_.ok()) continue;
+    // Transposing a function that is not linear reads linear operands, which have no value.
+    Fail(Status::WithClass(Code::kInvalidArgument, "AssertionError",
+                           StrCat("the function is not linear: ", op.name, " needs a value that only its input has")));
+  }
   if (status_.ok()) return Process(op, std::move(params), operands);
   return std::vector<Value>(op.results > 0 ? static_cast<size_t>(op.results) : 1,
                             Poison(operands.empty() ? Aval{DType::kF32, false, {}} : operands[0].aval()));

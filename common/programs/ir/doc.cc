@@ -4,6 +4,7 @@ namespace megalith::ir {
 
 DocArena::Doc DocArena::Add(Node node) {
   nodes_.push_back(node);
+  text_bytes_ += node.text.size();
   return static_cast<Doc>(nodes_.size() - 1);
 }
 
@@ -37,7 +38,7 @@ DocArena::Doc DocArena::Nest(int indent, Doc d) {
   return Add({.kind = Kind::kNest, .indent = indent, .flat_width = nodes_[d].flat_width, .first = d, .count = 1});
 }
 
-std::string DocArena::Render(Doc root, int64_t width) const {
+std::string DocArena::Render(Doc root, int64_t width, uint64_t max_bytes) const {
   struct Item {
     Doc doc;
     int32_t indent;
@@ -46,7 +47,7 @@ std::string DocArena::Render(Doc root, int64_t width) const {
   std::string out;
   int64_t column = 0;
   std::vector<Item> agenda = {{root, 0, false}};
-  while (!agenda.empty()) {
+  while (!agenda.empty() && out.size() <= max_bytes) {
     const Item item = agenda.back();
     agenda.pop_back();
     const Node& node = nodes_[item.doc];

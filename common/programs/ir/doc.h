@@ -26,7 +26,11 @@ class DocArena {
   Doc Group(Doc d);
   Doc Nest(int indent, Doc d);
 
-  std::string Render(Doc root, int64_t width) const;
+  // Ends early, somewhere, once the text has more than `max_bytes`.
+  std::string Render(Doc root, int64_t width, uint64_t max_bytes = UINT64_MAX) const;
+
+  // Bytes of all texts and flat breaks so far.
+  uint64_t text_bytes() const { return text_bytes_; }
 
  private:
   enum class Kind : uint8_t { kText, kBreak, kConcat, kGroup, kNest };
@@ -43,6 +47,7 @@ class DocArena {
   std::vector<Node> nodes_;
   std::vector<Doc> children_;
   std::vector<std::unique_ptr<std::string>> owned_;
+  uint64_t text_bytes_ = 0;
 };
 
 }  // namespace megalith::ir

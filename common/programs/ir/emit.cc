@@ -2,10 +2,16 @@
 
 #include <algorithm>
 
+#include "common/foundation/base/strings.h"
+
 namespace megalith::ir {
 
 Value ScalarOf(Builder& b, DType dtype, double value, bool weak) {
   if (dtype == DType::kFloat0) return b.Lit(Literal::Float0());
+  if (dtype == DType::kInvalid || tensor::IsKey(dtype)) {
+    b.Fail(TypeError(StrCat("there is no number of type ", dtype == DType::kInvalid ? "none" : tensor::Name(dtype))));
+    dtype = DType::kF32;
+  }
   return b.Lit(Literal::Float(dtype, value, weak));
 }
 

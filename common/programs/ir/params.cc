@@ -138,7 +138,7 @@ const std::vector<std::string>& ParamValue::fields() const {
 }
 
 const ParamValue& ParamValue::Field(std::string_view name) const {
-  static const ParamValue none;
+  static const ParamValue none{};
   const std::vector<std::string>& names = fields();
   for (size_t i = 0; i < names.size(); ++i) {
     if (names[i] == name) return elements()[i];
@@ -314,7 +314,7 @@ Params::Params(const OpDef& op) : op_(&op) {
 }
 
 const ParamValue& Params::operator[](std::string_view name) const {
-  static const ParamValue none;
+  static const ParamValue none{};
   if (op_ == nullptr) return none;
   for (size_t i = 0; i < values_.size(); ++i) {
     if (op_->params[i].name == name) return values_[i];

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -36,6 +37,37 @@ bool IsBlank(char c) { return IsClass(c, kBlank); }
 struct Scope {
   std::unordered_map<std::string_view, VarId> names;
   std::vector<VarId> dropped;  // binders called `_`
+};
+
+// Finds what an output `_` means: binders called `_` of one type, each used once in their order.
+class DroppedBinders {
+ public:
+  DroppedBinders(const Jaxpr& jaxpr, const std::vector<VarId>& dropped) : jaxpr_(jaxpr), dropped_(dropped) {}
+
+  // The next one of that type (of any, if null) that was not given yet, or else the first one.
+  std::optional<VarId> Take(const Aval* type) {
+    Run& run = runs_[type == nullptr ? std::string() : type->Text()];
+    if (given_.empty()) given_.resize(jaxpr_.num_vars());
+    for (; run.next < dropped_.size(); ++run.next) {
+      const VarId v = dropped_[run.next];
+      if (type != nullptr && !jaxpr_.aval(v).SameType(*type)) continue;
+      if (!run.first) run.first = v;
+      if (given_[v]) continue;
+      given_[v] = true;
+      return v;
+    }
+    return run.first;
+  }
+
+ private:
+  struct Run {
+    size_t next = 0;
+    std::optional<VarId> first;
+  };
+  const Jaxpr& jaxpr_;
+  const std::vector<VarId>& dropped_;
+  std::unordered_map<std::string, Run> runs_;  // by type
+  std::vector<bool> given_;
 };
 
 class Parser {
@@ -316,6 +348,7 @@ class Parser {
     FillUnprinted(params, results);
     const Status valid = params.Validate();
     if (!valid.ok()) return ErrorAt(name_at, valid.message());
+    eqn_indent_ = Indent(start);
     ASSIGN_OR_RETURN(const std::vector<Atom> operands, Operands(assembler, scope));
     if (op->arity >= 0 && operands.size() != static_cast<size_t>(op->arity)) {
       return ErrorAt(name_at, StrCat(op->name, " takes ", op->arity, " operands, got ", operands.size()));
@@ -395,7 +428,7 @@ class Parser {
     return Atom::Var(it->second);
   }
 
-  bool AtLiteral() const {
+  bool AtLiteral() {
     const char c = Peek();
     if (IsDigit(c) || c == '-' || c == '(') return true;
     if (c == '[') return true;  // "[...]:f32[3]", refused with its own message
@@ -407,23 +440,41 @@ class Parser {
     if (word != "nan" && word != "inf" && word != "True" && word != "False" && word != "nanj" && word != "infj") {
       return false;
     }
-    // No variable has a capital; `nan:f32[]` is a literal among operands and a binder before '=', at the start of a
-    // line.
-    return word[0] == 'T' || word[0] == 'F' || !AtLineStart() || !BinderListFollows();
+    // No variable has a capital; `nan:f32[]` is a literal among operands and a binder before '=', where an equation
+    // starts.
+    return word[0] == 'T' || word[0] == 'F' || !AtEquationStart() || !BinderListFollows();
   }
 
-  bool AtLineStart() const {
-    size_t p = pos_;
+  // Blanks before `at` if nothing else precedes it on its line.
+  std::optional<size_t> Indent(size_t at) const {
+    size_t p = at;
     while (p > 0 && (text_[p - 1] == ' ' || text_[p - 1] == '\t')) --p;
-    return p == 0 || text_[p - 1] == '\n' || text_[p - 1] == ';';
+    if (p > 0 && text_[p - 1] != '\n') return std::nullopt;
+    return at - p;
+  }
+
+  // True where the next equation may begin: after ';', or on a line that is not indented as the rest of this one is.
+  bool AtEquationStart() const {
+    const std::optional<size_t> indent = Indent(pos_);
+    if (indent) return !eqn_indent_ || *indent <= *eqn_indent_;
+    size_t p = pos_;
+    while (p > 0 && text_[p - 1] == ' ') --p;
+    return p > 0 && text_[p - 1] == ';';
   }
 
   // True if what follows reads as "name:type name:type ... =".
-  bool BinderListFollows() const {
+  bool BinderListFollows() {
+    // Lists are asked about again at each of their members; they end alike.
+    if (pos_ >= list_.begin && pos_ < list_.end) return list_.binders;
+    list_ = {pos_, pos_, false};
     size_t p = pos_;
     while (true) {
       while (p < text_.size() && IsBlank(text_[p])) ++p;
-      if (p < text_.size() && text_[p] == '=') return p > pos_;
+      list_.end = p;
+      if (p < text_.size() && text_[p] == '=') {
+        list_.binders = p > pos_;
+        return list_.binders;
+      }
       const size_t start = p;
       while (p < text_.size() && IsWord(text_[p])) ++p;
       if (p == start || p >= text_.size() || text_[p] != ':') return false;
@@ -494,6 +545,7 @@ class Parser {
     RETURN_IF_ERROR(ExpectWord("in", "after the equations"));
     RETURN_IF_ERROR(Expect('(', "before the outputs"));
     std::vector<Atom> outs;
+    DroppedBinders dropped(assembler.current(), scope.dropped);
     while (!Accept(')')) {
       SkipBlanks();
       if (AtLiteral()) {
@@ -503,8 +555,10 @@ class Parser {
         const std::string_view name = PeekWord();
         if (name.empty()) return Error(StrCat("expected an output, found ", Found()));
         if (name == "_") {
-          ASSIGN_OR_RETURN(const Atom atom, DroppedOutput(assembler, scope, outs, hints));
-          outs.push_back(atom);
+          // The k-th `_` among the outputs is the k-th binder called `_` of the type the caller expects, if known.
+          const std::optional<VarId> v = dropped.Take(outs.size() < hints.size() ? &hints[outs.size()] : nullptr);
+          if (!v) return Error("'_' is returned but no value of its type was called '_'");
+          outs.push_back(Atom::Var(*v));
         } else {
           ASSIGN_OR_RETURN(const Atom atom, Read(scope, name));
           outs.push_back(atom);
@@ -522,25 +576,6 @@ class Parser {
     SkipBlanks();
     if (Peek() == ':') return Unsupported(pos_, "effects after the outputs are not supported");
     return OkStatus();
-  }
-
-  // The k-th `_` among the outputs is the k-th binder called `_` (of the type the caller expects, if known).
-  Result<Atom> DroppedOutput(JaxprAssembler& assembler, const Scope& scope, const std::vector<Atom>& outs,
-                             std::span<const Aval> hints) {
-    const Jaxpr& jaxpr = assembler.current();
-    const bool hinted = outs.size() < hints.size();
-    const auto fits = [&](VarId v) { return !hinted || jaxpr.aval(v).SameType(hints[outs.size()]); };
-    std::vector<bool> taken(jaxpr.num_vars());
-    for (const Atom a : outs) {
-      if (!a.is_literal()) taken[a.var()] = true;
-    }
-    for (const VarId v : scope.dropped) {
-      if (fits(v) && !taken[v]) return Atom::Var(v);
-    }
-    for (const VarId v : scope.dropped) {
-      if (fits(v)) return Atom::Var(v);
-    }
-    return Error("'_' is returned but no value of its type was called '_'");
   }
 
   // ---- parameters ----
@@ -582,7 +617,7 @@ class Parser {
     const size_t at = pos_;
     switch (spec.type) {
       case Type::kJaxpr: {
-        if (spec.nullable && RawValue() == "None") return TakeNone();
+        if (spec.nullable && PeekWord() == "None") return TakeNone();
         ASSIGN_OR_RETURN(JaxprPtr sub, JaxprOrName(depth, hints));
         return ParamValue::SubJaxpr(std::move(sub));
       }
@@ -818,6 +853,13 @@ class Parser {
   size_t indexed_ = 0;
   std::unordered_map<std::string, JaxprPtr> defined_by_bytes_;
   int tuple_depth_ = 0;  // named tuples around what is being read
+  std::optional<size_t> eqn_indent_;  // of the equation whose operands are being read
+  // The last stretch of text that was asked whether it is a list of binders.
+  struct {
+    size_t begin = 0;
+    size_t end = 0;
+    bool binders = false;
+  } list_;
   std::unordered_map<std::string, JaxprPtr> namesakes_;  // by text
   std::unordered_map<const Jaxpr*, int> heights_;        // 1 without nested jaxprs
   int height_ = 0;                                       // of the tallest one so far inside the one being read

@@ -37,8 +37,9 @@ void ForEachSubJaxpr(const Params& params, const F& f) {
 
 class Printer {
  public:
-  explicit Printer(const PrintOptions& options) : options_(options) {}
+  Printer(const PrintOptions& options, uint64_t max_bytes) : options_(options), max_bytes_(max_bytes) {}
 
+  // Something longer than `max_bytes` if the text would be.
   std::string Run(const JaxprPtr& root) {
     const std::vector<JaxprPtr> shared = FindShared(root);
     // Every shared jaxpr is laid out before any has a name for the others to use, as JAX does.
@@ -51,7 +52,7 @@ class Printer {
       shared_names_[j.get()] = std::move(name);
     }
     parts.push_back(JaxprDoc(*root));
-    return arena_.Render(arena_.Concat(std::move(parts)), options_.width);
+    return arena_.Render(arena_.Concat(std::move(parts)), options_.width, max_bytes_);
   }
 
  private:
@@ -185,6 +186,12 @@ class Printer {
     return arena_.Concat({key, arena_.Text(RawText(value))});
   }
 
+  // What the limit leaves beside all that was laid out and `pending` bytes.
+  uint64_t Left(uint64_t pending) const {
+    const uint64_t used = arena_.text_bytes() + pending;
+    return used < max_bytes_ ? max_bytes_ - used : 0;
+  }
+
   // A raw value; jaxprs inside named tuples are texts of their own.
   std::string RawText(const ParamValue& value) {
     if (value.kind() != ParamValue::Kind::kNamedTuple) return value.PythonText();
@@ -193,7 +200,8 @@ class Printer {
       if (i > 0) out += ", ";
       StrAppend(&out, value.fields()[i], "=");
       const ParamValue& e = value.elements()[i];
-      out += e.kind() == ParamValue::Kind::kJaxpr ? Print(e.AsJaxpr(), options_) : e.PythonText(true);
+      out += e.kind() == ParamValue::Kind::kJaxpr ? Printer(options_, Left(out.size())).Run(e.AsJaxpr())
+                                                  : e.PythonText(true);
     }
     return out + ")";
   }
@@ -241,7 +249,7 @@ class Printer {
     const Doc consts = Binders(jaxpr, jaxpr.constvars());
     const Doc ins = Binders(jaxpr, jaxpr.invars());
     std::vector<Doc> eqns = {arena_.Break(" ")};
-    for (size_t i = 0; i < jaxpr.eqns().size(); ++i) {
+    for (size_t i = 0; i < jaxpr.eqns().size() && arena_.text_bytes() <= max_bytes_; ++i) {
       if (i > 0) eqns.push_back(arena_.Break("; "));
       eqns.push_back(EqnDoc(jaxpr, jaxpr.eqns()[i]));
     }
@@ -256,6 +264,7 @@ class Printer {
   }
 
   const PrintOptions& options_;
+  const uint64_t max_bytes_;
   DocArena arena_;
   uint64_t counter_ = 0;
   std::unordered_map<VarKey, std::string, VarHash> names_;
@@ -268,6 +277,16 @@ class Printer {
 
 }  // namespace
 
-std::string Print(const JaxprPtr& jaxpr, const PrintOptions& options) { return Printer(options).Run(jaxpr); }
+std::string Print(const JaxprPtr& jaxpr, const PrintOptions& options) {
+  return Printer(options, UINT64_MAX).Run(jaxpr);
+}
+
+Result<std::string> PrintWithin(uint64_t max_bytes, const JaxprPtr& jaxpr, const PrintOptions& options) {
+  std::string text = Printer(options, max_bytes).Run(jaxpr);
+  if (text.size() > max_bytes) {
+    return ResourceExhausted(StrCat("the text of the program has more than ", max_bytes, " bytes"));
+  }
+  return text;
+}
 
 }  // namespace megalith::ir

@@ -77,6 +77,7 @@ Value JvpMulRight(Builder& b, Value t, Value, std::span<const Value> x, const Pa
 
 std::vector<Value> TransposeMul(Builder& b, const TransposeArgs& a) {
   const Value& ct = a.cotangents[0];
+  if (!CheckKnown(b, a, a.operands[0].linear ? 1 : 0)) return {};
   if (a.operands[0].linear) return {Unbroadcast(b, a.operands[0].aval, Mul(b, ct, a.operands[1].value)), Value()};
   return {Value(), Unbroadcast(b, a.operands[1].aval, Mul(b, a.operands[0].value, ct))};
 }
@@ -88,6 +89,7 @@ Value JvpDivRight(Builder& b, Value t, Value, std::span<const Value> x, const Pa
 }
 
 std::vector<Value> TransposeDiv(Builder& b, const TransposeArgs& a) {
+  if (!CheckKnown(b, a, 1)) return {};
   return {Unbroadcast(b, a.operands[0].aval, Div(b, a.cotangents[0], a.operands[1].value)), Value()};
 }
 

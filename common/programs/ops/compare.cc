@@ -61,6 +61,7 @@ JvpResult JvpSelect(Builder& b, const JvpArgs& a) {
 }
 
 std::vector<Value> TransposeSelect(Builder& b, const TransposeArgs& a) {
+  if (!CheckKnown(b, a, 0)) return {};
   const Value& ct = a.cotangents[0];
   const Value& which = a.operands[0].value;
   std::vector<Value> out(a.operands.size());

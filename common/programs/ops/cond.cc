@@ -325,10 +325,7 @@ std::vector<ir::SplitValue> SplitCond(Builder& known, Builder& staged, const ir:
 
 std::vector<Value> TransposeCond(Builder& b, const TransposeArgs& a) {
   const Jaxprs branches = Branches(a.params);
-  if (a.operands[0].linear) {
-    b.Fail(Internal("cond is not linear in its index"));
-    return {};
-  }
+  if (!CheckKnown(b, a, 0)) return {};
   Bits linear;
   std::vector<Value> operands = {a.operands[0].value};
   for (const LinearOperand& x : a.operands.subspan(1)) {

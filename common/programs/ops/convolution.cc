@@ -303,6 +303,7 @@ Value TransposeRhs(Builder& b, const TransposeArgs& a, const Conv& c) {
 }
 
 std::vector<Value> TransposeConv(Builder& b, const TransposeArgs& a) {
+  if (!CheckKnown(b, a, a.operands[0].linear ? 1 : 0)) return {};
   const Conv c = ConvOf(a.params, a.results[0].rank());
   if (a.operands[0].linear) return {TransposeLhs(b, a, c), Value()};
   return {Value(), TransposeRhs(b, a, c)};

@@ -199,6 +199,7 @@ Value TransposeSide(Builder& b, const TransposeArgs& a, const Aval& x, Value y, 
 }
 
 std::vector<Value> TransposeDot(Builder& b, const TransposeArgs& a) {
+  if (!CheckKnown(b, a, a.operands[0].linear ? 1 : 0)) return {};
   const DotDims d = DimsOf(a.params);
   if (a.operands[0].linear) {
     return {TransposeSide(b, a, a.operands[0].aval, a.operands[1].value, d, false), Value()};

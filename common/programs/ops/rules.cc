@@ -148,6 +148,13 @@ Value Unbroadcast(Builder& b, const Aval& operand, Value ct) {
   return ir::Reshape(b, axes.empty() ? ct : ir::ReduceSum(b, ct, axes), operand.shape);
 }
 
+bool CheckKnown(Builder& b, const TransposeArgs& a, size_t i) {
+  if (!a.operands[i].linear) return true;
+  b.Fail(Status::WithClass(Code::kInvalidArgument, "AssertionError",
+                           StrCat("the function is not linear: it reaches operand ", i, " of ", a.op.name)));
+  return false;
+}
+
 Value MaybeBroadcast(Builder& b, const Shape& shape, Value t) {
   if (t.shape() == shape) return t;
   if (t.rank() == 0) return ir::BroadcastInDim(b, t, shape, Dims{});

@@ -68,6 +68,9 @@ Value MaybeBroadcast(Builder& b, const Shape& shape, Value t);
 // operand beside a strong one is made strong by an equation of its own.
 Value NumpyBinary(Builder& b, std::string_view op, Value x, Value y);
 
+// True unless operand i is linear, which is an error: the primitive is linear in others only while this one is known.
+bool CheckKnown(Builder& b, const TransposeArgs& a, size_t i);
+
 // Transposes of unary linear primitives that are their own transpose (neg, copy, ...).
 std::vector<Value> TransposeSame(Builder& b, const TransposeArgs& a);
 

@@ -273,6 +273,7 @@ Value GatherCotangent(Builder& b, const TransposeArgs& a, Value ct) {
 
 std::vector<Value> TransposeScatterAdd(Builder& b, const TransposeArgs& a) {
   std::vector<Value> out(3);
+  if (!CheckKnown(b, a, 1)) return out;
   if (a.operands[0].linear) out[0] = a.cotangents[0];
   if (a.operands[2].linear) out[2] = GatherCotangent(b, a, a.cotangents[0]);
   return out;
@@ -287,6 +288,7 @@ std::vector<Value> TransposeScatterSub(Builder& b, const TransposeArgs& a) {
 std::vector<Value> TransposeScatterMul(Builder& b, const TransposeArgs& a) {
   const Value& ct = a.cotangents[0];
   std::vector<Value> out(3);
+  if (!CheckKnown(b, a, 1) || !CheckKnown(b, a, a.operands[0].linear ? 2 : 0)) return out;
   if (a.operands[0].linear) {
     out[0] = Scatter(b, "scatter-mul", ct, a.operands[1].value, a.operands[2].value, ScatterNumbersOf(a.params),
                      OptionsOf(a.params));
@@ -310,6 +312,7 @@ std::vector<Value> TransposeScatter(Builder& b, const TransposeArgs& a) {
   }
   const Value& ct = a.cotangents[0];
   std::vector<Value> out(3);
+  if (!CheckKnown(b, a, 1)) return out;
   if (a.operands[0].linear) {
     const Value zeros = ir::Full(b, a.operands[2].aval.shape, ct.dtype(), 0);
     out[0] = Scatter(b, "scatter", ct, a.operands[1].value, zeros, ScatterNumbersOf(a.params), OptionsOf(a.params));

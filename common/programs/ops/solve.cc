@@ -84,6 +84,7 @@ Value JvpSolveRhs(Builder& b, Value t, Value, std::span<const Value> x, const Pa
 }
 
 std::vector<Value> TransposeSolve(Builder& b, const TransposeArgs& a) {
+  if (!CheckKnown(b, a, 0)) return {};
   TriangularSolveOptions o = OptionsOf(a.params);
   o.transpose_a = !o.transpose_a;
   return {Value(), TriangularSolve(b, a.operands[0].value, a.cotangents[0], o)};
@@ -178,6 +179,9 @@ JvpResult JvpTridiagonal(Builder& b, const JvpArgs& a) {
 }
 
 std::vector<Value> TransposeTridiagonal(Builder& b, const TransposeArgs& a) {
+  for (const size_t i : {0, 1, 2}) {
+    if (!CheckKnown(b, a, i)) return {};
+  }
   const Value& dl = a.operands[0].value;
   const Value& du = a.operands[2].value;
   const auto last = static_cast<int64_t>(du.rank()) - 1;

@@ -350,7 +350,7 @@ std::vector<Value> TransposeGatherAdd(Builder& b, const TransposeArgs& a) {
     return {};
   }
   const OpDef* op = FindOp(b, "select_and_scatter_add");
-  if (op == nullptr) return {};
+  if (op == nullptr || !CheckKnown(b, a, 1)) return {};
   Value x = a.operands[1].value;
   const bool dilated = !(w.base_dilation == ones);
   if (dilated) {
@@ -366,7 +366,7 @@ std::vector<Value> TransposeGatherAdd(Builder& b, const TransposeArgs& a) {
 
 std::vector<Value> TransposeScatterAdd(Builder& b, const TransposeArgs& a) {
   const OpDef* op = FindOp(b, "select_and_gather_add");
-  if (op == nullptr) return {};
+  if (op == nullptr || !CheckKnown(b, a, 1)) return {};
   Params params = CopyWindow(a.params, *op);
   const ParamValue ones = ParamValue::Ints(Dims(a.params.Ints("window_dimensions").size(), 1));
   params.Set("base_dilation", ones);

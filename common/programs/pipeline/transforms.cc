@@ -11,6 +11,7 @@
 #include "common/programs/ir/emit.h"
 #include "common/programs/pipeline/jacobian.h"
 #include "common/programs/staging/jaxpr_ops.h"
+#include "common/programs/staging/partial_eval.h"
 
 namespace megalith::pipeline {
 namespace {
@@ -284,16 +285,19 @@ Result<Values> ApplyLinearTranspose(Builder& b, const Transform& t, const Callee
                               args[n + i].aval().Text()));
     }
   }
-  ASSIGN_OR_RETURN(const staging::DceOutcome dce,
-                   staging::Dce(b.session(), jaxpr, std::vector<bool>(outs.size(), true), std::vector<bool>(n, true)));
-  const Values all_consts = Constants(b, inner);
+  // What does not depend on the arguments is evaluated first; what does is the linear program.
+  Builder linear(b.session());
+  staging::SplitBuilder split(b, linear);
+  Values unknown;
+  for (const Aval& aval : jaxpr->InAvals()) unknown.push_back(linear.Input(aval));
+  const Values results = split.Inline(*jaxpr, Constants(b, inner), unknown);
+  RETURN_IF_ERROR(split.status());
   Values consts;
-  for (size_t i = 0; i < all_consts.size(); ++i) {
-    if (dce.used_consts[i]) consts.push_back(all_consts[i]);
-  }
+  ASSIGN_OR_RETURN(const ir::JaxprPtr program, linear.Finish(results, &consts, /*remove_dead=*/true,
+                                                             Builder::CaptureOrder::kSearch));
   std::vector<ir::LinearOperand> inputs;
-  for (const ir::VarId v : dce.jaxpr->invars()) inputs.push_back({Value(), dce.jaxpr->aval(v), true});
-  Values in_cts = autodiff::BackwardPass(b, *dce.jaxpr, consts, inputs, args.subspan(n));
+  for (const Aval& aval : jaxpr->InAvals()) inputs.push_back({Value(), aval, true});
+  Values in_cts = autodiff::BackwardPass(b, *program, consts, inputs, args.subspan(n));
   RETURN_IF_ERROR(b.status());
   for (size_t i = 0; i < in_cts.size(); ++i) {
     if (!in_cts[i]) in_cts[i] = ir::Zeros(b, inputs[i].aval);

@@ -1,5 +1,6 @@
 #include "common/programs/staging/partial_eval.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "common/foundation/base/strings.h"
@@ -17,23 +18,14 @@ using ir::Value;
 
 std::vector<Value> SplitBuilder::Process(const ir::OpDef& op, std::shared_ptr<const ir::Params> params,
                                          std::span<const Value> operands) {
-  bool any_unknown = false;
-  bool any_known = false;
-  for (const Value& v : operands) {
-    if (IsUnknown(v)) {
-      any_unknown = true;
-    } else if (v.owner() != nullptr) {
-      any_known = true;
-    }
-  }
   std::vector<Value> results;
-  if (op.partial_eval != nullptr && (any_known || any_unknown)) {
-    // Also of unknown operands alone: what a nested program makes from nothing is known.
+  if (op.partial_eval != nullptr) {
+    // Also of unknown operands or literals alone: what a nested program makes from nothing is known.
     results = op.partial_eval(known_, unknown_, ir::PartialEvalArgs{op, *params, operands});
-  } else if (!any_unknown) {
-    results = known_.Emit(op, std::move(params), operands);
   } else {
-    results = unknown_.Emit(op, std::move(params), operands);
+    const bool any_unknown =
+        std::any_of(operands.begin(), operands.end(), [&](const Value& v) { return IsUnknown(v); });
+    results = (any_unknown ? unknown_ : known_).Emit(op, std::move(params), operands);
   }
   Fail(known_.status());
   Fail(unknown_.status());

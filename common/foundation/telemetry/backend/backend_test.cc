@@ -77,8 +77,6 @@ TEST(MetricsServerTest, TakenPortIsAnError) {
 }
 
 TEST(MetricsServerTest, PromtoolAcceptsEveryMetricOfTheTable) {
-  if (std::system("promtool --version > /dev/null 2>&1") != 0)
-    GTEST_SKIP() << "promtool is not installed";
   MetricRegistry registry;
   FillEveryMetric(registry);
   const TempDirectory directory;

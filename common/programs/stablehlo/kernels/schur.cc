@@ -215,7 +215,7 @@ void Iteration<c128>::Sweep(int64_t round) {
     if (Size(h(m, m - 1)) * Size(v[1]) <= 2 * eps * scale) break;
   }
   Chase(m, v);
-  // LAPACK keeps subdiagonal elements real, which fixes the phases of the Schur vectors.
+  // The shifts above assume real subdiagonal elements.
   for (int64_t i = m > low ? m : high; i <= high; ++i) MakeSubdiagonalReal(i);
 }
 
