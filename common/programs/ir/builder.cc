@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/foundation/base/strings.h"
+#include "common/programs/ir/check.h"
 
 namespace megalith::ir {
 
@@ -26,12 +27,13 @@ const OpDef* OpTable::Find(std::string_view name) const {
 }
 
 Status Session::Charge(uint64_t eqns) {
+  const uint64_t before = emitted_;
   emitted_ += eqns;
   if (emitted_ > limits_.max_eqns) {
     return ResourceExhausted(StrCat("the transformed program has more than ", limits_.max_eqns,
                                     " equations (limit max_eqns)"));
   }
-  if (cancel_ != nullptr && (emitted_ & 1023) == 0) return cancel_->Check();
+  if (cancel_ != nullptr && before >> 10 != emitted_ >> 10) return cancel_->Check();
   return OkStatus();
 }
 
@@ -62,6 +64,7 @@ Value Builder::Scalar(const Literal& literal) {
 }
 
 Value Builder::Input(const Aval& aval) {
+  Fail(CheckSize(aval));
   const Value v = NewVar(aval);
   inputs_.push_back(v.index());
   return v;
@@ -154,6 +157,10 @@ std::vector<Value> Builder::Process(const OpDef& op, std::shared_ptr<const Param
   }
   Result<std::vector<Aval>> results = op.type_rule(args);
   if (!results.ok()) return fail(results.status());
+  for (const Aval& aval : *results) {
+    const Status size = CheckSize(aval);
+    if (!size.ok()) return fail(size);
+  }
   const Status charged = session_->Charge(1);
   if (!charged.ok()) return fail(charged);
   PendingEqn eqn{&op, std::move(params), static_cast<uint32_t>(operands_.size()),

@@ -5,16 +5,6 @@
 namespace megalith::ir {
 namespace {
 
-// Every array must be one the machine could at least name: its byte count fits into int64.
-Status CheckSize(const Aval& aval) {
-  const auto n = tensor::NumElements(aval.shape);
-  int64_t bytes = 0;
-  if (!n || __builtin_mul_overflow(*n, static_cast<int64_t>(16), &bytes)) {
-    return InvalidArgument(StrCat("an array of type ", aval.Text(), " is larger than any machine's memory"));
-  }
-  return OkStatus();
-}
-
 std::string TypesKey(const std::vector<Aval>& inputs, const std::vector<Aval>& consts) {
   std::string key;
   for (const Aval& a : inputs) StrAppend(&key, a.Text(), a.weak_type ? "~" : "", ";");
@@ -34,6 +24,17 @@ bool HasSubJaxpr(const Params& params) {
 }
 
 }  // namespace
+
+Status CheckSize(const Aval& aval) {
+  // Dimensions count even beside a 0: rules add and multiply them one by one.
+  int64_t bytes = 16;
+  bool overflow = false;
+  for (const int64_t d : aval.shape) overflow |= d < 0 || __builtin_mul_overflow(bytes, d == 0 ? 1 : d, &bytes);
+  if (overflow) {
+    return InvalidArgument(StrCat("an array of type ", aval.Text(), " is larger than any machine's memory"));
+  }
+  return OkStatus();
+}
 
 Result<JaxprPtr> TypeChecker::Check(const JaxprPtr& jaxpr, const std::vector<Aval>& inputs,
                                     const std::vector<Aval>& consts) {

@@ -30,6 +30,10 @@ class TypeChecker {
   std::map<std::pair<const Jaxpr*, std::string>, std::pair<JaxprPtr, JaxprPtr>> done_;
 };
 
+// Refuses an array that no machine could hold, so that later arithmetic on sizes in bytes does not overflow.
+// Error: kInvalidArgument.
+Status CheckSize(const Aval& aval);
+
 // Checks a whole program whose inputs have the given weak flags (empty: all strong); constants are checked against
 // their constvars.
 Result<ClosedJaxpr> CheckProgram(const ClosedJaxpr& program, const std::vector<bool>& weak_inputs = {},

@@ -1,6 +1,7 @@
 #include "common/programs/ir/ir_proto.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <tuple>
 #include <unordered_map>
@@ -102,7 +103,8 @@ class Encoder {
   static void EncodeLiteral(const Literal& literal, v1::Literal* out) {
     *out->mutable_value() = tensor::TensorToProto(literal.ToTensor());
     out->set_weak_type(literal.weak());
-    if (const std::optional<double> python = literal.PythonValue(); python && *python != literal.AsDouble()) {
+    const std::optional<double> python = literal.PythonValue();
+    if (python && !std::isnan(*python) && *python != literal.AsDouble()) {  // a NaN's element says more than "nan"
       out->set_python_value(*python);
     }
   }

@@ -106,6 +106,19 @@ TEST(IrProtoTest, CarriesWhatTextLoses) {
   EXPECT_EQ(CanonicalBytes(decoded->program.closed), CanonicalBytes({jaxpr, {table}}));
 }
 
+TEST(IrProtoTest, EveryNanKeepsItsBits) {
+  for (const uint32_t bits : {0x7fc00000u, 0xffc00000u, 0xff800017u, 0x7fffffffu}) {
+    JaxprAssembler out;
+    const auto nan = *tensor::Tensor::FromBytes(DType::kF32, {}, {reinterpret_cast<const char*>(&bits), sizeof bits});
+    out.SetOuts({out.AddLiteral(Literal::FromTensor(nan, /*weak=*/true))});
+    const v1::Program proto = Encode(out.Finish());
+    const auto decoded = ProgramFromProto(proto, ops::AllOps());
+    ASSERT_TRUE(decoded.ok()) << decoded.status().ToString();
+    EXPECT_EQ(Encode(decoded->program.closed.jaxpr).SerializeAsString(), proto.SerializeAsString());
+    EXPECT_EQ(Print(decoded->program.closed.jaxpr), "{ lambda ; . let  in (nan:f32[],) }");
+  }
+}
+
 // ---- what is refused ----
 
 struct Damage {

@@ -44,6 +44,14 @@ DType ResultType(const Avals& avals) {
 
 int64_t Size(const Aval& a) { return tensor::NumElements(a.shape).value_or(0); }
 
+// Of all together, or more than any array can have.
+int64_t TotalSize(const Avals& avals) {
+  constexpr int64_t kTooMany = int64_t{1} << 61;
+  int64_t n = 0;
+  for (const Aval& a : avals) n = std::min(n, kTooMany) + Size(a);
+  return n;
+}
+
 // Converts to the example's type. `placed` keeps the equation even where nothing changes: JAX gives the standard basis a
 // sharding of its own.
 Value DowncastLike(Builder& b, Value x, const Aval& example, bool placed) {
@@ -77,8 +85,7 @@ Values Unravel(Builder& b, Value x, size_t axis, const Avals& leaves, const Aval
 
 // All directions of the space of `leaves`: one array per leaf with the direction as leading dimension.
 Values StandardBasis(Builder& b, const Avals& leaves) {
-  int64_t n = 0;
-  for (const Aval& leaf : leaves) n += Size(leaf);
+  const int64_t n = TotalSize(leaves);
   const Shape square{n, n};
   const DType index = b.session().x64() ? DType::kI64 : DType::kI32;
   const Value rows = ir::Iota(b, index, square, 0);
@@ -87,12 +94,6 @@ Values StandardBasis(Builder& b, const Avals& leaves) {
   const Value diagonal = b.Emit1("eq", {shifted, columns});
   const Value basis = ir::ConvertElementType(b, diagonal, ResultType(leaves));
   return Unravel(b, basis, 1, leaves, nullptr);
-}
-
-int64_t TotalSize(const Avals& avals) {
-  int64_t n = 0;
-  for (const Aval& a : avals) n += Size(a);
-  return n;
 }
 
 }  // namespace

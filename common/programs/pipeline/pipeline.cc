@@ -29,6 +29,13 @@ std::vector<bool> WeakInputs(const ir::Jaxpr& jaxpr) {
 
 uint64_t CountEqns(const ir::Jaxpr& jaxpr) { return jaxpr.eqns().size(); }
 
+// Every jvp doubles the inputs, which are no equations: they have the same limit.
+Status CheckInputs(const ir::Session& session, const Avals& args) {
+  if (args.size() <= session.limits().max_eqns) return OkStatus();
+  return ResourceExhausted(StrCat("the transformed program has more than ", session.limits().max_eqns,
+                                  " inputs (limit max_eqns)"));
+}
+
 // Builds the transformed program level by level: types flow from the outermost transform in, programs back out.
 class StackApplier {
  public:
@@ -112,6 +119,7 @@ Result<Avals> DeriveArgs(ir::Session& session, const Program& source, const std:
       outs = p.closed.jaxpr->OutAvals();
     }
     ASSIGN_OR_RETURN(args, def->outer(stack[i], args, outs));
+    RETURN_IF_ERROR(CheckInputs(session, args));
   }
   return args;
 }
@@ -144,6 +152,10 @@ Result<Program> Load(const Source& source, const TraceOptions& options) {
 }
 
 Result<Traced> Apply(const Program& source, const std::vector<Transform>& stack, const TraceOptions& options) {
+  if (stack.size() > static_cast<size_t>(options.limits.max_depth)) {
+    return ResourceExhausted(StrCat("the stack has ", stack.size(), " transforms, more than ", options.limits.max_depth,
+                                    " (limit max_depth)"));
+  }
   ir::Session session(ops::AllOps(), options.limits, options.cancel);
   session.set_x64(options.x64);
   Traced out;
