@@ -70,6 +70,18 @@ class DroppedBinders {
   std::vector<bool> given_;
 };
 
+// Counts what is open while it lives.
+class Nesting {
+ public:
+  explicit Nesting(int* count) : count_(count) { ++*count_; }
+  ~Nesting() { --*count_; }
+  Nesting(const Nesting&) = delete;
+  Nesting& operator=(const Nesting&) = delete;
+
+ private:
+  int* const count_;
+};
+
 class Parser {
  public:
   Parser(std::string_view text, const OpTable& ops, const ParseLimits& limits)
@@ -731,6 +743,12 @@ class Parser {
       return LimitError(StrCat("a parameter is nested deeper than ", limits_.max_value_depth,
                                " levels (limit max_value_depth)"));
     }
+    // Programs within values within programs: each program may open two values, and one of them all the rest.
+    const int most_open = limits_.max_value_depth + 2 * limits_.max_depth;
+    if (open_values_ >= most_open) {
+      return LimitError(StrCat("more than ", most_open, " parameters are open at once (limit max_value_depth)"));
+    }
+    const Nesting open(&open_values_);
     const char c = Peek();
     if (c == '(' || c == '[') return Sequence(c, value_depth, depth);
     if (c == '{') {
@@ -852,6 +870,7 @@ class Parser {
   std::vector<JaxprPtr> defined_;  // in order; the first `indexed_` are in the map
   size_t indexed_ = 0;
   std::unordered_map<std::string, JaxprPtr> defined_by_bytes_;
+  int open_values_ = 0;  // calls of PythonValue on the stack
   int tuple_depth_ = 0;  // named tuples around what is being read
   std::optional<size_t> eqn_indent_;  // of the equation whose operands are being read
   // The last stretch of text that was asked whether it is a list of binders.
