@@ -26,8 +26,9 @@ inline constexpr config::ConfigField<TraceServiceConfig> kTraceServiceFields[] =
                                                           "largest accepted program text or proto"),
     config::Field<&TraceServiceConfig::max_equations>(
         "max_equations", "equations of a program or of its transformed form"),
+    // A thread's stack of 8 MiB holds about 2500 levels of every pass.
     config::Field<&TraceServiceConfig::max_depth>("max_depth", "nesting of programs in parameters")
-        .Range(1, 10'000),
+        .Range(1, 1000),
     config::Field<&TraceServiceConfig::max_transforms>("max_transforms", "transforms in one stack")
         .Range(0, 1000),
     config::Field<&TraceServiceConfig::max_cached_results>(

@@ -1,5 +1,5 @@
-// Every RPC of every service gets bytes that nobody should send. The answer is a clean error, and
-// the server lives.
+// Every RPC of every service gets bytes that nobody should send, with engines that only tests
+// understand and with the real ones. The answer is a clean error, and the server lives.
 #include <gmock/gmock.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/dynamic_message.h>
@@ -14,6 +14,7 @@
 #include "common/foundation/base/bytes.h"
 #include "common/foundation/base/rng.h"
 #include "common/foundation/base/strings.h"
+#include "services/allinone/engines.h"
 #include "services/allinone/fleet.h"
 #include "tests/support/fake_engines.h"
 
@@ -26,7 +27,9 @@ using google::protobuf::MethodDescriptor;
 using grpc::ByteBuffer;
 using grpc::internal::RpcMethod;
 
-class BadInputTest : public ::testing::Test {
+enum class EngineKind : uint8_t { kFake, kReal };
+
+class BadInputTest : public ::testing::TestWithParam<EngineKind> {
  protected:
   BadInputTest() {
     services::EmbeddedFleet::Options options;
@@ -34,16 +37,7 @@ class BadInputTest : public ::testing::Test {
     options.process.default_deadline = std::chrono::seconds(20);
     fleet_ = *services::EmbeddedFleet::Start(
         std::move(options),
-        {.trace = [this](const services::TraceServiceConfig&)
-             -> Result<std::shared_ptr<services::TraceEngine>> {
-           return testing::MakeFakeTraceEngine(&world_);
-         },
-         .compile = [this]() -> Result<std::shared_ptr<services::CompileEngine>> {
-           return testing::MakeFakeCompileEngine(&world_);
-         },
-         .execute = [this]() -> Result<std::shared_ptr<services::ExecuteEngine>> {
-           return testing::MakeFakeExecuteEngine(&world_);
-         }});
+        GetParam() == EngineKind::kReal ? services::RealEngines() : FakeEngines());
     for (const std::string& name : fleet_->server().service_names()) {
       const auto* service =
           google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(name);
@@ -51,6 +45,19 @@ class BadInputTest : public ::testing::Test {
       for (int i = 0; i < service->method_count(); ++i) methods_.push_back(service->method(i));
     }
     EXPECT_GE(methods_.size(), 20u);
+  }
+
+  services::Engines FakeEngines() {
+    return {.trace = [this](const services::TraceServiceConfig&)
+                -> Result<std::shared_ptr<services::TraceEngine>> {
+              return testing::MakeFakeTraceEngine(&world_);
+            },
+            .compile = [this]() -> Result<std::shared_ptr<services::CompileEngine>> {
+              return testing::MakeFakeCompileEngine(&world_);
+            },
+            .execute = [this]() -> Result<std::shared_ptr<services::ExecuteEngine>> {
+              return testing::MakeFakeExecuteEngine(&world_);
+            }};
   }
 
   // Sends one message and gives the call's status.
@@ -105,7 +112,13 @@ class BadInputTest : public ::testing::Test {
   std::vector<const MethodDescriptor*> methods_;
 };
 
-TEST_F(BadInputTest, RandomBytes) {
+INSTANTIATE_TEST_SUITE_P(Engines, BadInputTest,
+                         ::testing::Values(EngineKind::kFake, EngineKind::kReal),
+                         [](const auto& info) {
+                           return info.param == EngineKind::kReal ? "Real" : "Fake";
+                         });
+
+TEST_P(BadInputTest, RandomBytes) {
   Rng rng(7);
   for (const MethodDescriptor* method : methods_) {
     for (int i = 0; i < 60; ++i) {
@@ -119,7 +132,7 @@ TEST_F(BadInputTest, RandomBytes) {
   ExpectAlive();
 }
 
-TEST_F(BadInputTest, MessagesAboveTheLimit) {
+TEST_P(BadInputTest, MessagesAboveTheLimit) {
   for (const MethodDescriptor* method : methods_) {
     const Status status = Send(method, std::string(3 << 20, '\x0a'));
     EXPECT_EQ(status.code(), Code::kResourceExhausted)
@@ -171,7 +184,7 @@ void Fill(google::protobuf::Message* message, const std::string& text, int depth
   }
 }
 
-TEST_F(BadInputTest, WellFormedNonsense) {
+TEST_P(BadInputTest, WellFormedNonsense) {
   Rng rng(11);
   for (const MethodDescriptor* method : methods_) {
     for (const std::string text :
@@ -220,7 +233,7 @@ void TextFields(const Descriptor* type, int depth, std::vector<const FieldDescri
   }
 }
 
-TEST_F(BadInputTest, TextThatIsNotUtf8NamesItsField) {
+TEST_P(BadInputTest, TextThatIsNotUtf8NamesItsField) {
   int fields = 0;
   for (const MethodDescriptor* method : methods_) {
     std::vector<const FieldDescriptor*> path;
@@ -236,7 +249,7 @@ TEST_F(BadInputTest, TextThatIsNotUtf8NamesItsField) {
   ExpectAlive();
 }
 
-TEST_F(BadInputTest, NestingBeyondTheLimit) {
+TEST_P(BadInputTest, NestingBeyondTheLimit) {
   const auto* method = google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(
       "megalith.trace.v1.TraceService.Trace");
   // TraceRequest.source(1).program(2).jaxprs(2).eqns(4).params(2).value(2), then tuples in tuples.

@@ -85,6 +85,10 @@ Values Unravel(Builder& b, Value x, size_t axis, const Avals& leaves, const Aval
 
 // All directions of the space of `leaves`: one array per leaf with the direction as leading dimension.
 Values StandardBasis(Builder& b, const Avals& leaves) {
+  if (leaves.empty()) {
+    b.Fail(ValueError("at least one array or dtype is required"));
+    return {};
+  }
   const int64_t n = TotalSize(leaves);
   const Shape square{n, n};
   const DType index = b.session().x64() ? DType::kI64 : DType::kI32;

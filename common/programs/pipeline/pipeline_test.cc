@@ -65,6 +65,7 @@ TEST(ApplyTest, RefusesInTheWordsOfJax) {
       {kSine, {{.name = "grad", .argnums = {0, -1}, .argnums_is_list = true}}, {}, "ValueError: argnums name an argument twice"},
       {kSine, {{.name = "grad", .has_aux = true}}, {}, "expected function with aux output to return a two-element tuple"},
       {"{ lambda ; a:f32[]. let in () }", {{.name = "grad"}}, {}, "Gradient only defined for scalar-output functions. Output was 0 values."},
+      {"{ lambda ; a:f32[]. let in () }", {{.name = "jacrev"}}, {}, "ValueError: at least one array or dtype is required"},
       {kTwo, {{.name = "jacfwd", .argnums = {1}}}, {}, "TypeError: jacfwd requires real-valued inputs"},
       {kSine, {{.name = "jvp"}}, Args({kF32, kF32, kF32}), "TypeError: jvp takes as many tangents as primals, got 3 arguments"},
       {kSine, {{.name = "jvp"}}, Args({kF32, kI32}), "TypeError: primal and tangent arguments to jax.jvp do not match"},

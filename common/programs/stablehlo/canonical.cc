@@ -262,32 +262,36 @@ void Graph::AppendContent(const GraphRegion& region, std::string* out) const {
 void Graph::Finish(GraphRegion* region) {
   std::unordered_map<const Node*, bool> done;  // false while its operands are being visited
   std::unordered_map<Val, bool> seen_outside;
-  std::vector<std::pair<Node*, size_t>> stack;
-  // Values a node needs: operands, then what its regions take from outside of them.
-  const auto need = [](const Node& n, size_t i) -> std::optional<Val> {
-    if (i < n.operands.size()) return n.operands[i];
-    i -= n.operands.size();
-    for (const GraphRegion* r : n.regions) {
-      if (i < r->captured.size()) return r->captured[i];
-      i -= r->captured.size();
+  // Goes through the values a node needs: operands, then what its regions take from outside of them.
+  struct Visit {
+    Node* node;
+    size_t operand = 0;
+    size_t inner = 0;     // region
+    size_t captured = 0;  // of that region
+
+    std::optional<Val> Next() {
+      if (operand < node->operands.size()) return node->operands[operand++];
+      for (; inner < node->regions.size(); ++inner, captured = 0) {
+        if (captured < node->regions[inner]->captured.size()) return node->regions[inner]->captured[captured++];
+      }
+      return std::nullopt;
     }
-    return std::nullopt;
   };
+  std::vector<Visit> stack;
   const auto visit = [&](Val v) {
     if (values_[v].home != region) {
       if (seen_outside.emplace(v, true).second) region->captured.push_back(v);
       return;
     }
-    if (Node* n = values_[v].node; n != nullptr && done.emplace(n, false).second) stack.emplace_back(n, 0);
+    if (Node* n = values_[v].node; n != nullptr && done.emplace(n, false).second) stack.push_back({n});
   };
   const auto drain = [&] {
     while (!stack.empty()) {
-      auto& [n, next] = stack.back();
-      if (const auto v = need(*n, next)) {
-        ++next;
+      if (const auto v = stack.back().Next()) {
         visit(*v);
         continue;
       }
+      Node* n = stack.back().node;
       done[n] = true;
       region->order.push_back(n);
       stack.pop_back();
@@ -295,7 +299,7 @@ void Graph::Finish(GraphRegion* region) {
   };
   for (Node* n : region->nodes) {
     if (!n->effect) continue;
-    if (done.emplace(n, false).second) stack.emplace_back(n, 0);
+    if (done.emplace(n, false).second) stack.push_back({n});
     drain();
   }
   for (const Val v : region->returns) {
