@@ -20,6 +20,10 @@ constexpr size_t kChunkBytes = 1 << 20;
 constexpr size_t kMaxChains = 10'000;
 constexpr uint64_t kHeaderRoomBytes = 64 << 10;
 constexpr size_t kMaxHandlesPerCall = 100'000;
+// What one call may give back on gRPC's thread: returning memory takes time in proportion to its
+// size.
+constexpr int kMaxQuickHandles = 100;
+constexpr size_t kMaxQuickFreeBytes = 1 << 20;
 
 Status CheckArguments(const std::vector<tensor::ArrayType>& want,
                       const std::vector<tensor::Tensor>& got) {
@@ -64,11 +68,11 @@ ExecuteService::ExecuteService(const ExecuteServiceConfig& config,
   Unary("Unload", this, &ExecuteService::Unload);
   Unary("Execute", this, &ExecuteService::Execute, &ExecuteService::QuickExecute);
   BidiStream("ExecuteStream", this, &ExecuteService::ExecuteStream);
-  Unary("PutBuffer", this, &ExecuteService::PutBuffer);
+  Unary("PutBuffer", this, &ExecuteService::PutBuffer, &ExecuteService::QuickPutBuffer);
   ClientStream("PutBufferStream", this, &ExecuteService::PutBufferStream);
-  Unary("GetBuffer", this, &ExecuteService::GetBuffer);
+  Unary("GetBuffer", this, &ExecuteService::GetBuffer, &ExecuteService::QuickGetBuffer);
   ServerStream("GetBufferStream", this, &ExecuteService::GetBufferStream);
-  Unary("FreeBuffer", this, &ExecuteService::FreeBuffer);
+  Unary("FreeBuffer", this, &ExecuteService::FreeBuffer, &ExecuteService::QuickFreeBuffer);
 }
 
 void ExecuteService::Remember(const std::string& key, const ExecutablePtr& executable) {
@@ -375,6 +379,33 @@ Result<v1::FreeBufferResponse> ExecuteService::FreeBuffer(const v1::FreeBufferRe
   for (const std::string& handle : request.handles()) freed += buffers_.Free(handle) ? 1 : 0;
   response.set_freed(freed);
   return response;
+}
+
+Result<std::optional<v1::PutBufferResponse>> ExecuteService::QuickPutBuffer(
+    const v1::PutBufferRequest& request, const rpc::Call& call) {
+  ASSIGN_OR_RETURN(v1::PutBufferResponse response, PutBuffer(request, call));
+  return std::optional<v1::PutBufferResponse>(std::move(response));
+}
+
+Result<std::optional<v1::GetBufferResponse>> ExecuteService::QuickGetBuffer(
+    const v1::GetBufferRequest& request, const rpc::Call& call) {
+  const Result<tensor::Tensor> tensor = buffers_.Get(request.handle());
+  if (tensor.ok() && tensor->byte_size() > kMaxQuickBytes)
+    return std::optional<v1::GetBufferResponse>();
+  ASSIGN_OR_RETURN(v1::GetBufferResponse response, GetBuffer(request, call));
+  return std::optional<v1::GetBufferResponse>(std::move(response));
+}
+
+Result<std::optional<v1::FreeBufferResponse>> ExecuteService::QuickFreeBuffer(
+    const v1::FreeBufferRequest& request, const rpc::Call& call) {
+  if (request.handles_size() > kMaxQuickHandles) return std::optional<v1::FreeBufferResponse>();
+  size_t bytes = 0;
+  for (const std::string& handle : request.handles()) {
+    if (const auto tensor = buffers_.Get(handle); tensor.ok()) bytes += tensor->byte_size();
+  }
+  if (bytes > kMaxQuickFreeBytes) return std::optional<v1::FreeBufferResponse>();
+  ASSIGN_OR_RETURN(v1::FreeBufferResponse response, FreeBuffer(request, call));
+  return std::optional<v1::FreeBufferResponse>(std::move(response));
 }
 
 std::optional<uint64_t> ExecuteService::Record(const rpc::Call& call, const std::string& decision,

@@ -58,6 +58,14 @@ class ExecuteService final : public rpc::Service {
   Result<execute::v1::FreeBufferResponse> FreeBuffer(const execute::v1::FreeBufferRequest& request,
                                                      const rpc::Call& call);
 
+  // Small buffers are handled at once.
+  Result<std::optional<execute::v1::PutBufferResponse>> QuickPutBuffer(
+      const execute::v1::PutBufferRequest& request, const rpc::Call& call);
+  Result<std::optional<execute::v1::GetBufferResponse>> QuickGetBuffer(
+      const execute::v1::GetBufferRequest& request, const rpc::Call& call);
+  Result<std::optional<execute::v1::FreeBufferResponse>> QuickFreeBuffer(
+      const execute::v1::FreeBufferRequest& request, const rpc::Call& call);
+
  private:
   using ExecutablePtr = std::shared_ptr<const Executable>;
   struct Ready {
