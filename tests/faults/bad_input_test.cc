@@ -35,9 +35,9 @@ class BadInputTest : public ::testing::TestWithParam<EngineKind> {
     services::EmbeddedFleet::Options options;
     options.process.max_request_bytes = 1 << 20;
     options.process.default_deadline = std::chrono::seconds(20);
-    fleet_ = *services::EmbeddedFleet::Start(
-        std::move(options),
-        GetParam() == EngineKind::kReal ? services::RealEngines() : FakeEngines());
+    fleet_ = *services::EmbeddedFleet::Start(std::move(options), GetParam() == EngineKind::kReal
+                                                                     ? services::RealEngines()
+                                                                     : FakeEngines());
     for (const std::string& name : fleet_->server().service_names()) {
       const auto* service =
           google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(name);

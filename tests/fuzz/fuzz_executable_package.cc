@@ -1,5 +1,6 @@
-// Executable packages: what decodes encodes to the same bytes. The checksums of the input are put right first, so that
-// mutations reach what is behind them; and the bytes are taken for the sections of a package.
+// Executable packages: what decodes encodes to the same bytes. The checksums of the input are put
+// right first, so that mutations reach what is behind them; and the bytes are taken for the
+// sections of a package.
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -39,8 +40,9 @@ std::string PackageOf(std::string_view sections) {
   package.backend = backend->name();
   package.backend_version = backend->version();
   package.target = backend->target();
-  package.sections = {{"settings", std::string(sections.substr(0, cut))},
-                      {"program", std::string(sections.substr(std::min(cut + 1, sections.size())))}};
+  package.sections = {
+      {"settings", std::string(sections.substr(0, cut))},
+      {"program", std::string(sections.substr(std::min(cut + 1, sections.size())))}};
   return runtime::EncodePackage(package);
 }
 

@@ -1,5 +1,5 @@
-// megalith.ir.v1.Program: what decodes encodes to the same bytes, before and after its rules are attached; then a stack
-// chosen by the first bytes.
+// megalith.ir.v1.Program: what decodes encodes to the same bytes, before and after its rules are
+// attached; then a stack chosen by the first bytes.
 #include <google/protobuf/stubs/logging.h>
 
 #include <cstdint>
@@ -38,7 +38,9 @@ void TestOne(std::string_view input) {
   (void)previous;
   if (input.size() < fuzz::kStackBytes) return;
   ir::v1::Program proto;
-  if (!proto.ParseFromArray(input.data() + fuzz::kStackBytes, static_cast<int>(input.size() - fuzz::kStackBytes))) return;
+  if (!proto.ParseFromArray(input.data() + fuzz::kStackBytes,
+                            static_cast<int>(input.size() - fuzz::kStackBytes)))
+    return;
   const auto decoded = ir::ProgramFromProto(proto, ops::AllOps(), {.max_eqns = 2000});
   if (!decoded.ok()) {
     CHECK(!decoded.status().message().empty());

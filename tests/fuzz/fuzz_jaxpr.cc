@@ -1,5 +1,5 @@
-// Jaxpr text: what parses and checks prints, and the print parses to the same text; then a stack chosen by the first
-// bytes, and lowering.
+// Jaxpr text: what parses and checks prints, and the print parses to the same text; then a stack
+// chosen by the first bytes, and lowering.
 #include <cstdint>
 #include <string_view>
 

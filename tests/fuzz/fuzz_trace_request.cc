@@ -1,4 +1,5 @@
-// TraceRequest and LowerRequest, which have the same fields, through the engine of the trace service.
+// TraceRequest and LowerRequest, which have the same fields, through the engine of the trace
+// service.
 #include <google/protobuf/stubs/logging.h>
 
 #include <cstdint>
@@ -13,11 +14,15 @@ namespace {
 void TestOne(std::string_view input) {
   static const auto previous = google::protobuf::SetLogHandler(nullptr);
   (void)previous;
-  static const std::shared_ptr<services::TraceEngine> engine = services::MakePipelineEngine(
-      {.max_program_bytes = 1 << 20, .max_equations = 20'000, .max_depth = 30, .max_transforms = 4});
+  static const std::shared_ptr<services::TraceEngine> engine =
+      services::MakePipelineEngine({.max_program_bytes = 1 << 20,
+                                    .max_equations = 20'000,
+                                    .max_depth = 30,
+                                    .max_transforms = 4});
   trace::v1::TraceRequest request;
   if (!request.ParseFromArray(input.data(), static_cast<int>(input.size()))) return;
-  while (request.stack_size() > 4) request.mutable_stack()->RemoveLast();  // the service's own limit
+  while (request.stack_size() > 4)
+    request.mutable_stack()->RemoveLast();  // the service's own limit
   std::vector<services::TraceStep> steps;
   const Cancellation cancel = fuzz::ShortDeadline();
   const auto traced = engine->Trace(request, Policy::kStrict, &steps, cancel);

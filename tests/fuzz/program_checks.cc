@@ -57,7 +57,8 @@ void CheckLowered(const stablehlo::Module& module) {
   const auto decoded = stablehlo::DecodeModule(bytes, limits);
   CHECK(decoded.ok());
   CHECK(stablehlo::EncodeModule(*decoded) == bytes);
-  (void)stablehlo::Plan::Create(*decoded, {.max_bytes_per_value = 1 << 20, .max_live_bytes = 1 << 24});
+  (void)stablehlo::Plan::Create(*decoded,
+                                {.max_bytes_per_value = 1 << 20, .max_live_bytes = 1 << 24});
 }
 
 }  // namespace
@@ -71,7 +72,9 @@ std::vector<pipeline::Transform> StackFromBytes(std::string_view bytes) {
   return stack;
 }
 
-Cancellation ShortDeadline() { return Cancellation(RealClock().Monotonic() + std::chrono::milliseconds(500)); }
+Cancellation ShortDeadline() {
+  return Cancellation(RealClock().Monotonic() + std::chrono::milliseconds(500));
+}
 
 pipeline::TraceOptions SmallOptions(const Cancellation* cancel) {
   pipeline::TraceOptions options;

@@ -1,5 +1,5 @@
-// What the harnesses of programs share: a stack chosen by bytes, and everything behind a loaded program under small
-// limits.
+// What the harnesses of programs share: a stack chosen by bytes, and everything behind a loaded
+// program under small limits.
 #pragma once
 
 #include <string_view>
@@ -22,7 +22,8 @@ pipeline::TraceOptions SmallOptions(const Cancellation* cancel);
 // A deadline of half a second from now.
 Cancellation ShortDeadline();
 
-// Transforms, prints, reads back, lowers, makes canonical and plans. Nothing may crash, hang or contradict itself.
+// Transforms, prints, reads back, lowers, makes canonical and plans. Nothing may crash, hang or
+// contradict itself.
 void CheckProgram(const ir::Program& program, const std::vector<pipeline::Transform>& stack,
                   const pipeline::TraceOptions& options);
 

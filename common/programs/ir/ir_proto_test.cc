@@ -27,7 +27,8 @@ v1::Program Encode(const JaxprPtr& jaxpr) {
   Program program;
   program.closed.jaxpr = jaxpr;
   for (const VarId v : jaxpr->constvars()) {
-    program.closed.consts.push_back(*tensor::Tensor::Create(jaxpr->aval(v).dtype, jaxpr->aval(v).shape));
+    program.closed.consts.push_back(
+        *tensor::Tensor::Create(jaxpr->aval(v).dtype, jaxpr->aval(v).shape));
   }
   Session session(ops::AllOps());
   const auto proto = ProgramToProto(session, program);
@@ -49,9 +50,11 @@ std::string ErrorOf(const v1::Program& proto, const ProtoLimits& limits = {}) {
 constexpr std::string_view kSmall =
     "{ lambda a:f32[2]; b:f32[3,2] c:bool[]. let\n"
     "    d:f32[2] = reduce_sum[axes=(np.int64(0),) out_sharding=None] b\n"
-    "    e:f32[2] = jit[name=f jaxpr={ lambda ; d:f32[2] f:f32[2]. let e:f32[2] = mul d 1.5:f32[] in (e,) }] d a\n"
+    "    e:f32[2] = jit[name=f jaxpr={ lambda ; d:f32[2] f:f32[2]. let e:f32[2] = mul d 1.5:f32[] "
+    "in (e,) }] d a\n"
     "    g:i32[] = convert_element_type[new_dtype=int32 weak_type=False] c\n"
-    "    h:f32[2] = cond[branches=({ lambda ; i:f32[2]. let j:f32[2] = neg i in (j,) } { lambda ; k:f32[2]. let l:f32[2] = sin k in (l,) })] g e\n"
+    "    h:f32[2] = cond[branches=({ lambda ; i:f32[2]. let j:f32[2] = neg i in (j,) } { lambda ; "
+    "k:f32[2]. let l:f32[2] = sin k in (l,) })] g e\n"
     "  in (h, 2:i32[]) }";
 
 // Some jaxpr in the program has a namesake, which shows in text and is not sent.
@@ -86,12 +89,14 @@ TEST(IrProtoTest, EveryFixtureIsAFixedPoint) {
 TEST(IrProtoTest, CarriesWhatTextLoses) {
   JaxprAssembler out;
   const Aval weak{DType::kF32, true, {}};
-  const auto table = *tensor::Tensor::FromBytes(DType::kF32, {2}, std::string_view("\0\0\x80?\0\0\0@", 8));
+  const auto table =
+      *tensor::Tensor::FromBytes(DType::kF32, {2}, std::string_view("\0\0\x80?\0\0\0@", 8));
   out.AddConst(Aval{DType::kF32, false, {2}}, table);
   const VarId x = out.AddInput(weak);
   const Atom literal = out.AddLiteral(Literal::Float(DType::kF32, 0.1, /*weak=*/true));
   const OpDef* mul = ops::AllOps().Find("mul");
-  const VarId y = out.AddEqn(mul, std::make_shared<const Params>(*mul), std::vector{Atom::Var(x), literal}, std::vector{weak});
+  const VarId y = out.AddEqn(mul, std::make_shared<const Params>(*mul),
+                             std::vector{Atom::Var(x), literal}, std::vector{weak});
   out.SetOuts({Atom::Var(y)});
   const JaxprPtr jaxpr = out.Finish();
   Session session(ops::AllOps());
@@ -109,7 +114,8 @@ TEST(IrProtoTest, CarriesWhatTextLoses) {
 TEST(IrProtoTest, EveryNanKeepsItsBits) {
   for (const uint32_t bits : {0x7fc00000u, 0xffc00000u, 0xff800017u, 0x7fffffffu}) {
     JaxprAssembler out;
-    const auto nan = *tensor::Tensor::FromBytes(DType::kF32, {}, {reinterpret_cast<const char*>(&bits), sizeof bits});
+    const auto nan = *tensor::Tensor::FromBytes(
+        DType::kF32, {}, {reinterpret_cast<const char*>(&bits), sizeof bits});
     out.SetOuts({out.AddLiteral(Literal::FromTensor(nan, /*weak=*/true))});
     const v1::Program proto = Encode(out.Finish());
     const auto decoded = ProgramFromProto(proto, ops::AllOps());
@@ -138,43 +144,89 @@ v1::NamedParam* ParamOf(v1::Program* p, int eqn, std::string_view name) {
 
 TEST(IrProtoTest, WrongStructureIsRefused) {
   const Damage cases[] = {
-      {"version", [](auto* p) { p->set_version(2); }, "program has format version 2, this build reads version 1"},
+      {"version", [](auto* p) { p->set_version(2); },
+       "program has format version 2, this build reads version 1"},
       {"no jaxprs", [](auto* p) { p->clear_jaxprs(); }, "main is jaxpr 3, which does not exist"},
-      {"main", [](auto* p) { p->set_main(4'000'000'000); }, "main is jaxpr 4000000000, which does not exist"},
+      {"main", [](auto* p) { p->set_main(4'000'000'000); },
+       "main is jaxpr 4000000000, which does not exist"},
       {"constants", [](auto* p) { p->clear_consts(); }, "main has 0 constants, its jaxpr needs 1"},
-      {"more constants", [](auto* p) { *p->add_consts() = p->consts(0); }, "main has 2 constants, its jaxpr needs 1"},
+      {"more constants", [](auto* p) { *p->add_consts() = p->consts(0); },
+       "main has 2 constants, its jaxpr needs 1"},
       {"name", [](auto* p) { p->set_fun_name("\xff"); }, "fun_name is not UTF-8"},
-      {"a type too many", [](auto* p) { *Main(p)->add_vars() = Main(p)->vars(0); }, "jaxpr 3: has types for 8 variables but defines 7"},
-      {"a type too few", [](auto* p) { Main(p)->mutable_vars()->RemoveLast(); }, "has types for 6 variables but defines 7"},
-      {"counts that wrap", [](auto* p) { Main(p)->set_num_invars(UINT32_MAX); Main(p)->set_num_constvars(4); }, "variables but defines"},
-      {"results", [](auto* p) { Main(p)->mutable_eqns(0)->set_num_results(UINT32_MAX); }, "variables but defines"},
-      {"constant values", [](auto* p) { for (int i = 0; i < 2; ++i) *Main(p)->add_const_values() = p->consts(0); },
+      {"a type too many", [](auto* p) { *Main(p)->add_vars() = Main(p)->vars(0); },
+       "jaxpr 3: has types for 8 variables but defines 7"},
+      {"a type too few", [](auto* p) { Main(p)->mutable_vars()->RemoveLast(); },
+       "has types for 6 variables but defines 7"},
+      {"counts that wrap",
+       [](auto* p) {
+         Main(p)->set_num_invars(UINT32_MAX);
+         Main(p)->set_num_constvars(4);
+       },
+       "variables but defines"},
+      {"results", [](auto* p) { Main(p)->mutable_eqns(0)->set_num_results(UINT32_MAX); },
+       "variables but defines"},
+      {"constant values",
+       [](auto* p) {
+         for (int i = 0; i < 2; ++i) *Main(p)->add_const_values() = p->consts(0);
+       },
        "has more constant values than constvars"},
-      {"type of a constant", [](auto* p) {
-         *Main(p)->add_const_values() = tensor::TensorToProto(*tensor::Tensor::Create(DType::kI32, {2}));
-       }, "constant 0 is i32[2], its variable f32[2]"},
-      {"variable", [](auto* p) { Main(p)->mutable_eqns(0)->mutable_operands(0)->set_var(3); }, "eqn 0 (reduce_sum): variable 3 is not defined yet"},
-      {"output", [](auto* p) { Main(p)->mutable_outs(0)->set_var(UINT32_MAX); }, "variable 4294967295 is not defined yet"},
-      {"no atom", [](auto* p) { Main(p)->mutable_outs(0)->clear_kind(); }, "operand is neither variable nor literal"},
-      {"literal's rank", [](auto* p) {
-         *Main(p)->mutable_outs(1)->mutable_literal()->mutable_value() = tensor::TensorToProto(*tensor::Tensor::Create(DType::kI32, {1}));
-       }, "literal of type i32[1] is no scalar"},
-      {"literal's digits", [](auto* p) { Main(p)->mutable_outs(1)->mutable_literal()->set_python_value(2); }, "literal's python_value does not round to its value"},
-      {"primitive", [](auto* p) { Main(p)->mutable_eqns(0)->set_primitive("frob\n"); }, "primitive 'frob\\x0a' is not supported"},
-      {"operands", [](auto* p) { Main(p)->mutable_eqns(0)->clear_operands(); }, "takes 1 operands, got 0"},
-      {"parameter", [](auto* p) { ParamOf(p, 0, "axes")->set_name("axis"); }, "unknown parameter 'axis'"},
-      {"parameter's type", [](auto* p) { ParamOf(p, 0, "axes")->mutable_value()->set_text("x"); }, "parameter 'axes' of reduce_sum"},
-      {"parameter without value", [](auto* p) { ParamOf(p, 0, "axes")->clear_value(); }, "a parameter has no value that this build knows"},
-      {"parameter twice", [](auto* p) { *Main(p)->mutable_eqns(0)->add_params() = Main(p)->eqns(0).params(0); }, "parameters are not sorted by name"},
-      {"dtype", [](auto* p) { ParamOf(p, 2, "new_dtype")->mutable_value()->set_dtype("int33"); }, "unknown dtype 'int33'"},
-      {"text", [](auto* p) { ParamOf(p, 1, "name")->mutable_value()->set_text("\xff"); }, "parameter text is not UTF-8"},
-      {"named tuple", [](auto* p) { ParamOf(p, 0, "axes")->mutable_value()->mutable_named_tuple()->add_fields("x"); }, "named tuple has 1 fields and 0 elements"},
-      {"jaxpr of itself", [](auto* p) { ParamOf(p, 1, "jaxpr")->mutable_value()->set_jaxpr(3); }, "refers to jaxpr 3, which is not defined before it"},
-      {"jaxpr further on", [](auto* p) { *p->add_jaxprs() = p->jaxprs(0); ParamOf(p, 1, "jaxpr")->mutable_value()->set_jaxpr(4); },
+      {"type of a constant",
+       [](auto* p) {
+         *Main(p)->add_const_values() =
+             tensor::TensorToProto(*tensor::Tensor::Create(DType::kI32, {2}));
+       },
+       "constant 0 is i32[2], its variable f32[2]"},
+      {"variable", [](auto* p) { Main(p)->mutable_eqns(0)->mutable_operands(0)->set_var(3); },
+       "eqn 0 (reduce_sum): variable 3 is not defined yet"},
+      {"output", [](auto* p) { Main(p)->mutable_outs(0)->set_var(UINT32_MAX); },
+       "variable 4294967295 is not defined yet"},
+      {"no atom", [](auto* p) { Main(p)->mutable_outs(0)->clear_kind(); },
+       "operand is neither variable nor literal"},
+      {"literal's rank",
+       [](auto* p) {
+         *Main(p)->mutable_outs(1)->mutable_literal()->mutable_value() =
+             tensor::TensorToProto(*tensor::Tensor::Create(DType::kI32, {1}));
+       },
+       "literal of type i32[1] is no scalar"},
+      {"literal's digits",
+       [](auto* p) { Main(p)->mutable_outs(1)->mutable_literal()->set_python_value(2); },
+       "literal's python_value does not round to its value"},
+      {"primitive", [](auto* p) { Main(p)->mutable_eqns(0)->set_primitive("frob\n"); },
+       "primitive 'frob\\x0a' is not supported"},
+      {"operands", [](auto* p) { Main(p)->mutable_eqns(0)->clear_operands(); },
+       "takes 1 operands, got 0"},
+      {"parameter", [](auto* p) { ParamOf(p, 0, "axes")->set_name("axis"); },
+       "unknown parameter 'axis'"},
+      {"parameter's type", [](auto* p) { ParamOf(p, 0, "axes")->mutable_value()->set_text("x"); },
+       "parameter 'axes' of reduce_sum"},
+      {"parameter without value", [](auto* p) { ParamOf(p, 0, "axes")->clear_value(); },
+       "a parameter has no value that this build knows"},
+      {"parameter twice",
+       [](auto* p) { *Main(p)->mutable_eqns(0)->add_params() = Main(p)->eqns(0).params(0); },
+       "parameters are not sorted by name"},
+      {"dtype", [](auto* p) { ParamOf(p, 2, "new_dtype")->mutable_value()->set_dtype("int33"); },
+       "unknown dtype 'int33'"},
+      {"text", [](auto* p) { ParamOf(p, 1, "name")->mutable_value()->set_text("\xff"); },
+       "parameter text is not UTF-8"},
+      {"named tuple",
+       [](auto* p) {
+         ParamOf(p, 0, "axes")->mutable_value()->mutable_named_tuple()->add_fields("x");
+       },
+       "named tuple has 1 fields and 0 elements"},
+      {"jaxpr of itself", [](auto* p) { ParamOf(p, 1, "jaxpr")->mutable_value()->set_jaxpr(3); },
+       "refers to jaxpr 3, which is not defined before it"},
+      {"jaxpr further on",
+       [](auto* p) {
+         *p->add_jaxprs() = p->jaxprs(0);
+         ParamOf(p, 1, "jaxpr")->mutable_value()->set_jaxpr(4);
+       },
        "refers to jaxpr 4, which is not defined before it"},
-      {"rule", [](auto* p) { ParamOf(p, 1, "name")->mutable_value()->set_custom_rule(0); }, "refers to rule 0, which does not exist"},
-      {"rule without kind", [](auto* p) { p->add_rules(); }, "rule 0: is of no kind that this build knows"},
-      {"rule's jaxpr", [](auto* p) { p->add_rules()->mutable_jvp()->mutable_jvp()->set_jaxpr(9); }, "rule 0: jvp is jaxpr 9, which does not exist"},
+      {"rule", [](auto* p) { ParamOf(p, 1, "name")->mutable_value()->set_custom_rule(0); },
+       "refers to rule 0, which does not exist"},
+      {"rule without kind", [](auto* p) { p->add_rules(); },
+       "rule 0: is of no kind that this build knows"},
+      {"rule's jaxpr", [](auto* p) { p->add_rules()->mutable_jvp()->mutable_jvp()->set_jaxpr(9); },
+       "rule 0: jvp is jaxpr 9, which does not exist"},
       {"dims", [](auto* p) { Main(p)->mutable_vars(1)->set_dims(0, -1); }, "jaxpr 3"},
   };
   for (const Damage& c : cases) {
@@ -198,7 +250,8 @@ TEST(IrProtoTest, EveryBeginningAndEveryFlippedBitIsReadOrRefused) {
       EXPECT_NE(decoded.status().code(), Code::kInternal) << decoded.status().ToString();
       return;
     }
-    EXPECT_FALSE(PrintWithin(1 << 20, decoded->program.closed.jaxpr).status().code() == Code::kInternal);
+    EXPECT_FALSE(PrintWithin(1 << 20, decoded->program.closed.jaxpr).status().code() ==
+                 Code::kInternal);
   };
   for (size_t n = 0; n < bytes.size(); ++n) feed(bytes.substr(0, n));
   for (size_t at = 0; at < bytes.size(); ++at) {
@@ -214,7 +267,9 @@ TEST(IrProtoTest, EveryBeginningAndEveryFlippedBitIsReadOrRefused) {
 
 // Each jaxpr calls the one before it `calls` times.
 v1::Program Tower(int levels, int calls) {
-  v1::Program proto = Encode("{ lambda ; a:f32[]. let b:f32[] = jit[name=f jaxpr={ lambda ; c:f32[]. let d:f32[] = sin c in (d,) }] a in (b,) }");
+  v1::Program proto = Encode(
+      "{ lambda ; a:f32[]. let b:f32[] = jit[name=f jaxpr={ lambda ; c:f32[]. let d:f32[] = sin c "
+      "in (d,) }] a in (b,) }");
   const v1::Jaxpr one = proto.jaxprs(1);
   proto.mutable_jaxprs()->RemoveLast();
   for (int level = 1; level < levels; ++level) {
@@ -236,15 +291,18 @@ v1::Program Tower(int levels, int calls) {
 
 TEST(IrProtoTest, NestingIsLimited) {
   EXPECT_EQ(ErrorOf(Tower(100, 1)), "no error");
-  EXPECT_THAT(ErrorOf(Tower(101, 1)), HasSubstr("jaxpr 100: jaxprs are nested deeper than 100 levels (limit max_depth)"));
+  EXPECT_THAT(ErrorOf(Tower(101, 1)),
+              HasSubstr("jaxpr 100: jaxprs are nested deeper than 100 levels (limit max_depth)"));
   EXPECT_THAT(ErrorOf(Tower(20'000, 1)), HasSubstr("(limit max_depth)"));
 }
 
 TEST(IrProtoTest, EquationsAndRulesAreLimited) {
-  EXPECT_THAT(ErrorOf(Tower(3, 5), {.max_eqns = 10}), HasSubstr("program has more than 10 equations (limit max_eqns)"));
+  EXPECT_THAT(ErrorOf(Tower(3, 5), {.max_eqns = 10}),
+              HasSubstr("program has more than 10 equations (limit max_eqns)"));
   v1::Program proto = Encode(kSmall);
   for (int i = 0; i < 3; ++i) proto.add_rules();
-  EXPECT_THAT(ErrorOf(proto, {.max_rules = 2}), HasSubstr("program has 3 custom rules, the limit max_rules is 2"));
+  EXPECT_THAT(ErrorOf(proto, {.max_rules = 2}),
+              HasSubstr("program has 3 custom rules, the limit max_rules is 2"));
 }
 
 TEST(IrProtoTest, TuplesAreLimited) {
@@ -252,24 +310,28 @@ TEST(IrProtoTest, TuplesAreLimited) {
   v1::Param* value = ParamOf(&proto, 0, "axes")->mutable_value();
   for (int i = 0; i < 40; ++i) value = value->mutable_tuple()->add_elements();
   value->set_none(true);
-  EXPECT_THAT(ErrorOf(proto), HasSubstr("a parameter is nested deeper than 32 levels (limit max_value_depth)"));
+  EXPECT_THAT(ErrorOf(proto),
+              HasSubstr("a parameter is nested deeper than 32 levels (limit max_value_depth)"));
 }
 
-// 2^90 calls in a few kilobytes: everything that walks a program must meet each jaxpr a bounded number of times.
+// 2^90 calls in a few kilobytes: everything that walks a program must meet each jaxpr a bounded
+// number of times.
 TEST(IrProtoTest, SharingDoesNotMultiplyTheWork) {
   const v1::Program proto = Tower(90, 2);
   const Stopwatch watch;
   const auto decoded = ProgramFromProto(proto, ops::AllOps());
   ASSERT_TRUE(decoded.ok()) << decoded.status().ToString();
   EXPECT_EQ(Encode(decoded->program.closed.jaxpr).SerializeAsString(), proto.SerializeAsString());
-  EXPECT_EQ(PrintWithin(1 << 20, decoded->program.closed.jaxpr).status().code(), Code::kResourceExhausted);
+  EXPECT_EQ(PrintWithin(1 << 20, decoded->program.closed.jaxpr).status().code(),
+            Code::kResourceExhausted);
   EXPECT_TRUE(SameDag(*decoded->program.closed.jaxpr, *decoded->program.closed.jaxpr));
   EXPECT_LT(CanonicalBytes(decoded->program.closed).size(), 1'000'000u);
   pipeline::Source source;
   source.jaxpr = decoded->program.closed.jaxpr;
   const auto program = pipeline::Load(source);
   ASSERT_TRUE(program.ok()) << program.status().ToString();
-  for (const std::string_view name : {"jit", "grad", "jvp", "vmap", "checkpoint", "linearize", "hessian"}) {
+  for (const std::string_view name :
+       {"jit", "grad", "jvp", "vmap", "checkpoint", "linearize", "hessian"}) {
     pipeline::Transform t{.name = std::string(name)};
     t.axis_size = 3;
     const auto traced = pipeline::Apply(*program, {t});

@@ -31,18 +31,22 @@ TEST(PrintTest, AShortJaxprIsOneLine) {
 
 TEST(PrintTest, WidthDecidesWhereLinesBreak) {
   const JaxprPtr jaxpr = Parse("{ lambda ; a:f32[]. let b:f32[] = sin a in (b,) }");
-  EXPECT_EQ(Print(jaxpr, {.width = 48}), "{ lambda ; a:f32[]. let\n    b:f32[] = sin a\n  in (b,) }");
+  EXPECT_EQ(Print(jaxpr, {.width = 48}),
+            "{ lambda ; a:f32[]. let\n    b:f32[] = sin a\n  in (b,) }");
   EXPECT_EQ(Print(jaxpr, {.width = 49}), "{ lambda ; a:f32[]. let b:f32[] = sin a in (b,) }");
-  EXPECT_EQ(Print(jaxpr, {.width = 0}), "{ lambda ; a:f32[]. let\n    b:f32[] = sin a\n  in (b,) }");
+  EXPECT_EQ(Print(jaxpr, {.width = 0}),
+            "{ lambda ; a:f32[]. let\n    b:f32[] = sin a\n  in (b,) }");
 }
 
 TEST(PrintTest, ShapesCanBeLeftOut) {
-  EXPECT_EQ(Print(Parse("{ lambda ; a:f32[]. let b:f32[] = mul a 2.0:f32[] in (b,) }"), {.print_shapes = false}),
+  EXPECT_EQ(Print(Parse("{ lambda ; a:f32[]. let b:f32[] = mul a 2.0:f32[] in (b,) }"),
+                  {.print_shapes = false}),
             "{ lambda ; a. let b = mul a 2.0:f32[] in (b,) }");
 }
 
 TEST(PrintTest, NamesFollowTheOrderOfVisits) {
-  EXPECT_EQ(Print(Parse("{ lambda x:f32[2]; y:f32[2]. let z:f32[2] = add x y; q:f32[2] = sin y in (z,) }")),
+  EXPECT_EQ(Print(Parse(
+                "{ lambda x:f32[2]; y:f32[2]. let z:f32[2] = add x y; q:f32[2] = sin y in (z,) }")),
             "{ lambda a:f32[2]; b:f32[2]. let c:f32[2] = add a b; _:f32[2] = sin b in (c,) }");
 }
 
@@ -104,22 +108,41 @@ TEST(LiteralTest, PrintsAsPythonDoes) {
 }
 
 TEST(LiteralTest, WhatPrintsReadsBack) {
-  for (const std::string_view literal :
-       {"1.0:f32[]", "-0.0:f32[]", "0.1:f32[]", "1e+16:f64[]", "5e-324:f64[]", "3.140625:bf16[]", "inf:f16[]", "nan:f32[]",
-        "-inf:f32[]", "True:bool[]", "-56:i8[]", "18446744073709551615:u64[]", "-9223372036854775808:i64[]", "1j:c64[]",
-        "(-0+1j):c64[]", "(1.5-2j):c128[]", "(nan-infj):c64[]", "(b'',):float0[]", "infj:c64[]", "nanj:c64[]",
-        "1e-07j:c128[]", "(1e-07-1e+22j):c128[]"}) {
+  for (const std::string_view literal : {"1.0:f32[]",
+                                         "-0.0:f32[]",
+                                         "0.1:f32[]",
+                                         "1e+16:f64[]",
+                                         "5e-324:f64[]",
+                                         "3.140625:bf16[]",
+                                         "inf:f16[]",
+                                         "nan:f32[]",
+                                         "-inf:f32[]",
+                                         "True:bool[]",
+                                         "-56:i8[]",
+                                         "18446744073709551615:u64[]",
+                                         "-9223372036854775808:i64[]",
+                                         "1j:c64[]",
+                                         "(-0+1j):c64[]",
+                                         "(1.5-2j):c128[]",
+                                         "(nan-infj):c64[]",
+                                         "(b'',):float0[]",
+                                         "infj:c64[]",
+                                         "nanj:c64[]",
+                                         "1e-07j:c128[]",
+                                         "(1e-07-1e+22j):c128[]"}) {
     const std::string text = StrCat("{ lambda ; . let  in (", literal, ",) }");
     EXPECT_EQ(Print(Parse(text)), text);
   }
 }
 
 TEST(LiteralTest, NumbersThatPythonWouldNotPrintAreNone) {
-  for (const std::string_view text : {"", "-", "+1", ".5", "1.", "e5", "0x10", "1e", "--1", "1_0", "infinity", "NaN", " 1", "1 ", "1.5f"}) {
+  for (const std::string_view text : {"", "-", "+1", ".5", "1.", "e5", "0x10", "1e", "--1", "1_0",
+                                      "infinity", "NaN", " 1", "1 ", "1.5f"}) {
     if (text == "1.") continue;  // Python's own digits end so in no str(), but float() takes them
     EXPECT_EQ(ParsePythonFloat(text), std::nullopt) << text;
   }
-  for (const std::string_view text : {"", "j", "()", "(1)", "(1+j)", "1+2j", "(1+2)", "(1+2j", "(+2j)", "((1+2j))", "1"}) {
+  for (const std::string_view text :
+       {"", "j", "()", "(1)", "(1+j)", "1+2j", "(1+2)", "(1+2j", "(+2j)", "((1+2j))", "1"}) {
     EXPECT_EQ(ParsePythonComplex(text), std::nullopt) << text;
   }
 }
@@ -135,12 +158,14 @@ JaxprPtr Doubling(int levels) {
                       "] a; c:f32[] = jit[name=f jaxpr=f", levels - 1, "] b in (c,) }"));
 }
 
-// As JAX prints them, definitions spell out those that follow: the text is as long as the program without sharing.
+// As JAX prints them, definitions spell out those that follow: the text is as long as the program
+// without sharing.
 TEST(PrintTest, TextsThatDoubleWithEachLevelEndAtTheLimit) {
   const JaxprPtr jaxpr = Doubling(60);
   const Stopwatch watch;
   const auto text = PrintWithin(1 << 20, jaxpr);
-  EXPECT_EQ(text.status().ToString(), "RESOURCE_EXHAUSTED: the text of the program has more than 1048576 bytes");
+  EXPECT_EQ(text.status().ToString(),
+            "RESOURCE_EXHAUSTED: the text of the program has more than 1048576 bytes");
   EXPECT_LT(watch.Seconds(), 10);
 }
 

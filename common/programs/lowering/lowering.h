@@ -16,7 +16,7 @@ namespace megalith::lowering {
 struct LowerOptions {
   // JAX's 64-bit mode: loop counters are i64 instead of i32.
   bool x64 = false;
-  uint64_t max_ops = 20'000'000;            // StableHLO operations in the module
+  uint64_t max_ops = 4'000'000;             // equations lowered; stablehlo::Limits takes no more ops either
   const Cancellation* cancel = nullptr;
 };
 

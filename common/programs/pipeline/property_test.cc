@@ -1,5 +1,6 @@
-// What transforms promise each other, on the fixtures' programs in f64: derivatives against differences, reverse mode
-// against forward mode, maps against loops, and transforms that change nothing.
+// What transforms promise each other, on the fixtures' programs in f64: derivatives against
+// differences, reverse mode against forward mode, maps against loops, and transforms that change
+// nothing.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -24,7 +25,8 @@ constexpr uint64_t kSeed = 20250311;
 
 struct Case {
   std::string id;
-  bool has_slope = true;  // the derivative is that of the function, which is smooth at the arguments
+  bool has_slope =
+      true;  // the derivative is that of the function, which is smooth at the arguments
   ir::Program program;
   Tensors primals;
   Tensors tangents;
@@ -39,12 +41,14 @@ Tensor Random(const ir::Aval& aval, double low, double high, Rng& rng) {
 
 std::string InDouble(std::string text) {
   for (const auto& [from, to] : {std::pair("f32", "f64"), std::pair("float32", "float64")}) {
-    for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at)) text.replace(at, std::strlen(from), to);
+    for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at))
+      text.replace(at, std::strlen(from), to);
   }
   return text;
 }
 
-Result<Tensors> RunStack(const ir::Program& program, const std::vector<Transform>& stack, const Tensors& args) {
+Result<Tensors> RunStack(const ir::Program& program, const std::vector<Transform>& stack,
+                         const Tensors& args) {
   TraceOptions options;
   options.x64 = true;
   options.arg_avals.emplace();
@@ -78,13 +82,14 @@ bool HasSlope(std::string_view text) {
   return true;
 }
 
-// The fixtures' sources from f64 to f64, small enough to be run many times, with arguments at which they are finite.
+// The fixtures' sources from f64 to f64, small enough to be run many times, with arguments at which
+// they are finite.
 std::vector<Case> MakeCases() {
   std::vector<Case> out;
   Rng rng(kSeed);
   for (const auto& t : ir::testing::FixtureTexts()) {
     if (!t.id.ends_with(":source") || t.text.size() > 2500) continue;
-    if (t.id.starts_with("errors/")) continue;  // what JAX refuses
+    if (t.id.starts_with("errors/")) continue;                  // what JAX refuses
     if (t.text.find("custom_") != std::string::npos) continue;  // their rules are not in the text
     const auto program = Load({.text = InDouble(t.text)}, {.x64 = true});
     if (!program.ok() || program->closed.jaxpr->constvars().size() > 0) continue;
@@ -110,24 +115,32 @@ Tensors Concat(Tensors a, const Tensors& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
 }
-Tensors Last(const Tensors& all, size_t n) { return Tensors(all.end() - static_cast<int64_t>(n), all.end()); }
+Tensors Last(const Tensors& all, size_t n) {
+  return Tensors(all.end() - static_cast<int64_t>(n), all.end());
+}
 
-// True if the transform does not exist for the program: a rule is missing, or it is a loop that cannot be run backwards.
+// True if the transform does not exist for the program: a rule is missing, or it is a loop that
+// cannot be run backwards.
 bool Unimplemented(const Result<Tensors>& r) {
   if (r.ok() || r.status().code() == Code::kUnimplemented) return !r.ok();
   const std::string& message = r.status().message();
-  return message.find("Reverse-mode differentiation does not work for lax.while") != std::string::npos ||
-         message.find("Betainc gradient with respect to a and b not supported") != std::string::npos;
+  return message.find("Reverse-mode differentiation does not work for lax.while") !=
+             std::string::npos ||
+         message.find("Betainc gradient with respect to a and b not supported") !=
+             std::string::npos;
 }
 
-void ExpectClose(const Tensors& got, const Tensors& want, double tolerance, const std::string& what) {
+void ExpectClose(const Tensors& got, const Tensors& want, double tolerance,
+                 const std::string& what) {
   ASSERT_EQ(got.size(), want.size()) << what;
   for (size_t k = 0; k < got.size(); ++k) {
     ASSERT_EQ(got[k].TypeText(), want[k].TypeText()) << what;
     double scale = 1;
-    for (int64_t i = 0; i < want[k].size(); ++i) scale = std::max(scale, std::abs(want[k].DoubleAt(i)));
+    for (int64_t i = 0; i < want[k].size(); ++i)
+      scale = std::max(scale, std::abs(want[k].DoubleAt(i)));
     for (int64_t i = 0; i < got[k].size(); ++i) {
-      ASSERT_NEAR(got[k].DoubleAt(i), want[k].DoubleAt(i), tolerance * scale) << what << " output " << k << " at " << i;
+      ASSERT_NEAR(got[k].DoubleAt(i), want[k].DoubleAt(i), tolerance * scale)
+          << what << " output " << k << " at " << i;
     }
   }
 }
@@ -154,13 +167,16 @@ void ExpectEqual(std::string_view what, const Pair& p, size_t least) {
     const Tensors want = p.right_outs(c, *right);
     if (!AllFinite(want)) continue;
     ++compared;
-    // Sums of the same terms in another order, amplified by at most what the solvers' conditions allow.
+    // Sums of the same terms in another order, amplified by at most what the solvers' conditions
+    // allow.
     ExpectClose(got, want, 1e-9, StrCat(what, " of ", c.id));
   }
   EXPECT_GE(compared, least) << what;
 }
 
-Transform Vjp(const Case& c) { return {.name = "vjp", .num_primals = static_cast<int64_t>(c.primals.size())}; }
+Transform Vjp(const Case& c) {
+  return {.name = "vjp", .num_primals = static_cast<int64_t>(c.primals.size())};
+}
 Tensors Tangents(const Case& c, const Tensors& outs) { return Last(outs, c.cotangents.size()); }
 Tensors WithTangents(const Case& c) { return Concat(c.primals, c.tangents); }
 
@@ -175,12 +191,20 @@ TEST(TransformPropertyTest, CheckpointChangesNothing) {
 }
 
 TEST(TransformPropertyTest, LinearizeIsJvp) {
-  ExpectEqual("linearize", {{{.name = "linearize"}}, {{.name = "jvp"}}, WithTangents, WithTangents, Whole, Whole}, 30);
+  ExpectEqual(
+      "linearize",
+      {{{.name = "linearize"}}, {{.name = "jvp"}}, WithTangents, WithTangents, Whole, Whole}, 30);
 }
 
 TEST(TransformPropertyTest, JvpOfACheckpointIsJvp) {
   ExpectEqual("checkpoint, jvp",
-              {{{.name = "checkpoint"}, {.name = "jvp"}}, {{.name = "jvp"}}, WithTangents, WithTangents, Whole, Whole}, 30);
+              {{{.name = "checkpoint"}, {.name = "jvp"}},
+               {{.name = "jvp"}},
+               WithTangents,
+               WithTangents,
+               Whole,
+               Whole},
+              30);
 }
 
 TEST(TransformPropertyTest, JvpIsTheLimitOfDifferences) {
@@ -198,7 +222,8 @@ TEST(TransformPropertyTest, JvpIsTheLimitOfDifferences) {
       for (size_t k = 0; k < c.primals.size(); ++k) {
         Tensor t = *Tensor::Create(DType::kF64, c.primals[k].shape());
         for (int64_t i = 0; i < t.size(); ++i) {
-          t.SetDouble(i, c.primals[k].DoubleAt(i) + (side == 0 ? -kStep : kStep) * c.tangents[k].DoubleAt(i));
+          t.SetDouble(i, c.primals[k].DoubleAt(i) +
+                             (side == 0 ? -kStep : kStep) * c.tangents[k].DoubleAt(i));
         }
         moved.push_back(std::move(t));
       }
@@ -213,7 +238,8 @@ TEST(TransformPropertyTest, JvpIsTheLimitOfDifferences) {
       difference.push_back(std::move(t));
     }
     ++compared;
-    // The third derivative's share is kStep^2; rounding of the difference is 1e-16 / kStep times the value.
+    // The third derivative's share is kStep^2; rounding of the difference is 1e-16 / kStep times
+    // the value.
     ExpectClose(slope, difference, 1e-6, StrCat("jvp of ", c.id));
   }
   EXPECT_GE(compared, 30u);
@@ -232,10 +258,13 @@ TEST(TransformPropertyTest, VjpIsTheTransposeOfJvp) {
   size_t compared = 0;
   for (const Case& c : Cases()) {
     const auto jvp = RunStack(c.program, {{.name = "jvp"}}, WithTangents(c));
-    if (Unimplemented(jvp) || !c.has_slope) continue;  // tangents that are rounded are no linear map
+    if (Unimplemented(jvp) || !c.has_slope)
+      continue;  // tangents that are rounded are no linear map
     ASSERT_TRUE(jvp.ok()) << c.id;
-    for (const std::vector<Transform>& below :
-         {std::vector<Transform>{}, {{.name = "jit"}}, {{.name = "checkpoint"}}, {{.name = "checkpoint"}, {.name = "jit"}}}) {
+    for (const std::vector<Transform>& below : {std::vector<Transform>{},
+                                                {{.name = "jit"}},
+                                                {{.name = "checkpoint"}},
+                                                {{.name = "checkpoint"}, {.name = "jit"}}}) {
       std::vector<Transform> stack = below;
       stack.push_back(Vjp(c));
       const auto vjp = RunStack(c.program, stack, Concat(c.primals, c.cotangents));
@@ -244,7 +273,9 @@ TEST(TransformPropertyTest, VjpIsTheTransposeOfJvp) {
       const double forward = Dot(c.cotangents, Tangents(c, *jvp));
       if (!std::isfinite(forward)) continue;
       ++compared;
-      ASSERT_NEAR(Dot(Last(*vjp, c.primals.size()), c.tangents), forward, 1e-9 * std::max(1.0, std::abs(forward))) << c.id;
+      ASSERT_NEAR(Dot(Last(*vjp, c.primals.size()), c.tangents), forward,
+                  1e-9 * std::max(1.0, std::abs(forward)))
+          << c.id;
     }
   }
   EXPECT_GE(compared, 100u);
@@ -261,11 +292,13 @@ TEST(TransformPropertyTest, ForwardOverReverseIsReverseOverForward) {
   size_t compared = 0;
   for (const Case& c : Cases()) {
     const size_t n = c.primals.size();
-    const auto fr = RunStack(c.program, {Vjp(c), {.name = "jvp"}},
-                        Concat(Concat(c.primals, c.cotangents), Concat(c.tangents, ZerosLike(c.cotangents))));
+    const auto fr = RunStack(
+        c.program, {Vjp(c), {.name = "jvp"}},
+        Concat(Concat(c.primals, c.cotangents), Concat(c.tangents, ZerosLike(c.cotangents))));
     Transform outer{.name = "vjp", .num_primals = static_cast<int64_t>(2 * n)};
-    const auto rf = RunStack(c.program, {{.name = "jvp"}, outer},
-                        Concat(Concat(c.primals, c.tangents), Concat(ZerosLike(c.cotangents), c.cotangents)));
+    const auto rf = RunStack(
+        c.program, {{.name = "jvp"}, outer},
+        Concat(Concat(c.primals, c.tangents), Concat(ZerosLike(c.cotangents), c.cotangents)));
     if (Unimplemented(fr) || Unimplemented(rf)) continue;
     ASSERT_TRUE(fr.ok()) << c.id << ": " << fr.status().ToString();
     ASSERT_TRUE(rf.ok()) << c.id << ": " << rf.status().ToString();
@@ -308,7 +341,8 @@ TEST(TransformPropertyTest, VmapIsALoop) {
       Tensors slice;
       for (size_t k = 0; k < one->size(); ++k) {
         Tensor t = *Tensor::Create(DType::kF64, (*one)[k].shape());
-        for (int64_t e = 0; e < t.size(); ++e) t.SetDouble(e, (*mapped)[k].DoubleAt(i * t.size() + e));
+        for (int64_t e = 0; e < t.size(); ++e)
+          t.SetDouble(e, (*mapped)[k].DoubleAt(i * t.size() + e));
         slice.push_back(std::move(t));
       }
       ++compared;
