@@ -11,6 +11,7 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/programs/ir/compare.h"
+#include "common/programs/ir/name_table.h"
 #include "common/programs/ir/op_def.h"
 
 namespace megalith::ir {
@@ -35,7 +36,7 @@ bool IsBlank(char c) { return IsClass(c, kBlank); }
 
 // Names visible in one jaxpr.
 struct Scope {
-  std::unordered_map<std::string_view, VarId> names;
+  NameTable names;
   std::vector<VarId> dropped;  // binders called `_`
 };
 
@@ -273,7 +274,7 @@ class Parser {
       scope.dropped.push_back(id);
       return OkStatus();
     }
-    if (!scope.names.emplace(binder.name, id).second) {
+    if (!scope.names.Add(binder.name, id)) {
       return ErrorAt(binder.at, StrCat("variable '", Printable(binder.name), "' is bound twice"));
     }
     return OkStatus();
@@ -419,7 +420,7 @@ class Parser {
 
   // With a variable called `in` in scope, "in (1+2j):c64[]" is that variable and a complex literal.
   bool InIsOperand(const Scope& scope) const {
-    if (scope.names.count("in") == 0) return false;
+    if (!scope.names.Find("in")) return false;
     size_t p = pos_ + 2;
     while (p < text_.size() && IsBlank(text_[p])) ++p;
     const size_t close = text_.find(')', p);
@@ -435,9 +436,9 @@ class Parser {
       }
       return Atom::Var(scope.dropped.back());
     }
-    const auto it = scope.names.find(name);
-    if (it == scope.names.end()) return Error(StrCat("variable '", Printable(name), "' is not defined here"));
-    return Atom::Var(it->second);
+    const std::optional<VarId> id = scope.names.Find(name);
+    if (!id) return Error(StrCat("variable '", Printable(name), "' is not defined here"));
+    return Atom::Var(*id);
   }
 
   bool AtLiteral() {
