@@ -287,73 +287,57 @@ TEST(ParseJaxprTest, EquationsAreLimited) {
 
 // ---- cost ----
 
-// Seconds to parse and, if it parses, to print.
-double Seconds(const std::string& text) {
-  const Stopwatch watch;
-  const auto parsed = Parse(text, {.guess_dropped = true});
-  EXPECT_TRUE(!parsed.ok() || !Print(*parsed).empty());
-  return watch.Seconds();
-}
-
-// A text of `n` pieces costs about as much per piece as one of a quarter. A slow machine gets a
-// second chance.
+// Parses and, if it parses, prints a text of `n` pieces: so many that work which grows with their
+// square runs into the test's time limit.
 void ExpectLinear(std::string_view what, size_t n, const std::function<std::string(size_t)>& text) {
-  double small = 0;
-  double large = 0;
-  for (int attempt = 0; attempt < 3; ++attempt) {
-    small = Seconds(text(n / 4));
-    large = Seconds(text(n));
-    if (large < 0.05 || large < 10 * small) return;
-  }
-  ADD_FAILURE() << what << ": a quarter took " << small << " s, all of it " << large << " s";
+  const auto parsed = Parse(text(n), {.guess_dropped = true});
+  EXPECT_TRUE(!parsed.ok() || !Print(*parsed).empty()) << what;
 }
 
-TEST(ParseJaxprTest, AMillionEquationsTakeSeconds) {
+TEST(ParseJaxprTest, ReadsAMillionEquations) {
   std::string text = "{ lambda ; a:f32[]. let\n";
   text.reserve(40'000'000);
   for (int i = 0; i < 1'000'000; ++i)
     StrAppend(&text, "    b", i, ":f32[] = sin ", i == 0 ? "a" : StrCat("b", i - 1), "\n");
   text += "  in (b999999,) }";
-  const Stopwatch watch;
   const auto parsed = Parse(text);
   ASSERT_TRUE(parsed.ok()) << parsed.status().ToString();
   EXPECT_EQ((*parsed)->eqns().size(), 1'000'000u);
-  EXPECT_LT(watch.Seconds(), 60);  // 1 s on an idle machine; sanitizers are slower
 }
 
 TEST(ParseJaxprTest, CostIsLinear) {
-  ExpectLinear("equations", 40'000,
+  ExpectLinear("equations", 200'000,
                [](size_t n) { return WithEqns(Repeated("_:f32[] = sin a\n", n)); });
-  ExpectLinear("operands", 40'000, [](size_t n) {
+  ExpectLinear("operands", 200'000, [](size_t n) {
     return WithEqns(StrCat("c:f32[] = concatenate[dimension=0] ", Repeated("b ", n)));
   });
-  ExpectLinear("literals", 40'000, [](size_t n) {
+  ExpectLinear("literals", 200'000, [](size_t n) {
     return WithEqns(StrCat("c:f32[] = concatenate[dimension=0] ", Repeated("nan:f32[]\n", n)));
   });
-  ExpectLinear("outputs", 40'000, [](size_t n) { return WithEqns("", Repeated("a, ", n)); });
-  ExpectLinear("dropped outputs", 20'000, [](size_t n) {
+  ExpectLinear("outputs", 200'000, [](size_t n) { return WithEqns("", Repeated("a, ", n)); });
+  ExpectLinear("dropped outputs", 100'000, [](size_t n) {
     return WithEqns(Repeated("_:f32[] = sin a\n", n), Repeated("_, ", n));
   });
-  ExpectLinear("more dropped outputs than binders", 40'000,
+  ExpectLinear("more dropped outputs than binders", 200'000,
                [](size_t n) { return WithEqns("_:f32[] = sin a", Repeated("_, ", n)); });
-  ExpectLinear("shared jaxprs", 20'000, [](size_t n) {
+  ExpectLinear("shared jaxprs", 100'000, [](size_t n) {
     std::string text;
     for (size_t i = 0; i < n; ++i)
       StrAppend(&text, "let f", i, " = { lambda ; a:f32[]. let  in (a,) } in\n");
     return StrCat(text, "{ lambda ; . let in () }");
   });
-  ExpectLinear("nested jaxprs", 10'000, [](size_t n) {
+  ExpectLinear("nested jaxprs", 50'000, [](size_t n) {
     return WithEqns(Repeated(
         "_:f32[] = jit[name=f jaxpr={ lambda ; a:f32[]. let b:f32[] = sin a in (b,) }] a\n", n));
   });
-  ExpectLinear("integers", 80'000, [](size_t n) {
+  ExpectLinear("integers", 400'000, [](size_t n) {
     return WithEqns(StrCat("c:f32[] = transpose[permutation=(", Repeated("1, ", n), ")] b"));
   });
-  ExpectLinear("raw text", 80'000, [](size_t n) {
+  ExpectLinear("raw text", 400'000, [](size_t n) {
     return WithEqns(StrCat("c:f32[] = jit[name=", Repeated("x ", n),
                            " jaxpr={ lambda ; a:f32[]. let  in (a,) }] a"));
   });
-  ExpectLinear("blanks", 400'000, [](size_t n) { return WithEqns(Repeated(" ", n)); });
+  ExpectLinear("blanks", 2000'000, [](size_t n) { return WithEqns(Repeated(" ", n)); });
 }
 
 }  // namespace

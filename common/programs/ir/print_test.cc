@@ -162,11 +162,9 @@ JaxprPtr Doubling(int levels) {
 // without sharing.
 TEST(PrintTest, TextsThatDoubleWithEachLevelEndAtTheLimit) {
   const JaxprPtr jaxpr = Doubling(60);
-  const Stopwatch watch;
   const auto text = PrintWithin(1 << 20, jaxpr);
   EXPECT_EQ(text.status().ToString(),
             "RESOURCE_EXHAUSTED: the text of the program has more than 1048576 bytes");
-  EXPECT_LT(watch.Seconds(), 10);
 }
 
 TEST(PrintTest, TheLimitIsExact) {

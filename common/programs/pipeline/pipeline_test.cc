@@ -259,7 +259,6 @@ TEST(LimitTest, EquationsAreCountedInsideTransforms) {
 TEST(LimitTest, StacksThatMultiplyEquationsEnd) {
   TraceOptions options;
   options.limits.max_eqns = 200'000;
-  const Stopwatch watch;
   const std::vector<Transform> stack(30, Transform{.name = "jvp"});
   EXPECT_THAT(ErrorOf(Chain(20), stack, options),
               HasSubstr("more than 200000 inputs (limit max_eqns)"));
@@ -267,7 +266,6 @@ TEST(LimitTest, StacksThatMultiplyEquationsEnd) {
   EXPECT_THAT(ErrorOf(Chain(20), hessians, options), HasSubstr("(limit max_eqns)"));
   const std::vector<Transform> calls(200, Transform{.name = "jit"});
   EXPECT_THAT(ErrorOf(Chain(2), calls, options), HasSubstr("(limit max_depth)"));
-  EXPECT_LT(watch.Seconds(), 30);
 }
 
 // A body is transformed once however often it is called; what its calls expand to is not bounded by
@@ -286,10 +284,8 @@ TEST(LimitTest, LoweringEndsAtItsOwnLimits) {
   const Cancellation cancel(RealClock().Monotonic() + std::chrono::milliseconds(200));
   TraceOptions options;
   options.cancel = &cancel;
-  const Stopwatch watch;
   const auto module = LowerToStablehlo(*program, options);
   EXPECT_EQ(module.status().code(), Code::kDeadlineExceeded) << module.status().ToString();
-  EXPECT_LT(watch.Seconds(), 10);
 }
 
 // ---- cancellation ----
@@ -330,10 +326,8 @@ TEST(CancellationTest, DeadlinesStopTransforms) {
   const Cancellation cancel(RealClock().Monotonic() + std::chrono::milliseconds(1));
   TraceOptions options;
   options.cancel = &cancel;
-  const Stopwatch watch;
   const auto traced = Apply(*program, {{.name = "hessian"}}, options);
   EXPECT_EQ(traced.status().code(), Code::kDeadlineExceeded);
-  EXPECT_LT(watch.Seconds(), 5);
 }
 
 }  // namespace
