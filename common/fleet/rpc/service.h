@@ -13,7 +13,6 @@
 // several at a time, may block, and see every exception turned into kInternal.
 #pragma once
 
-#include <google/protobuf/arena.h>
 #include <grpcpp/impl/service_type.h>
 
 #include <functional>
@@ -54,27 +53,6 @@ struct UnaryBody {
       quick;
 };
 using StreamBody = std::function<Status(RawStream& stream, const Call& call)>;
-
-// A request whose parts lie together, the first of them on the stack: one small request then costs
-// next to no allocations. Lives as long as its handler runs.
-template <typename Request>
-class ParsedOnArena {
- public:
-  explicit ParsedOnArena(const grpc::ByteBuffer& bytes)
-      : arena_(room_, sizeof(room_)),
-        request_(google::protobuf::Arena::CreateMessage<Request>(&arena_)),
-        status_(ParseMessage(bytes, request_)) {}
-  ParsedOnArena(const ParsedOnArena&) = delete;
-  ParsedOnArena& operator=(const ParsedOnArena&) = delete;
-  const Status& status() const { return status_; }
-  const Request& operator*() const { return *request_; }
-
- private:
-  alignas(8) char room_[2048];
-  google::protobuf::Arena arena_;
-  Request* const request_;
-  const Status status_;
-};
 }  // namespace internal
 
 // Handlers are added in the constructor of a subclass; a Service is then given to one Server. Every
@@ -109,18 +87,18 @@ class Service : public grpc::Service {
     internal::UnaryBody body;
     body.run = [self, handler](const grpc::ByteBuffer& in, grpc::ByteBuffer* out,
                                const Call& call) -> Status {
-      const internal::ParsedOnArena<Request> request(in);
-      RETURN_IF_ERROR(request.status());
-      const Result<Response> response = (self->*handler)(*request, call);
+      Request request;
+      RETURN_IF_ERROR(ParseMessage(in, &request));
+      const Result<Response> response = (self->*handler)(request, call);
       if (!response.ok()) return response.status();
       return SerializeMessage(*response, out);
     };
     if (quick != nullptr) {
       body.quick = [self, quick](const grpc::ByteBuffer& in, grpc::ByteBuffer* out,
                                  const Call& call) -> Result<bool> {
-        const internal::ParsedOnArena<Request> request(in);
-        RETURN_IF_ERROR(request.status());
-        const Result<std::optional<Response>> response = (self->*quick)(*request, call);
+        Request request;
+        RETURN_IF_ERROR(ParseMessage(in, &request));
+        const Result<std::optional<Response>> response = (self->*quick)(request, call);
         if (!response.ok()) return response.status();
         if (!response->has_value()) return false;
         RETURN_IF_ERROR(SerializeMessage(**response, out));
