@@ -12,7 +12,7 @@ PACKAGES := g++ cmake ninja-build pkg-config ccache mold git python3 \
   libssl-dev zlib1g-dev libgtest-dev libgmock-dev \
   clang-19 libclang-rt-19-dev clang-format-19 clang-tidy-19 prometheus
 SOURCES = $(shell git ls-files 'common/*.h' 'common/*.cc' 'services/*.h' 'services/*.cc' 'clients/*.h' 'clients/*.cc' \
-  'tests/*.h' 'tests/*.cc' 'bench/*.cc')
+  'tests/*.h' 'tests/*.cc' 'bench/*.h' 'bench/*.cc' 'examples/*.h' 'examples/*.cc')
 
 .PHONY: help deps configure build run test conformance fixtures bench asan tsan ubsan fuzz fmt lint docs clean
 

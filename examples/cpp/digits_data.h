@@ -1,4 +1,5 @@
-// Made-up data for the digit classifier: every class has a pattern of its own, every image is a noisy copy of one.
+// Made-up data for the digit classifier: every class has a pattern of its own, every image is a
+// noisy copy of one.
 #pragma once
 
 #include <cmath>
@@ -23,9 +24,11 @@ class Noise {
   uint64_t state_;
 };
 
-inline megalith::tensor::Tensor Filled(const megalith::tensor::Shape& shape, float scale, Noise* noise) {
+inline megalith::tensor::Tensor Filled(const megalith::tensor::Shape& shape, float scale,
+                                       Noise* noise) {
   // A few kilobytes: memory is there.
-  megalith::tensor::Tensor t = *megalith::tensor::Tensor::Create(megalith::tensor::DType::kF32, shape);
+  megalith::tensor::Tensor t =
+      *megalith::tensor::Tensor::Create(megalith::tensor::DType::kF32, shape);
   for (float& v : t.MutableAs<float>()) v = scale * noise->Next();
   return t;
 }
@@ -46,7 +49,8 @@ inline std::vector<megalith::tensor::Tensor> MadeUpDigits(int batch, const Sizes
   Noise noise(2);
   const megalith::tensor::Tensor patterns = Filled({s.classes, s.pixels}, 1, &noise);
   megalith::tensor::Tensor images = Filled({batch, s.pixels}, 0.2f, &noise);
-  megalith::tensor::Tensor labels = *megalith::tensor::Tensor::Create(megalith::tensor::DType::kI32, {batch});
+  megalith::tensor::Tensor labels =
+      *megalith::tensor::Tensor::Create(megalith::tensor::DType::kI32, {batch});
   for (int i = 0; i < batch; ++i) {
     const int label = i % s.classes;
     labels.SetInt(i, label);

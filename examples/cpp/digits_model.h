@@ -1,4 +1,5 @@
-// A classifier of handwritten digits, written in C++ with arrays and operators: two dense layers and cross entropy.
+// A classifier of handwritten digits, written in C++ with arrays and operators: two dense layers
+// and cross entropy.
 #pragma once
 
 #include <tuple>
@@ -35,7 +36,8 @@ inline Array Loss(Params params, Array images, Array labels) {
 // One step of gradient descent: (loss, new parameters).
 inline megalith::tracing::Arrays Step(Params params, Array images, Array labels) {
   const auto gradient = megalith::tracing::ValueAndGrad(Loss);
-  const auto [loss, g1, g2, g3, g4] = std::tuple<Array, Array, Array, Array, Array>(gradient(params, images, labels));
+  const auto [loss, g1, g2, g3, g4] =
+      std::tuple<Array, Array, Array, Array, Array>(gradient(params, images, labels));
   const auto& [w1, b1, w2, b2] = params;
   const double rate = 0.5;
   megalith::tracing::Arrays out = {loss};
@@ -50,7 +52,7 @@ inline megalith::tracing::Arrays Step(Params params, Array images, Array labels)
 inline std::vector<megalith::tracing::Aval> ArgumentTypes(int batch, const Sizes& s = {}) {
   using megalith::tracing::F32;
   using megalith::tracing::I32;
-  return {F32(s.pixels, s.hidden), F32(s.hidden),       F32(s.hidden, s.classes),
+  return {F32(s.pixels, s.hidden), F32(s.hidden),        F32(s.hidden, s.classes),
           F32(s.classes),          F32(batch, s.pixels), I32(batch)};
 }
 

@@ -1,4 +1,5 @@
-// The classifier's programs are those of the same model in JAX 0.9.2 (text of jax.make_jaxpr), and it learns.
+// The classifier's programs are those of the same model in JAX 0.9.2 (text of jax.make_jaxpr), and
+// it learns.
 #include <gtest/gtest.h>
 
 #include "common/programs/ir/print.h"
@@ -193,7 +194,8 @@ TEST(DigitsTest, GradientsPerExampleAreThoseOfJax) {
   std::vector<tracing::Aval> args = ArgumentTypes(8);
   args[4] = tracing::F32(8, 1, 64);
   args[5] = tracing::I32(8, 1);
-  const Function per_example = tracing::Vmap(tracing::Grad(Loss), {.in_axes = {std::nullopt, 0, 0}});
+  const Function per_example =
+      tracing::Vmap(tracing::Grad(Loss), {.in_axes = {std::nullopt, 0, 0}});
   EXPECT_EQ(Text(per_example, args), R"(
 { lambda ; a:f32[64,32] b:f32[32] c:f32[32,10] d:f32[10] e:f32[8,1,64] f:i32[8,1]. let
     g:f32[8,1,32] = dot_general[

@@ -1,7 +1,8 @@
-// Trains a digit classifier on a running fleet. This client reads a table, sends programs that JAX printed, and moves
-// handles; every number is computed by the fleet.
+// Trains a digit classifier on a running fleet. This client reads a table, sends programs that JAX
+// printed, and moves handles; every number is computed by the fleet.
 //
-// usage: digits --address HOST:PORT --data digits.csv.gz --programs DIRECTORY [--epochs N] [--quiet]
+// usage: digits --address HOST:PORT --data digits.csv.gz --programs DIRECTORY [--epochs N]
+// [--quiet]
 #include <unistd.h>
 #include <zlib.h>
 
@@ -30,9 +31,9 @@ using tensor::DType;
 using tensor::Tensor;
 
 constexpr int64_t kPixels = 64;
-constexpr int64_t kBatch = 128;        // of loss.jaxpr and batch.jaxpr
-constexpr int64_t kTestEvery = 5;      // rows whose index is a multiple of this are the test set
-constexpr size_t kParams = 4;          // w1, b1, w2, b2
+constexpr int64_t kBatch = 128;    // of loss.jaxpr and batch.jaxpr
+constexpr int64_t kTestEvery = 5;  // rows whose index is a multiple of this are the test set
+constexpr size_t kParams = 4;      // w1, b1, w2, b2
 constexpr size_t kState = 3 * kParams + 1;  // parameters, both moments, the step
 constexpr int64_t kMaxRows = 1'000'000;
 
@@ -56,8 +57,9 @@ struct Table {
                               {reinterpret_cast<const char*>(pixels.data()), pixels.size()});
   }
   Tensor DigitTensor() const {
-    return *Tensor::FromBytes(DType::kI32, {rows()},
-                              {reinterpret_cast<const char*>(digits.data()), digits.size() * sizeof(int32_t)});
+    return *Tensor::FromBytes(
+        DType::kI32, {rows()},
+        {reinterpret_cast<const char*>(digits.data()), digits.size() * sizeof(int32_t)});
   }
 };
 
@@ -65,14 +67,15 @@ struct Table {
 Status AddRow(std::string_view line, int64_t row, Table* table) {
   const std::vector<std::string_view> cells = Split(line, ',');
   if (cells.size() != kPixels + 1) {
-    return InvalidArgument(StrCat("row ", row, " has ", cells.size(), " columns, expected ", kPixels + 1));
+    return InvalidArgument(
+        StrCat("row ", row, " has ", cells.size(), " columns, expected ", kPixels + 1));
   }
   for (size_t i = 0; i < cells.size(); ++i) {
     const auto value = ParseInt(cells[i]);
     const int64_t most = i < kPixels ? 16 : 9;
     if (!value || *value < 0 || *value > most) {
-      return InvalidArgument(
-          StrCat("row ", row, ", column ", i, ": '", Printable(cells[i]), "' is not an integer from 0 to ", most));
+      return InvalidArgument(StrCat("row ", row, ", column ", i, ": '", Printable(cells[i]),
+                                    "' is not an integer from 0 to ", most));
     }
     if (i < kPixels) {
       table->pixels.push_back(static_cast<uint8_t>(*value));
@@ -121,8 +124,9 @@ class Profile {
   std::string Table() const {
     std::ostringstream out;
     for (const auto& [what, entry] : total_) {
-      out << "  " << std::left << std::setw(28) << what << std::right << std::setw(8) << entry.second << " times "
-          << std::fixed << std::setprecision(3) << std::setw(9) << entry.first << " s\n";
+      out << "  " << std::left << std::setw(28) << what << std::right << std::setw(8)
+          << entry.second << " times " << std::fixed << std::setprecision(3) << std::setw(9)
+          << entry.first << " s\n";
     }
     return out.str();
   }
@@ -157,7 +161,8 @@ class Trainer {
     watch = Stopwatch();
     compile::v1::CompileRequest compile;
     compile.set_stablehlo_text(lowered.stablehlo_text());
-    ASSIGN_OR_RETURN(const compile::v1::CompileResult compiled, compile_.Compile(compile, nullptr).Annotate(name));
+    ASSIGN_OR_RETURN(const compile::v1::CompileResult compiled,
+                     compile_.Compile(compile, nullptr).Annotate(name));
     out.compile_seconds = watch.Seconds();
     out.key = compiled.key();
     out.cache = CacheWord(compiled.cache());
@@ -173,10 +178,12 @@ class Trainer {
     request.set_return_buffers(true);
     for (const std::string& handle : arguments) request.add_arguments()->set_buffer(handle);
     const Stopwatch watch;
-    ASSIGN_OR_RETURN(const execute::v1::ExecuteResponse response, execute_.Execute(request).Annotate(program.name));
+    ASSIGN_OR_RETURN(const execute::v1::ExecuteResponse response,
+                     execute_.Execute(request).Annotate(program.name));
     profile_.Add("execute " + program.name, watch.Seconds());
     for (const auto& timing : response.timings()) {
-      if (timing.name() == "run") profile_.Add("execute " + program.name + ", inside", timing.seconds());
+      if (timing.name() == "run")
+        profile_.Add("execute " + program.name + ", inside", timing.seconds());
     }
     Handles out;
     for (const auto& result : response.results()) out.push_back(result.buffer().handle());
@@ -229,10 +236,10 @@ std::string ProgramTable(const Programs& p) {
   std::ostringstream out;
   out << "  program   transforms                trace      compile    cache  key\n";
   for (const Prepared* q : {&p.init, &p.loss, &p.adam, &p.correct, &p.shuffle, &p.batch}) {
-    out << "  " << std::left << std::setw(10) << q->name << std::setw(24) << q->stack << std::right << std::fixed
-        << std::setprecision(2) << std::setw(7) << q->trace_seconds * 1e3 << " ms " << std::setw(8)
-        << q->compile_seconds * 1e3 << " ms  " << std::left << std::setw(5) << q->cache << "  " << q->key.substr(0, 16)
-        << "...\n";
+    out << "  " << std::left << std::setw(10) << q->name << std::setw(24) << q->stack << std::right
+        << std::fixed << std::setprecision(2) << std::setw(7) << q->trace_seconds * 1e3 << " ms "
+        << std::setw(8) << q->compile_seconds * 1e3 << " ms  " << std::left << std::setw(5)
+        << q->cache << "  " << q->key.substr(0, 16) << "...\n";
   }
   return out.str();
 }
@@ -246,9 +253,10 @@ void ShowProgress(const Options& options, int64_t step, int64_t steps, double lo
   const int64_t done = step * kWidth / steps;
   std::ostringstream line;
   line << "training [" << std::string(static_cast<size_t>(done), '#')
-       << std::string(static_cast<size_t>(kWidth - done), '.') << "] step " << step << " of " << steps << ", loss "
-       << std::fixed << std::setprecision(4) << loss;
-  std::cerr << (terminal ? "\r" : "") << line.str() << (terminal && step < steps ? "" : "\n") << std::flush;
+       << std::string(static_cast<size_t>(kWidth - done), '.') << "] step " << step << " of "
+       << steps << ", loss " << std::fixed << std::setprecision(4) << loss;
+  std::cerr << (terminal ? "\r" : "") << line.str() << (terminal && step < steps ? "" : "\n")
+            << std::flush;
 }
 
 // One step of Adam on one batch; `state` becomes the new state. Returns the handle of the loss.
@@ -269,22 +277,26 @@ Result<std::string> Step(Trainer& trainer, const Programs& p, const Handles& row
 }
 
 // Returns the handles of the trained parameters.
-Result<Handles> Train(Trainer& trainer, const Programs& p, const Table& train, const Options& options) {
+Result<Handles> Train(Trainer& trainer, const Programs& p, const Table& train,
+                      const Options& options) {
   ASSIGN_OR_RETURN(const std::string pixels, trainer.Put(train.PixelTensor()));
   ASSIGN_OR_RETURN(const std::string digits, trainer.Put(train.DigitTensor()));
   ASSIGN_OR_RETURN(const std::string seed, trainer.Put(Tensor::Scalar(DType::kI32, 0)));
   ASSIGN_OR_RETURN(Handles state, trainer.Run(p.init, {seed}));
-  if (state.size() != kState) return Internal(StrCat("init gave ", state.size(), " arrays, expected ", kState));
+  if (state.size() != kState)
+    return Internal(StrCat("init gave ", state.size(), " arrays, expected ", kState));
   const int64_t batches = train.rows() / kBatch;
   const int64_t steps = batches * options.epochs;
   Handles order;
   for (int64_t step = 0; step < steps; ++step) {
     if (step % batches == 0) {
-      ASSIGN_OR_RETURN(const std::string epoch, trainer.Put(Tensor::Scalar(DType::kI32, step / batches)));
+      ASSIGN_OR_RETURN(const std::string epoch,
+                       trainer.Put(Tensor::Scalar(DType::kI32, step / batches)));
       RETURN_IF_ERROR(trainer.Free(order));
       ASSIGN_OR_RETURN(order, trainer.Run(p.shuffle, {epoch}));
     }
-    ASSIGN_OR_RETURN(const std::string number, trainer.Put(Tensor::Scalar(DType::kI32, step % batches)));
+    ASSIGN_OR_RETURN(const std::string number,
+                     trainer.Put(Tensor::Scalar(DType::kI32, step % batches)));
     ASSIGN_OR_RETURN(const Handles rows, trainer.Run(p.batch, {pixels, digits, order[0], number}));
     ASSIGN_OR_RETURN(const std::string loss, Step(trainer, p, rows, &state));
     ASSIGN_OR_RETURN(const double value, trainer.Number(loss));
@@ -303,12 +315,13 @@ Status ShowEvidence(const std::shared_ptr<rpc::Channel>& channel) {
   for (const ledger::Entry& e : entries) ++counts[{e.service, e.decision}];
   std::cout << "\nwhat each service decided (megalithctl ledger query):\n";
   for (const auto& [what, count] : counts) {
-    std::cout << "  " << std::left << std::setw(10) << what.first << std::setw(34) << what.second << std::right
-              << std::setw(6) << count << "\n";
+    std::cout << "  " << std::left << std::setw(10) << what.first << std::setw(34) << what.second
+              << std::right << std::setw(6) << count << "\n";
   }
   ASSIGN_OR_RETURN(const stubs::CacheStatus cache, stubs::CacheClient(channel).Stat({}));
-  std::cout << "cache: " << cache.stats.entries << " entries, " << cache.stats.disk_bytes << " bytes, "
-            << cache.stats.memory_hits + cache.stats.disk_hits << " hits, " << cache.stats.misses << " misses\n";
+  std::cout << "cache: " << cache.stats.entries << " entries, " << cache.stats.disk_bytes
+            << " bytes, " << cache.stats.memory_hits + cache.stats.disk_hits << " hits, "
+            << cache.stats.misses << " misses\n";
   return OkStatus();
 }
 
@@ -319,8 +332,9 @@ Status Main(const Options& options) {
   ASSIGN_OR_RETURN(const std::shared_ptr<rpc::Channel> channel,
                    rpc::Channel::Dial(options.address, {}, RealFileSystem()));
   ASSIGN_OR_RETURN(const stubs::ProcessInfo info, stubs::HealthClient(channel).GetInfo());
-  std::cout << "fleet " << info.process << " " << info.version << " at " << options.address << "; " << train.rows()
-            << " training rows, " << test.rows() << " test rows\n\nprograms, as JAX printed them:\n";
+  std::cout << "fleet " << info.process << " " << info.version << " at " << options.address << "; "
+            << train.rows() << " training rows, " << test.rows()
+            << " test rows\n\nprograms, as JAX printed them:\n";
   Trainer trainer(channel, options);
   ASSIGN_OR_RETURN(const Programs programs, PrepareAll(trainer));
   std::cout << ProgramTable(programs) << "\n" << std::flush;
@@ -333,13 +347,15 @@ Status Main(const Options& options) {
   arguments.insert(arguments.end(), {pixels, digits});
   ASSIGN_OR_RETURN(const Handles correct, trainer.Run(programs.correct, arguments));
   ASSIGN_OR_RETURN(const double right, trainer.Number(correct[0]));
-  std::cout << "trained " << options.epochs << " epochs in " << std::fixed << std::setprecision(1) << seconds
-            << " s\ntest accuracy: " << std::setprecision(2) << 100 * right / static_cast<double>(test.rows()) << " % ("
+  std::cout << "trained " << options.epochs << " epochs in " << std::fixed << std::setprecision(1)
+            << seconds << " s\ntest accuracy: " << std::setprecision(2)
+            << 100 * right / static_cast<double>(test.rows()) << " % ("
             << static_cast<int64_t>(right) << " of " << test.rows() << ")\n\n";
 
   std::cout << "the same programs once more, now from the cache:\n";
   ASSIGN_OR_RETURN(const Programs again, PrepareAll(trainer));
-  std::cout << ProgramTable(again) << "\nwhere the client's time went:\n" << trainer.profile().Table();
+  std::cout << ProgramTable(again) << "\nwhere the client's time went:\n"
+            << trainer.profile().Table();
   return ShowEvidence(channel);
 }
 
@@ -367,8 +383,9 @@ bool ParseArguments(int argc, char** argv, Options* options) {
     }
     ++i;
   }
-  if (options->address.empty()) std::cerr << "usage: digits --address HOST:PORT [--data FILE] [--programs DIRECTORY] "
-                                             "[--epochs N] [--quiet]\n";
+  if (options->address.empty())
+    std::cerr << "usage: digits --address HOST:PORT [--data FILE] [--programs DIRECTORY] "
+                 "[--epochs N] [--quiet]\n";
   return !options->address.empty();
 }
 

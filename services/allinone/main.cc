@@ -2,6 +2,6 @@
 #include "services/allinone/engines.h"
 
 int main(int argc, char** argv) {
-  return megalith::services::RunService(argc, argv,
-                                        megalith::services::AllInOneSpec(megalith::services::RealEngines()));
+  return megalith::services::RunService(
+      argc, argv, megalith::services::AllInOneSpec(megalith::services::RealEngines()));
 }

@@ -24,15 +24,17 @@ tensor::ArrayType TypeOf(const stablehlo::TensorType& t) {
 double BytesOf(const std::vector<tensor::ArrayType>& types) {
   double bytes = 0;
   for (const tensor::ArrayType& t : types) {
-    bytes += static_cast<double>(tensor::NumElements(t.shape).value_or(0)) * tensor::ByteWidth(t.dtype);
+    bytes +=
+        static_cast<double>(tensor::NumElements(t.shape).value_or(0)) * tensor::ByteWidth(t.dtype);
   }
   return bytes;
 }
 
 class BackendJob final : public CompileJob {
  public:
-  BackendJob(std::shared_ptr<const Backend> backend, std::string program, std::map<std::string, std::string> settings,
-             cache::Key key, Signature signature, const CostEstimate& cost)
+  BackendJob(std::shared_ptr<const Backend> backend, std::string program,
+             std::map<std::string, std::string> settings, cache::Key key, Signature signature,
+             const CostEstimate& cost)
       : backend_(std::move(backend)),
         program_(std::move(program)),
         settings_(std::move(settings)),
@@ -42,9 +44,11 @@ class BackendJob final : public CompileJob {
   const cache::Key& key() const override { return key_; }
   const Signature& signature() const override { return signature_; }
   const CostEstimate& cost() const override { return cost_; }
-  Result<std::string> Compile(const std::function<void(double)>& progress, const Cancellation& cancellation) override {
-    return backend_->Compile(program_, {.settings = settings_, .key = key_.Hex(), .cancellation = &cancellation},
-                             [&progress](std::string_view, double done) { progress(done); });
+  Result<std::string> Compile(const std::function<void(double)>& progress,
+                              const Cancellation& cancellation) override {
+    return backend_->Compile(
+        program_, {.settings = settings_, .key = key_.Hex(), .cancellation = &cancellation},
+        [&progress](std::string_view, double done) { progress(done); });
   }
 
  private:
@@ -60,12 +64,14 @@ class BackendCompileEngine final : public CompileEngine {
  public:
   explicit BackendCompileEngine(BackendsPtr backends) : backends_(std::move(backends)) {}
 
-  Result<std::unique_ptr<CompileJob>> Prepare(const CompileInput& input, const Cancellation& cancellation) override {
+  Result<std::unique_ptr<CompileJob>> Prepare(const CompileInput& input,
+                                              const Cancellation& cancellation) override {
     if (!input.artifact.empty()) {
       return Unimplemented("portable artifacts are not read by this build; send stablehlo_text");
     }
     const auto backend = backends_->Find(input.target);
-    if (!backend.ok()) return InvalidArgument(StrCat("unknown target: ", backend.status().message()));
+    if (!backend.ok())
+      return InvalidArgument(StrCat("unknown target: ", backend.status().message()));
     ASSIGN_OR_RETURN(const stablehlo::Module module, stablehlo::ParseModule(input.text));
     RETURN_IF_ERROR(cancellation.Check());
     ASSIGN_OR_RETURN(const stablehlo::Module canonical, stablehlo::Canonicalize(module));
@@ -75,37 +81,42 @@ class BackendCompileEngine final : public CompileEngine {
     ASSIGN_OR_RETURN(const CostEstimate cost, CostOf(canonical, signature));
     ASSIGN_OR_RETURN(Settings settings, KnownSettings(input, **backend));
     cache::Key key = KeyOf(program, input, **backend);
-    return std::unique_ptr<CompileJob>(std::make_unique<BackendJob>(*backend, std::move(program), std::move(settings),
-                                                                   std::move(key), std::move(signature), cost));
+    return std::unique_ptr<CompileJob>(
+        std::make_unique<BackendJob>(*backend, std::move(program), std::move(settings),
+                                     std::move(key), std::move(signature), cost));
   }
 
   Result<Signature> SignatureOf(std::string_view package) override {
     ASSIGN_OR_RETURN(const runtime::Package p, runtime::DecodePackage(package));
     Signature out;
-    for (const runtime::TensorSpec& s : p.signature.inputs) out.inputs.push_back({s.dtype, s.shape, false});
-    for (const runtime::TensorSpec& s : p.signature.outputs) out.outputs.push_back({s.dtype, s.shape, false});
+    for (const runtime::TensorSpec& s : p.signature.inputs)
+      out.inputs.push_back({s.dtype, s.shape, false});
+    for (const runtime::TensorSpec& s : p.signature.outputs)
+      out.outputs.push_back({s.dtype, s.shape, false});
     return out;
   }
 
   std::string default_target() const override { return backends_->Names().front(); }
 
  private:
-  // What the backend is told. An option that it does not know is refused, or under the hardened policy stays in the key
-  // alone; refused here and not only by Compile, because the cache may have what a hardened caller compiled.
+  // What the backend is told. An option that it does not know is refused, or under the hardened
+  // policy stays in the key alone; refused here and not only by Compile, because the cache may have
+  // what a hardened caller compiled.
   static Result<Settings> KnownSettings(const CompileInput& input, const Backend& backend) {
     Settings known;
     for (const auto& [name, value] : input.options) {
       if (backend.HasSetting(name)) {
         known.emplace(name, value);
       } else if (Ask(input.policy, PolicyQuestion::kUnknownOption) == PolicyAnswer::kRefuse) {
-        return InvalidArgument(StrCat("backend ", backend.name(), " has no option '", Printable(name), "'; policy is ",
-                                      PolicyName(input.policy)));
+        return InvalidArgument(StrCat("backend ", backend.name(), " has no option '",
+                                      Printable(name), "'; policy is ", PolicyName(input.policy)));
       }
     }
     return known;
   }
 
-  static cache::Key KeyOf(const std::string& program, const CompileInput& input, const Backend& backend) {
+  static cache::Key KeyOf(const std::string& program, const CompileInput& input,
+                          const Backend& backend) {
     std::string options;
     for (const auto& [name, value] : input.options) StrAppend(&options, name, "=", value, "\n");
     return cache::KeyBuilder("executable")
@@ -127,10 +138,11 @@ class BackendCompileEngine final : public CompileEngine {
 
   static Result<CostEstimate> CostOf(const stablehlo::Module& module, const Signature& signature) {
     ASSIGN_OR_RETURN(const stablehlo::CostEstimate cost, stablehlo::EstimateCost(module));
-    return CostEstimate{.flops = cost.total.flops,
-                        .transcendentals = cost.total.transcendentals,
-                        .bytes_accessed = cost.total.bytes,
-                        .peak_bytes = cost.peak_temporary_bytes + cost.constant_bytes + BytesOf(signature.inputs)};
+    return CostEstimate{
+        .flops = cost.total.flops,
+        .transcendentals = cost.total.transcendentals,
+        .bytes_accessed = cost.total.bytes,
+        .peak_bytes = cost.peak_temporary_bytes + cost.constant_bytes + BytesOf(signature.inputs)};
   }
 
   const BackendsPtr backends_;

@@ -11,7 +11,9 @@ class BackendRegistry;
 
 namespace megalith::services {
 
-// Compiles by the backend that a request's target names; the first of `backends` is the default target.
-std::shared_ptr<CompileEngine> MakeBackendCompileEngine(std::shared_ptr<const runtime::BackendRegistry> backends);
+// Compiles by the backend that a request's target names; the first of `backends` is the default
+// target.
+std::shared_ptr<CompileEngine> MakeBackendCompileEngine(
+    std::shared_ptr<const runtime::BackendRegistry> backends);
 
 }  // namespace megalith::services

@@ -6,8 +6,7 @@
 int main(int argc, char** argv) {
   using namespace megalith;
   using namespace megalith::services;
-  return RunService(
-      argc, argv, CompileSpec([]() -> Result<std::shared_ptr<CompileEngine>> {
-        return MakeBackendCompileEngine(machines::AllBackends());
-      }));
+  return RunService(argc, argv, CompileSpec([]() -> Result<std::shared_ptr<CompileEngine>> {
+                      return MakeBackendCompileEngine(machines::AllBackends());
+                    }));
 }

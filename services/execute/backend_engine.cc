@@ -19,8 +19,9 @@ using BackendsPtr = std::shared_ptr<const runtime::BackendRegistry>;
 
 // A run of at most this much may happen on gRPC's thread.
 constexpr int64_t kQuickNanos = 100'000;
-// After a slow run a program has to be quick so many times before it counts as quick again: few times at first, since
-// one slow run may only mean that the machine was busy, and four times as many whenever that ends with a slow run.
+// After a slow run a program has to be quick so many times before it counts as quick again: few
+// times at first, since one slow run may only mean that the machine was busy, and four times as
+// many whenever that ends with a slow run.
 constexpr int32_t kFirstPatience = 8;
 constexpr int32_t kMaxPatience = 1000;
 
@@ -42,8 +43,10 @@ class BackendExecutable final : public Executable {
  public:
   BackendExecutable(std::shared_ptr<const runtime::Executable> executable, bool may_be_quick)
       : executable_(std::move(executable)), patience_(may_be_quick ? 0 : INT32_MAX) {
-    for (const runtime::TensorSpec& s : executable_->signature().inputs) inputs_.push_back({s.dtype, s.shape, false});
-    for (const runtime::TensorSpec& s : executable_->signature().outputs) outputs_.push_back({s.dtype, s.shape, false});
+    for (const runtime::TensorSpec& s : executable_->signature().inputs)
+      inputs_.push_back({s.dtype, s.shape, false});
+    for (const runtime::TensorSpec& s : executable_->signature().outputs)
+      outputs_.push_back({s.dtype, s.shape, false});
   }
   const std::vector<tensor::ArrayType>& inputs() const override { return inputs_; }
   const std::vector<tensor::ArrayType>& outputs() const override { return outputs_; }
@@ -58,8 +61,9 @@ class BackendExecutable final : public Executable {
   }
 
  private:
-  // Quick is what a program without loops has just been; a slow run takes that back for a while. Runs at the same time
-  // may overwrite each other's counts, which only makes the while a little longer or shorter.
+  // Quick is what a program without loops has just been; a slow run takes that back for a while.
+  // Runs at the same time may overwrite each other's counts, which only makes the while a little
+  // longer or shorter.
   void Learn(int64_t nanos) const {
     const int32_t patience = patience_.load(std::memory_order_relaxed);
     if (patience == INT32_MAX) return;
@@ -79,7 +83,8 @@ class BackendExecutable final : public Executable {
   const std::shared_ptr<const runtime::Executable> executable_;
   std::vector<tensor::ArrayType> inputs_;
   std::vector<tensor::ArrayType> outputs_;
-  mutable std::atomic<int32_t> patience_;  // ordinary runs until quick() may be true again; INT32_MAX: never
+  mutable std::atomic<int32_t>
+      patience_;  // ordinary runs until quick() may be true again; INT32_MAX: never
   mutable std::atomic<int32_t> next_patience_{kFirstPatience};  // after the next slow run
   mutable std::atomic<bool> proven_{false};
 };
@@ -87,7 +92,8 @@ class BackendExecutable final : public Executable {
 class BackendExecuteEngine final : public ExecuteEngine {
  public:
   explicit BackendExecuteEngine(BackendsPtr backends) : backends_(std::move(backends)) {}
-  Result<std::shared_ptr<const Executable>> Load(std::string_view bytes, const Cancellation&) override {
+  Result<std::shared_ptr<const Executable>> Load(std::string_view bytes,
+                                                 const Cancellation&) override {
     ASSIGN_OR_RETURN(const runtime::Package package, runtime::DecodePackage(bytes));
     ASSIGN_OR_RETURN(const auto backend, backends_->Find(package.backend));
     ASSIGN_OR_RETURN(auto executable, backend->Load(bytes));

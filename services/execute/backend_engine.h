@@ -12,6 +12,7 @@ class BackendRegistry;
 namespace megalith::services {
 
 // Loads packages by the backend that made them.
-std::shared_ptr<ExecuteEngine> MakeBackendExecuteEngine(std::shared_ptr<const runtime::BackendRegistry> backends);
+std::shared_ptr<ExecuteEngine> MakeBackendExecuteEngine(
+    std::shared_ptr<const runtime::BackendRegistry> backends);
 
 }  // namespace megalith::services

@@ -6,8 +6,7 @@
 int main(int argc, char** argv) {
   using namespace megalith;
   using namespace megalith::services;
-  return RunService(
-      argc, argv, ExecuteSpec([]() -> Result<std::shared_ptr<ExecuteEngine>> {
-        return MakeBackendExecuteEngine(machines::AllBackends());
-      }));
+  return RunService(argc, argv, ExecuteSpec([]() -> Result<std::shared_ptr<ExecuteEngine>> {
+                      return MakeBackendExecuteEngine(machines::AllBackends());
+                    }));
 }

@@ -6,7 +6,8 @@ int main(int argc, char** argv) {
   using namespace megalith;
   using namespace megalith::services;
   return RunService(
-      argc, argv, TraceSpec([](const TraceServiceConfig& config) -> Result<std::shared_ptr<TraceEngine>> {
+      argc, argv,
+      TraceSpec([](const TraceServiceConfig& config) -> Result<std::shared_ptr<TraceEngine>> {
         return MakePipelineEngine(config);
       }));
 }

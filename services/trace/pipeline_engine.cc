@@ -34,9 +34,11 @@ void SetTypes(const ir::Jaxpr& jaxpr, Response* response) {
   for (const ir::Aval& a : jaxpr.OutAvals()) *response->add_out_avals() = AvalToProto(a);
 }
 
-// The options as one component of the key: those that are known first, then what the hardened policy let through.
+// The options as one component of the key: those that are known first, then what the hardened
+// policy let through.
 std::string OptionsText(const v1::TraceOptions& options) {
-  std::string out = StrCat("width=", options.print().width(), " hide_shapes=", options.print().hide_shapes());
+  std::string out =
+      StrCat("width=", options.print().width(), " hide_shapes=", options.print().hide_shapes());
   std::map<std::string, std::string> extra(options.extra().begin(), options.extra().end());
   for (const auto& [name, value] : extra) StrAppend(&out, " ", name, "=", value);
   return out;
@@ -49,36 +51,45 @@ class PipelineEngine final : public TraceEngine {
     options_.parse_limits.max_eqns = static_cast<uint64_t>(config.max_equations);
     options_.parse_limits.max_depth = config.max_depth;
     options_.limits.max_eqns = static_cast<uint64_t>(config.max_equations);
-    options_.limits.max_depth = config.max_depth + 28;  // transforms wrap programs a few levels deeper
+    options_.limits.max_depth =
+        config.max_depth + 28;  // transforms wrap programs a few levels deeper
   }
 
-  Result<v1::TraceResponse> Trace(const v1::TraceRequest& request, Policy policy, std::vector<TraceStep>* steps,
+  Result<v1::TraceResponse> Trace(const v1::TraceRequest& request, Policy policy,
+                                  std::vector<TraceStep>* steps,
                                   const Cancellation& cancellation) override {
     v1::TraceResponse response;
     Stopwatch watch;
     ASSIGN_OR_RETURN(const pipeline::TraceOptions options, OptionsOf(request, cancellation));
-    ASSIGN_OR_RETURN(const pipeline::Traced traced, Run(request, policy, steps, options, "trace", &watch, &response));
+    ASSIGN_OR_RETURN(const pipeline::Traced traced,
+                     Run(request, policy, steps, options, "trace", &watch, &response));
     if (!request.options().omit_text()) {
       const v1::PrintOptions& print = request.options().print();
-      auto text = ir::PrintWithin(options.parse_limits.max_bytes, traced.program.closed.jaxpr,
-                                  {.width = print.width() == 0 ? 80 : print.width(),
-                                   .print_shapes = !print.hide_shapes()});
-      if (!text.ok()) return text.status().Annotate("limit max_program_bytes; set options.omit_text");
+      auto text = ir::PrintWithin(
+          options.parse_limits.max_bytes, traced.program.closed.jaxpr,
+          {.width = print.width() == 0 ? 80 : print.width(), .print_shapes = !print.hide_shapes()});
+      if (!text.ok())
+        return text.status().Annotate("limit max_program_bytes; set options.omit_text");
       response.set_jaxpr_text(*std::move(text));
     }
-    for (const tensor::Tensor& t : traced.program.closed.consts) *response.add_consts() = tensor::TensorToProto(t);
-    if (!request.options().omit_program()) RETURN_IF_ERROR(SetProgram(traced.program, options, &response));
+    for (const tensor::Tensor& t : traced.program.closed.consts)
+      *response.add_consts() = tensor::TensorToProto(t);
+    if (!request.options().omit_program())
+      RETURN_IF_ERROR(SetProgram(traced.program, options, &response));
     Lap("print", &watch, &response);
     return response;
   }
 
-  Result<v1::LowerResponse> Lower(const v1::LowerRequest& request, Policy policy, std::vector<TraceStep>* steps,
+  Result<v1::LowerResponse> Lower(const v1::LowerRequest& request, Policy policy,
+                                  std::vector<TraceStep>* steps,
                                   const Cancellation& cancellation) override {
     v1::LowerResponse response;
     Stopwatch watch;
     ASSIGN_OR_RETURN(const pipeline::TraceOptions options, OptionsOf(request, cancellation));
-    ASSIGN_OR_RETURN(const pipeline::Traced traced, Run(request, policy, steps, options, "lower", &watch, &response));
-    ASSIGN_OR_RETURN(const stablehlo::Module module, pipeline::LowerToStablehlo(traced.program, options));
+    ASSIGN_OR_RETURN(const pipeline::Traced traced,
+                     Run(request, policy, steps, options, "lower", &watch, &response));
+    ASSIGN_OR_RETURN(const stablehlo::Module module,
+                     pipeline::LowerToStablehlo(traced.program, options));
     Lap("lower", &watch, &response);
     response.set_stablehlo_text(stablehlo::PrintModule(module));
     ASSIGN_OR_RETURN(const std::string canonical, stablehlo::CanonicalBytes(module));
@@ -90,15 +101,16 @@ class PipelineEngine final : public TraceEngine {
  private:
   // This process's limits with what the request asks for.
   template <typename Request>
-  Result<pipeline::TraceOptions> OptionsOf(const Request& request, const Cancellation& cancellation) const {
+  Result<pipeline::TraceOptions> OptionsOf(const Request& request,
+                                           const Cancellation& cancellation) const {
     pipeline::TraceOptions options = options_;
     options.x64 = request.source().x64();
     options.cancel = &cancellation;
     if (!request.has_arguments()) return options;
     options.arg_avals.emplace();
     for (const common::v1::TypeProto& type : request.arguments().types()) {
-      ASSIGN_OR_RETURN(const ir::Aval aval,
-                       AvalFromProto(type).Annotate(StrCat("argument ", options.arg_avals->size())));
+      ASSIGN_OR_RETURN(const ir::Aval aval, AvalFromProto(type).Annotate(
+                                                StrCat("argument ", options.arg_avals->size())));
       options.arg_avals->push_back(aval);
     }
     return options;
@@ -107,41 +119,48 @@ class PipelineEngine final : public TraceEngine {
   // Parses, checks, transforms; fills types, key and timings.
   template <typename Request, typename Response>
   Result<pipeline::Traced> Run(const Request& request, Policy policy, std::vector<TraceStep>* steps,
-                               const pipeline::TraceOptions& options, std::string_view kind, Stopwatch* watch,
-                               Response* response) const {
+                               const pipeline::TraceOptions& options, std::string_view kind,
+                               Stopwatch* watch, Response* response) const {
     RETURN_IF_ERROR(CheckOptions(request.options(), policy));
     ASSIGN_OR_RETURN(const std::vector<pipeline::Transform> stack, StackFromProto(request.stack()));
     ASSIGN_OR_RETURN(const ir::Program program, LoadProgram(request.source(), options));
     Lap("parse", watch, response);
     ASSIGN_OR_RETURN(pipeline::Traced traced, pipeline::Apply(program, stack, options));
     for (const pipeline::TraceStep& s : traced.steps) {
-      steps->push_back({.transform = s.transform, .eqns_in = s.eqns_in, .eqns_out = s.eqns_out, .seconds = s.seconds});
+      steps->push_back({.transform = s.transform,
+                        .eqns_in = s.eqns_in,
+                        .eqns_out = s.eqns_out,
+                        .seconds = s.seconds});
     }
     Lap("apply", watch, response);
     SetTypes(*traced.program.closed.jaxpr, response);
     cache::KeyBuilder builder{std::string(kind)};
-    for (const pipeline::KeyComponent& c : pipeline::TraceKey(program, stack, options)) builder.Add(c.name, c.value);
+    for (const pipeline::KeyComponent& c : pipeline::TraceKey(program, stack, options))
+      builder.Add(c.name, c.value);
     builder.Add("options", OptionsText(request.options()));
     const cache::Key key = builder.Build();
     response->set_key(key.Hex());
-    for (const cache::Component& c : key.components) *response->add_key_components() = cache::ComponentToProto(c);
+    for (const cache::Component& c : key.components)
+      *response->add_key_components() = cache::ComponentToProto(c);
     Lap("key", watch, response);
     return traced;
   }
 
-  Result<ir::Program> LoadProgram(const v1::ProgramSource& proto, const pipeline::TraceOptions& options) const {
+  Result<ir::Program> LoadProgram(const v1::ProgramSource& proto,
+                                  const pipeline::TraceOptions& options) const {
     ASSIGN_OR_RETURN(const pipeline::Source source, SourceFromProto(proto, options.parse_limits));
     ASSIGN_OR_RETURN(ir::Program program, pipeline::Load(source, options));
     if (proto.in_avals().empty()) return program;
     const std::vector<ir::Aval> own = program.closed.jaxpr->InAvals();
     if (static_cast<size_t>(proto.in_avals_size()) != own.size()) {
-      return InvalidArgument(
-          StrCat("in_avals has ", proto.in_avals_size(), " entries, the program has ", own.size(), " inputs"));
+      return InvalidArgument(StrCat("in_avals has ", proto.in_avals_size(),
+                                    " entries, the program has ", own.size(), " inputs"));
     }
     for (size_t i = 0; i < own.size(); ++i) {
       ASSIGN_OR_RETURN(const ir::Aval aval, AvalFromProto(proto.in_avals(static_cast<int>(i))));
       if (!aval.SameType(own[i])) {
-        return InvalidArgument(StrCat("in_avals[", i, "] is ", aval.Text(), ", the program says ", own[i].Text()));
+        return InvalidArgument(
+            StrCat("in_avals[", i, "] is ", aval.Text(), ", the program says ", own[i].Text()));
       }
     }
     return program;
@@ -158,10 +177,13 @@ class PipelineEngine final : public TraceEngine {
   }
 
   static Status CheckOptions(const v1::TraceOptions& options, Policy policy) {
-    if (options.extra().empty() || Ask(policy, PolicyQuestion::kUnknownOption) == PolicyAnswer::kAdmitAsKey) {
+    if (options.extra().empty() ||
+        Ask(policy, PolicyQuestion::kUnknownOption) == PolicyAnswer::kAdmitAsKey) {
       return OkStatus();
     }
-    return InvalidArgument(StrCat("unknown trace option '", Printable(options.extra().begin()->first), "'; policy is ", PolicyName(policy)));
+    return InvalidArgument(StrCat("unknown trace option '",
+                                  Printable(options.extra().begin()->first), "'; policy is ",
+                                  PolicyName(policy)));
   }
 
   pipeline::TraceOptions options_;

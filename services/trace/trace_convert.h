@@ -21,7 +21,9 @@ Result<ir::Aval> AvalFromProto(const common::v1::TypeProto& proto);
 Result<std::vector<pipeline::Transform>> StackFromProto(
     const google::protobuf::RepeatedPtrField<trace::v1::Transform>& stack);
 
-// `limits` bound the texts of rules. Errors: kInvalidArgument with the field; those of parsing rule bodies.
-Result<pipeline::Source> SourceFromProto(const trace::v1::ProgramSource& source, const ir::ParseLimits& limits);
+// `limits` bound the texts of rules. Errors: kInvalidArgument with the field; those of parsing rule
+// bodies.
+Result<pipeline::Source> SourceFromProto(const trace::v1::ProgramSource& source,
+                                         const ir::ParseLimits& limits);
 
 }  // namespace megalith::services

@@ -1,5 +1,6 @@
-// Feeds arbitrary text to the StableHLO parser and, if it is a program, to everything behind it: print and parse again,
-// canonical bytes and back, evaluation under tight limits. Nothing may crash, hang or contradict itself.
+// Feeds arbitrary text to the StableHLO parser and, if it is a program, to everything behind it:
+// print and parse again, canonical bytes and back, evaluation under tight limits. Nothing may
+// crash, hang or contradict itself.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -42,7 +43,8 @@ void EvaluateUnderLimits(const Module& module) {
     }
     auto input = Tensor::Create(t.dtype, t.shape, limits.max_bytes_per_value);
     if (!input.ok()) return;
-    for (int64_t i = 0; i < input->size(); ++i) input->SetDouble(i, static_cast<double>(i % 5) - 1.0);
+    for (int64_t i = 0; i < input->size(); ++i)
+      input->SetDouble(i, static_cast<double>(i % 5) - 1.0);
     inputs.push_back(*std::move(input));
   }
   const auto out = plan->Run(inputs);

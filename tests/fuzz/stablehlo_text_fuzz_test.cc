@@ -1,4 +1,5 @@
-// Runs the fuzz harness in ordinary builds: over its seeds, the fixtures, and random mutations of both.
+// Runs the fuzz harness in ordinary builds: over its seeds, the fixtures, and random mutations of
+// both.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -21,12 +22,14 @@ void Feed(const std::string& text) {
 std::vector<std::string> Corpus() {
   std::vector<std::string> texts;
   const std::string root = MEGALITH_SOURCE_DIR;
-  for (const std::string& directory : {root + "/tests/fuzz/seeds/stablehlo_text", root + "/conformance/fixtures/stablehlo"}) {
+  for (const std::string& directory :
+       {root + "/tests/fuzz/seeds/stablehlo_text", root + "/conformance/fixtures/stablehlo"}) {
     const auto files = RealFileSystem().List(directory);
     EXPECT_TRUE(files.ok()) << files.status().ToString();
     if (!files.ok()) continue;
     for (const FileInfo& f : *files) {
-      if (f.name.ends_with(".txt") || f.name.ends_with(".mlir")) texts.push_back(*RealFileSystem().Read(JoinPath(directory, f.name)));
+      if (f.name.ends_with(".txt") || f.name.ends_with(".mlir"))
+        texts.push_back(*RealFileSystem().Read(JoinPath(directory, f.name)));
     }
   }
   return texts;
@@ -39,16 +42,63 @@ std::string Mutate(std::string text, const std::vector<std::string>& corpus, Rng
     const size_t at = rng.Below(text.size());
     const size_t n = 1 + rng.Below(rng.Below(8) == 0 ? 200 : 8);
     const std::string& other = corpus[rng.Below(corpus.size())];
-    static const std::vector<std::string> kWords = {
-        "-1", "0", "1", "9223372036854775807", "18446744073709551616", "nan", "0x7FC00000", "[", "]", "{", "}", "<", ">",
-        "tensor<", "x", "?", "i1", "i64", "f32", "bf16", "complex<f32>", "dense<", "array<i64: ", "%0", "%arg0", "#0", "@main",
-        "stablehlo.", "return", "true", ",", "\"", "^bb0", "\xff", "\n", "loc(", "//", "-", "1e999", "4x", "0x"};
+    static const std::vector<std::string> kWords = {"-1",
+                                                    "0",
+                                                    "1",
+                                                    "9223372036854775807",
+                                                    "18446744073709551616",
+                                                    "nan",
+                                                    "0x7FC00000",
+                                                    "[",
+                                                    "]",
+                                                    "{",
+                                                    "}",
+                                                    "<",
+                                                    ">",
+                                                    "tensor<",
+                                                    "x",
+                                                    "?",
+                                                    "i1",
+                                                    "i64",
+                                                    "f32",
+                                                    "bf16",
+                                                    "complex<f32>",
+                                                    "dense<",
+                                                    "array<i64: ",
+                                                    "%0",
+                                                    "%arg0",
+                                                    "#0",
+                                                    "@main",
+                                                    "stablehlo.",
+                                                    "return",
+                                                    "true",
+                                                    ",",
+                                                    "\"",
+                                                    "^bb0",
+                                                    "\xff",
+                                                    "\n",
+                                                    "loc(",
+                                                    "//",
+                                                    "-",
+                                                    "1e999",
+                                                    "4x",
+                                                    "0x"};
     switch (rng.Below(6)) {
-      case 0: text.erase(at, n); break;
-      case 1: text.insert(at, text.substr(at, n)); break;
-      case 2: text[at] = static_cast<char>(rng.Below(256)); break;
-      case 3: text.insert(at, other.substr(rng.Below(other.size()), n * 4)); break;
-      default: text.replace(at, rng.Below(3) == 0 ? 0 : n, kWords[rng.Below(kWords.size())]); break;
+      case 0:
+        text.erase(at, n);
+        break;
+      case 1:
+        text.insert(at, text.substr(at, n));
+        break;
+      case 2:
+        text[at] = static_cast<char>(rng.Below(256));
+        break;
+      case 3:
+        text.insert(at, other.substr(rng.Below(other.size()), n * 4));
+        break;
+      default:
+        text.replace(at, rng.Below(3) == 0 ? 0 : n, kWords[rng.Below(kWords.size())]);
+        break;
     }
   }
   return text;

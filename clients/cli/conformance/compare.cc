@@ -31,7 +31,8 @@ Status CompareTensors(const Tensor& got, const Tensor& want, const Tolerance& to
       const size_t at = static_cast<size_t>(i) * width;
       if (got.bytes().substr(at, width) == want.bytes().substr(at, width)) continue;
       if (numeric && std::isnan(got.DoubleAt(i)) && std::isnan(want.DoubleAt(i))) continue;
-      return InvalidArgument(StrCat("element ", i, " is ", got.DoubleAt(i), ", expected exactly ", want.DoubleAt(i)));
+      return InvalidArgument(
+          StrCat("element ", i, " is ", got.DoubleAt(i), ", expected exactly ", want.DoubleAt(i)));
     }
     return OkStatus();
   }
@@ -44,14 +45,17 @@ Status CompareTensors(const Tensor& got, const Tensor& want, const Tolerance& to
   for (int64_t i = 0; i < got.size(); ++i) {
     const std::complex<double> g = got.ComplexAt(i);
     const std::complex<double> w = want.ComplexAt(i);
-    bool close = Close(g.real(), w.real(), scale, tolerance) && Close(g.imag(), w.imag(), scale, tolerance);
-    if (!close && tensor::IsComplex(got.dtype()) && std::isfinite(std::abs(w)) && std::isfinite(std::abs(g))) {
+    bool close =
+        Close(g.real(), w.real(), scale, tolerance) && Close(g.imag(), w.imag(), scale, tolerance);
+    if (!close && tensor::IsComplex(got.dtype()) && std::isfinite(std::abs(w)) &&
+        std::isfinite(std::abs(g))) {
       close = std::abs(g - w) <= tolerance.atol * scale + tolerance.rtol * std::abs(w);
     }
     if (close) continue;
     return InvalidArgument(StrCat("element ", i, " is ", g.real(),
-                                  tensor::IsComplex(got.dtype()) ? StrCat("+", g.imag(), "j") : "", ", expected ",
-                                  w.real(), tensor::IsComplex(got.dtype()) ? StrCat("+", w.imag(), "j") : "",
+                                  tensor::IsComplex(got.dtype()) ? StrCat("+", g.imag(), "j") : "",
+                                  ", expected ", w.real(),
+                                  tensor::IsComplex(got.dtype()) ? StrCat("+", w.imag(), "j") : "",
                                   " (rtol ", tolerance.rtol, ", atol ", tolerance.atol, ")"));
   }
   return OkStatus();

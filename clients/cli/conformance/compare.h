@@ -6,8 +6,8 @@
 
 namespace megalith::conformance {
 
-// |got - want| <= atol * max(1, max finite |want|) + rtol * |want|, NaN equal to NaN, infinities equal with sign; or bit
-// for bit, NaN payloads aside.
+// |got - want| <= atol * max(1, max finite |want|) + rtol * |want|, NaN equal to NaN, infinities
+// equal with sign; or bit for bit, NaN payloads aside.
 struct Tolerance {
   bool exact = false;
   double rtol = 0;
@@ -15,6 +15,7 @@ struct Tolerance {
 };
 
 // OK if the arrays agree, otherwise a sentence saying where they differ.
-Status CompareTensors(const tensor::Tensor& got, const tensor::Tensor& want, const Tolerance& tolerance);
+Status CompareTensors(const tensor::Tensor& got, const tensor::Tensor& want,
+                      const Tolerance& tolerance);
 
 }  // namespace megalith::conformance

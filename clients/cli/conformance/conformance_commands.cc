@@ -20,13 +20,15 @@ constexpr int kMaxDirectoryDepth = 32;
 constexpr size_t kShownFailures = 20;
 
 // Paths of all *.jsonl files at or under `path`, sorted.
-Status FindFiles(FileSystem& files, const std::string& path, int depth, std::vector<std::string>* out) {
+Status FindFiles(FileSystem& files, const std::string& path, int depth,
+                 std::vector<std::string>* out) {
   ASSIGN_OR_RETURN(const FileInfo info, files.Stat(path));
   if (!info.is_directory) {
     out->push_back(path);
     return OkStatus();
   }
-  if (depth > kMaxDirectoryDepth) return ResourceExhausted(StrCat(Printable(path), " is nested too deeply"));
+  if (depth > kMaxDirectoryDepth)
+    return ResourceExhausted(StrCat(Printable(path), " is nested too deeply"));
   ASSIGN_OR_RETURN(const std::vector<FileInfo> entries, files.List(path));
   for (const FileInfo& e : entries) {
     if (!e.is_directory && !e.name.ends_with(".jsonl")) continue;
@@ -35,8 +37,10 @@ Status FindFiles(FileSystem& files, const std::string& path, int depth, std::vec
   return OkStatus();
 }
 
-// Every record of the files, blank lines aside. A record that cannot be read counts for the family its file names.
-Result<std::vector<conformance::Line>> ReadLines(FileSystem& files, const std::vector<std::string>& paths,
+// Every record of the files, blank lines aside. A record that cannot be read counts for the family
+// its file names.
+Result<std::vector<conformance::Line>> ReadLines(FileSystem& files,
+                                                 const std::vector<std::string>& paths,
                                                  const std::string& family) {
   std::vector<conformance::Line> out;
   for (const std::string& path : paths) {
@@ -52,7 +56,8 @@ Result<std::vector<conformance::Line>> ReadLines(FileSystem& files, const std::v
       out.push_back({of, StrCat(name, ":", number), std::string(line)});
     }
   }
-  if (out.empty()) return NotFound("no records found; --cases wants a directory with *.jsonl files");
+  if (out.empty())
+    return NotFound("no records found; --cases wants a directory with *.jsonl files");
   return out;
 }
 
@@ -65,7 +70,10 @@ Json ReportJson(const Reports& reports) {
     for (const conformance::Failure& f : r.failures) {
       failures.push_back({{"id", f.id}, {"level", f.level}, {"reason", Printable(f.reason, 2000)}});
     }
-    Json family = {{"cases", r.cases}, {"text", Level(r.text)}, {"dag", Level(r.dag)}, {"values", Level(r.values)}};
+    Json family = {{"cases", r.cases},
+                   {"text", Level(r.text)},
+                   {"dag", Level(r.dag)},
+                   {"values", Level(r.values)}};
     if (r.error) family["error"] = *r.error;
     family["failures"] = std::move(failures);
     families[name] = std::move(family);
@@ -81,11 +89,13 @@ std::string ReportText(const Reports& reports) {
   for (const auto& [name, r] : reports) {
     table.Add({name, StrCat(r.cases), Cell(r.text), Cell(r.dag), Cell(r.values), Cell(r.error)});
     for (const conformance::Failure& f : r.failures) {
-      if (f.level != "text") lines.push_back(StrCat("FAIL ", f.id, " (", f.level, "): ", Printable(f.reason, 300)));
+      if (f.level != "text")
+        lines.push_back(StrCat("FAIL ", f.id, " (", f.level, "): ", Printable(f.reason, 300)));
     }
   }
   std::string out = table.Render();
-  for (size_t i = 0; i < std::min(lines.size(), kShownFailures); ++i) StrAppend(&out, "\n", lines[i]);
+  for (size_t i = 0; i < std::min(lines.size(), kShownFailures); ++i)
+    StrAppend(&out, "\n", lines[i]);
   if (lines.size() > kShownFailures) {
     StrAppend(&out, "\n... and ", lines.size() - kShownFailures, " more; --json FILE has them all");
   }
@@ -115,18 +125,23 @@ Status Verdict(const Reports& reports, const std::set<std::string>& known) {
   std::vector<std::string> surprises;
   std::ranges::set_difference(failed, known, std::back_inserter(surprises));
   if (!surprises.empty()) {
-    return Status(Code::kAborted, StrCat(surprises.size(), " records fail on the levels error, dag or values"));
+    return Status(Code::kAborted,
+                  StrCat(surprises.size(), " records fail on the levels error, dag or values"));
   }
   std::ranges::set_difference(known, failed, std::back_inserter(surprises));
   if (surprises.empty()) return OkStatus();
-  return Status(Code::kAborted, StrCat("records that are known to fail pass or are absent: ", Join(surprises, ", ")));
+  return Status(Code::kAborted, StrCat("records that are known to fail pass or are absent: ",
+                                       Join(surprises, ", ")));
 }
 
 Status RunConformance(Session& session, const Arguments& arguments) {
-  if (!arguments.Has("cases")) return InvalidArgument("flag --cases is required: a directory with *.jsonl files");
+  if (!arguments.Has("cases"))
+    return InvalidArgument("flag --cases is required: a directory with *.jsonl files");
   ASSIGN_OR_RETURN(const std::optional<int64_t> threads, arguments.GetInt("threads"));
-  if (threads && (*threads < 1 || *threads > 256)) return InvalidArgument("flag --threads expects 1 to 256");
-  ASSIGN_OR_RETURN(const std::set<std::string> known, ReadKnown(session.files(), arguments.Get("known")));
+  if (threads && (*threads < 1 || *threads > 256))
+    return InvalidArgument("flag --threads expects 1 to 256");
+  ASSIGN_OR_RETURN(const std::set<std::string> known,
+                   ReadKnown(session.files(), arguments.Get("known")));
   std::vector<std::string> paths;
   RETURN_IF_ERROR(FindFiles(session.files(), arguments.Get("cases"), 0, &paths));
   ASSIGN_OR_RETURN(const std::vector<conformance::Line> lines,
@@ -136,25 +151,31 @@ Status RunConformance(Session& session, const Arguments& arguments) {
   const conformance::Runner runner(channel, options);
   const auto bar = session.Progress("conformance");
   const Reports reports =
-      RunAll(runner, lines, static_cast<int>(threads.value_or(std::max(1U, std::thread::hardware_concurrency()))),
+      RunAll(runner, lines,
+             static_cast<int>(threads.value_or(std::max(1U, std::thread::hardware_concurrency()))),
              [&](size_t done) {
                bar->Update(static_cast<double>(done) / static_cast<double>(lines.size()),
                            StrCat(done, " of ", lines.size()));
              });
   if (options.cancellation != nullptr) RETURN_IF_ERROR(options.cancellation->Check());
   if (arguments.Has("json")) {
-    RETURN_IF_ERROR(session.files().WriteAtomically(arguments.Get("json"), ReportJson(reports).dump(1) + "\n"));
+    RETURN_IF_ERROR(
+        session.files().WriteAtomically(arguments.Get("json"), ReportJson(reports).dump(1) + "\n"));
   }
   session.Write(ReportText(reports) + "\n");
   return Verdict(reports, known);
 }
 
 constexpr FlagDef kFlags[] = {
-    {.name = "cases", .value_name = "DIR", .help = "directory (or file) with *.jsonl records; required"},
+    {.name = "cases",
+     .value_name = "DIR",
+     .help = "directory (or file) with *.jsonl records; required"},
     {.name = "family", .value_name = "NAME", .help = "only records of this family"},
     {.name = "json", .value_name = "FILE", .help = "write the whole report there"},
     {.name = "known", .value_name = "FILE", .help = "ids of records that must fail, one per line"},
-    {.name = "threads", .value_name = "N", .help = "records at the same time; default: one per processor"},
+    {.name = "threads",
+     .value_name = "N",
+     .help = "records at the same time; default: one per processor"},
 };
 
 constexpr CommandDef kCommands[] = {
@@ -162,7 +183,8 @@ constexpr CommandDef kCommands[] = {
      .positional = "",
      .min_positional = 0,
      .max_positional = 0,
-     .help = "Run oracle records through trace, compile and execute and count on which levels the answers agree. Exit "
+     .help = "Run oracle records through trace, compile and execute and count on which levels the "
+             "answers agree. Exit "
              "code 1 if a record fails on another level than text and is not known to.",
      .flags = kFlags,
      .run = RunConformance},

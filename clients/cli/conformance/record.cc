@@ -22,7 +22,8 @@ Status Bad(std::string_view field, std::string_view what) {
 
 Result<Json> ParseJson(std::string_view text) {
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded() || !json.is_object()) return InvalidArgument("the record is not a JSON object");
+  if (json.is_discarded() || !json.is_object())
+    return InvalidArgument("the record is not a JSON object");
   return json;
 }
 
@@ -36,7 +37,8 @@ Result<Tensor> ReadTensor(const Json& json) {
     return InvalidArgument("an array needs dtype and shape");
   }
   const auto dtype = tensor::DTypeFromName(Text(json, "dtype"));
-  if (!dtype) return InvalidArgument(StrCat("unknown dtype '", Printable(Text(json, "dtype")), "'"));
+  if (!dtype)
+    return InvalidArgument(StrCat("unknown dtype '", Printable(Text(json, "dtype")), "'"));
   Shape shape;
   for (const Json& d : json["shape"]) {
     if (!d.is_number_integer()) return InvalidArgument("a shape must hold integers");
@@ -87,7 +89,8 @@ Status ReadRule(const Json& json, v1::RuleSource* rule) {
   vjp->set_fwd_jaxpr(Text(json, "fwd_jaxpr"));
   vjp->set_bwd_jaxpr(Text(json, "bwd_jaxpr"));
   vjp->set_num_res(json.value("num_res", 0U));
-  for (const Json& f : json.value("input_fwds", Json::array())) vjp->add_input_fwds(f.is_null() ? -1 : f.get<int64_t>());
+  for (const Json& f : json.value("input_fwds", Json::array()))
+    vjp->add_input_fwds(f.is_null() ? -1 : f.get<int64_t>());
   for (const bool zero : ReadBools(json, "bwd_zeros")) vjp->add_bwd_zeros(zero);
   RETURN_IF_ERROR(ReadConsts(json, "fwd_consts", vjp->mutable_fwd_consts()));
   return ReadConsts(json, "bwd_consts", vjp->mutable_bwd_consts());
@@ -115,8 +118,10 @@ void ReadAxes(const Json& axes, v1::Axes* out) {
 
 void ReadVmap(const Json& json, v1::Vmap* out) {
   if (const auto it = json.find("in_axes"); it != json.end()) ReadAxes(*it, out->mutable_in_axes());
-  if (const auto it = json.find("out_axes"); it != json.end()) ReadAxes(*it, out->mutable_out_axes());
-  if (const auto it = json.find("axis_size"); it != json.end() && !it->is_null()) out->set_axis_size(it->get<int64_t>());
+  if (const auto it = json.find("out_axes"); it != json.end())
+    ReadAxes(*it, out->mutable_out_axes());
+  if (const auto it = json.find("axis_size"); it != json.end() && !it->is_null())
+    out->set_axis_size(it->get<int64_t>());
   if (const std::string name = Text(json, "axis_name"); !name.empty()) out->set_axis_name(name);
 }
 
@@ -133,19 +138,27 @@ struct TransformRow {
 constexpr TransformRow kTransforms[] = {
     {"jit", [](const Json&, v1::Transform* t) { t->mutable_jit(); }},
     {"grad", [](const Json& j, v1::Transform* t) { ReadGrad(j, t->mutable_grad()); }},
-    {"value_and_grad", [](const Json& j, v1::Transform* t) { ReadGrad(j, t->mutable_value_and_grad()); }},
+    {"value_and_grad",
+     [](const Json& j, v1::Transform* t) { ReadGrad(j, t->mutable_value_and_grad()); }},
     {"vmap", [](const Json& j, v1::Transform* t) { ReadVmap(j, t->mutable_vmap()); }},
     {"jvp", [](const Json&, v1::Transform* t) { t->mutable_jvp(); }},
     {"linearize", [](const Json&, v1::Transform* t) { t->mutable_linearize(); }},
-    {"vjp", [](const Json& j, v1::Transform* t) { t->mutable_vjp()->set_num_primals(j.value("num_primals", 0U)); }},
+    {"vjp",
+     [](const Json& j, v1::Transform* t) {
+       t->mutable_vjp()->set_num_primals(j.value("num_primals", 0U));
+     }},
     {"linear_transpose",
      [](const Json& j, v1::Transform* t) {
        t->mutable_linear_transpose()->set_num_primals(j.value("num_primals", 0U));
      }},
-    {"jacfwd", [](const Json& j, v1::Transform* t) { ReadArgnums(j, t->mutable_jacfwd()->mutable_argnums()); }},
-    {"jacrev", [](const Json& j, v1::Transform* t) { ReadArgnums(j, t->mutable_jacrev()->mutable_argnums()); }},
-    {"hessian", [](const Json& j, v1::Transform* t) { ReadArgnums(j, t->mutable_hessian()->mutable_argnums()); }},
-    {"checkpoint", [](const Json& j, v1::Transform* t) { ReadCheckpoint(j, t->mutable_checkpoint()); }},
+    {"jacfwd", [](const Json& j,
+                  v1::Transform* t) { ReadArgnums(j, t->mutable_jacfwd()->mutable_argnums()); }},
+    {"jacrev", [](const Json& j,
+                  v1::Transform* t) { ReadArgnums(j, t->mutable_jacrev()->mutable_argnums()); }},
+    {"hessian", [](const Json& j,
+                   v1::Transform* t) { ReadArgnums(j, t->mutable_hessian()->mutable_argnums()); }},
+    {"checkpoint",
+     [](const Json& j, v1::Transform* t) { ReadCheckpoint(j, t->mutable_checkpoint()); }},
 };
 
 Status ReadTransform(const Json& json, v1::Transform* out) {
@@ -164,12 +177,16 @@ Status ReadSource(const Json& json, Record* r) {
   source.set_fun_name(Text(json, "fun_name"));
   source.set_x64(json.value("x64", false));
   for (const Json& a : json.value("in_avals", Json::array())) {
-    ASSIGN_OR_RETURN(ir::Aval aval, ir::ParseAval(Text(a, "type")).Annotate("record field 'in_avals'"));
-    *source.add_in_avals() = tensor::TypeToProto({aval.dtype, aval.shape, a.value("weak_type", false)});
+    ASSIGN_OR_RETURN(ir::Aval aval,
+                     ir::ParseAval(Text(a, "type")).Annotate("record field 'in_avals'"));
+    *source.add_in_avals() =
+        tensor::TypeToProto({aval.dtype, aval.shape, a.value("weak_type", false)});
   }
   RETURN_IF_ERROR(ReadConsts(json, "consts", source.mutable_consts()));
-  for (const Json& rule : json.value("rules", Json::array())) RETURN_IF_ERROR(ReadRule(rule, source.add_rules()));
-  for (const Json& t : json.value("stack", Json::array())) RETURN_IF_ERROR(ReadTransform(t, r->stack.Add()));
+  for (const Json& rule : json.value("rules", Json::array()))
+    RETURN_IF_ERROR(ReadRule(rule, source.add_rules()));
+  for (const Json& t : json.value("stack", Json::array()))
+    RETURN_IF_ERROR(ReadTransform(t, r->stack.Add()));
   return OkStatus();
 }
 
@@ -190,7 +207,8 @@ Status ReadExpected(const Json& json, Expectation* e) {
     e->error_class = Text(*it, "class");
     e->error_stage = Text(*it, "stage");
     e->error_key = Text(*it, "key");
-    for (const Json& b : it->value("bases", Json::array())) e->error_bases.push_back(b.get<std::string>());
+    for (const Json& b : it->value("bases", Json::array()))
+      e->error_bases.push_back(b.get<std::string>());
     return OkStatus();
   }
   e->result_jaxpr = Text(json, "result_jaxpr");
@@ -198,11 +216,13 @@ Status ReadExpected(const Json& json, Expectation* e) {
   for (const Json& t : json.value("tolerance", Json::array())) {
     e->tolerances.push_back({t.value("exact", false), t.value("rtol", 0.0), t.value("atol", 0.0)});
   }
-  if (e->tolerances.size() != e->outputs.size()) return Bad("tolerance", "must have one entry per output");
+  if (e->tolerances.size() != e->outputs.size())
+    return Bad("tolerance", "must have one entry per output");
   return OkStatus();
 }
 
-// Runs `read` on the parsed line; a field of another type than the schema's is an error like any other.
+// Runs `read` on the parsed line; a field of another type than the schema's is an error like any
+// other.
 template <typename T>
 Result<T> ReadLine(std::string_view line, Status (*read)(const Json&, T*)) {
   ASSIGN_OR_RETURN(const Json json, ParseJson(line));
@@ -223,6 +243,8 @@ Result<Record> ReadRecord(std::string_view line) {
   return record;
 }
 
-Result<Expectation> ReadExpectation(const Record& record) { return ReadLine<Expectation>(record.line, ReadExpected); }
+Result<Expectation> ReadExpectation(const Record& record) {
+  return ReadLine<Expectation>(record.line, ReadExpected);
+}
 
 }  // namespace megalith::conformance

@@ -26,7 +26,8 @@ void Count(const std::optional<bool>& passed, std::optional<int64_t>* total) {
 Status CheckError(const Expectation& want, const Status& got) {
   const std::string expected = StrCat("expected ", want.error_class, " \"", want.error_key, "\"");
   if (got.ok()) return InvalidArgument(StrCat(expected, ", but the program ran"));
-  if (got.python_class() != want.error_class || got.message().find(want.error_key) == std::string::npos) {
+  if (got.python_class() != want.error_class ||
+      got.message().find(want.error_key) == std::string::npos) {
     return InvalidArgument(StrCat(expected, ", got ", got.ToString()));
   }
   return OkStatus();
@@ -34,18 +35,22 @@ Status CheckError(const Expectation& want, const Status& got) {
 
 Status CheckDag(const std::string& got_text, const std::string& want_text) {
   const ir::ParseLimits limits{.guess_dropped = true};
-  ASSIGN_OR_RETURN(const ir::JaxprPtr got, ir::ParseJaxpr(got_text, ops::AllOps(), limits).Annotate("our text"));
-  ASSIGN_OR_RETURN(const ir::JaxprPtr want, ir::ParseJaxpr(want_text, ops::AllOps(), limits).Annotate("expected text"));
+  ASSIGN_OR_RETURN(const ir::JaxprPtr got,
+                   ir::ParseJaxpr(got_text, ops::AllOps(), limits).Annotate("our text"));
+  ASSIGN_OR_RETURN(const ir::JaxprPtr want,
+                   ir::ParseJaxpr(want_text, ops::AllOps(), limits).Annotate("expected text"));
   if (ir::SameDag(*got, *want)) return OkStatus();
   return InvalidArgument(ir::ExplainDag(*want, *got, 4));
 }
 
 Status CheckValues(const Expectation& want, const std::vector<Tensor>& got) {
   if (got.size() != want.outputs.size()) {
-    return InvalidArgument(StrCat("program has ", got.size(), " outputs, expected ", want.outputs.size()));
+    return InvalidArgument(
+        StrCat("program has ", got.size(), " outputs, expected ", want.outputs.size()));
   }
   for (size_t i = 0; i < got.size(); ++i) {
-    RETURN_IF_ERROR(CompareTensors(got[i], want.outputs[i], want.tolerances[i]).Annotate(StrCat("output ", i)));
+    RETURN_IF_ERROR(
+        CompareTensors(got[i], want.outputs[i], want.tolerances[i]).Annotate(StrCat("output ", i)));
   }
   return OkStatus();
 }
@@ -64,7 +69,8 @@ void FamilyReport::Add(const Outcome& outcome) {
 Runner::Runner(const std::shared_ptr<rpc::Channel>& channel, rpc::CallOptions options)
     : trace_(channel), compile_(channel), execute_(channel), options_(options) {}
 
-Result<std::vector<Tensor>> Runner::Execute(const Record& record, const trace::v1::TraceRequest& request,
+Result<std::vector<Tensor>> Runner::Execute(const Record& record,
+                                            const trace::v1::TraceRequest& request,
                                             const trace::v1::TraceResponse& traced) const {
   trace::v1::LowerRequest lower;
   *lower.mutable_source() = request.source();
@@ -73,14 +79,17 @@ Result<std::vector<Tensor>> Runner::Execute(const Record& record, const trace::v
   ASSIGN_OR_RETURN(const trace::v1::LowerResponse lowered, trace_.Lower(lower, options_));
   compile::v1::CompileRequest compile;
   compile.set_stablehlo_text(lowered.stablehlo_text());
-  ASSIGN_OR_RETURN(const compile::v1::CompileResult compiled, compile_.Compile(compile, nullptr, options_));
+  ASSIGN_OR_RETURN(const compile::v1::CompileResult compiled,
+                   compile_.Compile(compile, nullptr, options_));
   if (!record.has_inputs) return std::vector<Tensor>();
   execute::v1::ExecuteRequest execute;
   execute.set_key(compiled.key());
-  for (const Tensor& t : record.inputs) *execute.add_arguments()->mutable_tensor() = tensor::TensorToProto(t);
+  for (const Tensor& t : record.inputs)
+    *execute.add_arguments()->mutable_tensor() = tensor::TensorToProto(t);
   ASSIGN_OR_RETURN(const execute::v1::ExecuteResponse done, execute_.Execute(execute, options_));
   if (done.results_size() != traced.out_avals_size()) {
-    return Internal(StrCat("execute gave ", done.results_size(), " results, trace promised ", traced.out_avals_size()));
+    return Internal(StrCat("execute gave ", done.results_size(), " results, trace promised ",
+                           traced.out_avals_size()));
   }
   std::vector<Tensor> out;
   for (int i = 0; i < done.results_size(); ++i) {
@@ -130,17 +139,21 @@ Outcome Runner::Run(std::string_view line, std::string_view where) const {
     return out;
   }
   if (!want->result_jaxpr.empty()) {
-    out.dag = check("dag", answer.text.ok() ? CheckDag(*answer.text, want->result_jaxpr) : answer.text.status());
-    out.text = answer.text.ok() && ir::NormalizeText(*answer.text) == ir::NormalizeText(want->result_jaxpr);
+    out.dag = check("dag", answer.text.ok() ? CheckDag(*answer.text, want->result_jaxpr)
+                                            : answer.text.status());
+    out.text = answer.text.ok() &&
+               ir::NormalizeText(*answer.text) == ir::NormalizeText(want->result_jaxpr);
     if (*out.dag && !*out.text) check("text", InvalidArgument("the same program in other words"));
   }
   if (record->has_inputs) {
-    out.values = check("values", answer.outputs.ok() ? CheckValues(*want, *answer.outputs) : answer.outputs.status());
+    out.values = check("values", answer.outputs.ok() ? CheckValues(*want, *answer.outputs)
+                                                     : answer.outputs.status());
   }
   return out;
 }
 
-std::map<std::string, FamilyReport> RunAll(const Runner& runner, const std::vector<Line>& lines, int threads,
+std::map<std::string, FamilyReport> RunAll(const Runner& runner, const std::vector<Line>& lines,
+                                           int threads,
                                            const std::function<void(size_t done)>& on_done) {
   std::vector<Outcome> outcomes(lines.size());
   std::atomic<size_t> next{0};

@@ -47,7 +47,8 @@ class Runner {
  public:
   Runner(const std::shared_ptr<rpc::Channel>& channel, rpc::CallOptions options);
 
-  // Reads, executes, and only then reads what is expected. `where` names a record that cannot be read.
+  // Reads, executes, and only then reads what is expected. `where` names a record that cannot be
+  // read.
   Outcome Run(std::string_view line, std::string_view where) const;
 
  private:
@@ -57,7 +58,8 @@ class Runner {
     Result<std::vector<tensor::Tensor>> outputs;  // the same error if there is no text
   };
   Answer Ask(const Record& record) const;
-  Result<std::vector<tensor::Tensor>> Execute(const Record& record, const trace::v1::TraceRequest& request,
+  Result<std::vector<tensor::Tensor>> Execute(const Record& record,
+                                              const trace::v1::TraceRequest& request,
                                               const trace::v1::TraceResponse& traced) const;
 
   const stubs::TraceClient trace_;
@@ -74,7 +76,8 @@ struct Line {
 };
 
 // All records on `threads` threads; `on_done` is called after each, on some thread, one at a time.
-std::map<std::string, FamilyReport> RunAll(const Runner& runner, const std::vector<Line>& lines, int threads,
+std::map<std::string, FamilyReport> RunAll(const Runner& runner, const std::vector<Line>& lines,
+                                           int threads,
                                            const std::function<void(size_t done)>& on_done);
 
 }  // namespace megalith::conformance

@@ -50,10 +50,10 @@ TEST(StringsTest, PythonFloatMatchesRepr) {
 
 TEST(StringsTest, FindsInvalidUtf8) {
   EXPECT_EQ(FindInvalidUtf8("a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80"), std::nullopt);
-  EXPECT_EQ(FindInvalidUtf8("ab\xC0\x80"), 2u);           // overlong
-  EXPECT_EQ(FindInvalidUtf8("\xED\xA0\x80"), 0u);         // surrogate
-  EXPECT_EQ(FindInvalidUtf8("x\xF4\x90\x80\x80"), 1u);    // above U+10FFFF
-  EXPECT_EQ(FindInvalidUtf8("abc\xE2\x82"), 3u);          // truncated
+  EXPECT_EQ(FindInvalidUtf8("ab\xC0\x80"), 2u);         // overlong
+  EXPECT_EQ(FindInvalidUtf8("\xED\xA0\x80"), 0u);       // surrogate
+  EXPECT_EQ(FindInvalidUtf8("x\xF4\x90\x80\x80"), 1u);  // above U+10FFFF
+  EXPECT_EQ(FindInvalidUtf8("abc\xE2\x82"), 3u);        // truncated
 }
 
 TEST(StringsTest, Base64RoundTripsAndRejectsGarbage) {
@@ -67,11 +67,14 @@ TEST(StringsTest, Base64RoundTripsAndRejectsGarbage) {
 }
 
 TEST(Sha256Test, KnownAnswers) {
-  EXPECT_EQ(Sha256::Of("").Hex(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-  EXPECT_EQ(Sha256::Of("abc").Hex(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(Sha256::Of("").Hex(),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(Sha256::Of("abc").Hex(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   Sha256 hash;
   for (int i = 0; i < 1000000; ++i) hash.Update("a");
-  EXPECT_EQ(hash.Finish().Hex(), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+  EXPECT_EQ(hash.Finish().Hex(),
+            "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
 TEST(BytesTest, ReaderRefusesTruncatedInput) {

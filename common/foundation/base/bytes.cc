@@ -6,7 +6,8 @@ namespace megalith {
 
 Result<std::string_view> ByteReader::Raw(uint64_t size) {
   if (size > left()) {
-    return DataLoss(StrCat("truncated at offset ", offset_, ": ", size, " bytes wanted, ", left(), " left"));
+    return DataLoss(
+        StrCat("truncated at offset ", offset_, ": ", size, " bytes wanted, ", left(), " left"));
   }
   const std::string_view out = bytes_.substr(offset_, size);
   offset_ += size;

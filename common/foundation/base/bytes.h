@@ -43,8 +43,8 @@ class ByteWriter {
   std::string out_;
 };
 
-// Reads what ByteWriter wrote. Borrows the bytes. Every method returns kDataLoss, naming the offset, when fewer bytes
-// are left than it needs.
+// Reads what ByteWriter wrote. Borrows the bytes. Every method returns kDataLoss, naming the
+// offset, when fewer bytes are left than it needs.
 class ByteReader {
  public:
   explicit ByteReader(std::string_view bytes) : bytes_(bytes) {}

@@ -1,4 +1,5 @@
-// Cooperative cancellation: long work asks Check() at least every 50 ms and stops with what it returns.
+// Cooperative cancellation: long work asks Check() at least every 50 ms and stops with what it
+// returns.
 #pragma once
 
 #include <atomic>
@@ -18,14 +19,16 @@ class Cancellation {
   explicit Cancellation(std::optional<std::chrono::nanoseconds> deadline = std::nullopt,
                         const Clock& clock = RealClock())
       : deadline_(deadline), clock_(&clock) {}
-  // `poll(argument)` is asked too, from whatever thread asks this object; it must stay callable as long as that.
+  // `poll(argument)` is asked too, from whatever thread asks this object; it must stay callable as
+  // long as that.
   Cancellation(std::optional<std::chrono::nanoseconds> deadline, const Clock& clock,
                bool (*poll)(const void* argument), const void* argument)
       : deadline_(deadline), clock_(&clock), poll_(poll), poll_argument_(argument) {}
 
   void Cancel() { cancelled_.store(true, std::memory_order_relaxed); }
   bool cancelled() const {
-    return cancelled_.load(std::memory_order_relaxed) || (poll_ != nullptr && poll_(poll_argument_));
+    return cancelled_.load(std::memory_order_relaxed) ||
+           (poll_ != nullptr && poll_(poll_argument_));
   }
 
   // OK, kCancelled or kDeadlineExceeded.

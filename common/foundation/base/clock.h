@@ -1,4 +1,5 @@
-// Time as a dependency: code that waits or stamps takes a Clock, so that tests decide what time it is.
+// Time as a dependency: code that waits or stamps takes a Clock, so that tests decide what time it
+// is.
 #pragma once
 
 #include <chrono>
@@ -22,8 +23,11 @@ const Clock& RealClock();
 // Seconds between construction and the call; for timings that go into responses and metrics.
 class Stopwatch {
  public:
-  explicit Stopwatch(const Clock& clock = RealClock()) : clock_(&clock), start_(clock.Monotonic()) {}
-  double Seconds() const { return std::chrono::duration<double>(clock_->Monotonic() - start_).count(); }
+  explicit Stopwatch(const Clock& clock = RealClock())
+      : clock_(&clock), start_(clock.Monotonic()) {}
+  double Seconds() const {
+    return std::chrono::duration<double>(clock_->Monotonic() - start_).count();
+  }
 
  private:
   const Clock* clock_;

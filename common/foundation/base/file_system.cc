@@ -21,11 +21,13 @@ Status ErrnoStatus(int error, std::string_view what, const std::string& path) {
   Code code = Code::kUnavailable;
   if (error == ENOENT || error == ENOTDIR) code = Code::kNotFound;
   if (error == EACCES || error == EPERM || error == EROFS) code = Code::kPermissionDenied;
-  if (error == ENOSPC || error == EDQUOT || error == EFBIG || error == EMFILE) code = Code::kResourceExhausted;
+  if (error == ENOSPC || error == EDQUOT || error == EFBIG || error == EMFILE)
+    code = Code::kResourceExhausted;
   return Status(code, StrCat(what, " '", Printable(path, 200), "': ", std::strerror(error)));
 }
 
-Status ErrorCodeStatus(const std::error_code& error, std::string_view what, const std::string& path) {
+Status ErrorCodeStatus(const std::error_code& error, std::string_view what,
+                       const std::string& path) {
   return ErrnoStatus(error.value(), what, path);
 }
 
@@ -70,7 +72,8 @@ class PosixAppendFile final : public AppendFile {
 
 Status SyncDirectoryOf(const std::string& path) {
   const std::string directory = fs::path(path).parent_path().string();
-  const Descriptor fd(::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Descriptor fd(
+      ::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (fd.get() < 0) return ErrnoStatus(errno, "open directory", directory);
   if (::fsync(fd.get()) != 0) return ErrnoStatus(errno, "fsync", directory);
   return OkStatus();
@@ -85,7 +88,8 @@ class PosixFileSystem final : public FileSystem {
     if (::fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, "stat", path);
     if (S_ISDIR(info.st_mode)) return ErrnoStatus(EISDIR, "read", path);
     std::string out;
-    if (S_ISREG(info.st_mode)) out.reserve(std::min<uint64_t>(static_cast<uint64_t>(info.st_size), max_bytes));
+    if (S_ISREG(info.st_mode))
+      out.reserve(std::min<uint64_t>(static_cast<uint64_t>(info.st_size), max_bytes));
     char buffer[1 << 16];
     while (true) {
       const ssize_t n = ::read(fd.get(), buffer, sizeof(buffer));
@@ -95,7 +99,8 @@ class PosixFileSystem final : public FileSystem {
       }
       if (n == 0) return out;
       if (out.size() + static_cast<uint64_t>(n) > max_bytes) {
-        return ResourceExhausted(StrCat("file '", Printable(path, 200), "' is larger than ", max_bytes, " bytes"));
+        return ResourceExhausted(
+            StrCat("file '", Printable(path, 200), "' is larger than ", max_bytes, " bytes"));
       }
       out.append(buffer, static_cast<size_t>(n));
     }
@@ -124,8 +129,9 @@ class PosixFileSystem final : public FileSystem {
   }
 
   Status Truncate(const std::string& path, uint64_t size) override {
-    return ::truncate(path.c_str(), static_cast<off_t>(size)) == 0 ? OkStatus()
-                                                                    : ErrnoStatus(errno, "truncate", path);
+    return ::truncate(path.c_str(), static_cast<off_t>(size)) == 0
+               ? OkStatus()
+               : ErrnoStatus(errno, "truncate", path);
   }
 
   Status Rename(const std::string& from, const std::string& to) override {
@@ -155,17 +161,19 @@ class PosixFileSystem final : public FileSystem {
       if (info.ok()) out.push_back(*std::move(info));
       if (error) return ErrorCodeStatus(error, "list", path);
     }
-    std::sort(out.begin(), out.end(), [](const FileInfo& a, const FileInfo& b) { return a.name < b.name; });
+    std::sort(out.begin(), out.end(),
+              [](const FileInfo& a, const FileInfo& b) { return a.name < b.name; });
     return out;
   }
 
   Result<FileInfo> Stat(const std::string& path) override {
     struct stat info{};
     if (::stat(path.c_str(), &info) != 0) return ErrnoStatus(errno, "stat", path);
-    return FileInfo{.name = fs::path(path).filename().string(),
-                    .size = static_cast<uint64_t>(info.st_size),
-                    .is_directory = S_ISDIR(info.st_mode),
-                    .modified_unix_nanos = info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec};
+    return FileInfo{
+        .name = fs::path(path).filename().string(),
+        .size = static_cast<uint64_t>(info.st_size),
+        .is_directory = S_ISDIR(info.st_mode),
+        .modified_unix_nanos = info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec};
   }
 
   Status RemoveTree(const std::string& path) override {

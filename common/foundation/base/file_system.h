@@ -1,4 +1,5 @@
-// Files as a dependency. Everything that must survive a crash goes through WriteAtomically or Append + Sync.
+// Files as a dependency. Everything that must survive a crash goes through WriteAtomically or
+// Append + Sync.
 #pragma once
 
 #include <cstdint>
@@ -27,15 +28,15 @@ struct FileInfo {
   int64_t modified_unix_nanos = 0;
 };
 
-// Thread-safe. Errors: kNotFound, kPermissionDenied, kResourceExhausted (disk full), kUnavailable (other I/O errors);
-// the message names the path and the operating system's reason.
+// Thread-safe. Errors: kNotFound, kPermissionDenied, kResourceExhausted (disk full), kUnavailable
+// (other I/O errors); the message names the path and the operating system's reason.
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
   // kResourceExhausted if the file holds more than `max_bytes`.
   virtual Result<std::string> Read(const std::string& path, uint64_t max_bytes = UINT64_MAX) = 0;
-  // All of the new content or all of the old, whatever happens in between: temporary name in the same directory,
-  // fsync, rename, fsync of the directory.
+  // All of the new content or all of the old, whatever happens in between: temporary name in the
+  // same directory, fsync, rename, fsync of the directory.
   virtual Status WriteAtomically(const std::string& path, std::string_view bytes) = 0;
   // Opens for appending, creating the file if needed.
   virtual Result<std::unique_ptr<AppendFile>> OpenAppend(const std::string& path) = 0;

@@ -1,4 +1,5 @@
-// SHA-256 (FIPS 180-4). Uses libcrypto when the build found it, a portable implementation otherwise; same digests.
+// SHA-256 (FIPS 180-4). Uses libcrypto when the build found it, a portable implementation
+// otherwise; same digests.
 #pragma once
 
 #include <array>

@@ -23,7 +23,8 @@ void Sha256::Update(std::string_view bytes) {
 Sha256Digest Sha256::Finish() {
   Sha256Digest out;
   unsigned size = 0;
-  CHECK(EVP_DigestFinal_ex(state_->context, out.bytes.data(), &size) == 1 && size == out.bytes.size());
+  CHECK(EVP_DigestFinal_ex(state_->context, out.bytes.data(), &size) == 1 &&
+        size == out.bytes.size());
   return out;
 }
 

@@ -87,7 +87,8 @@ Sha256Digest Sha256::Finish() {
   Update({length, 8});
   Sha256Digest out;
   for (size_t i = 0; i < 8; ++i) {
-    for (size_t k = 0; k < 4; ++k) out.bytes[4 * i + k] = static_cast<uint8_t>(s.h[i] >> (24 - 8 * k));
+    for (size_t k = 0; k < 4; ++k)
+      out.bytes[4 * i + k] = static_cast<uint8_t>(s.h[i] >> (24 - 8 * k));
   }
   return out;
 }

@@ -8,12 +8,10 @@ namespace megalith {
 namespace {
 
 constexpr std::array<std::string_view, 17> kCodeNames = {
-    "OK",        "CANCELLED",         "UNKNOWN",
-    "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
-    "ALREADY_EXISTS",   "PERMISSION_DENIED", "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION", "ABORTED",        "OUT_OF_RANGE",
-    "UNIMPLEMENTED",    "INTERNAL",          "UNAVAILABLE",
-    "DATA_LOSS",        "UNAUTHENTICATED"};
+    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+    "DATA_LOSS", "UNAUTHENTICATED"};
 
 const std::string& EmptyString() {
   static const std::string empty;
@@ -40,7 +38,9 @@ Status Status::WithClass(Code code, std::string_view python_class, std::string m
 }
 
 const std::string& Status::message() const { return rep_ ? rep_->message : EmptyString(); }
-const std::string& Status::python_class() const { return rep_ ? rep_->python_class : EmptyString(); }
+const std::string& Status::python_class() const {
+  return rep_ ? rep_->python_class : EmptyString();
+}
 
 Status Status::Annotate(std::string_view context) const {
   if (ok()) return *this;

@@ -1,7 +1,8 @@
 // Errors as values: Status and Result<T>, the only way our functions report that something failed.
 //
-// Codes are gRPC's, so that a service handler converts by cast. A status that stands for an error a JAX user knows
-// also carries the name of JAX's Python class ("TypeError"), which services put into the error details.
+// Codes are gRPC's, so that a service handler converts by cast. A status that stands for an error a
+// JAX user knows also carries the name of JAX's Python class ("TypeError"), which services put into
+// the error details.
 #pragma once
 
 #include <memory>
@@ -36,12 +37,13 @@ enum class Code : int {
 // "INVALID_ARGUMENT" and so on; "UNKNOWN" for a number outside the enumeration.
 std::string_view CodeName(Code code);
 
-// A code and a sentence. Success costs one null pointer. Copies share the text; a Status is immutable, so copies may
-// be read from any thread.
+// A code and a sentence. Success costs one null pointer. Copies share the text; a Status is
+// immutable, so copies may be read from any thread.
 class [[nodiscard]] Status {
  public:
   Status() = default;
-  // `code` must not be kOk. Messages: lower case, no final period, what was found and what was wanted.
+  // `code` must not be kOk. Messages: lower case, no final period, what was found and what was
+  // wanted.
   Status(Code code, std::string message);
 
   // The same with the Python class that JAX raises in this situation, such as "TypeError".
@@ -88,13 +90,13 @@ Status NotImplementedError(std::string message);
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}               // NOLINT: implicit by design
-  Result(Status status) : status_(std::move(status)) {}       // NOLINT: implicit by design
+  Result(T value) : value_(std::move(value)) {}          // NOLINT: implicit by design
+  Result(Status status) : status_(std::move(status)) {}  // NOLINT: implicit by design
   template <typename U>
-    requires(std::is_convertible_v<U&&, T> && !std::is_same_v<std::remove_cvref_t<U>, T> &&
+    requires(std::is_convertible_v<U &&, T> && !std::is_same_v<std::remove_cvref_t<U>, T> &&
              !std::is_same_v<std::remove_cvref_t<U>, Status> &&
              !std::is_same_v<std::remove_cvref_t<U>, Result>)
-  Result(U&& value) : value_(std::forward<U>(value)) {}       // NOLINT: implicit by design
+  Result(U&& value) : value_(std::forward<U>(value)) {}  // NOLINT: implicit by design
 
   bool ok() const { return value_.has_value(); }
   const Status& status() const { return status_; }
@@ -143,15 +145,17 @@ const Status& StatusOf(const Result<T>& r) {
   lhs = *std::move(result)
 
 // Returns the error of a Status (or Result) from the enclosing function.
-#define RETURN_IF_ERROR(expression)                                                \
-  do {                                                                             \
+#define RETURN_IF_ERROR(expression)                                                     \
+  do {                                                                                  \
     const ::megalith::Status status_macro = ::megalith::internal::StatusOf(expression); \
-    if (!status_macro.ok()) return status_macro;                                   \
+    if (!status_macro.ok()) return status_macro;                                        \
   } while (false)
 
 // For our own broken invariants, never for input: prints the condition and aborts.
-#define CHECK(condition) \
-  (static_cast<bool>(condition) ? void(0) : ::megalith::internal::CheckFailed(#condition, __FILE__, __LINE__))
+#define CHECK(condition)        \
+  (static_cast<bool>(condition) \
+       ? void(0)                \
+       : ::megalith::internal::CheckFailed(#condition, __FILE__, __LINE__))
 #ifdef NDEBUG
 #define DCHECK(condition) void(0)
 #else

@@ -55,9 +55,11 @@ std::optional<double> ParseDouble(std::string_view text) { return ParseWhole<dou
 std::string PythonFloat(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
-  // Shortest digits come from scientific notation; Python then chooses the layout by the decimal exponent.
+  // Shortest digits come from scientific notation; Python then chooses the layout by the decimal
+  // exponent.
   char buffer[40];
-  const auto r = std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific);
+  const auto r =
+      std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific);
   std::string_view text(buffer, static_cast<size_t>(r.ptr - buffer));
   std::string out;
   if (text.front() == '-') {
@@ -74,20 +76,23 @@ std::string PythonFloat(double value) {
   if (exponent < -4 || exponent >= 16) {
     out += digits[0];
     if (n > 1) StrAppend(&out, '.', std::string_view(digits).substr(1));
-    StrAppend(&out, 'e', exponent < 0 ? '-' : '+', std::abs(exponent) < 10 ? "0" : "", std::abs(exponent));
+    StrAppend(&out, 'e', exponent < 0 ? '-' : '+', std::abs(exponent) < 10 ? "0" : "",
+              std::abs(exponent));
   } else if (exponent < 0) {
     StrAppend(&out, "0.", std::string(static_cast<size_t>(-exponent - 1), '0'), digits);
   } else if (n <= exponent + 1) {
     StrAppend(&out, digits, std::string(static_cast<size_t>(exponent + 1 - n), '0'), ".0");
   } else {
     const auto whole = static_cast<size_t>(exponent + 1);
-    StrAppend(&out, std::string_view(digits).substr(0, whole), '.', std::string_view(digits).substr(whole));
+    StrAppend(&out, std::string_view(digits).substr(0, whole), '.',
+              std::string_view(digits).substr(whole));
   }
   return out;
 }
 
 namespace {
-// Length of the well-formed sequence that starts at text[i], 0 if there is none. Table 3-7 of the Unicode standard.
+// Length of the well-formed sequence that starts at text[i], 0 if there is none. Table 3-7 of the
+// Unicode standard.
 size_t Utf8SequenceLength(std::string_view text, size_t i) {
   const auto byte = [&](size_t k) -> unsigned { return static_cast<unsigned char>(text[k]); };
   const unsigned b0 = byte(i);
@@ -211,7 +216,8 @@ std::optional<std::vector<uint8_t>> HexDecode(std::string_view text) {
 }
 
 namespace {
-constexpr std::string_view kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr std::string_view kBase64 =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 }  // namespace
 
 std::string Base64Encode(std::span<const uint8_t> bytes) {
@@ -234,7 +240,8 @@ std::optional<std::vector<uint8_t>> Base64Decode(std::string_view text) {
   static constexpr auto kTable = [] {
     std::array<int8_t, 256> t{};
     for (auto& v : t) v = -1;
-    for (size_t i = 0; i < kBase64.size(); ++i) t[static_cast<unsigned char>(kBase64[i])] = static_cast<int8_t>(i);
+    for (size_t i = 0; i < kBase64.size(); ++i)
+      t[static_cast<unsigned char>(kBase64[i])] = static_cast<int8_t>(i);
     return t;
   }();
   if (text.size() % 4 != 0) return std::nullopt;

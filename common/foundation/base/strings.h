@@ -1,4 +1,5 @@
-// Small text helpers that the standard library of g++ 12 lacks: concatenation, numbers, splitting, UTF-8, hex, base64.
+// Small text helpers that the standard library of g++ 12 lacks: concatenation, numbers, splitting,
+// UTF-8, hex, base64.
 #pragma once
 
 #include <charconv>
@@ -69,14 +70,16 @@ std::optional<int64_t> ParseInt(std::string_view text);
 std::optional<uint64_t> ParseUint(std::string_view text);
 std::optional<double> ParseDouble(std::string_view text);
 
-// A double as Python's repr prints it: the shortest decimal that round-trips, `1e-05`, `1e+16`, `2.0`, `nan`, `inf`.
+// A double as Python's repr prints it: the shortest decimal that round-trips, `1e-05`, `1e+16`,
+// `2.0`, `nan`, `inf`.
 std::string PythonFloat(double value);
 
-// Byte offset of the first byte that is not well-formed UTF-8 (overlong forms, surrogates and values above U+10FFFF
-// are malformed); nullopt if all is well.
+// Byte offset of the first byte that is not well-formed UTF-8 (overlong forms, surrogates and
+// values above U+10FFFF are malformed); nullopt if all is well.
 std::optional<size_t> FindInvalidUtf8(std::string_view text);
 
-// A copy for messages: at most `max_bytes` of it, control characters and broken UTF-8 as \xNN, with "..." if cut.
+// A copy for messages: at most `max_bytes` of it, control characters and broken UTF-8 as \xNN, with
+// "..." if cut.
 std::string Printable(std::string_view text, size_t max_bytes = 80);
 
 // JSON string with quotes; bytes that are not UTF-8 become U+FFFD.

@@ -20,8 +20,8 @@ Status ThreadPool::Submit(std::function<void()> task) {
     const std::lock_guard<std::mutex> lock(mu_);
     if (stopping_) return Unavailable("the server is shutting down; retry on another replica");
     if (queue_.size() >= max_queued_) {
-      return ResourceExhausted(
-          StrCat("queue of pool '", name_, "' is full (", max_queued_, " requests wait); retry later"));
+      return ResourceExhausted(StrCat("queue of pool '", name_, "' is full (", max_queued_,
+                                      " requests wait); retry later"));
     }
     queue_.push_back(std::move(task));
   }

@@ -23,7 +23,8 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  // kResourceExhausted when `max_queued` tasks already wait, kUnavailable after Shutdown: the task has not run then.
+  // kResourceExhausted when `max_queued` tasks already wait, kUnavailable after Shutdown: the task
+  // has not run then.
   Status Submit(std::function<void()> task);
 
   // Refuses new tasks, runs the queued ones, joins. Idempotent.

@@ -26,7 +26,8 @@ constexpr std::array<DTypeInfo, kNumDTypes> kInfos = {{
     {DType::kF4E2M1FN, "f4_e2m1fn", "float4_e2m1fn", "f4E2M1FN", C::kFloat, 4, 1},
     {DType::kF8E3M4, "f8_e3m4", "float8_e3m4", "f8E3M4", C::kFloat, 8, 1},
     {DType::kF8E4M3, "f8_e4m3", "float8_e4m3", "f8E4M3", C::kFloat, 8, 1},
-    {DType::kF8E4M3B11FNUZ, "f8_e4m3b11fnuz", "float8_e4m3b11fnuz", "f8E4M3B11FNUZ", C::kFloat, 8, 1},
+    {DType::kF8E4M3B11FNUZ, "f8_e4m3b11fnuz", "float8_e4m3b11fnuz", "f8E4M3B11FNUZ", C::kFloat, 8,
+     1},
     {DType::kF8E4M3FN, "f8_e4m3fn", "float8_e4m3fn", "f8E4M3FN", C::kFloat, 8, 1},
     {DType::kF8E4M3FNUZ, "f8_e4m3fnuz", "float8_e4m3fnuz", "f8E4M3FNUZ", C::kFloat, 8, 1},
     {DType::kF8E5M2, "f8_e5m2", "float8_e5m2", "f8E5M2", C::kFloat, 8, 1},
@@ -60,7 +61,7 @@ constexpr FloatLimits kLimits[] = {
     {DType::kF8E8M0FNU, 1, 0x1p-127, 0x1p127, 0x1p-127, false},
 };
 
-std::optional<DType> Find(std::string_view name, std::string_view DTypeInfo::*field) {
+std::optional<DType> Find(std::string_view name, std::string_view DTypeInfo::* field) {
   if (name.empty()) return std::nullopt;
   for (const DTypeInfo& info : kInfos) {
     if (info.dtype != DType::kInvalid && info.*field == name) return info.dtype;
@@ -76,8 +77,12 @@ const DTypeInfo& Info(DType dtype) {
 }
 
 std::optional<DType> DTypeFromName(std::string_view n) { return Find(n, &DTypeInfo::name); }
-std::optional<DType> DTypeFromNumpyName(std::string_view n) { return Find(n, &DTypeInfo::numpy_name); }
-std::optional<DType> DTypeFromMlirName(std::string_view n) { return Find(n, &DTypeInfo::mlir_name); }
+std::optional<DType> DTypeFromNumpyName(std::string_view n) {
+  return Find(n, &DTypeInfo::numpy_name);
+}
+std::optional<DType> DTypeFromMlirName(std::string_view n) {
+  return Find(n, &DTypeInfo::mlir_name);
+}
 
 const FloatLimits& Limits(DType dtype) {
   const DType part = RealPart(dtype);

@@ -1,4 +1,5 @@
-// Element types of arrays: every dtype JAX 0.9.2 prints, with its names, width and class, in one table.
+// Element types of arrays: every dtype JAX 0.9.2 prints, with its names, width and class, in one
+// table.
 //
 // Source: ../shared/spec/jaxpr.md section 2 (names); ml_dtypes for the layouts of small floats.
 #pragma once
@@ -13,24 +14,55 @@ namespace megalith::tensor {
 enum class DType : uint8_t {
   kInvalid = 0,
   kBool = 1,
-  kI2 = 2, kI4 = 3, kI8 = 4, kI16 = 5, kI32 = 6, kI64 = 7,
-  kU2 = 8, kU4 = 9, kU8 = 10, kU16 = 11, kU32 = 12, kU64 = 13,
+  kI2 = 2,
+  kI4 = 3,
+  kI8 = 4,
+  kI16 = 5,
+  kI32 = 6,
+  kI64 = 7,
+  kU2 = 8,
+  kU4 = 9,
+  kU8 = 10,
+  kU16 = 11,
+  kU32 = 12,
+  kU64 = 13,
   kF4E2M1FN = 14,
-  kF8E3M4 = 15, kF8E4M3 = 16, kF8E4M3B11FNUZ = 17, kF8E4M3FN = 18, kF8E4M3FNUZ = 19,
-  kF8E5M2 = 20, kF8E5M2FNUZ = 21, kF8E8M0FNU = 22,
-  kF16 = 23, kBF16 = 24, kF32 = 25, kF64 = 26,
-  kC64 = 27, kC128 = 28,
+  kF8E3M4 = 15,
+  kF8E4M3 = 16,
+  kF8E4M3B11FNUZ = 17,
+  kF8E4M3FN = 18,
+  kF8E4M3FNUZ = 19,
+  kF8E5M2 = 20,
+  kF8E5M2FNUZ = 21,
+  kF8E8M0FNU = 22,
+  kF16 = 23,
+  kBF16 = 24,
+  kF32 = 25,
+  kF64 = 26,
+  kC64 = 27,
+  kC128 = 28,
   // Tangents of integers, booleans and keys: no bytes per element.
   kFloat0 = 29,
   // PRNG keys: an element is 2 (fry) or 4 (rbg, urbg) u32 words.
-  kKeyFry = 30, kKeyRbg = 31, kKeyUrbg = 32,
+  kKeyFry = 30,
+  kKeyRbg = 31,
+  kKeyUrbg = 32,
 };
 inline constexpr int kNumDTypes = 33;
 
-enum class DTypeClass : uint8_t { kNone, kBool, kSigned, kUnsigned, kFloat, kComplex, kFloat0, kKey };
+enum class DTypeClass : uint8_t {
+  kNone,
+  kBool,
+  kSigned,
+  kUnsigned,
+  kFloat,
+  kComplex,
+  kFloat0,
+  kKey
+};
 
-// One row per dtype. `bits` is the information width (4 for i4); `bytes` what one element occupies in a Tensor, where
-// sub-byte types take one byte each.
+// One row per dtype. `bits` is the information width (4 for i4); `bytes` what one element occupies
+// in a Tensor, where sub-byte types take one byte each.
 struct DTypeInfo {
   DType dtype;
   std::string_view name;        // JAX's short name: "f32", "key<fry>"

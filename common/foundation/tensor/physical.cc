@@ -5,7 +5,8 @@
 namespace megalith::tensor {
 
 ArrayType PhysicalType(const ArrayType& type) {
-  if (IsFloat0(type.dtype)) return {.dtype = DType::kBool, .shape = type.shape, .weak_type = type.weak_type};
+  if (IsFloat0(type.dtype))
+    return {.dtype = DType::kBool, .shape = type.shape, .weak_type = type.weak_type};
   if (!IsKey(type.dtype)) return type;
   Shape shape = type.shape;
   shape.push_back(ByteWidth(type.dtype) / 4);
@@ -22,7 +23,8 @@ Tensor ToPhysical(const Tensor& t) {
 Result<Tensor> FromPhysical(const Tensor& t, const ArrayType& type) {
   const ArrayType physical = PhysicalType(type);
   if (t.dtype() != physical.dtype || !(t.shape() == physical.shape)) {
-    return Internal(StrCat("a result has type ", t.TypeText(), ", the program says ", TypeText(type.dtype, type.shape)));
+    return Internal(StrCat("a result has type ", t.TypeText(), ", the program says ",
+                           TypeText(type.dtype, type.shape)));
   }
   if (IsFloat0(type.dtype)) return Tensor::Create(DType::kFloat0, type.shape);
   if (!IsKey(type.dtype)) return t;

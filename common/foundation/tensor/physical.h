@@ -1,5 +1,5 @@
-// Between the arrays users see and the arrays that StableHLO programs take: keys are ui32 words with one more
-// dimension, float0 is i1 zeros. Everything else is itself.
+// Between the arrays users see and the arrays that StableHLO programs take: keys are ui32 words
+// with one more dimension, float0 is i1 zeros. Everything else is itself.
 #pragma once
 
 #include "common/foundation/base/status.h"

@@ -11,8 +11,8 @@
 
 namespace megalith::tensor {
 
-// A small vector of int64 that keeps up to 6 values without allocating. Used for shapes and for lists of dimensions.
-// Value semantics; not thread-safe for writes.
+// A small vector of int64 that keeps up to 6 values without allocating. Used for shapes and for
+// lists of dimensions. Value semantics; not thread-safe for writes.
 class Dims {
  public:
   Dims() = default;
@@ -24,8 +24,8 @@ class Dims {
 
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
-  // An index outside [0, size) reads as 0: rules run on types that may already be known to be wrong, and the error
-  // that was recorded then must not be overtaken by a crash.
+  // An index outside [0, size) reads as 0: rules run on types that may already be known to be
+  // wrong, and the error that was recorded then must not be overtaken by a crash.
   int64_t operator[](size_t i) const { return i < size_ ? data()[i] : 0; }
   int64_t& operator[](size_t i) { return i < size_ ? data()[i] : (sink_ = 0); }
   int64_t back() const { return (*this)[size_ - 1]; }
@@ -36,7 +36,9 @@ class Dims {
   const int64_t* end() const { return data() + size_; }
   int64_t* begin() { return data(); }
   int64_t* end() { return data() + size_; }
-  operator std::span<const int64_t>() const { return {data(), size_}; }  // NOLINT: implicit by design
+  operator std::span<const int64_t>() const {
+    return {data(), size_};
+  }  // NOLINT: implicit by design
 
   void push_back(int64_t v) {
     if (size_ < kInline) {
@@ -77,7 +79,8 @@ class Dims {
 
 using Shape = Dims;
 
-// Product of the sizes; nullopt if it does not fit into int64 (a zero size gives zero whatever the others are).
+// Product of the sizes; nullopt if it does not fit into int64 (a zero size gives zero whatever the
+// others are).
 std::optional<int64_t> NumElements(const Shape& shape);
 
 // Distance in elements between neighbours along each dimension, row-major.

@@ -10,11 +10,11 @@ namespace {
 
 // How a format spends its all-ones exponent.
 enum class Special {
-  kIeee,     // infinities and NaNs, as IEEE 754
-  kFn,       // one NaN pattern per sign (all ones), no infinity
-  kFnuz,     // the pattern of -0 is the only NaN, no infinity
-  kFnOnly,   // neither infinity nor NaN: overflow saturates (f4)
-  kE8M0,     // unsigned power of two, all ones is NaN, no zero
+  kIeee,    // infinities and NaNs, as IEEE 754
+  kFn,      // one NaN pattern per sign (all ones), no infinity
+  kFnuz,    // the pattern of -0 is the only NaN, no infinity
+  kFnOnly,  // neither infinity nor NaN: overflow saturates (f4)
+  kE8M0,    // unsigned power of two, all ones is NaN, no zero
 };
 
 struct Format {
@@ -26,18 +26,30 @@ struct Format {
 
 Format FormatOf(DType d) {
   switch (d) {
-    case DType::kF4E2M1FN: return {2, 1, 1, Special::kFnOnly};
-    case DType::kF8E3M4: return {3, 4, 3, Special::kIeee};
-    case DType::kF8E4M3: return {4, 3, 7, Special::kIeee};
-    case DType::kF8E4M3B11FNUZ: return {4, 3, 11, Special::kFnuz};
-    case DType::kF8E4M3FN: return {4, 3, 7, Special::kFn};
-    case DType::kF8E4M3FNUZ: return {4, 3, 8, Special::kFnuz};
-    case DType::kF8E5M2: return {5, 2, 15, Special::kIeee};
-    case DType::kF8E5M2FNUZ: return {5, 2, 16, Special::kFnuz};
-    case DType::kF8E8M0FNU: return {8, 0, 127, Special::kE8M0};
-    case DType::kF16: return {5, 10, 15, Special::kIeee};
-    case DType::kBF16: return {8, 7, 127, Special::kIeee};
-    default: break;
+    case DType::kF4E2M1FN:
+      return {2, 1, 1, Special::kFnOnly};
+    case DType::kF8E3M4:
+      return {3, 4, 3, Special::kIeee};
+    case DType::kF8E4M3:
+      return {4, 3, 7, Special::kIeee};
+    case DType::kF8E4M3B11FNUZ:
+      return {4, 3, 11, Special::kFnuz};
+    case DType::kF8E4M3FN:
+      return {4, 3, 7, Special::kFn};
+    case DType::kF8E4M3FNUZ:
+      return {4, 3, 8, Special::kFnuz};
+    case DType::kF8E5M2:
+      return {5, 2, 15, Special::kIeee};
+    case DType::kF8E5M2FNUZ:
+      return {5, 2, 16, Special::kFnuz};
+    case DType::kF8E8M0FNU:
+      return {8, 0, 127, Special::kE8M0};
+    case DType::kF16:
+      return {5, 10, 15, Special::kIeee};
+    case DType::kBF16:
+      return {8, 7, 127, Special::kIeee};
+    default:
+      break;
   }
   CHECK(false && "not a small float");
   return {};
@@ -48,14 +60,16 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 
 double Magnitude(const Format& f, int exponent, uint32_t mantissa) {
   if (exponent == 0) return std::ldexp(static_cast<double>(mantissa), 1 - f.bias - f.mantissa_bits);
-  return std::ldexp(static_cast<double>(mantissa | (1u << f.mantissa_bits)), exponent - f.bias - f.mantissa_bits);
+  return std::ldexp(static_cast<double>(mantissa | (1u << f.mantissa_bits)),
+                    exponent - f.bias - f.mantissa_bits);
 }
 
 }  // namespace
 
 double DecodeSmallFloat(DType dtype, uint16_t bits) {
   const Format f = FormatOf(dtype);
-  if (f.special == Special::kE8M0) return (bits & 0xFF) == 0xFF ? kNan : std::ldexp(1.0, (bits & 0xFF) - 127);
+  if (f.special == Special::kE8M0)
+    return (bits & 0xFF) == 0xFF ? kNan : std::ldexp(1.0, (bits & 0xFF) - 127);
   const uint32_t mantissa = bits & ((1u << f.mantissa_bits) - 1);
   const int max_exponent = (1 << f.exponent_bits) - 1;
   const int exponent = (bits >> f.mantissa_bits) & max_exponent;
@@ -84,7 +98,8 @@ uint16_t EncodeSmallFloat(DType dtype, double value) {
     int e = 0;
     const double m = std::frexp(value, &e);  // value = m * 2^e, m in [0.5, 1)
     int exponent = e - 1 + 127;
-    // Nearest power of two; the tie 1.5 * 2^k goes to the even exponent field, as rounding the mantissa away does.
+    // Nearest power of two; the tie 1.5 * 2^k goes to the even exponent field, as rounding the
+    // mantissa away does.
     const double fraction = 2 * m;
     if (fraction > 1.5 || (fraction == 1.5 && (exponent & 1))) ++exponent;
     if (std::isinf(value) || exponent > 254) return 0xFF;
@@ -96,7 +111,8 @@ uint16_t EncodeSmallFloat(DType dtype, double value) {
   uint32_t largest = 0;
   switch (f.special) {
     case Special::kIeee:
-      nan = (static_cast<uint32_t>(max_exponent) << f.mantissa_bits) | (1u << (f.mantissa_bits - 1));
+      nan =
+          (static_cast<uint32_t>(max_exponent) << f.mantissa_bits) | (1u << (f.mantissa_bits - 1));
       infinity = static_cast<uint32_t>(max_exponent) << f.mantissa_bits;
       largest = infinity - 1;
       break;
@@ -112,11 +128,13 @@ uint16_t EncodeSmallFloat(DType dtype, double value) {
       infinity = largest = sign_bit - 1;
       nan = sign_bit;  // ml_dtypes turns NaN into -0
       break;
-    case Special::kE8M0: break;
+    case Special::kE8M0:
+      break;
   }
   const uint32_t sign = negative ? sign_bit : 0;
   if (std::isnan(value)) {
-    if (f.special == Special::kFnuz || f.special == Special::kFnOnly) return static_cast<uint16_t>(nan);
+    if (f.special == Special::kFnuz || f.special == Special::kFnOnly)
+      return static_cast<uint16_t>(nan);
     return static_cast<uint16_t>(nan | sign);
   }
   const auto overflow = [&]() -> uint16_t {
@@ -136,7 +154,9 @@ uint16_t EncodeSmallFloat(DType dtype, double value) {
   const uint64_t hidden = 1ull << f.mantissa_bits;
   const auto whole = static_cast<uint64_t>(units);
   // Carry out of the mantissa moves into the exponent field by plain addition.
-  const uint64_t code = whole >= hidden ? (static_cast<uint64_t>(exponent) << f.mantissa_bits) + (whole - hidden) : whole;
+  const uint64_t code =
+      whole >= hidden ? (static_cast<uint64_t>(exponent) << f.mantissa_bits) + (whole - hidden)
+                      : whole;
   if (code > largest) return overflow();
   if (code == 0 && f.special == Special::kFnuz) return 0;
   return static_cast<uint16_t>(code | sign);
@@ -165,7 +185,8 @@ F16::operator float() const {
   const uint32_t exponent = (bits >> 10) & 31u;
   const uint32_t mantissa = bits & 0x3FFu;
   if (exponent == 31) return std::bit_cast<float>(sign | 0x7F800000u | (mantissa << 13));
-  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+  if (exponent != 0)
+    return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
   const float v = static_cast<float>(mantissa) * 0x1p-24f;
   return sign ? -v : v;
 }

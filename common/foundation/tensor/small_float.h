@@ -1,7 +1,7 @@
 // Conversion between double or float and the floats narrower than 32 bits.
 //
-// Rounding is to nearest, ties to even, in one step from the source type. Where a format has no infinity, values
-// beyond its range become NaN, as ml_dtypes (and so JAX) converts them.
+// Rounding is to nearest, ties to even, in one step from the source type. Where a format has no
+// infinity, values beyond its range become NaN, as ml_dtypes (and so JAX) converts them.
 #pragma once
 
 #include <bit>
@@ -28,7 +28,9 @@ struct BF16 {
       bits = static_cast<uint16_t>((u + 0x7FFFu + ((u >> 16) & 1u)) >> 16);
     }
   }
-  explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+  explicit operator float() const {
+    return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+  }
 };
 
 struct F16 {

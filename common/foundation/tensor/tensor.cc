@@ -18,15 +18,16 @@ constexpr size_t kSmallBytes = 1024;
 
 Result<int64_t> CheckedBytes(DType dtype, const Shape& shape, uint64_t max_bytes) {
   for (const int64_t d : shape) {
-    if (d < 0) return InvalidArgument(StrCat("negative dimension in ", tensor::TypeText(dtype, shape)));
+    if (d < 0)
+      return InvalidArgument(StrCat("negative dimension in ", tensor::TypeText(dtype, shape)));
   }
   const std::optional<int64_t> n = NumElements(shape);
   int64_t bytes = 0;
   if (!n || __builtin_mul_overflow(*n, static_cast<int64_t>(ByteWidth(dtype)), &bytes) ||
       static_cast<uint64_t>(bytes) > max_bytes) {
-    return ResourceExhausted(StrCat("an array of type ", tensor::TypeText(dtype, shape), " needs more than the ",
-                                    max_bytes == UINT64_MAX ? static_cast<uint64_t>(INT64_MAX) : max_bytes,
-                                    " bytes allowed"));
+    return ResourceExhausted(StrCat(
+        "an array of type ", tensor::TypeText(dtype, shape), " needs more than the ",
+        max_bytes == UINT64_MAX ? static_cast<uint64_t>(INT64_MAX) : max_bytes, " bytes allowed"));
   }
   return bytes;
 }
@@ -52,10 +53,12 @@ Result<Tensor> Tensor::CreateUninitialized(DType dtype, const Shape& shape, uint
   t.dtype_ = dtype;
   t.shape_ = shape;
   t.size_ = *NumElements(shape);
-  const size_t rounded = std::max(kAlignment, (static_cast<size_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment);
+  const size_t rounded =
+      std::max(kAlignment, (static_cast<size_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment);
   t.owned_ = true;
   if (rounded <= kSmallBytes) {
-    // One ordinary allocation with room to align costs a third of an aligned one and a count of references.
+    // One ordinary allocation with room to align costs a third of an aligned one and a count of
+    // references.
     auto room = std::make_shared_for_overwrite<std::byte[]>(rounded + kAlignment - 1);
     const auto at = reinterpret_cast<uintptr_t>(room.get());
     t.data_ = room.get() + (kAlignment - at % kAlignment) % kAlignment;
@@ -64,9 +67,11 @@ Result<Tensor> Tensor::CreateUninitialized(DType dtype, const Shape& shape, uint
   }
   void* p = std::aligned_alloc(kAlignment, rounded);
   if (p == nullptr) {
-    return ResourceExhausted(StrCat("no memory for an array of type ", tensor::TypeText(dtype, shape), " (", bytes, " bytes)"));
+    return ResourceExhausted(StrCat("no memory for an array of type ",
+                                    tensor::TypeText(dtype, shape), " (", bytes, " bytes)"));
   }
-  t.storage_ = std::shared_ptr<const void>(p, [](const void* q) { std::free(const_cast<void*>(q)); });
+  t.storage_ =
+      std::shared_ptr<const void>(p, [](const void* q) { std::free(const_cast<void*>(q)); });
   t.data_ = p;
   return t;
 }
@@ -80,8 +85,8 @@ Result<Tensor> Tensor::Create(DType dtype, const Shape& shape, uint64_t max_byte
 Result<Tensor> Tensor::FromBytes(DType dtype, const Shape& shape, std::string_view bytes) {
   ASSIGN_OR_RETURN(const int64_t want, CheckedBytes(dtype, shape, UINT64_MAX));
   if (static_cast<uint64_t>(want) != bytes.size()) {
-    return InvalidArgument(
-        StrCat("data of ", tensor::TypeText(dtype, shape), " must have ", want, " bytes, got ", bytes.size()));
+    return InvalidArgument(StrCat("data of ", tensor::TypeText(dtype, shape), " must have ", want,
+                                  " bytes, got ", bytes.size()));
   }
   if (dtype == DType::kBool) {
     for (size_t i = 0; i < bytes.size(); ++i) {
@@ -94,9 +99,11 @@ Result<Tensor> Tensor::FromBytes(DType dtype, const Shape& shape, std::string_vi
   if (!bytes.empty()) std::memcpy(t.mutable_data(), bytes.data(), bytes.size());
   const int bits = BitWidth(dtype);
   if (IsInteger(dtype) && bits < 8) {
-    // One byte per element; the unused high bits follow from the low ones, so that equal values have equal bytes.
+    // One byte per element; the unused high bits follow from the low ones, so that equal values
+    // have equal bytes.
     for (auto& b : t.MutableAs<uint8_t>()) {
-      b = IsSigned(dtype) ? static_cast<uint8_t>(SignExtend(b, bits)) : static_cast<uint8_t>(b & ((1 << bits) - 1));
+      b = IsSigned(dtype) ? static_cast<uint8_t>(SignExtend(b, bits))
+                          : static_cast<uint8_t>(b & ((1 << bits) - 1));
     }
   } else if (IsFloat(dtype) && bits < 8) {
     for (auto& b : t.MutableAs<uint8_t>()) b = static_cast<uint8_t>(b & ((1 << bits) - 1));
@@ -104,7 +111,8 @@ Result<Tensor> Tensor::FromBytes(DType dtype, const Shape& shape, std::string_vi
   return t;
 }
 
-Tensor Tensor::View(DType dtype, const Shape& shape, const void* data, std::shared_ptr<const void> owner) {
+Tensor Tensor::View(DType dtype, const Shape& shape, const void* data,
+                    std::shared_ptr<const void> owner) {
   Tensor t;
   t.dtype_ = dtype;
   t.shape_ = shape;
@@ -141,14 +149,22 @@ Tensor Tensor::Reinterpreted(DType dtype) const {
 double Tensor::DoubleAt(int64_t i) const {
   const auto k = static_cast<size_t>(i);
   switch (dtype_) {
-    case DType::kF32: return As<float>()[k];
-    case DType::kF64: return As<double>()[k];
-    case DType::kF16: return static_cast<float>(As<F16>()[k]);
-    case DType::kBF16: return static_cast<float>(As<BF16>()[k]);
-    case DType::kC64: return As<std::complex<float>>()[k].real();
-    case DType::kC128: return As<std::complex<double>>()[k].real();
-    case DType::kU64: return static_cast<double>(As<uint64_t>()[k]);
-    default: break;
+    case DType::kF32:
+      return As<float>()[k];
+    case DType::kF64:
+      return As<double>()[k];
+    case DType::kF16:
+      return static_cast<float>(As<F16>()[k]);
+    case DType::kBF16:
+      return static_cast<float>(As<BF16>()[k]);
+    case DType::kC64:
+      return As<std::complex<float>>()[k].real();
+    case DType::kC128:
+      return As<std::complex<double>>()[k].real();
+    case DType::kU64:
+      return static_cast<double>(As<uint64_t>()[k]);
+    default:
+      break;
   }
   if (IsFloat(dtype_)) return DecodeSmallFloat(dtype_, As<uint8_t>()[k]);
   return static_cast<double>(IntAt(i));
@@ -164,21 +180,36 @@ std::complex<double> Tensor::ComplexAt(int64_t i) const {
 int64_t Tensor::IntAt(int64_t i) const {
   const auto k = static_cast<size_t>(i);
   switch (dtype_) {
-    case DType::kBool: return As<uint8_t>()[k];
-    case DType::kI2: return SignExtend(As<uint8_t>()[k], 2);
-    case DType::kI4: return SignExtend(As<uint8_t>()[k], 4);
-    case DType::kI8: return As<int8_t>()[k];
-    case DType::kI16: return As<int16_t>()[k];
-    case DType::kI32: return As<int32_t>()[k];
-    case DType::kI64: return As<int64_t>()[k];
-    case DType::kU2: return As<uint8_t>()[k] & 3;
-    case DType::kU4: return As<uint8_t>()[k] & 15;
-    case DType::kU8: return As<uint8_t>()[k];
-    case DType::kU16: return As<uint16_t>()[k];
-    case DType::kU32: return As<uint32_t>()[k];
-    case DType::kU64: return static_cast<int64_t>(As<uint64_t>()[k]);
-    case DType::kFloat0: return 0;
-    default: break;
+    case DType::kBool:
+      return As<uint8_t>()[k];
+    case DType::kI2:
+      return SignExtend(As<uint8_t>()[k], 2);
+    case DType::kI4:
+      return SignExtend(As<uint8_t>()[k], 4);
+    case DType::kI8:
+      return As<int8_t>()[k];
+    case DType::kI16:
+      return As<int16_t>()[k];
+    case DType::kI32:
+      return As<int32_t>()[k];
+    case DType::kI64:
+      return As<int64_t>()[k];
+    case DType::kU2:
+      return As<uint8_t>()[k] & 3;
+    case DType::kU4:
+      return As<uint8_t>()[k] & 15;
+    case DType::kU8:
+      return As<uint8_t>()[k];
+    case DType::kU16:
+      return As<uint16_t>()[k];
+    case DType::kU32:
+      return As<uint32_t>()[k];
+    case DType::kU64:
+      return static_cast<int64_t>(As<uint64_t>()[k]);
+    case DType::kFloat0:
+      return 0;
+    default:
+      break;
   }
   if (IsKey(dtype_)) return As<int64_t>()[k * static_cast<size_t>(ByteWidth(dtype_)) / 8];
   return DoubleToInt(DoubleAt(i));
@@ -187,13 +218,24 @@ int64_t Tensor::IntAt(int64_t i) const {
 void Tensor::SetDouble(int64_t i, double v) {
   const auto k = static_cast<size_t>(i);
   switch (dtype_) {
-    case DType::kF32: MutableAs<float>()[k] = static_cast<float>(v); return;
-    case DType::kF64: MutableAs<double>()[k] = v; return;
-    case DType::kC64: MutableAs<std::complex<float>>()[k] = static_cast<float>(v); return;
-    case DType::kC128: MutableAs<std::complex<double>>()[k] = v; return;
+    case DType::kF32:
+      MutableAs<float>()[k] = static_cast<float>(v);
+      return;
+    case DType::kF64:
+      MutableAs<double>()[k] = v;
+      return;
+    case DType::kC64:
+      MutableAs<std::complex<float>>()[k] = static_cast<float>(v);
+      return;
+    case DType::kC128:
+      MutableAs<std::complex<double>>()[k] = v;
+      return;
     case DType::kF16:
-    case DType::kBF16: MutableAs<uint16_t>()[k] = EncodeSmallFloat(dtype_, v); return;
-    default: break;
+    case DType::kBF16:
+      MutableAs<uint16_t>()[k] = EncodeSmallFloat(dtype_, v);
+      return;
+    default:
+      break;
   }
   if (IsFloat(dtype_)) {
     MutableAs<uint8_t>()[k] = static_cast<uint8_t>(EncodeSmallFloat(dtype_, v));
@@ -216,21 +258,41 @@ void Tensor::SetComplex(int64_t i, std::complex<double> v) {
 void Tensor::SetInt(int64_t i, int64_t v) {
   const auto k = static_cast<size_t>(i);
   switch (dtype_) {
-    case DType::kBool: MutableAs<uint8_t>()[k] = v != 0; return;
-    case DType::kI2: MutableAs<uint8_t>()[k] = static_cast<uint8_t>(SignExtend(static_cast<uint8_t>(v), 2)); return;
-    case DType::kI4: MutableAs<uint8_t>()[k] = static_cast<uint8_t>(SignExtend(static_cast<uint8_t>(v), 4)); return;
-    case DType::kU2: MutableAs<uint8_t>()[k] = static_cast<uint8_t>(v & 3); return;
-    case DType::kU4: MutableAs<uint8_t>()[k] = static_cast<uint8_t>(v & 15); return;
+    case DType::kBool:
+      MutableAs<uint8_t>()[k] = v != 0;
+      return;
+    case DType::kI2:
+      MutableAs<uint8_t>()[k] = static_cast<uint8_t>(SignExtend(static_cast<uint8_t>(v), 2));
+      return;
+    case DType::kI4:
+      MutableAs<uint8_t>()[k] = static_cast<uint8_t>(SignExtend(static_cast<uint8_t>(v), 4));
+      return;
+    case DType::kU2:
+      MutableAs<uint8_t>()[k] = static_cast<uint8_t>(v & 3);
+      return;
+    case DType::kU4:
+      MutableAs<uint8_t>()[k] = static_cast<uint8_t>(v & 15);
+      return;
     case DType::kI8:
-    case DType::kU8: MutableAs<uint8_t>()[k] = static_cast<uint8_t>(v); return;
+    case DType::kU8:
+      MutableAs<uint8_t>()[k] = static_cast<uint8_t>(v);
+      return;
     case DType::kI16:
-    case DType::kU16: MutableAs<uint16_t>()[k] = static_cast<uint16_t>(v); return;
+    case DType::kU16:
+      MutableAs<uint16_t>()[k] = static_cast<uint16_t>(v);
+      return;
     case DType::kI32:
-    case DType::kU32: MutableAs<uint32_t>()[k] = static_cast<uint32_t>(v); return;
+    case DType::kU32:
+      MutableAs<uint32_t>()[k] = static_cast<uint32_t>(v);
+      return;
     case DType::kI64:
-    case DType::kU64: MutableAs<uint64_t>()[k] = static_cast<uint64_t>(v); return;
-    case DType::kFloat0: return;
-    default: break;
+    case DType::kU64:
+      MutableAs<uint64_t>()[k] = static_cast<uint64_t>(v);
+      return;
+    case DType::kFloat0:
+      return;
+    default:
+      break;
   }
   SetDouble(i, static_cast<double>(v));
 }
@@ -241,7 +303,9 @@ bool Tensor::BitEquals(const Tensor& other) const {
 
 std::string Tensor::TypeText() const { return tensor::TypeText(dtype_, shape_); }
 
-std::string TypeText(DType dtype, const Shape& shape) { return StrCat(Name(dtype), "[", DimsText(shape), "]"); }
+std::string TypeText(DType dtype, const Shape& shape) {
+  return StrCat(Name(dtype), "[", DimsText(shape), "]");
+}
 
 namespace {
 
@@ -252,7 +316,8 @@ std::string ElementText(const Tensor& t, int64_t i) {
   if (IsInteger(d)) return StrCat(t.IntAt(i));
   if (IsComplex(d)) {
     const std::complex<double> c = t.ComplexAt(i);
-    return StrCat("(", PythonFloat(c.real()), std::signbit(c.imag()) ? "" : "+", PythonFloat(c.imag()), "j)");
+    return StrCat("(", PythonFloat(c.real()), std::signbit(c.imag()) ? "" : "+",
+                  PythonFloat(c.imag()), "j)");
   }
   if (d == DType::kF32) {
     // The shortest decimal that names this float, not the double it widens to.

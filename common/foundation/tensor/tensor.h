@@ -16,23 +16,25 @@
 
 namespace megalith::tensor {
 
-// Storage is shared and counted; copying a Tensor copies no data. Elements are contiguous, row-major, little-endian,
-// aligned to 64 bytes; sub-byte types take one byte per element (sign-extended for i2 and i4), bool is 0 or 1, float0
-// has no bytes. Reading from several threads is safe; writing requires that nobody else holds the same storage
-// (MakeUnique).
+// Storage is shared and counted; copying a Tensor copies no data. Elements are contiguous,
+// row-major, little-endian, aligned to 64 bytes; sub-byte types take one byte per element
+// (sign-extended for i2 and i4), bool is 0 or 1, float0 has no bytes. Reading from several threads
+// is safe; writing requires that nobody else holds the same storage (MakeUnique).
 class Tensor {
  public:
   Tensor() = default;  // f32[0]-like placeholder; valid() is false
 
-  // Zero-initialised. Errors: kInvalidArgument (negative size), kResourceExhausted (more than `max_bytes` or than the
-  // machine can give).
+  // Zero-initialised. Errors: kInvalidArgument (negative size), kResourceExhausted (more than
+  // `max_bytes` or than the machine can give).
   static Result<Tensor> Create(DType dtype, const Shape& shape, uint64_t max_bytes = UINT64_MAX);
   // Not initialised; otherwise the same.
-  static Result<Tensor> CreateUninitialized(DType dtype, const Shape& shape, uint64_t max_bytes = UINT64_MAX);
+  static Result<Tensor> CreateUninitialized(DType dtype, const Shape& shape,
+                                            uint64_t max_bytes = UINT64_MAX);
   // Copies `bytes`, whose size must be that of the elements, and checks that every bool is 0 or 1.
   static Result<Tensor> FromBytes(DType dtype, const Shape& shape, std::string_view bytes);
   // Views memory that `owner` keeps alive. `data` must hold the elements and stay unchanged.
-  static Tensor View(DType dtype, const Shape& shape, const void* data, std::shared_ptr<const void> owner);
+  static Tensor View(DType dtype, const Shape& shape, const void* data,
+                     std::shared_ptr<const void> owner);
 
   template <typename T>
   static Tensor Scalar(DType dtype, T value);
@@ -42,7 +44,9 @@ class Tensor {
   const Shape& shape() const { return shape_; }
   size_t rank() const { return shape_.size(); }
   int64_t size() const { return size_; }  // elements
-  size_t byte_size() const { return static_cast<size_t>(size_) * static_cast<size_t>(ByteWidth(dtype_)); }
+  size_t byte_size() const {
+    return static_cast<size_t>(size_) * static_cast<size_t>(ByteWidth(dtype_));
+  }
   std::string_view bytes() const { return {static_cast<const char*>(data_), byte_size()}; }
 
   const void* data() const { return data_; }
@@ -62,7 +66,8 @@ class Tensor {
   // Copies the storage unless unique().
   Status MakeUnique();
 
-  // The same bytes under another shape (equal element count) or another dtype of the same width; requires that.
+  // The same bytes under another shape (equal element count) or another dtype of the same width;
+  // requires that.
   Tensor Reshaped(const Shape& shape) const;
   Tensor Reinterpreted(DType dtype) const;
 

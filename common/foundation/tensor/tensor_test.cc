@@ -44,11 +44,12 @@ TEST(DimsTest, ElementCountDetectsOverflow) {
   EXPECT_EQ(NumElements(Shape{}), 1);
 }
 
-// Every encoding of every small float decodes to a value that encodes back to the same bits (NaNs to some NaN).
+// Every encoding of every small float decodes to a value that encodes back to the same bits (NaNs
+// to some NaN).
 TEST(SmallFloatTest, DecodeEncodeRoundTripsForEveryPattern) {
-  for (const DType d : {DType::kF4E2M1FN, DType::kF8E3M4, DType::kF8E4M3, DType::kF8E4M3B11FNUZ, DType::kF8E4M3FN,
-                        DType::kF8E4M3FNUZ, DType::kF8E5M2, DType::kF8E5M2FNUZ, DType::kF8E8M0FNU, DType::kF16,
-                        DType::kBF16}) {
+  for (const DType d : {DType::kF4E2M1FN, DType::kF8E3M4, DType::kF8E4M3, DType::kF8E4M3B11FNUZ,
+                        DType::kF8E4M3FN, DType::kF8E4M3FNUZ, DType::kF8E5M2, DType::kF8E5M2FNUZ,
+                        DType::kF8E8M0FNU, DType::kF16, DType::kBF16}) {
     for (uint32_t bits = 0; bits < (1u << BitWidth(d)); ++bits) {
       const double v = DecodeSmallFloat(d, static_cast<uint16_t>(bits));
       const uint16_t back = EncodeSmallFloat(d, v);
@@ -70,7 +71,8 @@ TEST(SmallFloatTest, RoundsToNearestEven) {
       const double b = DecodeSmallFloat(d, static_cast<uint16_t>(bits + 1));
       if (!std::isfinite(a) || !std::isfinite(b)) continue;
       const double middle = (a + b) / 2;
-      EXPECT_EQ(EncodeSmallFloat(d, middle), bits % 2 == 0 ? bits : bits + 1) << Name(d) << " " << bits;
+      EXPECT_EQ(EncodeSmallFloat(d, middle), bits % 2 == 0 ? bits : bits + 1)
+          << Name(d) << " " << bits;
       EXPECT_EQ(EncodeSmallFloat(d, std::nextafter(middle, b)), bits + 1);
       EXPECT_EQ(EncodeSmallFloat(d, std::nextafter(middle, a)), bits);
     }
@@ -102,10 +104,14 @@ TEST(SmallFloatTest, FastHalfConversionsAgreeWithTheGeneralOnes) {
 
 TEST(TensorTest, CreateRefusesWhatCannotExist) {
   EXPECT_EQ(Tensor::Create(DType::kF32, Shape{-1}).status().code(), Code::kInvalidArgument);
-  EXPECT_EQ(Tensor::Create(DType::kF32, Shape{INT64_MAX, 2}).status().code(), Code::kResourceExhausted);
-  EXPECT_EQ(Tensor::Create(DType::kF32, Shape{1024}, 1000).status().code(), Code::kResourceExhausted);
-  EXPECT_EQ(Tensor::FromBytes(DType::kBool, Shape{1}, "\x02").status().code(), Code::kInvalidArgument);
-  EXPECT_EQ(Tensor::FromBytes(DType::kF32, Shape{2}, "1234").status().code(), Code::kInvalidArgument);
+  EXPECT_EQ(Tensor::Create(DType::kF32, Shape{INT64_MAX, 2}).status().code(),
+            Code::kResourceExhausted);
+  EXPECT_EQ(Tensor::Create(DType::kF32, Shape{1024}, 1000).status().code(),
+            Code::kResourceExhausted);
+  EXPECT_EQ(Tensor::FromBytes(DType::kBool, Shape{1}, "\x02").status().code(),
+            Code::kInvalidArgument);
+  EXPECT_EQ(Tensor::FromBytes(DType::kF32, Shape{2}, "1234").status().code(),
+            Code::kInvalidArgument);
 }
 
 TEST(TensorTest, ElementsRoundTripForEveryNumericDType) {

@@ -31,7 +31,7 @@ constexpr std::string_view kVersion = "1";
 // "name = value" lines, and what they set.
 struct Setting {
   std::string_view name;
-  uint64_t EvalLimits::*field;
+  uint64_t EvalLimits::* field;
 };
 constexpr Setting kSettings[] = {
     {"max_bytes_per_value", &EvalLimits::max_bytes_per_value},
@@ -43,7 +43,9 @@ Status Apply(std::string_view name, std::string_view value, EvalLimits* limits) 
   for (const Setting& s : kSettings) {
     if (s.name != name) continue;
     const auto n = ParseUint(value);
-    if (!n || *n == 0) return InvalidArgument(StrCat("setting ", name, " is '", Printable(value), "', wanted a positive integer"));
+    if (!n || *n == 0)
+      return InvalidArgument(
+          StrCat("setting ", name, " is '", Printable(value), "', wanted a positive integer"));
     limits->*s.field = *n;
     return OkStatus();
   }
@@ -65,7 +67,9 @@ Signature SignatureOf(const stablehlo::Plan& plan) {
 class ReferenceExecutable final : public Executable {
  public:
   ReferenceExecutable(stablehlo::Plan plan, Package package)
-      : plan_(std::move(plan)), signature_(std::move(package.signature)), cost_(package.cost),
+      : plan_(std::move(plan)),
+        signature_(std::move(package.signature)),
+        cost_(package.cost),
         key_(std::move(package.key)) {}
 
   const Signature& signature() const override { return signature_; }
@@ -74,7 +78,8 @@ class ReferenceExecutable final : public Executable {
   const CostSummary& cost() const override { return cost_; }
 
  protected:
-  Result<std::vector<Tensor>> RunChecked(std::span<const Tensor> inputs, const RunOptions& options) const override {
+  Result<std::vector<Tensor>> RunChecked(std::span<const Tensor> inputs,
+                                         const RunOptions& options) const override {
     stablehlo::EvalOptions eval;
     eval.cancellation = options.cancellation;
     std::vector<stablehlo::ProfileRow> profile;
@@ -99,7 +104,8 @@ class ReferenceBackend final : public runtime::Backend {
   std::string_view version() const override { return kVersion; }
   std::string target() const override { return "any"; }
   bool HasSetting(std::string_view setting) const override {
-    return std::any_of(std::begin(kSettings), std::end(kSettings), [&](const Setting& s) { return s.name == setting; });
+    return std::any_of(std::begin(kSettings), std::end(kSettings),
+                       [&](const Setting& s) { return s.name == setting; });
   }
 
   Result<std::string> Compile(std::string_view program, const CompileOptions& options,
@@ -132,7 +138,8 @@ class ReferenceBackend final : public runtime::Backend {
     p.signature = SignatureOf(plan);
     p.cost = {cost.total.flops,          cost.total.transcendentals, cost.total.bytes,
               cost.peak_temporary_bytes, cost.constant_bytes,        cost.operations};
-    p.sections = {{"program", stablehlo::EncodeModule(canonical)}, {"settings", std::move(settings)}};
+    p.sections = {{"program", stablehlo::EncodeModule(canonical)},
+                  {"settings", std::move(settings)}};
     return runtime::EncodePackage(p);
   }
 
@@ -146,9 +153,11 @@ class ReferenceBackend final : public runtime::Backend {
       if (line.empty()) continue;
       const size_t equals = line.find(" = ");
       if (equals == std::string_view::npos) return DataLoss("section 'settings' is damaged");
-      RETURN_IF_ERROR(Apply(line.substr(0, equals), line.substr(equals + 3), &limits).Annotate("section 'settings'"));
+      RETURN_IF_ERROR(Apply(line.substr(0, equals), line.substr(equals + 3), &limits)
+                          .Annotate("section 'settings'"));
     }
-    ASSIGN_OR_RETURN(const stablehlo::Module module, stablehlo::DecodeModule(program).Annotate("section 'program'"));
+    ASSIGN_OR_RETURN(const stablehlo::Module module,
+                     stablehlo::DecodeModule(program).Annotate("section 'program'"));
     ASSIGN_OR_RETURN(stablehlo::Plan plan, stablehlo::Plan::Create(module, limits));
     if (!(SignatureOf(plan) == p.signature)) {
       return DataLoss("section 'program' does not have the signature the header gives");
@@ -160,6 +169,8 @@ class ReferenceBackend final : public runtime::Backend {
 
 }  // namespace
 
-std::shared_ptr<const runtime::Backend> MakeReferenceBackend() { return std::make_shared<ReferenceBackend>(); }
+std::shared_ptr<const runtime::Backend> MakeReferenceBackend() {
+  return std::make_shared<ReferenceBackend>();
+}
 
 }  // namespace megalith::reference

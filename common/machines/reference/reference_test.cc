@@ -56,8 +56,8 @@ TEST(ReferenceTest, CompilesLoadsAndRuns) {
   CompileOptions options;
   options.key = "k1";
   std::vector<std::string> stages;
-  const auto package =
-      backend->Compile(Program(), options, [&](std::string_view s, double) { stages.emplace_back(s); });
+  const auto package = backend->Compile(
+      Program(), options, [&](std::string_view s, double) { stages.emplace_back(s); });
   ASSERT_TRUE(package.ok()) << package.status().ToString();
   EXPECT_EQ(stages, (std::vector<std::string>{"verify", "canonicalize", "plan", "package"}));
   const auto executable = backend->Load(*package);
@@ -77,7 +77,8 @@ TEST(ReferenceTest, CompilesLoadsAndRuns) {
 // Names, locations and module attributes do not reach the package.
 TEST(ReferenceTest, SpellingsOfOneProgramGiveOnePackage) {
   std::string renamed = Program();
-  for (size_t at; (at = renamed.find("%v")) != std::string::npos;) renamed.replace(at, 2, "%carried");
+  for (size_t at; (at = renamed.find("%v")) != std::string::npos;)
+    renamed.replace(at, 2, "%carried");
   renamed.replace(renamed.find("@sum"), 4, "@other");
   const auto backend = MakeReferenceBackend();
   EXPECT_EQ(*backend->Compile(Program(), {}, nullptr), *backend->Compile(renamed, {}, nullptr));
@@ -97,8 +98,12 @@ TEST(ReferenceTest, RefusesWrongInputs) {
 TEST(ReferenceTest, RefusesBadProgramsAndSettings) {
   const auto backend = MakeReferenceBackend();
   EXPECT_EQ(backend->Compile("module {", {}, nullptr).status().code(), Code::kInvalidArgument);
-  const Status s = backend->Compile(Program("stablehlo.custom_call @Mystery(%v) : (tensor<3xf32>) -> tensor<3xf32>"), {},
-                                    nullptr).status();
+  const Status s =
+      backend
+          ->Compile(
+              Program("stablehlo.custom_call @Mystery(%v) : (tensor<3xf32>) -> tensor<3xf32>"), {},
+              nullptr)
+          .status();
   EXPECT_EQ(s.code(), Code::kUnimplemented);
   EXPECT_NE(s.message().find("@Mystery"), std::string::npos) << s.message();
   CompileOptions options;
@@ -151,7 +156,8 @@ TEST(ReferenceTest, OneExecutableServesManyThreads) {
   std::vector<double> results(4);
   for (size_t t = 0; t < results.size(); ++t) {
     threads.emplace_back([&, t] {
-      for (int i = 0; i < 50; ++i) results[t] = (*executable->Run(Inputs(static_cast<int>(t))))[0].DoubleAt(0);
+      for (int i = 0; i < 50; ++i)
+        results[t] = (*executable->Run(Inputs(static_cast<int>(t))))[0].DoubleAt(0);
     });
   }
   for (std::thread& t : threads) t.join();

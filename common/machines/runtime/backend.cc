@@ -6,7 +6,8 @@
 
 namespace megalith::runtime {
 
-std::string KeyOf(std::string_view canonical_program, const CompileOptions& options, const Backend& backend) {
+std::string KeyOf(std::string_view canonical_program, const CompileOptions& options,
+                  const Backend& backend) {
   ByteWriter w;
   w.Sized("megalith executable key 1");  // persistent: never change
   w.Sized(backend.name());
@@ -24,7 +25,8 @@ std::string KeyOf(std::string_view canonical_program, const CompileOptions& opti
 Status BackendRegistry::Add(std::shared_ptr<const Backend> backend) {
   for (const auto& b : backends_) {
     if (b->name() == backend->name()) {
-      return Status(Code::kAlreadyExists, StrCat("backend '", backend->name(), "' is registered twice"));
+      return Status(Code::kAlreadyExists,
+                    StrCat("backend '", backend->name(), "' is registered twice"));
     }
   }
   backends_.push_back(std::move(backend));
@@ -35,7 +37,8 @@ Result<std::shared_ptr<const Backend>> BackendRegistry::Find(std::string_view na
   for (const auto& b : backends_) {
     if (b->name() == name) return b;
   }
-  return NotFound(StrCat("no backend '", Printable(name, 40), "'; there are: ", Join(Names(), ", ")));
+  return NotFound(
+      StrCat("no backend '", Printable(name, 40), "'; there are: ", Join(Names(), ", ")));
 }
 
 std::vector<std::string> BackendRegistry::Names() const {

@@ -15,12 +15,12 @@ namespace megalith::runtime {
 struct CompileOptions {
   // Options of the backend by name; it refuses names and values it does not know. Part of the key.
   std::map<std::string, std::string> settings;
-  std::string key;                             // kept in the package; usually KeyOf of the same arguments
+  std::string key;  // kept in the package; usually KeyOf of the same arguments
   const Cancellation* cancellation = nullptr;  // asked between stages, and within long ones
 };
 
-// Told the stage that begins ("verify", "canonicalize", "emit") and the part of the work done, 0 to 1. Called from the
-// compiling thread.
+// Told the stage that begins ("verify", "canonicalize", "emit") and the part of the work done, 0
+// to 1. Called from the compiling thread.
 using Progress = std::function<void(std::string_view stage, double done)>;
 
 // Thread-safe: any number of Compile and Load calls at once.
@@ -28,26 +28,30 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  virtual std::string_view name() const = 0;     // "reference"; never changes
-  virtual std::string_view version() const = 0;  // changes whenever packages made before must not be used any more
-  virtual std::string target() const = 0;        // the machine packages are for: "any", "x86-64 avx2", "sm_90"
-  // False if Compile would refuse the setting whatever its value; what then happens is the caller's policy.
+  virtual std::string_view name() const = 0;  // "reference"; never changes
+  virtual std::string_view version()
+      const = 0;  // changes whenever packages made before must not be used any more
+  virtual std::string target()
+      const = 0;  // the machine packages are for: "any", "x86-64 avx2", "sm_90"
+  // False if Compile would refuse the setting whatever its value; what then happens is the caller's
+  // policy.
   virtual bool HasSetting(std::string_view) const { return true; }
 
-  // `program` is StableHLO: MLIR text, or a module in the canonical byte encoding. Gives a package (package.h).
-  // Errors: kInvalidArgument (not a valid program, unknown setting), kUnimplemented (names the op), kResourceExhausted,
-  // kCancelled, kDeadlineExceeded.
+  // `program` is StableHLO: MLIR text, or a module in the canonical byte encoding. Gives a package
+  // (package.h). Errors: kInvalidArgument (not a valid program, unknown setting), kUnimplemented
+  // (names the op), kResourceExhausted, kCancelled, kDeadlineExceeded.
   virtual Result<std::string> Compile(std::string_view program, const CompileOptions& options,
                                       const Progress& progress) const = 0;
 
-  // Errors: kDataLoss (damaged; names the section), kFailedPrecondition (made by another backend or version, or for
-  // another target).
+  // Errors: kDataLoss (damaged; names the section), kFailedPrecondition (made by another backend or
+  // version, or for another target).
   virtual Result<std::shared_ptr<const Executable>> Load(std::string_view package) const = 0;
 };
 
-// Where the result of compiling `canonical_program` (canonical bytes) belongs in a cache: a SHA-256 in hexadecimal of
-// the program, the settings, and the backend's name, version and target.
-std::string KeyOf(std::string_view canonical_program, const CompileOptions& options, const Backend& backend);
+// Where the result of compiling `canonical_program` (canonical bytes) belongs in a cache: a SHA-256
+// in hexadecimal of the program, the settings, and the backend's name, version and target.
+std::string KeyOf(std::string_view canonical_program, const CompileOptions& options,
+                  const Backend& backend);
 
 // Backends by name, in the order they were added. Filled once at start, then shared for reading.
 class BackendRegistry {

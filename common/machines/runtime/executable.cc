@@ -4,7 +4,8 @@
 
 namespace megalith::runtime {
 
-Status CheckTensors(std::span<const Tensor> tensors, std::span<const TensorSpec> specs, std::string_view what) {
+Status CheckTensors(std::span<const Tensor> tensors, std::span<const TensorSpec> specs,
+                    std::string_view what) {
   if (tensors.size() != specs.size()) {
     return InvalidArgument(StrCat("got ", tensors.size(), " ", what, "s, wanted ", specs.size()));
   }
@@ -16,7 +17,8 @@ Status CheckTensors(std::span<const Tensor> tensors, std::span<const TensorSpec>
   return OkStatus();
 }
 
-Result<std::vector<Tensor>> Executable::Run(std::span<const Tensor> inputs, const RunOptions& options) const {
+Result<std::vector<Tensor>> Executable::Run(std::span<const Tensor> inputs,
+                                            const RunOptions& options) const {
   RETURN_IF_ERROR(CheckTensors(inputs, signature().inputs, "input"));
   return RunChecked(inputs, options);
 }

@@ -1,4 +1,5 @@
-// A program that can be run: what every backend hands out, and what services, the trainer and the PJRT plugin call.
+// A program that can be run: what every backend hands out, and what services, the trainer and the
+// PJRT plugin call.
 #pragma once
 
 #include <cstdint>
@@ -52,7 +53,8 @@ struct RunOptions {
   std::vector<OpTime>* profile = nullptr;      // appended to if the backend can tell, dearest first
 };
 
-// Immutable after loading. Threads: Run may be called concurrently, inputs are never written and outputs are new.
+// Immutable after loading. Threads: Run may be called concurrently, inputs are never written and
+// outputs are new.
 class Executable {
  public:
   virtual ~Executable() = default;
@@ -63,16 +65,20 @@ class Executable {
   virtual std::string_view backend() const = 0;
   virtual const CostSummary& cost() const = 0;
 
-  // Errors: kInvalidArgument (number, dtype or shape of the inputs: says which one, found and wanted), kCancelled,
-  // kDeadlineExceeded, kResourceExhausted (memory or a limit given at compilation).
-  Result<std::vector<Tensor>> Run(std::span<const Tensor> inputs, const RunOptions& options = {}) const;
+  // Errors: kInvalidArgument (number, dtype or shape of the inputs: says which one, found and
+  // wanted), kCancelled, kDeadlineExceeded, kResourceExhausted (memory or a limit given at
+  // compilation).
+  Result<std::vector<Tensor>> Run(std::span<const Tensor> inputs,
+                                  const RunOptions& options = {}) const;
 
  protected:
   // Inputs have been checked against the signature.
-  virtual Result<std::vector<Tensor>> RunChecked(std::span<const Tensor> inputs, const RunOptions& options) const = 0;
+  virtual Result<std::vector<Tensor>> RunChecked(std::span<const Tensor> inputs,
+                                                 const RunOptions& options) const = 0;
 };
 
 // kInvalidArgument if the tensors are not those of `specs`; `what` is "input" or the like.
-Status CheckTensors(std::span<const Tensor> tensors, std::span<const TensorSpec> specs, std::string_view what);
+Status CheckTensors(std::span<const Tensor> tensors, std::span<const TensorSpec> specs,
+                    std::string_view what);
 
 }  // namespace megalith::runtime

@@ -30,8 +30,8 @@ std::string EncodeHeader(const Package& p) {
   for (const std::string* s : {&p.backend, &p.backend_version, &p.target, &p.key}) w.Sized(*s);
   AppendSpecs(p.signature.inputs, &w);
   AppendSpecs(p.signature.outputs, &w);
-  for (const double v : {p.cost.flops, p.cost.transcendentals, p.cost.bytes_accessed, p.cost.peak_temporary_bytes,
-                         p.cost.constant_bytes}) {
+  for (const double v : {p.cost.flops, p.cost.transcendentals, p.cost.bytes_accessed,
+                         p.cost.peak_temporary_bytes, p.cost.constant_bytes}) {
     w.U64(std::bit_cast<uint64_t>(v));
   }
   w.U64(p.cost.operations);
@@ -47,7 +47,8 @@ std::string EncodeHeader(const Package& p) {
 // A count of things of at least `least` bytes each.
 Result<uint64_t> ReadCount(ByteReader* r, size_t least) {
   ASSIGN_OR_RETURN(const uint64_t n, r->U64());
-  if (n > r->left() / least) return DataLoss(StrCat("count ", n, " at offset ", r->offset(), " is too large"));
+  if (n > r->left() / least)
+    return DataLoss(StrCat("count ", n, " at offset ", r->offset(), " is too large"));
   return n;
 }
 
@@ -61,7 +62,8 @@ Status ReadSpecs(ByteReader* r, std::vector<TensorSpec>* out) {
   for (uint64_t i = 0; i < n; ++i) {
     TensorSpec s;
     ASSIGN_OR_RETURN(const uint8_t dtype, r->U8());
-    if (dtype == 0 || dtype >= tensor::kNumDTypes) return DataLoss(StrCat("unknown element type ", int{dtype}));
+    if (dtype == 0 || dtype >= tensor::kNumDTypes)
+      return DataLoss(StrCat("unknown element type ", int{dtype}));
     s.dtype = static_cast<DType>(dtype);
     ASSIGN_OR_RETURN(const uint64_t rank, ReadCount(r, 8));
     for (uint64_t d = 0; d < rank; ++d) {
@@ -88,8 +90,8 @@ Status ReadHeader(std::string_view header, Package* p, std::vector<Entry>* entri
   }
   RETURN_IF_ERROR(ReadSpecs(&r, &p->signature.inputs));
   RETURN_IF_ERROR(ReadSpecs(&r, &p->signature.outputs));
-  for (double* v : {&p->cost.flops, &p->cost.transcendentals, &p->cost.bytes_accessed, &p->cost.peak_temporary_bytes,
-                    &p->cost.constant_bytes}) {
+  for (double* v : {&p->cost.flops, &p->cost.transcendentals, &p->cost.bytes_accessed,
+                    &p->cost.peak_temporary_bytes, &p->cost.constant_bytes}) {
     ASSIGN_OR_RETURN(const uint64_t bits, r.U64());
     *v = std::bit_cast<double>(bits);
   }
@@ -107,7 +109,9 @@ Status ReadHeader(std::string_view header, Package* p, std::vector<Entry>* entri
   return OkStatus();
 }
 
-bool HasDigest(std::string_view bytes, std::string_view digest) { return AsText(Sha256::Of(bytes).bytes) == digest; }
+bool HasDigest(std::string_view bytes, std::string_view digest) {
+  return AsText(Sha256::Of(bytes).bytes) == digest;
+}
 
 }  // namespace
 
@@ -133,10 +137,12 @@ std::string EncodePackage(const Package& package) {
 Result<Package> DecodePackage(std::string_view bytes) {
   ByteReader r(bytes);
   const auto magic = r.Raw(kPackageMagic.size());
-  if (!magic.ok() || *magic != kPackageMagic) return DataLoss("not an executable package: wrong magic");
+  if (!magic.ok() || *magic != kPackageMagic)
+    return DataLoss("not an executable package: wrong magic");
   ASSIGN_OR_RETURN(const uint32_t version, r.U32());
   if (version != kPackageVersion) {
-    return FailedPrecondition(StrCat("package format version ", version, ", this build reads ", kPackageVersion));
+    return FailedPrecondition(
+        StrCat("package format version ", version, ", this build reads ", kPackageVersion));
   }
   ASSIGN_OR_RETURN(const uint32_t header_size, r.U32());
   const auto header = r.Raw(header_size);
@@ -153,7 +159,8 @@ Result<Package> DecodePackage(std::string_view bytes) {
     const auto section = r.Raw(e.size);
     if (!section.ok()) return DataLoss(StrCat("section '", Printable(e.name), "' is truncated"));
     if (!HasDigest(*section, e.digest)) {
-      return DataLoss(StrCat("section '", Printable(e.name), "' is damaged: its checksum does not match"));
+      return DataLoss(
+          StrCat("section '", Printable(e.name), "' is damaged: its checksum does not match"));
     }
     p.sections.push_back({std::move(e.name), std::string(*section)});
   }
@@ -162,9 +169,11 @@ Result<Package> DecodePackage(std::string_view bytes) {
 }
 
 Status CheckMadeBy(const Package& package, const Backend& backend) {
-  const auto check = [](std::string_view what, std::string_view found, std::string_view wanted) -> Status {
+  const auto check = [](std::string_view what, std::string_view found,
+                        std::string_view wanted) -> Status {
     if (found == wanted) return OkStatus();
-    return FailedPrecondition(StrCat("the package was made by ", what, " '", Printable(found), "', wanted '", wanted, "'"));
+    return FailedPrecondition(StrCat("the package was made by ", what, " '", Printable(found),
+                                     "', wanted '", wanted, "'"));
   };
   RETURN_IF_ERROR(check("backend", package.backend, backend.name()));
   RETURN_IF_ERROR(check("backend version", package.backend_version, backend.version()));

@@ -15,8 +15,8 @@ namespace megalith::runtime {
 inline constexpr std::string_view kPackageMagic = "MGEXPACK";
 inline constexpr uint32_t kPackageVersion = 1;
 
-// What a backend made: a program in the backend's own form, cut into named sections, with everything that is needed to
-// decide whether it may be used here.
+// What a backend made: a program in the backend's own form, cut into named sections, with
+// everything that is needed to decide whether it may be used here.
 struct Package {
   std::string backend, backend_version, target, key;
   Signature signature;
@@ -34,12 +34,13 @@ struct Package {
 // Equal packages give equal bytes.
 std::string EncodePackage(const Package& package);
 
-// Checks everything: sizes, the header's and every section's SHA-256. Errors: kDataLoss (not a package, truncated or
-// damaged; names the section, "header" for what precedes them), kFailedPrecondition (another version of the format).
-// Cost: one pass over the bytes.
+// Checks everything: sizes, the header's and every section's SHA-256. Errors: kDataLoss (not a
+// package, truncated or damaged; names the section, "header" for what precedes them),
+// kFailedPrecondition (another version of the format). Cost: one pass over the bytes.
 Result<Package> DecodePackage(std::string_view bytes);
 
-// kFailedPrecondition unless `backend` made the package, in the version and for the target it has now.
+// kFailedPrecondition unless `backend` made the package, in the version and for the target it has
+// now.
 Status CheckMadeBy(const Package& package, const Backend& backend);
 
 }  // namespace megalith::runtime

@@ -25,10 +25,13 @@ class EchoBackend : public Backend {
   std::string_view name() const override { return "echo"; }
   std::string_view version() const override { return "3"; }
   std::string target() const override { return "any"; }
-  Result<std::string> Compile(std::string_view, const CompileOptions&, const Progress&) const override {
+  Result<std::string> Compile(std::string_view, const CompileOptions&,
+                              const Progress&) const override {
     return EncodePackage(Sample());
   }
-  Result<std::shared_ptr<const Executable>> Load(std::string_view) const override { return Unimplemented("echo"); }
+  Result<std::shared_ptr<const Executable>> Load(std::string_view) const override {
+    return Unimplemented("echo");
+  }
 };
 
 class EchoExecutable : public Executable {
@@ -39,7 +42,8 @@ class EchoExecutable : public Executable {
   const CostSummary& cost() const override { return cost_; }
 
  protected:
-  Result<std::vector<Tensor>> RunChecked(std::span<const Tensor> inputs, const RunOptions&) const override {
+  Result<std::vector<Tensor>> RunChecked(std::span<const Tensor> inputs,
+                                         const RunOptions&) const override {
     return std::vector<Tensor>(inputs.begin(), inputs.end());
   }
 
@@ -76,7 +80,8 @@ TEST(PackageTest, EveryDamagedByteIsNoticedAndNamed) {
     const auto decoded = DecodePackage(bad);
     ASSERT_FALSE(decoded.ok()) << "byte " << i;
     const bool version = i >= 8 && i < 12;
-    EXPECT_EQ(decoded.status().code(), version ? Code::kFailedPrecondition : Code::kDataLoss) << "byte " << i;
+    EXPECT_EQ(decoded.status().code(), version ? Code::kFailedPrecondition : Code::kDataLoss)
+        << "byte " << i;
     const std::string& message = decoded.status().message();
     if (i >= data_start) {
       EXPECT_NE(message.find("'data'"), std::string::npos) << message;
@@ -99,7 +104,8 @@ TEST(PackageTest, EveryTruncationIsNoticed) {
 TEST(PackageTest, IsRefusedByOtherBackendsVersionsAndTargets) {
   const EchoBackend backend;
   EXPECT_TRUE(CheckMadeBy(Sample(), backend).ok());
-  for (std::string Package::*field : {&Package::backend, &Package::backend_version, &Package::target}) {
+  for (std::string Package::* field :
+       {&Package::backend, &Package::backend_version, &Package::target}) {
     Package p = Sample();
     p.*field += "x";
     EXPECT_EQ(CheckMadeBy(p, backend).code(), Code::kFailedPrecondition);
@@ -112,7 +118,8 @@ TEST(ExecutableTest, ChecksInputs) {
   const Tensor scalar = *Tensor::Create(DType::kI32, {});
   EXPECT_TRUE(e.Run(std::vector<Tensor>{good, scalar}).ok());
   EXPECT_EQ(e.Run(std::vector<Tensor>{good}).status().message(), "got 1 inputs, wanted 2");
-  EXPECT_EQ(e.Run(std::vector<Tensor>{good, good}).status().message(), "input 1 is f32[2,3], wanted i32[]");
+  EXPECT_EQ(e.Run(std::vector<Tensor>{good, good}).status().message(),
+            "input 1 is f32[2,3], wanted i32[]");
   EXPECT_EQ(e.Run(std::vector<Tensor>{scalar, scalar}).status().code(), Code::kInvalidArgument);
 }
 

@@ -56,22 +56,29 @@ JvpResult JvpEqn(Builder& b, const ir::JvpArgs& a) {
   JvpResult out;
   switch (a.op.jvp.kind) {
     case JvpRule::Kind::kMissing:
-      b.Fail(NotImplementedError(StrCat("Differentiation rule for '", a.op.name, "' not implemented")));
+      b.Fail(NotImplementedError(
+          StrCat("Differentiation rule for '", a.op.name, "' not implemented")));
       break;
     case JvpRule::Kind::kZero:
       out.primals = b.Emit(a.op, a.params, a.primals);
       out.tangents.resize(out.primals.size());
       break;
-    case JvpRule::Kind::kLinear: out = LinearJvp(b, a); break;
-    case JvpRule::Kind::kTerms: out = TermsJvp(b, a); break;
-    case JvpRule::Kind::kFull: out = a.op.jvp.full(b, a); break;
+    case JvpRule::Kind::kLinear:
+      out = LinearJvp(b, a);
+      break;
+    case JvpRule::Kind::kTerms:
+      out = TermsJvp(b, a);
+      break;
+    case JvpRule::Kind::kFull:
+      out = a.op.jvp.full(b, a);
+      break;
   }
   out.tangents.resize(out.primals.size());
   return out;
 }
 
-JvpResult EvalJvp(Builder& b, const Jaxpr& jaxpr, std::span<const Value> consts, std::span<const Value> primals,
-                  std::span<const Value> tangents) {
+JvpResult EvalJvp(Builder& b, const Jaxpr& jaxpr, std::span<const Value> consts,
+                  std::span<const Value> primals, std::span<const Value> tangents) {
   std::vector<Value> env(jaxpr.num_vars());
   std::vector<Value> tangent_env(jaxpr.num_vars());
   const std::vector<Value> all_consts = b.BindConsts(jaxpr, consts);
@@ -112,9 +119,11 @@ JvpResult EvalJvp(Builder& b, const Jaxpr& jaxpr, std::span<const Value> consts,
   return out;
 }
 
-Result<JvpJaxprResult> JvpJaxpr(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<bool>& nonzeros,
+Result<JvpJaxprResult> JvpJaxpr(ir::Session& session, const JaxprPtr& jaxpr,
+                                const std::vector<bool>& nonzeros,
                                 const std::vector<bool>& instantiate) {
-  const std::string key = StrCat("jvp ", staging::BitsKey(nonzeros), " ", staging::BitsKey(instantiate));
+  const std::string key =
+      StrCat("jvp ", staging::BitsKey(nonzeros), " ", staging::BitsKey(instantiate));
   if (const auto* done = session.Find<JvpJaxprResult>(jaxpr, key)) return *done;
   Builder b(session);
   std::vector<Value> primals;
@@ -129,7 +138,8 @@ Result<JvpJaxprResult> JvpJaxpr(ir::Session& session, const JaxprPtr& jaxpr, con
   std::vector<Value> outs = results.primals;
   for (size_t i = 0; i < results.tangents.size(); ++i) {
     Value t = results.tangents[i];
-    if (!t && i < instantiate.size() && instantiate[i]) t = ir::Zeros(b, results.primals[i].aval().Tangent());
+    if (!t && i < instantiate.size() && instantiate[i])
+      t = ir::Zeros(b, results.primals[i].aval().Tangent());
     out.nonzero_out.push_back(bool(t));
     if (t) outs.push_back(t);
   }

@@ -23,9 +23,10 @@ JvpResult LinearizeByJvp(Builder& outer, Builder& linear, const ir::LinearizeArg
   outer.Fail(split.status());
   for (const Value& y : out.primals) {
     if (!linear.Owns(y)) continue;
-    outer.Fail(ValueError("Linearization failed to produce known values for all output primals. This is typically "
-                          "caused by attempting to differentiate a function uses an operation that does not support "
-                          "reverse-mode autodiff."));
+    outer.Fail(ValueError(
+        "Linearization failed to produce known values for all output primals. This is typically "
+        "caused by attempting to differentiate a function uses an operation that does not support "
+        "reverse-mode autodiff."));
   }
   // A tangent that does not depend on the input tangents is zero.
   for (Value& t : out.tangents) {
@@ -34,8 +35,9 @@ JvpResult LinearizeByJvp(Builder& outer, Builder& linear, const ir::LinearizeArg
   return out;
 }
 
-JvpResult EvalLinearize(Builder& outer, Builder& linear, const Jaxpr& jaxpr, std::span<const Value> consts,
-                        std::span<const Value> primals, std::span<const Value> tangents) {
+JvpResult EvalLinearize(Builder& outer, Builder& linear, const Jaxpr& jaxpr,
+                        std::span<const Value> consts, std::span<const Value> primals,
+                        std::span<const Value> tangents) {
   std::vector<Value> env(jaxpr.num_vars());
   std::vector<Value> tangent_env(jaxpr.num_vars());
   const std::vector<Value> all_consts = outer.BindConsts(jaxpr, consts);
@@ -83,9 +85,11 @@ JvpResult EvalLinearize(Builder& outer, Builder& linear, const Jaxpr& jaxpr, std
 namespace {
 
 // Finishes a linear trace: dead code goes, also inside nested programs; residuals become constvars.
-Result<LinearMap> FinishLinear(Builder& outer, Builder& linear, std::span<const Value> nonzero_tangents) {
+Result<LinearMap> FinishLinear(Builder& outer, Builder& linear,
+                               std::span<const Value> nonzero_tangents) {
   std::vector<Value> captured;
-  ASSIGN_OR_RETURN(const JaxprPtr raw, linear.Finish(nonzero_tangents, &captured, /*remove_dead=*/true));
+  ASSIGN_OR_RETURN(const JaxprPtr raw,
+                   linear.Finish(nonzero_tangents, &captured, /*remove_dead=*/true));
   ASSIGN_OR_RETURN(const staging::DceOutcome dce,
                    staging::Dce(outer.session(), raw, std::vector<bool>(raw->outs().size(), true),
                                 std::vector<bool>(raw->invars().size(), true)));
@@ -121,11 +125,14 @@ Result<LinearMap> Linearize(Builder& outer, const Jaxpr& jaxpr, std::span<const 
   return map;
 }
 
-Result<LinearizedJaxpr> LinearizeJaxpr(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<bool>& nonzeros,
-                                       const std::vector<bool>& instantiate, const std::vector<bool>& allow_forward,
+Result<LinearizedJaxpr> LinearizeJaxpr(ir::Session& session, const JaxprPtr& jaxpr,
+                                       const std::vector<bool>& nonzeros,
+                                       const std::vector<bool>& instantiate,
+                                       const std::vector<bool>& allow_forward,
                                        bool forward_constants) {
-  const std::string key = StrCat("lin ", staging::BitsKey(nonzeros), " ", staging::BitsKey(instantiate), " ",
-                                 staging::BitsKey(allow_forward), forward_constants ? " c" : "");
+  const std::string key =
+      StrCat("lin ", staging::BitsKey(nonzeros), " ", staging::BitsKey(instantiate), " ",
+             staging::BitsKey(allow_forward), forward_constants ? " c" : "");
   if (const auto* done = session.Find<LinearizedJaxpr>(jaxpr, key)) return *done;
   Builder primal(session);
   Builder linear(session);
@@ -134,7 +141,8 @@ Result<LinearizedJaxpr> LinearizeJaxpr(ir::Session& session, const JaxprPtr& jax
   std::unordered_map<const void*, int> input_index;
   for (size_t i = 0; i < nonzeros.size(); ++i) {
     inputs.push_back(primal.Input(jaxpr->aval(jaxpr->invars()[i])));
-    if (allow_forward.empty() || allow_forward[i]) input_index.emplace(inputs[i].id(), static_cast<int>(i));
+    if (allow_forward.empty() || allow_forward[i])
+      input_index.emplace(inputs[i].id(), static_cast<int>(i));
     if (nonzeros[i]) tangents[i] = linear.Input(inputs[i].aval().Tangent());
   }
   JvpResult results = EvalLinearize(primal, linear, *jaxpr, {}, inputs, tangents);
@@ -143,7 +151,8 @@ Result<LinearizedJaxpr> LinearizeJaxpr(ir::Session& session, const JaxprPtr& jax
   std::vector<Value> nonzero_tangents;
   for (size_t i = 0; i < results.tangents.size(); ++i) {
     Value t = results.tangents[i];
-    if (!t && i < instantiate.size() && instantiate[i]) t = ir::Zeros(primal, results.primals[i].aval().Tangent());
+    if (!t && i < instantiate.size() && instantiate[i])
+      t = ir::Zeros(primal, results.primals[i].aval().Tangent());
     out.nonzero_out.push_back(bool(t));
     if (t) nonzero_tangents.push_back(t);
   }
@@ -152,7 +161,8 @@ Result<LinearizedJaxpr> LinearizeJaxpr(ir::Session& session, const JaxprPtr& jax
   std::vector<Value> primal_outs = results.primals;
   for (const Value& r : map.residuals) {
     staging::Residual source;
-    if (const auto it = input_index.find(r.id()); it != input_index.end()) source.input = it->second;
+    if (const auto it = input_index.find(r.id()); it != input_index.end())
+      source.input = it->second;
     const tensor::Tensor* constant = forward_constants ? primal.ConstantValue(r) : nullptr;
     if (constant != nullptr) source.constant = *constant;
     if (source.own()) {

@@ -19,8 +19,8 @@ std::vector<Value> TransposeEqn(Builder& b, const ir::TransposeArgs& args) {
   for (const Value& ct : args.cotangents) any = any || bool(ct);
   if (!any) return std::vector<Value>(args.operands.size());
   if (args.op.transpose == nullptr) {
-    b.Fail(NotImplementedError(
-        StrCat("Transpose rule (for reverse-mode differentiation) for '", args.op.name, "' not implemented")));
+    b.Fail(NotImplementedError(StrCat("Transpose rule (for reverse-mode differentiation) for '",
+                                      args.op.name, "' not implemented")));
     return std::vector<Value>(args.operands.size());
   }
   std::vector<Value> cts = args.op.transpose(b, args);
@@ -29,7 +29,8 @@ std::vector<Value> TransposeEqn(Builder& b, const ir::TransposeArgs& args) {
 }
 
 std::vector<Value> BackwardPass(Builder& b, const Jaxpr& jaxpr, std::span<const Value> consts,
-                                std::span<const LinearOperand> inputs, std::span<const Value> cotangents) {
+                                std::span<const LinearOperand> inputs,
+                                std::span<const Value> cotangents) {
   std::vector<Value> env(jaxpr.num_vars());
   std::vector<bool> linear(jaxpr.num_vars(), false);
   std::vector<Value> cts(jaxpr.num_vars());
@@ -54,7 +55,8 @@ std::vector<Value> BackwardPass(Builder& b, const Jaxpr& jaxpr, std::span<const 
   std::vector<Value> operands;
   for (const Eqn& eqn : jaxpr.eqns()) {
     bool is_linear = false;
-    for (const Atom a : jaxpr.operands(eqn)) is_linear = is_linear || (!a.is_literal() && linear[a.var()]);
+    for (const Atom a : jaxpr.operands(eqn))
+      is_linear = is_linear || (!a.is_literal() && linear[a.var()]);
     if (is_linear) {
       for (uint32_t r = 0; r < eqn.num_results; ++r) linear[eqn.first_result + r] = true;
       linear_eqns.push_back(&eqn);
@@ -107,10 +109,12 @@ std::vector<Value> BackwardPass(Builder& b, const Jaxpr& jaxpr, std::span<const 
   return results;
 }
 
-Result<TransposedJaxpr> TransposeJaxpr(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<bool>& linear,
-                                       const std::vector<bool>& nonzero_cts, const std::vector<bool>& instantiate) {
-  const std::string key = StrCat("transpose ", staging::BitsKey(linear), " ", staging::BitsKey(nonzero_cts), " ",
-                                 staging::BitsKey(instantiate));
+Result<TransposedJaxpr> TransposeJaxpr(ir::Session& session, const JaxprPtr& jaxpr,
+                                       const std::vector<bool>& linear,
+                                       const std::vector<bool>& nonzero_cts,
+                                       const std::vector<bool>& instantiate) {
+  const std::string key = StrCat("transpose ", staging::BitsKey(linear), " ",
+                                 staging::BitsKey(nonzero_cts), " ", staging::BitsKey(instantiate));
   if (const auto* done = session.Find<TransposedJaxpr>(jaxpr, key)) return *done;
   Builder b(session);
   std::vector<LinearOperand> inputs;

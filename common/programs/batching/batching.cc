@@ -27,7 +27,8 @@ BatchResult Unbatched(Builder& b, const BatchArgs& a) {
   return out;
 }
 
-// Rank-n operands get the batch dimension first (size 1 if they have none); the primitive broadcasts the rest.
+// Rank-n operands get the batch dimension first (size 1 if they have none); the primitive
+// broadcasts the rest.
 BatchResult Broadcasting(Builder& b, const BatchArgs& a) {
   size_t first = 0;
   while (a.dims[first] == kUnmapped) ++first;
@@ -46,13 +47,14 @@ BatchResult Broadcasting(Builder& b, const BatchArgs& a) {
   std::vector<Value> args;
   size_t rank = 0;
   for (size_t i = 0; i < a.values.size(); ++i) {
-    args.push_back(a.values[i].rank() == 0 ? a.values[i] : ir::BatchAtFront(b, a.values[i], a.dims[i], 1));
+    args.push_back(a.values[i].rank() == 0 ? a.values[i]
+                                           : ir::BatchAtFront(b, a.values[i], a.dims[i], 1));
     rank = std::max(rank, args.back().rank());
   }
   for (size_t i = 0; i < args.size(); ++i) {
     if (a.dims[i] == kUnmapped || args[i].rank() == rank) continue;
-    args[i] = ir::ExpandDims(b, args[i],
-                             ir::Range(static_cast<int64_t>(args[i].rank()), static_cast<int64_t>(rank)));
+    args[i] = ir::ExpandDims(
+        b, args[i], ir::Range(static_cast<int64_t>(args[i].rank()), static_cast<int64_t>(rank)));
   }
   out.values = b.Emit(a.op, a.params, args);
   out.dims.assign(out.values.size(), 0);
@@ -75,33 +77,37 @@ BatchResult Reducer(Builder& b, const BatchArgs& a) {
   return out;
 }
 
-std::string DimsKey(const std::vector<int>& dims) {
-  return Join(dims, ",");
-}
+std::string DimsKey(const std::vector<int>& dims) { return Join(dims, ","); }
 
 }  // namespace
 
 BatchResult BatchEqn(Builder& b, const BatchArgs& a) {
-  const bool unbatched = std::all_of(a.dims.begin(), a.dims.end(), [](int d) { return d == kUnmapped; });
+  const bool unbatched =
+      std::all_of(a.dims.begin(), a.dims.end(), [](int d) { return d == kUnmapped; });
   if (unbatched && !a.op.batch.always) return Unbatched(b, a);
   switch (a.op.batch.kind) {
-    case BatchRule::Kind::kMissing: break;
+    case BatchRule::Kind::kMissing:
+      break;
     case BatchRule::Kind::kElementwise: {
       BatchResult out;
       out.values = b.Emit(a.op, a.params, a.values);
       out.dims.assign(out.values.size(), a.dims[0]);
       return out;
     }
-    case BatchRule::Kind::kBroadcasting: return Broadcasting(b, a);
-    case BatchRule::Kind::kReducer: return Reducer(b, a);
-    case BatchRule::Kind::kFull: return a.op.batch.full(b, a);
+    case BatchRule::Kind::kBroadcasting:
+      return Broadcasting(b, a);
+    case BatchRule::Kind::kReducer:
+      return Reducer(b, a);
+    case BatchRule::Kind::kFull:
+      return a.op.batch.full(b, a);
   }
   b.Fail(NotImplementedError(StrCat("Batching rule for '", a.op.name, "' not implemented")));
   return {};
 }
 
 BatchResult EvalBatched(Builder& b, const ir::Jaxpr& jaxpr, std::span<const Value> consts,
-                        std::span<const Value> values, std::span<const int> dims, const AxisData& axis) {
+                        std::span<const Value> values, std::span<const int> dims,
+                        const AxisData& axis) {
   std::vector<Value> env(jaxpr.num_vars());
   std::vector<int> dim_env(jaxpr.num_vars(), kUnmapped);
   const std::vector<Value> all_consts = b.BindConsts(jaxpr, consts);
@@ -146,8 +152,8 @@ Value MatchAxis(Builder& b, Value x, int from, int to, int64_t size) {
   return ir::MoveAxis(b, x, from, to);
 }
 
-Result<BatchedJaxpr> BatchJaxpr(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<int>& in_dims,
-                                const AxisData& axis) {
+Result<BatchedJaxpr> BatchJaxpr(ir::Session& session, const JaxprPtr& jaxpr,
+                                const std::vector<int>& in_dims, const AxisData& axis) {
   const std::string key = StrCat("batch ", axis.size, " ", axis.name, " ", DimsKey(in_dims));
   if (const auto* done = session.Find<BatchedJaxpr>(jaxpr, key)) return *done;
   Builder b(session);
@@ -163,8 +169,9 @@ Result<BatchedJaxpr> BatchJaxpr(ir::Session& session, const JaxprPtr& jaxpr, con
   return session.Remember(jaxpr, key, std::move(out));
 }
 
-Result<BatchedJaxpr> BatchJaxprTo(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<int>& in_dims,
-                                  const AxisData& axis, const std::vector<OutDim>& dests) {
+Result<BatchedJaxpr> BatchJaxprTo(ir::Session& session, const JaxprPtr& jaxpr,
+                                  const std::vector<int>& in_dims, const AxisData& axis,
+                                  const std::vector<OutDim>& dests) {
   std::string key = StrCat("batchto ", axis.size, " ", axis.name, " ", DimsKey(in_dims), " :");
   for (const OutDim& d : dests) StrAppend(&key, " ", static_cast<int>(d.kind), ".", d.dim);
   if (const auto* done = session.Find<BatchedJaxpr>(jaxpr, key)) return *done;
@@ -179,8 +186,12 @@ Result<BatchedJaxpr> BatchJaxprTo(ir::Session& session, const JaxprPtr& jaxpr, c
   for (size_t i = 0; i < results.values.size(); ++i) {
     int to = results.dims[i];
     switch (dests[i].kind) {
-      case OutDim::Kind::kAt: to = dests[i].dim; break;
-      case OutDim::Kind::kZeroIfMapped: to = results.dims[i] == kUnmapped ? kUnmapped : 0; break;
+      case OutDim::Kind::kAt:
+        to = dests[i].dim;
+        break;
+      case OutDim::Kind::kZeroIfMapped:
+        to = results.dims[i] == kUnmapped ? kUnmapped : 0;
+        break;
       case OutDim::Kind::kUnmapped:
         if (results.dims[i] != kUnmapped) return Internal("an output that must not be batched is");
         break;

@@ -8,12 +8,12 @@
 
 namespace megalith::ir {
 
-using tensor::DType;
 using tensor::Dims;
+using tensor::DType;
 using tensor::Shape;
 
-// dtype, shape and weakness. A weak type came from a Python scalar and gives way to strong types in promotion; text
-// does not show it (spec/jaxpr.md section 8).
+// dtype, shape and weakness. A weak type came from a Python scalar and gives way to strong types in
+// promotion; text does not show it (spec/jaxpr.md section 8).
 struct Aval {
   DType dtype = DType::kInvalid;
   bool weak_type = false;
@@ -24,8 +24,11 @@ struct Aval {
   // Equal up to weakness.
   bool SameType(const Aval& other) const { return dtype == other.dtype && shape == other.shape; }
   Aval Strong() const { return {dtype, false, shape}; }
-  // The type of this value's tangents and cotangents: itself for inexact types, float0 of the same shape otherwise.
-  Aval Tangent() const { return {tensor::TangentDType(dtype), weak_type && tensor::IsInexact(dtype), shape}; }
+  // The type of this value's tangents and cotangents: itself for inexact types, float0 of the same
+  // shape otherwise.
+  Aval Tangent() const {
+    return {tensor::TangentDType(dtype), weak_type && tensor::IsInexact(dtype), shape};
+  }
   // "f32[2,3]".
   std::string Text() const;
 };

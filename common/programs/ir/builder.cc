@@ -71,7 +71,8 @@ Value Builder::Input(const Aval& aval) {
 }
 
 Value Builder::Const(const tensor::Tensor& value, bool weak) {
-  if (value.rank() == 0 && !tensor::IsKey(value.dtype())) return Lit(Literal::FromTensor(value, weak));
+  if (value.rank() == 0 && !tensor::IsKey(value.dtype()))
+    return Lit(Literal::FromTensor(value, weak));
   Value& known = constant_values_[{value.data(), value.TypeText()}];
   if (!known) {
     known = NewVar(Aval{value.dtype(), weak, value.shape()});
@@ -100,15 +101,18 @@ std::vector<Value> Builder::Emit(const OpDef& op, std::shared_ptr<const Params> 
   for (const Value& v : operands) {
     if (v || !status_.ok()) continue;
     // Transposing a function that is not linear reads linear operands, which have no value.
-    Fail(Status::WithClass(Code::kInvalidArgument, "AssertionError",
-                           StrCat("the function is not linear: ", op.name, " needs a value that only its input has")));
+    Fail(Status::WithClass(
+        Code::kInvalidArgument, "AssertionError",
+        StrCat("the function is not linear: ", op.name, " needs a value that only its input has")));
   }
   if (status_.ok()) return Process(op, std::move(params), operands);
-  return std::vector<Value>(op.results > 0 ? static_cast<size_t>(op.results) : 1,
-                            Poison(operands.empty() ? Aval{DType::kF32, false, {}} : operands[0].aval()));
+  return std::vector<Value>(
+      op.results > 0 ? static_cast<size_t>(op.results) : 1,
+      Poison(operands.empty() ? Aval{DType::kF32, false, {}} : operands[0].aval()));
 }
 
-std::vector<Value> Builder::EmitN(std::string_view name, std::span<const Value> operands, NamedParams named) {
+std::vector<Value> Builder::EmitN(std::string_view name, std::span<const Value> operands,
+                                  NamedParams named) {
   const OpDef* op = session_->ops().Find(name);
   if (op == nullptr) {
     Fail(Internal(StrCat("no primitive '", name, "' in the table this session uses")));
@@ -124,7 +128,8 @@ Value Builder::Emit1(std::string_view op, std::span<const Value> operands, Named
   return results.empty() ? Poison(Aval{DType::kF32, false, {}}) : results[0];
 }
 
-Value Builder::Emit1(std::string_view op, std::initializer_list<Value> operands, NamedParams params) {
+Value Builder::Emit1(std::string_view op, std::initializer_list<Value> operands,
+                     NamedParams params) {
   return Emit1(op, std::span<const Value>(operands.begin(), operands.size()), params);
 }
 
@@ -163,8 +168,11 @@ std::vector<Value> Builder::Process(const OpDef& op, std::shared_ptr<const Param
   }
   const Status charged = session_->Charge(1);
   if (!charged.ok()) return fail(charged);
-  PendingEqn eqn{&op, std::move(params), static_cast<uint32_t>(operands_.size()),
-                 static_cast<uint32_t>(operands.size()), static_cast<uint32_t>(vars_.size()),
+  PendingEqn eqn{&op,
+                 std::move(params),
+                 static_cast<uint32_t>(operands_.size()),
+                 static_cast<uint32_t>(operands.size()),
+                 static_cast<uint32_t>(vars_.size()),
                  static_cast<uint32_t>(results->size())};
   operands_.insert(operands_.end(), operands.begin(), operands.end());
   std::vector<Value> out;
@@ -174,7 +182,8 @@ std::vector<Value> Builder::Process(const OpDef& op, std::shared_ptr<const Param
   return out;
 }
 
-std::vector<Value> Builder::Inline(const Jaxpr& jaxpr, std::span<const Value> consts, std::span<const Value> inputs) {
+std::vector<Value> Builder::Inline(const Jaxpr& jaxpr, std::span<const Value> consts,
+                                   std::span<const Value> inputs) {
   CHECK(inputs.size() == jaxpr.invars().size());
   std::vector<Value> env(jaxpr.num_vars());
   const std::vector<Value> all_consts = BindConsts(jaxpr, consts);
@@ -201,12 +210,15 @@ std::vector<Value> Builder::BindConsts(const Jaxpr& jaxpr, std::span<const Value
   std::vector<Value> out(consts.begin(), consts.end());
   if (out.size() == jaxpr.constvars().size()) return out;
   if (out.size() != jaxpr.num_open()) {
-    Fail(InvalidArgument("a nested program has constants whose values were not sent; use the proto form"));
-    for (size_t i = out.size(); i < jaxpr.constvars().size(); ++i) out.push_back(Poison(jaxpr.aval(jaxpr.constvars()[i])));
+    Fail(InvalidArgument(
+        "a nested program has constants whose values were not sent; use the proto form"));
+    for (size_t i = out.size(); i < jaxpr.constvars().size(); ++i)
+      out.push_back(Poison(jaxpr.aval(jaxpr.constvars()[i])));
     return out;
   }
   for (size_t i = 0; i < jaxpr.const_values().size(); ++i) {
-    out.push_back(Const(jaxpr.const_values()[i], jaxpr.aval(jaxpr.constvars()[jaxpr.num_open() + i]).weak_type));
+    out.push_back(Const(jaxpr.const_values()[i],
+                        jaxpr.aval(jaxpr.constvars()[jaxpr.num_open() + i]).weak_type));
   }
   return out;
 }
@@ -220,13 +232,14 @@ const tensor::Tensor* Builder::ConstantValue(const Value& v) const {
 std::vector<Value> Builder::Inline(const ClosedJaxpr& closed, std::span<const Value> inputs) {
   std::vector<Value> consts;
   for (size_t i = 0; i < closed.consts.size(); ++i) {
-    consts.push_back(Const(closed.consts[i], closed.jaxpr->aval(closed.jaxpr->constvars()[i]).weak_type));
+    consts.push_back(
+        Const(closed.consts[i], closed.jaxpr->aval(closed.jaxpr->constvars()[i]).weak_type));
   }
   return Inline(*closed.jaxpr, consts, inputs);
 }
 
-Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, std::vector<Value>* captured, bool remove_dead,
-                                 CaptureOrder order) {
+Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, std::vector<Value>* captured,
+                                 bool remove_dead, CaptureOrder order) {
   RETURN_IF_ERROR(status_);
   const std::vector<bool> keep = LiveEqns(outs, remove_dead);
   // Values of other builders, and constants of this one, become constvars in order of first use.
@@ -238,7 +251,8 @@ Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, std::vector<Value>
     if (!v) return;
     if (Captures(v)) {
       if (foreign_index.emplace(v.id(), foreign.size()).second) foreign.push_back(v);
-    } else if (OwnsVar(v) && !constants_.empty() && !seen[v.index()] && constants_.count(v.index()) > 0) {
+    } else if (OwnsVar(v) && !constants_.empty() && !seen[v.index()] &&
+               constants_.count(v.index()) > 0) {
       seen[v.index()] = true;
       const_vars.push_back(v.index());
     }
@@ -248,16 +262,19 @@ Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, std::vector<Value>
   }
   for (size_t i = 0; i < eqns_.size(); ++i) {
     if (!keep[i]) continue;
-    for (uint32_t k = 0; k < eqns_[i].num_operands; ++k) visit(operands_[eqns_[i].first_operand + k]);
+    for (uint32_t k = 0; k < eqns_[i].num_operands; ++k)
+      visit(operands_[eqns_[i].first_operand + k]);
   }
   for (const Value& v : outs) visit(v);
-  if (captured == nullptr && !foreign.empty()) return Internal("a trace uses values of another trace");
+  if (captured == nullptr && !foreign.empty())
+    return Internal("a trace uses values of another trace");
 
   JaxprAssembler assembler;
   std::vector<VarId> foreign_ids;
   std::vector<VarId> ids(vars_.size());
   for (const Value& v : foreign) foreign_ids.push_back(assembler.AddConst(v.aval()));
-  for (const uint32_t v : const_vars) ids[v] = assembler.AddConst(vars_[v].aval(), constants_.at(v));
+  for (const uint32_t v : const_vars)
+    ids[v] = assembler.AddConst(vars_[v].aval(), constants_.at(v));
   for (const uint32_t v : inputs_) ids[v] = assembler.AddInput(vars_[v].aval());
   const auto atom = [&](const Value& v) {
     if (OwnsVar(v)) return Atom::Var(ids[v.index()]);
@@ -271,8 +288,10 @@ Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, std::vector<Value>
     PendingEqn& e = eqns_[i];
     operands.clear();
     results.clear();
-    for (uint32_t k = 0; k < e.num_operands; ++k) operands.push_back(atom(operands_[e.first_operand + k]));
-    for (uint32_t r = 0; r < e.num_results; ++r) results.push_back(vars_[e.first_result + r].aval());
+    for (uint32_t k = 0; k < e.num_operands; ++k)
+      operands.push_back(atom(operands_[e.first_operand + k]));
+    for (uint32_t r = 0; r < e.num_results; ++r)
+      results.push_back(vars_[e.first_result + r].aval());
     const VarId first = assembler.AddEqn(e.op, std::move(e.params), operands, results);
     for (uint32_t r = 0; r < e.num_results; ++r) ids[e.first_result + r] = first + r;
   }
@@ -285,12 +304,14 @@ Result<JaxprPtr> Builder::Finish(std::span<const Value> outs, std::vector<Value>
   return assembler.Finish();
 }
 
-// Kahn's algorithm backwards from inputs and outputs, as jaxlib's topological_sort: the last end node first, a node
-// once its last reader was visited, and the whole order reversed. Every use of a captured value is a node of its own.
+// Kahn's algorithm backwards from inputs and outputs, as jaxlib's topological_sort: the last end
+// node first, a node once its last reader was visited, and the whole order reversed. Every use of a
+// captured value is a node of its own.
 std::vector<Value> Builder::CapturesBySearch(std::span<const Value> outs) const {
   std::vector<int64_t> eqn_of(vars_.size(), -1);
   for (size_t i = 0; i < eqns_.size(); ++i) {
-    for (uint32_t r = 0; r < eqns_[i].num_results; ++r) eqn_of[eqns_[i].first_result + r] = static_cast<int64_t>(i);
+    for (uint32_t r = 0; r < eqns_[i].num_results; ++r)
+      eqn_of[eqns_[i].first_result + r] = static_cast<int64_t>(i);
   }
   struct Node {
     int64_t var = -1;  // own variable, or

@@ -1,4 +1,5 @@
-// Type checking: recomputes every type of a program, finds weak types, and refuses what is ill-typed.
+// Type checking: recomputes every type of a program, finds weak types, and refuses what is
+// ill-typed.
 #pragma once
 
 #include <map>
@@ -11,32 +12,34 @@
 
 namespace megalith::ir {
 
-// Checks jaxprs against operand types that come from outside. One object per program: a sub-jaxpr that is used twice
-// with the same types is checked once and stays one object. Not thread-safe.
+// Checks jaxprs against operand types that come from outside. One object per program: a sub-jaxpr
+// that is used twice with the same types is checked once and stays one object. Not thread-safe.
 class TypeChecker {
  public:
   explicit TypeChecker(int max_depth = 128) : max_depth_(max_depth) {}
 
-  // The same jaxpr with the given input types and every other type recomputed by the primitives' rules, nested jaxprs
-  // included. Declared types must agree up to weakness.
-  // Errors: kInvalidArgument "eqn 3 (add): ..." with JAX's error class; kUnimplemented for primitives without a type
-  // rule.
-  Result<JaxprPtr> Check(const JaxprPtr& jaxpr, const std::vector<Aval>& inputs, const std::vector<Aval>& consts = {});
+  // The same jaxpr with the given input types and every other type recomputed by the primitives'
+  // rules, nested jaxprs included. Declared types must agree up to weakness. Errors:
+  // kInvalidArgument "eqn 3 (add): ..." with JAX's error class; kUnimplemented for primitives
+  // without a type rule.
+  Result<JaxprPtr> Check(const JaxprPtr& jaxpr, const std::vector<Aval>& inputs,
+                         const std::vector<Aval>& consts = {});
 
  private:
-  Result<JaxprPtr> CheckUncached(const Jaxpr& jaxpr, const std::vector<Aval>& inputs, const std::vector<Aval>& consts);
+  Result<JaxprPtr> CheckUncached(const Jaxpr& jaxpr, const std::vector<Aval>& inputs,
+                                 const std::vector<Aval>& consts);
   int max_depth_;
   int depth_ = 0;
   std::map<std::pair<const Jaxpr*, std::string>, std::pair<JaxprPtr, JaxprPtr>> done_;
 };
 
-// Refuses an array that no machine could hold, so that later arithmetic on sizes in bytes does not overflow.
-// Error: kInvalidArgument.
+// Refuses an array that no machine could hold, so that later arithmetic on sizes in bytes does not
+// overflow. Error: kInvalidArgument.
 Status CheckSize(const Aval& aval);
 
-// Checks a whole program whose inputs have the given weak flags (empty: all strong); constants are checked against
-// their constvars.
-Result<ClosedJaxpr> CheckProgram(const ClosedJaxpr& program, const std::vector<bool>& weak_inputs = {},
-                                 int max_depth = 128);
+// Checks a whole program whose inputs have the given weak flags (empty: all strong); constants are
+// checked against their constvars.
+Result<ClosedJaxpr> CheckProgram(const ClosedJaxpr& program,
+                                 const std::vector<bool>& weak_inputs = {}, int max_depth = 128);
 
 }  // namespace megalith::ir

@@ -54,7 +54,9 @@ class DagHasher {
     for (size_t i = 0; i < jaxpr.invars().size(); ++i) {
       vars[jaxpr.invars()[i]] = StrCat("in", i, ":", jaxpr.aval(jaxpr.invars()[i]).Text());
     }
-    const auto atom = [&](Atom a) { return a.is_literal() ? jaxpr.literal(a).Text() : vars[a.var()]; };
+    const auto atom = [&](Atom a) {
+      return a.is_literal() ? jaxpr.literal(a).Text() : vars[a.var()];
+    };
     DagDigests out;
     for (size_t i = 0; i < jaxpr.eqns().size(); ++i) {
       if (!live[i]) continue;
@@ -66,11 +68,13 @@ class DagHasher {
         if (spec.show == ParamSpec::Show::kNever) continue;
         const std::string value = ParamText(eqn.params->values()[p]);
         StrAppend(&text, " ", spec.name, "=", value);
-        if (value.size() < 60 && value != spec.fallback) StrAppend(&readable, " ", spec.name, "=", value);
+        if (value.size() < 60 && value != spec.fallback)
+          StrAppend(&readable, " ", spec.name, "=", value);
       }
       for (const Atom a : jaxpr.operands(eqn)) {
         StrAppend(&text, "\n", atom(a));
-        StrAppend(&readable, " ", a.is_literal() ? jaxpr.literal(a).Text() : jaxpr.aval(a.var()).Text());
+        StrAppend(&readable, " ",
+                  a.is_literal() ? jaxpr.literal(a).Text() : jaxpr.aval(a.var()).Text());
       }
       readable += " ->";
       for (uint32_t r = 0; r < eqn.num_results; ++r) {
@@ -79,7 +83,8 @@ class DagHasher {
         StrAppend(&readable, " ", type);
       }
       const std::string digest = Sha256::Of(text).Hex();
-      for (uint32_t r = 0; r < eqn.num_results; ++r) vars[eqn.first_result + r] = StrCat(digest, "#", r);
+      for (uint32_t r = 0; r < eqn.num_results; ++r)
+        vars[eqn.first_result + r] = StrCat(digest, "#", r);
       out.eqns.emplace(digest, std::move(readable));
     }
     for (const Atom a : jaxpr.outs()) out.outs.push_back(atom(a));
@@ -106,7 +111,8 @@ class DagHasher {
     }
     for (size_t i = jaxpr.eqns().size(); i-- > 0;) {
       const Eqn& eqn = jaxpr.eqns()[i];
-      for (uint32_t r = 0; r < eqn.num_results; ++r) live[i] = live[i] || needed[eqn.first_result + r];
+      for (uint32_t r = 0; r < eqn.num_results; ++r)
+        live[i] = live[i] || needed[eqn.first_result + r];
       if (!live[i]) continue;
       for (const Atom a : jaxpr.operands(eqn)) {
         if (!a.is_literal()) needed[a.var()] = true;
@@ -128,8 +134,8 @@ class DagHasher {
   std::unordered_map<const Jaxpr*, std::string> memo_;
 };
 
-void AppendOnly(const DagDigests& mine, const DagDigests& other, std::string_view label, size_t max_lines,
-                std::string* out) {
+void AppendOnly(const DagDigests& mine, const DagDigests& other, std::string_view label,
+                size_t max_lines, std::string* out) {
   size_t lines = 0;
   for (auto it = mine.eqns.begin(); it != mine.eqns.end();) {
     const auto range = mine.eqns.equal_range(it->first);
@@ -144,7 +150,9 @@ void AppendOnly(const DagDigests& mine, const DagDigests& other, std::string_vie
 
 Sha256Digest DagDigest(const Jaxpr& jaxpr) { return Sha256::Of(DagHasher().Digest(jaxpr)); }
 
-bool SameDag(const Jaxpr& a, const Jaxpr& b) { return DagHasher().Digest(a) == DagHasher().Digest(b); }
+bool SameDag(const Jaxpr& a, const Jaxpr& b) {
+  return DagHasher().Digest(a) == DagHasher().Digest(b);
+}
 
 std::string ExplainDag(const Jaxpr& a, const Jaxpr& b, size_t max_lines) {
   const DagDigests da = DagHasher().Run(a);
@@ -194,7 +202,8 @@ class CanonicalWriter {
     w_.U8(fresh);
     if (fresh) Write(*jaxpr);
   }
-  // A rule is its place in its set and how it was derived; the set itself is written when it is first met.
+  // A rule is its place in its set and how it was derived; the set itself is written when it is
+  // first met.
   void WriteRule(const CustomRule& rule) {
     if (rule.set == nullptr) return w_.U64(rule.index);
     const auto [it, fresh] = sets_.emplace(rule.set.get(), sets_.size());
@@ -220,8 +229,12 @@ class CanonicalWriter {
   void Value(const ParamValue& v) {
     w_.U8(static_cast<uint8_t>(v.kind()));
     switch (v.kind()) {
-      case ParamValue::Kind::kJaxpr: Sub(v.AsJaxpr()); break;
-      case ParamValue::Kind::kCustomRule: WriteRule(*v.AsRule()); break;
+      case ParamValue::Kind::kJaxpr:
+        Sub(v.AsJaxpr());
+        break;
+      case ParamValue::Kind::kCustomRule:
+        WriteRule(*v.AsRule());
+        break;
       case ParamValue::Kind::kTuple:
       case ParamValue::Kind::kList:
       case ParamValue::Kind::kNamedTuple:
@@ -229,7 +242,8 @@ class CanonicalWriter {
         w_.U64(v.elements().size());
         for (const ParamValue& e : v.elements()) Value(e);
         break;
-      default: w_.Sized(NormalizeText(v.PythonText()));
+      default:
+        w_.Sized(NormalizeText(v.PythonText()));
     }
   }
   void Write(const Jaxpr& jaxpr) {

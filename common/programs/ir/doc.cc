@@ -35,7 +35,11 @@ DocArena::Doc DocArena::Group(Doc d) {
 }
 
 DocArena::Doc DocArena::Nest(int indent, Doc d) {
-  return Add({.kind = Kind::kNest, .indent = indent, .flat_width = nodes_[d].flat_width, .first = d, .count = 1});
+  return Add({.kind = Kind::kNest,
+              .indent = indent,
+              .flat_width = nodes_[d].flat_width,
+              .first = d,
+              .count = 1});
 }
 
 std::string DocArena::Render(Doc root, int64_t width, uint64_t max_bytes) const {

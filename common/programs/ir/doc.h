@@ -1,7 +1,7 @@
 // Documents that lay themselves out: text, breaks, groups and nesting after Wadler and Lindig.
 //
-// Source: spec/jaxpr.md section 3. A group prints flat if its own flat length fits into the rest of the line; what
-// follows the group is not looked at.
+// Source: spec/jaxpr.md section 3. A group prints flat if its own flat length fits into the rest of
+// the line; what follows the group is not looked at.
 #pragma once
 
 #include <cstdint>
@@ -38,8 +38,8 @@ class DocArena {
     Kind kind;
     int32_t indent = 0;
     int64_t flat_width = 0;
-    std::string_view text;     // kText, kBreak
-    uint32_t first = 0;        // kConcat: run in children_; kGroup, kNest: the child
+    std::string_view text;  // kText, kBreak
+    uint32_t first = 0;     // kConcat: run in children_; kGroup, kNest: the child
     uint32_t count = 0;
   };
   Doc Add(Node node);

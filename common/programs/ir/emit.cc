@@ -9,7 +9,8 @@ namespace megalith::ir {
 Value ScalarOf(Builder& b, DType dtype, double value, bool weak) {
   if (dtype == DType::kFloat0) return b.Lit(Literal::Float0());
   if (dtype == DType::kInvalid || tensor::IsKey(dtype)) {
-    b.Fail(TypeError(StrCat("there is no number of type ", dtype == DType::kInvalid ? "none" : tensor::Name(dtype))));
+    b.Fail(TypeError(StrCat("there is no number of type ",
+                            dtype == DType::kInvalid ? "none" : tensor::Name(dtype))));
     dtype = DType::kF32;
   }
   return b.Lit(Literal::Float(dtype, value, weak));
@@ -18,13 +19,14 @@ Value ScalarOf(Builder& b, DType dtype, double value, bool weak) {
 namespace {
 // The dtypes Python numbers have, in either 64-bit mode.
 bool IsPythonDType(DType d) {
-  return tensor::IsBool(d) || d == DType::kI32 || d == DType::kI64 || d == DType::kF32 || d == DType::kF64 ||
-         tensor::IsComplex(d);
+  return tensor::IsBool(d) || d == DType::kI32 || d == DType::kI64 || d == DType::kF32 ||
+         d == DType::kF64 || tensor::IsComplex(d);
 }
 }  // namespace
 
 Value ScalarLike(Builder& b, Value x, double value) {
-  return ScalarOf(b, x.dtype(), value, x.rank() == 0 && x.aval().weak_type && IsPythonDType(x.dtype()));
+  return ScalarOf(b, x.dtype(), value,
+                  x.rank() == 0 && x.aval().weak_type && IsPythonDType(x.dtype()));
 }
 
 Value WeakScalarLike(Builder& b, Value x, double value) {
@@ -34,15 +36,18 @@ Value WeakScalarLike(Builder& b, Value x, double value) {
 Value Full(Builder& b, const Shape& shape, DType dtype, double value, bool weak) {
   const Value scalar = ScalarOf(b, dtype, value, weak);
   if (shape.empty()) return b.Scalar(scalar.literal());
-  return b.Emit1("broadcast_in_dim", {scalar},
-                 {{"shape", ParamValue::Ints(shape)}, {"broadcast_dimensions", ParamValue::Ints(Dims{})}});
+  return b.Emit1(
+      "broadcast_in_dim", {scalar},
+      {{"shape", ParamValue::Ints(shape)}, {"broadcast_dimensions", ParamValue::Ints(Dims{})}});
 }
 
 Value FullLike(Builder& b, Value x, double value) {
   return Full(b, x.shape(), x.dtype(), value, x.aval().weak_type);
 }
 
-Value Zeros(Builder& b, const Aval& aval) { return Full(b, aval.shape, aval.dtype, 0, aval.weak_type); }
+Value Zeros(Builder& b, const Aval& aval) {
+  return Full(b, aval.shape, aval.dtype, 0, aval.weak_type);
+}
 
 Value InstantiateZeros(Builder& b, Value tangent, const Aval& primal) {
   return tangent ? tangent : Zeros(b, primal.Tangent());
@@ -76,12 +81,16 @@ Value IntegerPow(Builder& b, Value x, int64_t y) {
   return b.Emit1("integer_pow", {x}, {{"y", ParamValue::Int(y)}});
 }
 
-Value Conj(Builder& b, Value x) { return b.Emit1("conj", {x}, {{"input_dtype", ParamValue::Type(x.dtype())}}); }
+Value Conj(Builder& b, Value x) {
+  return b.Emit1("conj", {x}, {{"input_dtype", ParamValue::Type(x.dtype())}});
+}
 
-Value BroadcastInDim(Builder& b, Value x, const Shape& shape, const IntTuple& broadcast_dimensions) {
+Value BroadcastInDim(Builder& b, Value x, const Shape& shape,
+                     const IntTuple& broadcast_dimensions) {
   if (shape.empty() && x.rank() == 0) return x;
-  return b.Emit1("broadcast_in_dim", {x},
-                 {{"shape", ParamValue::Ints(shape)}, {"broadcast_dimensions", broadcast_dimensions.Param()}});
+  return b.Emit1(
+      "broadcast_in_dim", {x},
+      {{"shape", ParamValue::Ints(shape)}, {"broadcast_dimensions", broadcast_dimensions.Param()}});
 }
 
 Value Broadcast(Builder& b, Value x, const Dims& sizes) {
@@ -118,8 +127,9 @@ Value Reshape(Builder& b, Value x, const Shape& shape) {
 
 Value Reshape(Builder& b, Value x, const Shape& shape, const Dims& dimensions) {
   if (dimensions == Range(static_cast<int64_t>(x.rank()))) return Reshape(b, x, shape);
-  return b.Emit1("reshape", {x},
-                 {{"new_sizes", ParamValue::Ints(shape)}, {"dimensions", ParamValue::Ints(dimensions)}});
+  return b.Emit1(
+      "reshape", {x},
+      {{"new_sizes", ParamValue::Ints(shape)}, {"dimensions", ParamValue::Ints(dimensions)}});
 }
 
 Value Squeeze(Builder& b, Value x, const Dims& dimensions) {
@@ -148,7 +158,8 @@ Value ReduceSum(Builder& b, Value x, const Dims& axes) {
   return b.Emit1("reduce_sum", {x}, {{"axes", ParamValue::Ints(axes)}});
 }
 
-Value Slice(Builder& b, Value x, const IntTuple& start, const Dims& limit, const IntTuple& strides) {
+Value Slice(Builder& b, Value x, const IntTuple& start, const Dims& limit,
+            const IntTuple& strides) {
   return b.Emit1("slice", {x},
                  {{"start_indices", start.Param()},
                   {"limit_indices", ParamValue::Ints(limit)},
@@ -172,8 +183,8 @@ Value Concatenate(Builder& b, std::span<const Value> xs, int64_t dimension) {
 }
 
 std::vector<Value> Split(Builder& b, Value x, const Dims& sizes, int64_t axis) {
-  std::vector<Value> parts =
-      b.EmitN("split", {&x, 1}, {{"sizes", ParamValue::Ints(sizes)}, {"axis", ParamValue::Int(axis)}});
+  std::vector<Value> parts = b.EmitN(
+      "split", {&x, 1}, {{"sizes", ParamValue::Ints(sizes)}, {"axis", ParamValue::Int(axis)}});
   if (!b.ok()) parts.assign(sizes.size(), x);
   return parts;
 }
@@ -187,7 +198,8 @@ Value Pad(Builder& b, Value x, Value padding_value, std::span<const Padding> con
 Value Pad(Builder& b, Value x, Value padding_value, std::span<const IntTuple> config) {
   ParamValues dims;
   for (const IntTuple& p : config) dims.push_back(p.Param());
-  return b.Emit1("pad", {x, padding_value}, {{"padding_config", ParamValue::Tuple(std::move(dims))}});
+  return b.Emit1("pad", {x, padding_value},
+                 {{"padding_config", ParamValue::Tuple(std::move(dims))}});
 }
 
 ParamValue DotDimsParam(const DotDims& dims) {
@@ -262,7 +274,9 @@ Dims Without(std::span<const int64_t> dims, std::span<const int64_t> positions) 
   return out;
 }
 
-bool Contains(std::span<const int64_t> dims, int64_t d) { return std::find(dims.begin(), dims.end(), d) != dims.end(); }
+bool Contains(std::span<const int64_t> dims, int64_t d) {
+  return std::find(dims.begin(), dims.end(), d) != dims.end();
+}
 
 Dims InversePermutation(std::span<const int64_t> p) {
   Dims out(p.size(), 0);

@@ -1,7 +1,8 @@
-// The small vocabulary in which rules and engines speak: one function per thing JAX's lax layer does above primitives.
+// The small vocabulary in which rules and engines speak: one function per thing JAX's lax layer
+// does above primitives.
 //
-// Each emits what lax emits for the same call, including what lax leaves out (a reshape to the same shape, a transpose
-// by the identity, a conversion to the same type). Errors stick to the builder.
+// Each emits what lax emits for the same call, including what lax leaves out (a reshape to the same
+// shape, a transpose by the identity, a conversion to the same type). Errors stick to the builder.
 #pragma once
 
 #include <complex>
@@ -55,13 +56,15 @@ Value Transpose(Builder& b, Value x, const Dims& permutation);
 Value MoveAxis(Builder& b, Value x, int64_t from, int64_t to);
 Value ReduceSum(Builder& b, Value x, const Dims& axes);
 // Without strides the parameter is None.
-Value Slice(Builder& b, Value x, const IntTuple& start, const Dims& limit, const IntTuple& strides = {});
+Value Slice(Builder& b, Value x, const IntTuple& start, const Dims& limit,
+            const IntTuple& strides = {});
 Value Iota(Builder& b, DType dtype, const Shape& shape, int64_t dimension);
 Value Rev(Builder& b, Value x, const Dims& dimensions);
 // A single operand is returned as it is.
 Value Concatenate(Builder& b, std::span<const Value> xs, int64_t dimension);
 std::vector<Value> Split(Builder& b, Value x, const Dims& sizes, int64_t axis);
-// What pad adds to one dimension: before, after and between elements; the first two may be negative.
+// What pad adds to one dimension: before, after and between elements; the first two may be
+// negative.
 struct Padding {
   int64_t low = 0;
   int64_t high = 0;

@@ -16,7 +16,8 @@ namespace {
 constexpr uint32_t kVersion = 1;
 
 common::v1::TypeProto AvalToProto(const Aval& aval) {
-  return tensor::TypeToProto({.dtype = aval.dtype, .shape = aval.shape, .weak_type = aval.weak_type});
+  return tensor::TypeToProto(
+      {.dtype = aval.dtype, .shape = aval.shape, .weak_type = aval.weak_type});
 }
 
 Result<Aval> AvalFromProto(const common::v1::TypeProto& proto) {
@@ -55,7 +56,8 @@ class Encoder {
  private:
   static void AddOpenConsts(const ClosedJaxpr& closed,
                             google::protobuf::RepeatedPtrField<common::v1::TensorProto>* out) {
-    for (size_t i = 0; i < closed.jaxpr->num_open(); ++i) *out->Add() = tensor::TensorToProto(closed.consts[i]);
+    for (size_t i = 0; i < closed.jaxpr->num_open(); ++i)
+      *out->Add() = tensor::TensorToProto(closed.consts[i]);
   }
 
   uint32_t AddJaxpr(const JaxprPtr& jaxpr) {
@@ -87,7 +89,8 @@ class Encoder {
     for (const VarId v : jaxpr.invars()) define(v);
     proto.set_num_constvars(static_cast<uint32_t>(jaxpr.constvars().size()));
     proto.set_num_invars(static_cast<uint32_t>(jaxpr.invars().size()));
-    for (const tensor::Tensor& t : jaxpr.const_values()) *proto.add_const_values() = tensor::TensorToProto(t);
+    for (const tensor::Tensor& t : jaxpr.const_values())
+      *proto.add_const_values() = tensor::TensorToProto(t);
     for (const Eqn& eqn : jaxpr.eqns()) {
       v1::Eqn& out = *proto.add_eqns();
       out.set_primitive(std::string(eqn.op->name));
@@ -104,7 +107,8 @@ class Encoder {
     *out->mutable_value() = tensor::TensorToProto(literal.ToTensor());
     out->set_weak_type(literal.weak());
     const std::optional<double> python = literal.PythonValue();
-    if (python && !std::isnan(*python) && *python != literal.AsDouble()) {  // a NaN's element says more than "nan"
+    if (python && !std::isnan(*python) &&
+        *python != literal.AsDouble()) {  // a NaN's element says more than "nan"
       out->set_python_value(*python);
     }
   }
@@ -113,7 +117,8 @@ class Encoder {
     const Params defaults(*params.op());
     std::vector<size_t> order;
     for (size_t i = 0; i < params.values().size(); ++i) {
-      if (!(params.values()[i] == defaults.values()[i]) || params.op()->params[i].fallback.empty()) order.push_back(i);
+      if (!(params.values()[i] == defaults.values()[i]) || params.op()->params[i].fallback.empty())
+        order.push_back(i);
     }
     std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
       return params.op()->params[a].name < params.op()->params[b].name;
@@ -128,17 +133,31 @@ class Encoder {
   void EncodeValue(const ParamValue& v, v1::Param* out) {
     using Kind = ParamValue::Kind;
     switch (v.kind()) {
-      case Kind::kNone: out->set_none(true); break;
-      case Kind::kBool: out->set_boolean(v.AsBool()); break;
+      case Kind::kNone:
+        out->set_none(true);
+        break;
+      case Kind::kBool:
+        out->set_boolean(v.AsBool());
+        break;
       case Kind::kInt:
         out->mutable_integer()->set_value(v.AsInt());
         out->mutable_integer()->set_numpy(v.numpy());
         break;
-      case Kind::kFloat: out->set_real(v.AsFloat()); break;
-      case Kind::kText: out->set_text(v.AsText()); break;
-      case Kind::kDType: out->set_dtype(std::string(tensor::Name(v.AsDType()))); break;
-      case Kind::kTuple: EncodeElements(v, out->mutable_tuple()->mutable_elements()); break;
-      case Kind::kList: EncodeElements(v, out->mutable_list()->mutable_elements()); break;
+      case Kind::kFloat:
+        out->set_real(v.AsFloat());
+        break;
+      case Kind::kText:
+        out->set_text(v.AsText());
+        break;
+      case Kind::kDType:
+        out->set_dtype(std::string(tensor::Name(v.AsDType())));
+        break;
+      case Kind::kTuple:
+        EncodeElements(v, out->mutable_tuple()->mutable_elements());
+        break;
+      case Kind::kList:
+        EncodeElements(v, out->mutable_list()->mutable_elements());
+        break;
       case Kind::kNamedTuple: {
         v1::NamedTuple& tuple = *out->mutable_named_tuple();
         tuple.set_name(v.tuple_name());
@@ -146,8 +165,12 @@ class Encoder {
         EncodeElements(v, tuple.mutable_elements());
         break;
       }
-      case Kind::kJaxpr: out->set_jaxpr(AddJaxpr(v.AsJaxpr())); break;
-      case Kind::kCustomRule: out->set_custom_rule(AddRule(v.AsRule())); break;
+      case Kind::kJaxpr:
+        out->set_jaxpr(AddJaxpr(v.AsJaxpr()));
+        break;
+      case Kind::kCustomRule:
+        out->set_custom_rule(AddRule(v.AsRule()));
+        break;
     }
   }
 
@@ -156,8 +179,9 @@ class Encoder {
   }
 
   uint32_t AddRule(const std::shared_ptr<const CustomRule>& rule) {
-    const auto [it, fresh] = rules_.emplace(std::tuple(rule->set.get(), rule->index, rule->derivation),
-                                            static_cast<uint32_t>(pending_.size()));
+    const auto [it, fresh] =
+        rules_.emplace(std::tuple(rule->set.get(), rule->index, rule->derivation),
+                       static_cast<uint32_t>(pending_.size()));
     if (fresh) pending_.push_back(rule);
     return it->second;
   }
@@ -202,12 +226,12 @@ class Decoder {
 
   Result<DecodedProgram> Decode() {
     if (proto_.version() != kVersion) {
-      return InvalidArgument(StrCat("program has format version ", proto_.version(), ", this build reads version ",
-                                    kVersion));
+      return InvalidArgument(StrCat("program has format version ", proto_.version(),
+                                    ", this build reads version ", kVersion));
     }
     if (static_cast<size_t>(proto_.rules_size()) > limits_.max_rules) {
-      return ResourceExhausted(StrCat("program has ", proto_.rules_size(), " custom rules, the limit max_rules is ",
-                                      limits_.max_rules));
+      return ResourceExhausted(StrCat("program has ", proto_.rules_size(),
+                                      " custom rules, the limit max_rules is ", limits_.max_rules));
     }
     for (int i = 0; i < proto_.jaxprs_size(); ++i) {
       Result<JaxprPtr> jaxpr = DecodeJaxpr(proto_.jaxprs(i));
@@ -227,14 +251,16 @@ class Decoder {
   }
 
  private:
-  Result<ClosedJaxpr> Closed(uint32_t index,
-                             const google::protobuf::RepeatedPtrField<common::v1::TensorProto>& open_consts,
-                             std::string_view what) {
-    if (index >= jaxprs_.size()) return InvalidArgument(StrCat(what, " is jaxpr ", index, ", which does not exist"));
+  Result<ClosedJaxpr> Closed(
+      uint32_t index,
+      const google::protobuf::RepeatedPtrField<common::v1::TensorProto>& open_consts,
+      std::string_view what) {
+    if (index >= jaxprs_.size())
+      return InvalidArgument(StrCat(what, " is jaxpr ", index, ", which does not exist"));
     ClosedJaxpr out{jaxprs_[index], {}};
     if (static_cast<size_t>(open_consts.size()) != out.jaxpr->num_open()) {
-      return InvalidArgument(StrCat(what, " has ", open_consts.size(), " constants, its jaxpr needs ",
-                                    out.jaxpr->num_open()));
+      return InvalidArgument(StrCat(what, " has ", open_consts.size(),
+                                    " constants, its jaxpr needs ", out.jaxpr->num_open()));
     }
     for (const common::v1::TensorProto& t : open_consts) {
       ASSIGN_OR_RETURN(tensor::Tensor value, tensor::TensorFromProto(t));
@@ -255,14 +281,16 @@ class Decoder {
     }
     num_eqns_ += static_cast<uint64_t>(proto.eqns_size());
     if (num_eqns_ > limits_.max_eqns) {
-      return ResourceExhausted(StrCat("program has more than ", limits_.max_eqns, " equations (limit max_eqns)"));
+      return ResourceExhausted(
+          StrCat("program has more than ", limits_.max_eqns, " equations (limit max_eqns)"));
     }
     std::vector<Aval> avals;
     for (const common::v1::TypeProto& t : proto.vars()) {
       ASSIGN_OR_RETURN(Aval aval, AvalFromProto(t));
       avals.push_back(std::move(aval));
     }
-    if (proto.const_values_size() > static_cast<int>(std::min<uint32_t>(proto.num_constvars(), INT32_MAX))) {
+    if (proto.const_values_size() >
+        static_cast<int>(std::min<uint32_t>(proto.num_constvars(), INT32_MAX))) {
       return InvalidArgument("has more constant values than constvars");
     }
     JaxprAssembler out;
@@ -276,8 +304,8 @@ class Decoder {
       ASSIGN_OR_RETURN(tensor::Tensor value,
                        tensor::TensorFromProto(proto.const_values(static_cast<int>(next - open))));
       if (value.dtype() != avals[next].dtype || value.shape() != avals[next].shape) {
-        return InvalidArgument(StrCat("constant ", next, " is ", value.TypeText(), ", its variable ",
-                                      avals[next].Text()));
+        return InvalidArgument(StrCat("constant ", next, " is ", value.TypeText(),
+                                      ", its variable ", avals[next].Text()));
       }
       out.AddConst(avals[next], std::move(value));
     }
@@ -290,8 +318,9 @@ class Decoder {
       };
       const OpDef* op = ops_.Find(eqn.primitive());
       if (op == nullptr) {
-        return Status::WithClass(Code::kUnimplemented, "NotImplementedError",
-                                 StrCat("primitive '", Printable(eqn.primitive()), "' is not supported"));
+        return Status::WithClass(
+            Code::kUnimplemented, "NotImplementedError",
+            StrCat("primitive '", Printable(eqn.primitive()), "' is not supported"));
       }
       operands.clear();
       for (const v1::Atom& a : eqn.operands()) {
@@ -300,10 +329,12 @@ class Decoder {
         operands.push_back(*atom);
       }
       if (op->arity >= 0 && operands.size() != static_cast<size_t>(op->arity)) {
-        return fail(InvalidArgument(StrCat("takes ", op->arity, " operands, got ", operands.size())));
+        return fail(
+            InvalidArgument(StrCat("takes ", op->arity, " operands, got ", operands.size())));
       }
       if (op->results >= 0 && eqn.num_results() != static_cast<uint32_t>(op->results)) {
-        return fail(InvalidArgument(StrCat("gives ", op->results, " results, not ", eqn.num_results())));
+        return fail(
+            InvalidArgument(StrCat("gives ", op->results, " results, not ", eqn.num_results())));
       }
       Result<Params> params = DecodeParams(*op, eqn);
       if (!params.ok()) return fail(params.status());
@@ -318,8 +349,8 @@ class Decoder {
     }
     out.SetOuts(std::move(outs));
     if (height_ > limits_.max_depth) {
-      return ResourceExhausted(StrCat("jaxprs are nested deeper than ", limits_.max_depth,
-                                      " levels (limit max_depth)"));
+      return ResourceExhausted(
+          StrCat("jaxprs are nested deeper than ", limits_.max_depth, " levels (limit max_depth)"));
     }
     heights_.push_back(height_);
     return out.Finish();
@@ -327,10 +358,12 @@ class Decoder {
 
   static Result<Atom> DecodeAtom(const v1::Atom& proto, uint32_t defined, JaxprAssembler* out) {
     if (proto.kind_case() == v1::Atom::kVar) {
-      if (proto.var() >= defined) return InvalidArgument(StrCat("variable ", proto.var(), " is not defined yet"));
+      if (proto.var() >= defined)
+        return InvalidArgument(StrCat("variable ", proto.var(), " is not defined yet"));
       return Atom::Var(proto.var());
     }
-    if (proto.kind_case() != v1::Atom::kLiteral) return InvalidArgument("operand is neither variable nor literal");
+    if (proto.kind_case() != v1::Atom::kLiteral)
+      return InvalidArgument("operand is neither variable nor literal");
     const v1::Literal& literal = proto.literal();
     ASSIGN_OR_RETURN(const tensor::Tensor value, tensor::TensorFromProto(literal.value()));
     if (value.rank() != 0 || tensor::IsKey(value.dtype())) {
@@ -338,10 +371,12 @@ class Decoder {
     }
     const Literal plain = Literal::FromTensor(value, literal.weak_type());
     if (!literal.has_python_value()) return out->AddLiteral(plain);
-    const Literal python = tensor::IsFloat(value.dtype())
-                               ? Literal::Float(value.dtype(), literal.python_value(), literal.weak_type())
-                               : Literal();
-    if (!(python == plain)) return InvalidArgument("literal's python_value does not round to its value");
+    const Literal python =
+        tensor::IsFloat(value.dtype())
+            ? Literal::Float(value.dtype(), literal.python_value(), literal.weak_type())
+            : Literal();
+    if (!(python == plain))
+      return InvalidArgument("literal's python_value does not round to its value");
     return out->AddLiteral(python);
   }
 
@@ -354,7 +389,8 @@ class Decoder {
       if (spec == op.params.end()) {
         return InvalidArgument(StrCat("unknown parameter '", Printable(p.name()), "'"));
       }
-      if (!before.empty() && p.name() <= before) return InvalidArgument("parameters are not sorted by name");
+      if (!before.empty() && p.name() <= before)
+        return InvalidArgument("parameters are not sorted by name");
       before = p.name();
       ASSIGN_OR_RETURN(ParamValue value, DecodeValue(p.value(), 0));
       out.Set(spec->name, std::move(value));
@@ -369,16 +405,21 @@ class Decoder {
                                       " levels (limit max_value_depth)"));
     }
     switch (proto.kind_case()) {
-      case v1::Param::kNone: return ParamValue::None();
-      case v1::Param::kBoolean: return ParamValue::Bool(proto.boolean());
-      case v1::Param::kInteger: return ParamValue::Int(proto.integer().value(), proto.integer().numpy());
-      case v1::Param::kReal: return ParamValue::Float(proto.real());
+      case v1::Param::kNone:
+        return ParamValue::None();
+      case v1::Param::kBoolean:
+        return ParamValue::Bool(proto.boolean());
+      case v1::Param::kInteger:
+        return ParamValue::Int(proto.integer().value(), proto.integer().numpy());
+      case v1::Param::kReal:
+        return ParamValue::Float(proto.real());
       case v1::Param::kText:
         if (FindInvalidUtf8(proto.text())) return InvalidArgument("parameter text is not UTF-8");
         return ParamValue::Text(proto.text());
       case v1::Param::kDtype: {
         const std::optional<DType> dtype = tensor::DTypeFromName(proto.dtype());
-        if (!dtype) return InvalidArgument(StrCat("unknown dtype '", Printable(proto.dtype()), "'"));
+        if (!dtype)
+          return InvalidArgument(StrCat("unknown dtype '", Printable(proto.dtype()), "'"));
         return ParamValue::Type(*dtype);
       }
       case v1::Param::kTuple: {
@@ -401,24 +442,28 @@ class Decoder {
       }
       case v1::Param::kJaxpr:
         if (proto.jaxpr() >= jaxprs_.size()) {
-          return InvalidArgument(StrCat("refers to jaxpr ", proto.jaxpr(), ", which is not defined before it"));
+          return InvalidArgument(
+              StrCat("refers to jaxpr ", proto.jaxpr(), ", which is not defined before it"));
         }
         height_ = std::max(height_, heights_[proto.jaxpr()] + 1);
         return ParamValue::SubJaxpr(jaxprs_[proto.jaxpr()]);
       case v1::Param::kCustomRule: {
         if (proto.custom_rule() >= static_cast<uint32_t>(proto_.rules_size())) {
-          return InvalidArgument(StrCat("refers to rule ", proto.custom_rule(), ", which does not exist"));
+          return InvalidArgument(
+              StrCat("refers to rule ", proto.custom_rule(), ", which does not exist"));
         }
         auto rule = std::make_shared<CustomRule>();
         rule->index = proto.custom_rule();
         return ParamValue::Rule(std::move(rule));
       }
-      case v1::Param::KIND_NOT_SET: break;
+      case v1::Param::KIND_NOT_SET:
+        break;
     }
     return InvalidArgument("a parameter has no value that this build knows");
   }
 
-  Result<ParamValues> DecodeElements(const google::protobuf::RepeatedPtrField<v1::Param>& elements, int depth) {
+  Result<ParamValues> DecodeElements(const google::protobuf::RepeatedPtrField<v1::Param>& elements,
+                                     int depth) {
     ParamValues out;
     for (const v1::Param& e : elements) {
       ASSIGN_OR_RETURN(ParamValue value, DecodeValue(e, depth + 1));
@@ -440,7 +485,8 @@ class Decoder {
       out.bwd_zeros.assign(vjp.bwd_zeros().begin(), vjp.bwd_zeros().end());
       return out;
     }
-    if (proto.kind_case() != v1::CustomRule::kJvp) return InvalidArgument("is of no kind that this build knows");
+    if (proto.kind_case() != v1::CustomRule::kJvp)
+      return InvalidArgument("is of no kind that this build knows");
     ASSIGN_OR_RETURN(out.jvp, Closed(proto.jvp().jvp().jaxpr(), proto.jvp().jvp().consts(), "jvp"));
     out.out_zeros.assign(proto.jvp().out_zeros().begin(), proto.jvp().out_zeros().end());
     return out;
@@ -457,13 +503,15 @@ class Decoder {
 
 }  // namespace
 
-Result<v1::Program> ProgramToProto(Session& session, const Program& program, const ProtoLimits& limits) {
+Result<v1::Program> ProgramToProto(Session& session, const Program& program,
+                                   const ProtoLimits& limits) {
   v1::Program out;
   RETURN_IF_ERROR(Encoder(session, limits, &out).Encode(program));
   return out;
 }
 
-Result<DecodedProgram> ProgramFromProto(const v1::Program& proto, const OpTable& ops, const ProtoLimits& limits) {
+Result<DecodedProgram> ProgramFromProto(const v1::Program& proto, const OpTable& ops,
+                                        const ProtoLimits& limits) {
   return Decoder(proto, ops, limits).Decode();
 }
 

@@ -29,7 +29,8 @@ std::vector<bool> Jaxpr::UnusedVars() const {
 
 namespace {
 
-// Most programs have some variables and equations; growing to them from nothing costs several allocations.
+// Most programs have some variables and equations; growing to them from nothing costs several
+// allocations.
 template <typename T>
 void MakeFirstRoom(std::vector<T>& list) {
   if (list.capacity() == 0) list.reserve(16);
@@ -75,8 +76,8 @@ Atom JaxprAssembler::AddLiteral(const Literal& literal) {
   return Atom::Lit(static_cast<uint32_t>(jaxpr_->literals_.size() - 1));
 }
 
-VarId JaxprAssembler::AddEqn(const OpDef* op, std::shared_ptr<const Params> params, std::span<const Atom> operands,
-                             std::span<const Aval> results) {
+VarId JaxprAssembler::AddEqn(const OpDef* op, std::shared_ptr<const Params> params,
+                             std::span<const Atom> operands, std::span<const Aval> results) {
   Eqn eqn;
   eqn.op = op;
   eqn.params = std::move(params);

@@ -15,7 +15,9 @@ std::string Aval::Text() const { return tensor::TypeText(dtype, shape); }
 
 namespace {
 // A tensor that views the literal's bytes for the duration of one conversion.
-Tensor ViewOf(DType dtype, const void* bytes) { return Tensor::View(dtype, Shape{}, bytes, nullptr); }
+Tensor ViewOf(DType dtype, const void* bytes) {
+  return Tensor::View(dtype, Shape{}, bytes, nullptr);
+}
 }  // namespace
 
 std::optional<double> ParsePythonFloat(std::string_view text) {
@@ -91,7 +93,9 @@ Literal Literal::FromTensor(const Tensor& t, bool weak) {
   return out;
 }
 
-bool Literal::HasExact() const { return weak_ && tensor::IsFloat(dtype_) && tensor::ByteWidth(dtype_) < 8; }
+bool Literal::HasExact() const {
+  return weak_ && tensor::IsFloat(dtype_) && tensor::ByteWidth(dtype_) < 8;
+}
 
 std::optional<double> Literal::PythonValue() const {
   if (!HasExact()) return std::nullopt;

@@ -13,7 +13,8 @@
 
 namespace megalith::ir {
 
-// Numbers as Python prints them: "1.5", "-inf", "nan"; "2j", "(1+2j)", "(-0-infj)". nullopt for anything else.
+// Numbers as Python prints them: "1.5", "-inf", "nan"; "2j", "(1+2j)", "(-0-infj)". nullopt for
+// anything else.
 std::optional<double> ParsePythonFloat(std::string_view text);
 std::optional<std::complex<double>> ParsePythonComplex(std::string_view text);
 
@@ -36,11 +37,13 @@ class Literal {
   int64_t AsInt() const;
   std::complex<double> AsComplex() const;
   tensor::Tensor ToTensor() const;
-  // The Python float that a weak literal of a narrower dtype stands for: what it prints. nullopt where the element
-  // itself says it all.
+  // The Python float that a weak literal of a narrower dtype stands for: what it prints. nullopt
+  // where the element itself says it all.
   std::optional<double> PythonValue() const;
   // The element's bytes, little-endian; at most 16.
-  std::string_view bytes() const { return {reinterpret_cast<const char*>(data_), size_t(tensor::ByteWidth(dtype_))}; }
+  std::string_view bytes() const {
+    return {reinterpret_cast<const char*>(data_), size_t(tensor::ByteWidth(dtype_))};
+  }
 
   // "2.0:f32[]" as spec/jaxpr.md section 2 "Scalar literals" prescribes.
   std::string Text() const;
@@ -51,8 +54,8 @@ class Literal {
   }
 
  private:
-  // A weak float is a Python float: it prints with the digits it has there, which its dtype may not hold. They follow
-  // the element's bytes.
+  // A weak float is a Python float: it prints with the digits it has there, which its dtype may not
+  // hold. They follow the element's bytes.
   static constexpr size_t kExactAt = 8;
   bool HasExact() const;
 

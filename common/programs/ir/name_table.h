@@ -12,8 +12,9 @@
 
 namespace megalith::ir {
 
-// Names (views of a text that outlives the table) to variables. Open addressing, since programs may have a million
-// variables: a table of nodes took three quarters of the time of parsing those. Not thread-safe.
+// Names (views of a text that outlives the table) to variables. Open addressing, since programs may
+// have a million variables: a table of nodes took three quarters of the time of parsing those. Not
+// thread-safe.
 class NameTable {
  public:
   // False if the name is there already.
@@ -44,11 +45,13 @@ class NameTable {
     return static_cast<uint32_t>(std::hash<std::string_view>()(name));
   }
 
-  // The slot that has the name, or the free one where it belongs. At least half of the slots are free.
+  // The slot that has the name, or the free one where it belongs. At least half of the slots are
+  // free.
   size_t SlotOf(std::string_view name, uint32_t hash) const {
     const size_t mask = slots_.size() - 1;
     size_t at = hash & mask;
-    while (slots_[at].entry != 0 && !(slots_[at].hash == hash && entries_[slots_[at].entry - 1].first == name)) {
+    while (slots_[at].entry != 0 &&
+           !(slots_[at].hash == hash && entries_[slots_[at].entry - 1].first == name)) {
       at = (at + 1) & mask;
     }
     return at;

@@ -10,8 +10,9 @@ namespace megalith::ir {
 
 struct OpDef;
 
-// Built once from the families of programs/ops (or from a test's own records); immutable afterwards, so it may be
-// shared by any number of threads. Borrows the records, which are constants.
+// Built once from the families of programs/ops (or from a test's own records); immutable
+// afterwards, so it may be shared by any number of threads. Borrows the records, which are
+// constants.
 class OpTable {
  public:
   explicit OpTable(std::span<const std::span<const OpDef>> families);

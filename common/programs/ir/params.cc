@@ -77,10 +77,12 @@ ParamValue ParamValue::List(ParamValues v) {
   return p;
 }
 
-ParamValue ParamValue::NamedTuple(std::string name, std::vector<std::string> fields, ParamValues values) {
+ParamValue ParamValue::NamedTuple(std::string name, std::vector<std::string> fields,
+                                  ParamValues values) {
   ParamValue p;
   p.kind_ = Kind::kNamedTuple;
-  p.shared_ = std::make_shared<const Compound>(Compound{std::move(name), std::move(fields), std::move(values)});
+  p.shared_ = std::make_shared<const Compound>(
+      Compound{std::move(name), std::move(fields), std::move(values)});
   return p;
 }
 
@@ -178,7 +180,8 @@ const std::shared_ptr<const CustomRule>& ParamValue::AsRule() const {
 
 ParamValue ParamValue::Avals(std::span<const Aval> avals) {
   ParamValues values;
-  for (const Aval& a : avals) values.push_back(Tuple({Type(a.dtype), Bool(a.weak_type), Ints(a.shape)}));
+  for (const Aval& a : avals)
+    values.push_back(Tuple({Type(a.dtype), Bool(a.weak_type), Ints(a.shape)}));
   return Tuple(std::move(values));
 }
 
@@ -186,7 +189,8 @@ std::vector<Aval> ParamValue::AsAvals() const {
   std::vector<Aval> out;
   for (const ParamValue& v : elements()) {
     if (v.elements().size() != 3) continue;
-    out.push_back(Aval{v.elements()[0].AsDType(), v.elements()[1].AsBool(), v.elements()[2].AsInts()});
+    out.push_back(
+        Aval{v.elements()[0].AsDType(), v.elements()[1].AsBool(), v.elements()[2].AsInts()});
   }
   return out;
 }
@@ -195,18 +199,26 @@ bool operator==(const ParamValue& a, const ParamValue& b) {
   using Kind = ParamValue::Kind;
   if (a.kind_ != b.kind_) return false;
   switch (a.kind_) {
-    case Kind::kNone: return true;
+    case Kind::kNone:
+      return true;
     case Kind::kBool:
     case Kind::kInt:
-    case Kind::kDType: return a.int_ == b.int_;
-    case Kind::kFloat: return a.float_ == b.float_;
-    case Kind::kText: return a.AsText() == b.AsText();
+    case Kind::kDType:
+      return a.int_ == b.int_;
+    case Kind::kFloat:
+      return a.float_ == b.float_;
+    case Kind::kText:
+      return a.AsText() == b.AsText();
     case Kind::kTuple:
-    case Kind::kList: return a.elements() == b.elements();
+    case Kind::kList:
+      return a.elements() == b.elements();
     case Kind::kNamedTuple:
-      return a.tuple_name() == b.tuple_name() && a.fields() == b.fields() && a.elements() == b.elements();
-    case Kind::kJaxpr: return a.AsJaxpr() == b.AsJaxpr();
-    case Kind::kCustomRule: return a.AsRule() == b.AsRule();
+      return a.tuple_name() == b.tuple_name() && a.fields() == b.fields() &&
+             a.elements() == b.elements();
+    case Kind::kJaxpr:
+      return a.AsJaxpr() == b.AsJaxpr();
+    case Kind::kCustomRule:
+      return a.AsRule() == b.AsRule();
   }
   return false;
 }
@@ -240,12 +252,18 @@ ParamValue IntTuple::Param() const {
 
 std::string ParamValue::PythonText(bool inside_tuple) const {
   switch (kind_) {
-    case Kind::kNone: return "None";
-    case Kind::kBool: return int_ ? "True" : "False";
-    case Kind::kInt: return numpy_ ? StrCat("np.int64(", int_, ")") : StrCat(int_);
-    case Kind::kFloat: return PythonFloat(float_);
-    case Kind::kText: return AsText();
-    case Kind::kDType: return std::string(tensor::NumpyName(AsDType()));
+    case Kind::kNone:
+      return "None";
+    case Kind::kBool:
+      return int_ ? "True" : "False";
+    case Kind::kInt:
+      return numpy_ ? StrCat("np.int64(", int_, ")") : StrCat(int_);
+    case Kind::kFloat:
+      return PythonFloat(float_);
+    case Kind::kText:
+      return AsText();
+    case Kind::kDType:
+      return std::string(tensor::NumpyName(AsDType()));
     case Kind::kTuple:
     case Kind::kList:
     case Kind::kNamedTuple: {
@@ -260,7 +278,8 @@ std::string ParamValue::PythonText(bool inside_tuple) const {
       return out;
     }
     case Kind::kJaxpr:
-    case Kind::kCustomRule: return inside_tuple ? "<jaxpr>" : "";
+    case Kind::kCustomRule:
+      return inside_tuple ? "<jaxpr>" : "";
   }
   return "";
 }
@@ -279,7 +298,9 @@ ParamValue FallbackOf(const ParamSpec& spec) {
 bool Fits(const ParamSpec& spec, const ParamValue& v) {
   using Type = ParamSpec::Type;
   using Kind = ParamValue::Kind;
-  if (v.is_none()) return spec.nullable || spec.fallback == "None" || spec.type == Type::kAny || spec.type == Type::kRule;
+  if (v.is_none())
+    return spec.nullable || spec.fallback == "None" || spec.type == Type::kAny ||
+           spec.type == Type::kRule;
   const auto all = [&v](Kind kind) {
     for (const ParamValue& e : v.elements()) {
       if (e.kind() != kind) return false;
@@ -287,24 +308,35 @@ bool Fits(const ParamSpec& spec, const ParamValue& v) {
     return true;
   };
   switch (spec.type) {
-    case Type::kAny: return true;
-    case Type::kBool: return v.kind() == Kind::kBool;
-    case Type::kInt: return v.kind() == Kind::kInt;
-    case Type::kFloat: return v.kind() == Kind::kFloat || v.kind() == Kind::kInt;
-    case Type::kText: return v.kind() == Kind::kText;
-    case Type::kDType: return v.kind() == Kind::kDType;
-    case Type::kInts: return v.kind() == Kind::kTuple && all(Kind::kInt);
-    case Type::kTuple: return v.is_sequence();
-    case Type::kJaxpr: return v.kind() == Kind::kJaxpr;
-    case Type::kJaxprs: return v.kind() == Kind::kTuple && all(Kind::kJaxpr);
-    case Type::kRule: return v.kind() == Kind::kCustomRule;
+    case Type::kAny:
+      return true;
+    case Type::kBool:
+      return v.kind() == Kind::kBool;
+    case Type::kInt:
+      return v.kind() == Kind::kInt;
+    case Type::kFloat:
+      return v.kind() == Kind::kFloat || v.kind() == Kind::kInt;
+    case Type::kText:
+      return v.kind() == Kind::kText;
+    case Type::kDType:
+      return v.kind() == Kind::kDType;
+    case Type::kInts:
+      return v.kind() == Kind::kTuple && all(Kind::kInt);
+    case Type::kTuple:
+      return v.is_sequence();
+    case Type::kJaxpr:
+      return v.kind() == Kind::kJaxpr;
+    case Type::kJaxprs:
+      return v.kind() == Kind::kTuple && all(Kind::kJaxpr);
+    case Type::kRule:
+      return v.kind() == Kind::kCustomRule;
   }
   return false;
 }
 
-constexpr std::string_view kTypeNames[] = {"any value",        "a bool",  "an integer", "a number",
-                                           "a name",           "a dtype", "a tuple of integers", "a tuple",
-                                           "a jaxpr",          "a tuple of jaxprs", "a rule"};
+constexpr std::string_view kTypeNames[] = {
+    "any value",           "a bool",  "an integer", "a number",          "a name", "a dtype",
+    "a tuple of integers", "a tuple", "a jaxpr",    "a tuple of jaxprs", "a rule"};
 
 }  // namespace
 

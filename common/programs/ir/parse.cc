@@ -43,7 +43,8 @@ struct Scope {
 // Finds what an output `_` means: binders called `_` of one type, each used once in their order.
 class DroppedBinders {
  public:
-  DroppedBinders(const Jaxpr& jaxpr, const std::vector<VarId>& dropped) : jaxpr_(jaxpr), dropped_(dropped) {}
+  DroppedBinders(const Jaxpr& jaxpr, const std::vector<VarId>& dropped)
+      : jaxpr_(jaxpr), dropped_(dropped) {}
 
   // The next one of that type (of any, if null) that was not given yet, or else the first one.
   std::optional<VarId> Take(const Aval* type) {
@@ -107,7 +108,9 @@ class Parser {
  private:
   // ---- characters ----
   char Peek() const { return pos_ < text_.size() ? text_[pos_] : '\0'; }
-  char PeekAt(size_t offset) const { return pos_ + offset < text_.size() ? text_[pos_ + offset] : '\0'; }
+  char PeekAt(size_t offset) const {
+    return pos_ + offset < text_.size() ? text_[pos_ + offset] : '\0';
+  }
   void SkipBlanks() {
     while (pos_ < text_.size() && IsBlank(text_[pos_])) ++pos_;
   }
@@ -128,7 +131,8 @@ class Parser {
     return text_.substr(pos_, end - pos_);
   }
   Status ExpectWord(std::string_view word, std::string_view where) {
-    if (PeekWord() != word) return Error(StrCat("expected '", word, "' ", where, ", found ", Found()));
+    if (PeekWord() != word)
+      return Error(StrCat("expected '", word, "' ", where, ", found ", Found()));
     pos_ += word.size();
     return OkStatus();
   }
@@ -150,7 +154,9 @@ class Parser {
     }
     return StrCat("line ", line, ", column ", at - start + 1, ": ");
   }
-  Status ErrorAt(size_t at, std::string_view message) const { return InvalidArgument(StrCat(Position(at), message)); }
+  Status ErrorAt(size_t at, std::string_view message) const {
+    return InvalidArgument(StrCat(Position(at), message));
+  }
   Status Error(std::string_view message) const { return ErrorAt(pos_, message); }
   Status LimitError(std::string_view message) const {
     return ResourceExhausted(StrCat(Position(pos_), message));
@@ -160,7 +166,8 @@ class Parser {
   }
 
   Status TooDeep() const {
-    return LimitError(StrCat("jaxprs are nested deeper than ", limits_.max_depth, " levels (limit max_depth)"));
+    return LimitError(
+        StrCat("jaxprs are nested deeper than ", limits_.max_depth, " levels (limit max_depth)"));
   }
 
   // ---- structure ----
@@ -169,7 +176,8 @@ class Parser {
     SkipBlanks();
     // A shared name is a Python function name: anything up to " = ".
     const size_t end = text_.find(" = ", pos_);
-    if (end == std::string_view::npos || end - pos_ > 1000) return Error("expected 'name = ' after 'let'");
+    if (end == std::string_view::npos || end - pos_ > 1000)
+      return Error("expected 'name = ' after 'let'");
     const std::string_view name = text_.substr(pos_, end - pos_);
     if (name.find('\n') != std::string_view::npos) return Error("expected 'name = ' after 'let'");
     pos_ = end + 3;
@@ -263,7 +271,8 @@ class Parser {
       pos_ = b.at;
       return Error(StrCat("expected ", what, ", found ", Found()));
     }
-    if (Peek() != ':') return Error(StrCat("expected ':' and a type after '", Printable(b.name), "'"));
+    if (Peek() != ':')
+      return Error(StrCat("expected ':' and a type after '", Printable(b.name), "'"));
     ++pos_;
     ASSIGN_OR_RETURN(b.aval, ParseType());
     return b;
@@ -282,12 +291,15 @@ class Parser {
 
   Result<Aval> ParseType() {
     const size_t at = pos_;
-    while (pos_ < text_.size() && (IsWord(text_[pos_]) || text_[pos_] == '<' || text_[pos_] == '>')) ++pos_;
+    while (pos_ < text_.size() && (IsWord(text_[pos_]) || text_[pos_] == '<' || text_[pos_] == '>'))
+      ++pos_;
     const std::string_view name = text_.substr(at, pos_ - at);
     const std::optional<DType> dtype = tensor::DTypeFromName(name);
-    if (name.empty()) return ErrorAt(at, StrCat("expected a type such as f32[2,3], found ", Found()));
+    if (name.empty())
+      return ErrorAt(at, StrCat("expected a type such as f32[2,3], found ", Found()));
     if (!dtype || Peek() != '[') {
-      if (name == "Ref" || name.starts_with("Ref<") || name == "Tok" || name.starts_with("Abstract") ||
+      if (name == "Ref" || name.starts_with("Ref<") || name == "Tok" ||
+          name.starts_with("Abstract") ||
           (name.find('<') != std::string_view::npos && !name.starts_with("key<"))) {
         return Unsupported(at, StrCat("values of type '", Printable(name), "' are not supported"));
       }
@@ -302,12 +314,16 @@ class Parser {
         const size_t start = pos_;
         while (IsDigit(Peek())) ++pos_;
         const auto n = ParseInt(text_.substr(start, pos_ - start));
-        if (!n) return ErrorAt(start, StrCat("expected a dimension from 0 to 2^63-1, found ", FoundAt(start)));
+        if (!n)
+          return ErrorAt(start,
+                         StrCat("expected a dimension from 0 to 2^63-1, found ", FoundAt(start)));
         aval.shape.push_back(*n);
         if (aval.rank() > static_cast<size_t>(limits_.max_rank)) {
-          return LimitError(StrCat("an array has more than ", limits_.max_rank, " dimensions (limit max_rank)"));
+          return LimitError(
+              StrCat("an array has more than ", limits_.max_rank, " dimensions (limit max_rank)"));
         }
-        if (Peek() == '@') return Unsupported(pos_, "dimensions sharded over a mesh are not supported");
+        if (Peek() == '@')
+          return Unsupported(pos_, "dimensions sharded over a mesh are not supported");
         if (Peek() == ']') {
           ++pos_;
           break;
@@ -320,7 +336,8 @@ class Parser {
     return aval;
   }
   std::string FoundAt(size_t at) const {
-    return at < text_.size() ? StrCat("'", Printable(text_.substr(at, 24)), "'") : "the end of the text";
+    return at < text_.size() ? StrCat("'", Printable(text_.substr(at, 24)), "'")
+                             : "the end of the text";
   }
 
   Status Equation(JaxprAssembler& assembler, Scope& scope, int depth) {
@@ -348,8 +365,9 @@ class Parser {
       if (binders.empty()) {
         return ErrorAt(start, StrCat("expected an equation or 'in (', found ", FoundAt(start)));
       }
-      return Status::WithClass(Code::kUnimplemented, "NotImplementedError",
-                               StrCat(Position(name_at), "primitive '", Printable(name), "' is not supported"));
+      return Status::WithClass(
+          Code::kUnimplemented, "NotImplementedError",
+          StrCat(Position(name_at), "primitive '", Printable(name), "' is not supported"));
     }
     std::vector<Aval> results;
     for (const BinderText& b : binders) results.push_back(b.aval);
@@ -364,10 +382,12 @@ class Parser {
     eqn_indent_ = Indent(start);
     ASSIGN_OR_RETURN(const std::vector<Atom> operands, Operands(assembler, scope));
     if (op->arity >= 0 && operands.size() != static_cast<size_t>(op->arity)) {
-      return ErrorAt(name_at, StrCat(op->name, " takes ", op->arity, " operands, got ", operands.size()));
+      return ErrorAt(name_at,
+                     StrCat(op->name, " takes ", op->arity, " operands, got ", operands.size()));
     }
     if (op->results >= 0 && results.size() != static_cast<size_t>(op->results)) {
-      return ErrorAt(name_at, StrCat(op->name, " gives ", op->results, " results, got ", results.size(), " binders"));
+      return ErrorAt(name_at, StrCat(op->name, " gives ", op->results, " results, got ",
+                                     results.size(), " binders"));
     }
     const VarId first =
         assembler.AddEqn(op, std::make_shared<const Params>(std::move(params)), operands, results);
@@ -382,7 +402,8 @@ class Parser {
     const OpDef& op = *params.op();
     for (size_t i = 0; i < op.params.size(); ++i) {
       if (op.params[i].show != ParamSpec::Show::kNever) continue;
-      if (op.params[i].name == "shape" && !results.empty()) params.Set("shape", ParamValue::Ints(results[0].shape));
+      if (op.params[i].name == "shape" && !results.empty())
+        params.Set("shape", ParamValue::Ints(results[0].shape));
       if (op.params[i].name == "out_avals") params.Set("out_avals", ParamValue::Avals(results));
     }
   }
@@ -394,7 +415,8 @@ class Parser {
   }
 
   // ---- atoms ----
-  // Operands of one equation: names and literals up to ';', a binder, or the outputs. Lists break over lines.
+  // Operands of one equation: names and literals up to ';', a binder, or the outputs. Lists break
+  // over lines.
   Result<std::vector<Atom>> Operands(JaxprAssembler& assembler, Scope& scope) {
     std::vector<Atom> out;
     while (true) {
@@ -424,15 +446,17 @@ class Parser {
     size_t p = pos_ + 2;
     while (p < text_.size() && IsBlank(text_[p])) ++p;
     const size_t close = text_.find(')', p);
-    return close != std::string_view::npos && close > p && close + 1 < text_.size() && text_[close - 1] == 'j' &&
-           text_[close + 1] == ':';
+    return close != std::string_view::npos && close > p && close + 1 < text_.size() &&
+           text_[close - 1] == 'j' && text_[close + 1] == ':';
   }
 
   Result<Atom> Read(const Scope& scope, std::string_view name) {
     if (name == "_") {
       if (scope.dropped.empty()) return Error("'_' is read but nothing was called '_'");
       if (scope.dropped.size() > 1 && !limits_.guess_dropped) {
-        return Error("AMBIGUOUS_DROPVAR: '_' may name more than one value here; send the proto form of the program");
+        return Error(
+            "AMBIGUOUS_DROPVAR: '_' may name more than one value here; send the proto form of the "
+            "program");
       }
       return Atom::Var(scope.dropped.back());
     }
@@ -450,11 +474,12 @@ class Parser {
     while (p < text_.size() && IsWord(text_[p])) ++p;
     if (p >= text_.size() || text_[p] != ':') return false;
     const std::string_view word = text_.substr(pos_, p - pos_);
-    if (word != "nan" && word != "inf" && word != "True" && word != "False" && word != "nanj" && word != "infj") {
+    if (word != "nan" && word != "inf" && word != "True" && word != "False" && word != "nanj" &&
+        word != "infj") {
       return false;
     }
-    // No variable has a capital; `nan:f32[]` is a literal among operands and a binder before '=', where an equation
-    // starts.
+    // No variable has a capital; `nan:f32[]` is a literal among operands and a binder before '=',
+    // where an equation starts.
     return word[0] == 'T' || word[0] == 'F' || !AtEquationStart() || !BinderListFollows();
   }
 
@@ -466,7 +491,8 @@ class Parser {
     return at - p;
   }
 
-  // True where the next equation may begin: after ';', or on a line that is not indented as the rest of this one is.
+  // True where the next equation may begin: after ';', or on a line that is not indented as the
+  // rest of this one is.
   bool AtEquationStart() const {
     const std::optional<size_t> indent = Indent(pos_);
     if (indent) return !eqn_indent_ || *indent <= *eqn_indent_;
@@ -499,7 +525,9 @@ class Parser {
   Result<Literal> ParseLiteral() {
     const size_t at = pos_;
     if (Peek() == '[') {
-      return Unsupported(at, "array-valued literals are not accepted; print the program with constants as constvars");
+      return Unsupported(
+          at,
+          "array-valued literals are not accepted; print the program with constants as constvars");
     }
     size_t end = pos_;
     if (Peek() == '(') {
@@ -507,13 +535,15 @@ class Parser {
       if (end == std::string_view::npos) return Error("'(' without ')' in a literal");
       ++end;
     } else {
-      while (end < text_.size() && (IsWord(text_[end]) || text_[end] == '.' || text_[end] == '-' || text_[end] == '+')) {
+      while (end < text_.size() &&
+             (IsWord(text_[end]) || text_[end] == '.' || text_[end] == '-' || text_[end] == '+')) {
         ++end;
       }
     }
     const std::string_view value = text_.substr(pos_, end - pos_);
     pos_ = end;
-    if (Peek() != ':') return Error(StrCat("expected ':' and a type after the literal ", Printable(value)));
+    if (Peek() != ':')
+      return Error(StrCat("expected ':' and a type after the literal ", Printable(value)));
     ++pos_;
     ASSIGN_OR_RETURN(const Aval aval, ParseType());
     if (aval.rank() != 0) return ErrorAt(at, "a literal must have rank 0");
@@ -522,7 +552,8 @@ class Parser {
 
   Result<Literal> LiteralOf(size_t at, std::string_view value, DType dtype) {
     const auto bad = [&]() -> Status {
-      return ErrorAt(at, StrCat("'", Printable(value), "' is not a literal of type ", tensor::Name(dtype), "[]"));
+      return ErrorAt(at, StrCat("'", Printable(value), "' is not a literal of type ",
+                                tensor::Name(dtype), "[]"));
     };
     if (dtype == DType::kFloat0) {
       if (value != "(b'',)") return bad();
@@ -535,7 +566,8 @@ class Parser {
     }
     if (tensor::IsInteger(dtype)) {
       if (dtype == DType::kU64) {
-        if (const auto u = ParseUint(value)) return Literal::Int(dtype, static_cast<int64_t>(*u), true);
+        if (const auto u = ParseUint(value))
+          return Literal::Int(dtype, static_cast<int64_t>(*u), true);
         return bad();
       }
       const auto i = ParseInt(value);
@@ -568,8 +600,10 @@ class Parser {
         const std::string_view name = PeekWord();
         if (name.empty()) return Error(StrCat("expected an output, found ", Found()));
         if (name == "_") {
-          // The k-th `_` among the outputs is the k-th binder called `_` of the type the caller expects, if known.
-          const std::optional<VarId> v = dropped.Take(outs.size() < hints.size() ? &hints[outs.size()] : nullptr);
+          // The k-th `_` among the outputs is the k-th binder called `_` of the type the caller
+          // expects, if known.
+          const std::optional<VarId> v =
+              dropped.Take(outs.size() < hints.size() ? &hints[outs.size()] : nullptr);
           if (!v) return Error("'_' is returned but no value of its type was called '_'");
           outs.push_back(Atom::Var(*v));
         } else {
@@ -654,10 +688,13 @@ class Parser {
         if (raw == "None") return TakeNone();
         pos_ += raw.size();
         const auto dtype = tensor::DTypeFromNumpyName(raw);
-        if (!dtype) return ErrorAt(at, StrCat("unknown dtype '", Printable(raw), "' in parameter '", spec.name, "'"));
+        if (!dtype)
+          return ErrorAt(
+              at, StrCat("unknown dtype '", Printable(raw), "' in parameter '", spec.name, "'"));
         return ParamValue::Type(*dtype);
       }
-      default: break;
+      default:
+        break;
     }
     if (Peek() == '{') {  // a jaxpr where any value may stand
       ASSIGN_OR_RETURN(JaxprPtr sub, ParseOne(depth + 1, {}));
@@ -667,13 +704,16 @@ class Parser {
     if (literal.ok() && AtValueEnd()) {
       // The large half of the u64 numbers stays text: as floats they would be others.
       const std::string_view read = text_.substr(at, pos_ - at);
-      const bool is_text = spec.type == Type::kAny && literal->kind() == ParamValue::Kind::kFloat && ParseUint(read);
+      const bool is_text =
+          spec.type == Type::kAny && literal->kind() == ParamValue::Kind::kFloat && ParseUint(read);
       return is_text ? ParamValue::Text(std::string(read)) : *std::move(literal);
     }
-    if (!literal.ok() && (spec.type != Type::kAny || literal.status().code() == Code::kResourceExhausted)) {
+    if (!literal.ok() &&
+        (spec.type != Type::kAny || literal.status().code() == Code::kResourceExhausted)) {
       return literal.status();
     }
-    if (spec.type != Type::kAny) return Error(StrCat("unexpected text after parameter '", spec.name, "'"));
+    if (spec.type != Type::kAny)
+      return Error(StrCat("unexpected text after parameter '", spec.name, "'"));
     pos_ = at;
     const std::string_view raw = RawValue();
     pos_ += raw.size();
@@ -694,17 +734,20 @@ class Parser {
       return SharedLike(std::move(sub));
     }
     size_t end = pos_;
-    while (end < text_.size() && !IsBlank(text_[end]) && text_[end] != ']' && text_[end] != ')') ++end;
+    while (end < text_.size() && !IsBlank(text_[end]) && text_[end] != ']' && text_[end] != ')')
+      ++end;
     const std::string_view name = text_.substr(pos_, end - pos_);
     const auto it = shared_.find(name);
-    if (it == shared_.end()) return Error(StrCat("expected a jaxpr or the name of a shared one, found ", Found()));
+    if (it == shared_.end())
+      return Error(StrCat("expected a jaxpr or the name of a shared one, found ", Found()));
     pos_ = end;
     height_ = std::max(height_, heights_.at(it->second.get()));
     return it->second;
   }
 
-  // JAX writes the jaxprs of a named tuple, and those nested in them, out in full even if they are shared, and defines
-  // them all the same. The definition that says the same is the object that is meant.
+  // JAX writes the jaxprs of a named tuple, and those nested in them, out in full even if they are
+  // shared, and defines them all the same. The definition that says the same is the object that is
+  // meant.
   JaxprPtr SharedLike(JaxprPtr sub) {
     if (tuple_depth_ == 0 || defined_.empty() || sub->num_open() > 0) return sub;
     for (; indexed_ < defined_.size(); ++indexed_) {
@@ -715,7 +758,8 @@ class Parser {
     return it == defined_by_bytes_.end() ? sub : it->second;
   }
 
-  // What Python's str() gave: ends at bracket depth 0 before white space and `identifier=`, or before ']'.
+  // What Python's str() gave: ends at bracket depth 0 before white space and `identifier=`, or
+  // before ']'.
   std::string_view RawValue() const {
     int depth = 0;
     size_t p = pos_;
@@ -737,17 +781,19 @@ class Parser {
     return text_.substr(pos_, p - pos_);
   }
 
-  // Python literals: numbers, None, booleans, strings, dotted names, tuples, lists, named tuples, np.int64(1), jaxprs
-  // as members of named tuples.
+  // Python literals: numbers, None, booleans, strings, dotted names, tuples, lists, named tuples,
+  // np.int64(1), jaxprs as members of named tuples.
   Result<ParamValue> PythonValue(int value_depth, int depth) {
     if (value_depth > limits_.max_value_depth) {
       return LimitError(StrCat("a parameter is nested deeper than ", limits_.max_value_depth,
                                " levels (limit max_value_depth)"));
     }
-    // Programs within values within programs: each program may open two values, and one of them all the rest.
+    // Programs within values within programs: each program may open two values, and one of them all
+    // the rest.
     const int most_open = limits_.max_value_depth + 2 * limits_.max_depth;
     if (open_values_ >= most_open) {
-      return LimitError(StrCat("more than ", most_open, " parameters are open at once (limit max_value_depth)"));
+      return LimitError(
+          StrCat("more than ", most_open, " parameters are open at once (limit max_value_depth)"));
     }
     const Nesting open(&open_values_);
     const char c = Peek();
@@ -808,7 +854,8 @@ class Parser {
   Result<ParamValue> Number() {
     size_t end = pos_ + 1;
     while (end < text_.size() &&
-           (IsWord(text_[end]) || text_[end] == '.' || ((text_[end] == '-' || text_[end] == '+') && text_[end - 1] == 'e'))) {
+           (IsWord(text_[end]) || text_[end] == '.' ||
+            ((text_[end] == '-' || text_[end] == '+') && text_[end - 1] == 'e'))) {
       ++end;
     }
     const std::string_view raw = text_.substr(pos_, end - pos_);
@@ -871,8 +918,8 @@ class Parser {
   std::vector<JaxprPtr> defined_;  // in order; the first `indexed_` are in the map
   size_t indexed_ = 0;
   std::unordered_map<std::string, JaxprPtr> defined_by_bytes_;
-  int open_values_ = 0;  // calls of PythonValue on the stack
-  int tuple_depth_ = 0;  // named tuples around what is being read
+  int open_values_ = 0;               // calls of PythonValue on the stack
+  int tuple_depth_ = 0;               // named tuples around what is being read
   std::optional<size_t> eqn_indent_;  // of the equation whose operands are being read
   // The last stretch of text that was asked whether it is a list of binders.
   struct {
@@ -882,15 +929,15 @@ class Parser {
   } list_;
   std::unordered_map<std::string, JaxprPtr> namesakes_;  // by text
   std::unordered_map<const Jaxpr*, int> heights_;        // 1 without nested jaxprs
-  int height_ = 0;                                       // of the tallest one so far inside the one being read
+  int height_ = 0;  // of the tallest one so far inside the one being read
 };
 
 }  // namespace
 
 Result<JaxprPtr> ParseJaxpr(std::string_view text, const OpTable& ops, const ParseLimits& limits) {
   if (text.size() > limits.max_bytes) {
-    return ResourceExhausted(
-        StrCat("the program text has ", text.size(), " bytes, more than ", limits.max_bytes, " (limit max_bytes)"));
+    return ResourceExhausted(StrCat("the program text has ", text.size(), " bytes, more than ",
+                                    limits.max_bytes, " (limit max_bytes)"));
   }
   if (const auto bad = FindInvalidUtf8(text)) {
     return InvalidArgument(StrCat("the program text is not UTF-8 at byte ", *bad));

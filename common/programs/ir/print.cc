@@ -24,7 +24,8 @@ std::string NameOf(uint64_t n) {
   return name;
 }
 
-// Calls f(jaxpr) for every jaxpr that is a parameter or a direct member of a tuple parameter, in order.
+// Calls f(jaxpr) for every jaxpr that is a parameter or a direct member of a tuple parameter, in
+// order.
 template <typename F>
 void ForEachSubJaxpr(const Params& params, const F& f) {
   for (const ParamValue& v : params.values()) {
@@ -37,7 +38,8 @@ void ForEachSubJaxpr(const Params& params, const F& f) {
 
 class Printer {
  public:
-  Printer(const PrintOptions& options, uint64_t max_bytes) : options_(options), max_bytes_(max_bytes) {}
+  Printer(const PrintOptions& options, uint64_t max_bytes)
+      : options_(options), max_bytes_(max_bytes) {}
 
   // Something longer than `max_bytes` if the text would be.
   std::string Run(const JaxprPtr& root) {
@@ -47,8 +49,8 @@ class Printer {
     for (const JaxprPtr& j : shared) {
       const Doc body = JaxprDoc(*j);
       std::string name = FreshSharedName(j.get());
-      parts.push_back(arena_.Concat({arena_.Text(StrCat("let ", name, " = ")), body, arena_.View(" in"),
-                                     arena_.Break(" ")}));
+      parts.push_back(arena_.Concat(
+          {arena_.Text(StrCat("let ", name, " = ")), body, arena_.View(" in"), arena_.Break(" ")}));
       shared_names_[j.get()] = std::move(name);
     }
     parts.push_back(JaxprDoc(*root));
@@ -58,11 +60,14 @@ class Printer {
  private:
   using VarKey = std::pair<const Jaxpr*, VarId>;
   struct VarHash {
-    size_t operator()(const VarKey& k) const { return std::hash<const void*>()(k.first) * 31 + k.second; }
+    size_t operator()(const VarKey& k) const {
+      return std::hash<const void*>()(k.first) * 31 + k.second;
+    }
   };
 
-  // Jaxprs met at least twice, in order of the first meeting, breadth first from the root. A jaxpr is expanded at its
-  // first two meetings: twice is enough to know that everything inside is shared too.
+  // Jaxprs met at least twice, in order of the first meeting, breadth first from the root. A jaxpr
+  // is expanded at its first two meetings: twice is enough to know that everything inside is shared
+  // too.
   std::vector<JaxprPtr> FindShared(const JaxprPtr& root) {
     std::unordered_map<const Jaxpr*, int> seen;
     std::vector<JaxprPtr> order;
@@ -75,7 +80,8 @@ class Printer {
         ForEachSubJaxpr(*eqn.params, [&](const JaxprPtr& sub) {
           const int count = ++seen[sub.get()];
           if (count == 1) order.push_back(sub);
-          if (name.kind() == ParamValue::Kind::kText) shared_hint_.emplace(sub.get(), name.AsText());
+          if (name.kind() == ParamValue::Kind::kText)
+            shared_hint_.emplace(sub.get(), name.AsText());
           if (count <= 2) queue.push_back(sub);
         });
       }
@@ -88,7 +94,8 @@ class Printer {
     const auto hint = shared_hint_.find(jaxpr);
     std::string name = hint == shared_hint_.end() ? "jaxpr" : hint->second;
     const size_t first = name.find_first_not_of("<>");
-    name = first == std::string::npos ? "" : name.substr(first, name.find_last_not_of("<>") - first + 1);
+    name = first == std::string::npos ? ""
+                                      : name.substr(first, name.find_last_not_of("<>") - first + 1);
     const int count = shared_name_counts_[name]++;
     if (count > 0) {
       name += StrCat(count);
@@ -154,7 +161,8 @@ class Printer {
       std::set<VarId> used;
       for (size_t i = 0; i < operands.size(); ++i) {
         const VarKey key{callee->namesake(), callee->invars()[i]};
-        if (operands[i].is_literal() || used.count(operands[i].var()) > 0 || names_.count(key) > 0) continue;
+        if (operands[i].is_literal() || used.count(operands[i].var()) > 0 || names_.count(key) > 0)
+          continue;
         used.insert(operands[i].var());
         names_[key] = VarName(caller, operands[i].var());
       }
@@ -169,18 +177,21 @@ class Printer {
 
   Doc ParamDoc(const ParamSpec& spec, const ParamValue& value) {
     const Doc key = arena_.Text(StrCat(spec.name, "="));
-    if (value.kind() == ParamValue::Kind::kJaxpr) return arena_.Concat({key, SubDoc(value.AsJaxpr())});
+    if (value.kind() == ParamValue::Kind::kJaxpr)
+      return arena_.Concat({key, SubDoc(value.AsJaxpr())});
     if (value.kind() == ParamValue::Kind::kTuple) {
       bool all_jaxprs = true;  // also for the empty tuple: it takes the same path in JAX
-      for (const ParamValue& e : value.elements()) all_jaxprs &= e.kind() == ParamValue::Kind::kJaxpr;
+      for (const ParamValue& e : value.elements())
+        all_jaxprs &= e.kind() == ParamValue::Kind::kJaxpr;
       if (all_jaxprs) {
         std::vector<Doc> inner = {arena_.View("("), arena_.Break("")};
         for (size_t i = 0; i < value.elements().size(); ++i) {
           if (i > 0) inner.push_back(arena_.Break(" "));
           inner.push_back(SubDoc(value.elements()[i].AsJaxpr()));
         }
-        return arena_.Concat({key, arena_.Group(arena_.Concat({arena_.Nest(2, arena_.Concat(std::move(inner))),
-                                                               arena_.Break(""), arena_.View(")")}))});
+        return arena_.Concat(
+            {key, arena_.Group(arena_.Concat({arena_.Nest(2, arena_.Concat(std::move(inner))),
+                                              arena_.Break(""), arena_.View(")")}))});
       }
     }
     return arena_.Concat({key, arena_.Text(RawText(value))});
@@ -200,8 +211,9 @@ class Printer {
       if (i > 0) out += ", ";
       StrAppend(&out, value.fields()[i], "=");
       const ParamValue& e = value.elements()[i];
-      out += e.kind() == ParamValue::Kind::kJaxpr ? Printer(options_, Left(out.size())).Run(e.AsJaxpr())
-                                                  : e.PythonText(true);
+      out += e.kind() == ParamValue::Kind::kJaxpr
+                 ? Printer(options_, Left(out.size())).Run(e.AsJaxpr())
+                 : e.PythonText(true);
     }
     return out + ")";
   }
@@ -229,14 +241,15 @@ class Printer {
       const ParamSpec& spec = eqn.op->params[i];
       const ParamValue& value = eqn.params->values()[i];
       if (spec.show == ParamSpec::Show::kNever) continue;
-      if (spec.show == ParamSpec::Show::kUnlessDefault && value.PythonText() == spec.fallback) continue;
+      if (spec.show == ParamSpec::Show::kUnlessDefault && value.PythonText() == spec.fallback)
+        continue;
       inner.push_back(arena_.Break(inner.empty() ? "" : " "));
       inner.push_back(ParamDoc(spec, value));
     }
     if (!inner.empty()) {
       inner.insert(inner.begin(), arena_.View("["));
-      parts.push_back(arena_.Group(
-          arena_.Concat({arena_.Nest(2, arena_.Concat(std::move(inner))), arena_.Break(""), arena_.View("]")})));
+      parts.push_back(arena_.Group(arena_.Concat(
+          {arena_.Nest(2, arena_.Concat(std::move(inner))), arena_.Break(""), arena_.View("]")})));
     }
     parts.push_back(arena_.View(" "));
     std::vector<std::string> operands;
@@ -255,11 +268,13 @@ class Printer {
     }
     std::vector<std::string> outs;
     for (const Atom a : jaxpr.outs()) outs.push_back(AtomText(jaxpr, a));
-    const Doc tail = arena_.Concat({arena_.View("in ("), List(outs, ","),
-                                    arena_.View(outs.size() == 1 ? ",)" : ")")});
+    const Doc tail = arena_.Concat(
+        {arena_.View("in ("), List(outs, ","), arena_.View(outs.size() == 1 ? ",)" : ")")});
     return arena_.Group(arena_.Concat(
-        {arena_.Nest(2, arena_.Concat({arena_.View("{ lambda "), consts, arena_.View("; "), ins, arena_.View(". let"),
-                                       arena_.Nest(2, arena_.Concat(std::move(eqns))), arena_.Break(" "), tail})),
+        {arena_.Nest(
+             2, arena_.Concat({arena_.View("{ lambda "), consts, arena_.View("; "), ins,
+                               arena_.View(". let"), arena_.Nest(2, arena_.Concat(std::move(eqns))),
+                               arena_.Break(" "), tail})),
          arena_.View(" }")}));
   }
 
@@ -281,7 +296,8 @@ std::string Print(const JaxprPtr& jaxpr, const PrintOptions& options) {
   return Printer(options, UINT64_MAX).Run(jaxpr);
 }
 
-Result<std::string> PrintWithin(uint64_t max_bytes, const JaxprPtr& jaxpr, const PrintOptions& options) {
+Result<std::string> PrintWithin(uint64_t max_bytes, const JaxprPtr& jaxpr,
+                                const PrintOptions& options) {
   std::string text = Printer(options, max_bytes).Run(jaxpr);
   if (text.size() > max_bytes) {
     return ResourceExhausted(StrCat("the text of the program has more than ", max_bytes, " bytes"));

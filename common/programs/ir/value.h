@@ -22,8 +22,8 @@ struct ValueNode {
 };
 }  // namespace internal
 
-// A handle, as cheap as a pointer. The empty Value stands for a symbolic zero where a rule's contract says so. Valid
-// as long as its Session.
+// A handle, as cheap as a pointer. The empty Value stands for a symbolic zero where a rule's
+// contract says so. Valid as long as its Session.
 class Value {
  public:
   Value() = default;

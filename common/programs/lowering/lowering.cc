@@ -20,7 +20,8 @@ using tensor::Shape;
 using tensor::Tensor;
 
 TensorType PhysicalType(const Aval& aval) {
-  tensor::ArrayType type = tensor::PhysicalType({.dtype = aval.dtype, .shape = aval.shape, .weak_type = false});
+  tensor::ArrayType type =
+      tensor::PhysicalType({.dtype = aval.dtype, .shape = aval.shape, .weak_type = false});
   return {type.dtype, std::move(type.shape)};
 }
 
@@ -29,7 +30,8 @@ int64_t PhysicalRank(const Aval& aval) { return tensor::IsKey(aval.dtype) ? 1 : 
 // Lowers one program; owns the module and the functions made for nested programs.
 class ModuleLowering {
  public:
-  ModuleLowering(const ir::OpTable& ops, const LowerOptions& options) : ops_(ops), options_(options) {}
+  ModuleLowering(const ir::OpTable& ops, const LowerOptions& options)
+      : ops_(ops), options_(options) {}
 
   Result<Module> Run(const ir::Program& program) {
     FuncBuilder b("main");
@@ -38,7 +40,8 @@ class ModuleLowering {
       inputs.push_back(b.Arg(PhysicalType(program.closed.jaxpr->aval(v))));
     }
     Values consts;
-    for (const Tensor& t : program.closed.consts) consts.push_back(b.Constant(tensor::ToPhysical(t)));
+    for (const Tensor& t : program.closed.consts)
+      consts.push_back(b.Constant(tensor::ToPhysical(t)));
     const Values outs = Equations(b, *program.closed.jaxpr, consts, inputs);
     RETURN_IF_ERROR(status_);
     b.Return(outs);
@@ -52,11 +55,15 @@ class ModuleLowering {
     std::vector<ValueId> env(jaxpr.num_vars(), stablehlo::kNoValue);
     for (size_t i = 0; i < consts.size(); ++i) env[jaxpr.constvars()[i]] = consts[i];
     for (size_t i = consts.size(); i < jaxpr.constvars().size(); ++i) {
-      if (i < jaxpr.num_open()) return Fail(InvalidArgument("a nested program has constants without values"));
-      env[jaxpr.constvars()[i]] = b.Constant(tensor::ToPhysical(jaxpr.const_values()[i - jaxpr.num_open()]));
+      if (i < jaxpr.num_open())
+        return Fail(InvalidArgument("a nested program has constants without values"));
+      env[jaxpr.constvars()[i]] =
+          b.Constant(tensor::ToPhysical(jaxpr.const_values()[i - jaxpr.num_open()]));
     }
     for (size_t i = 0; i < inputs.size(); ++i) env[jaxpr.invars()[i]] = inputs[i];
-    const auto read = [&](Atom a) { return a.is_literal() ? Literal(b, jaxpr.literal(a)) : env[a.var()]; };
+    const auto read = [&](Atom a) {
+      return a.is_literal() ? Literal(b, jaxpr.literal(a)) : env[a.var()];
+    };
     for (size_t i = 0; i < jaxpr.eqns().size() && status_.ok(); ++i) {
       const ir::Eqn& eqn = jaxpr.eqns()[i];
       std::vector<Aval> in_avals;
@@ -66,9 +73,10 @@ class ModuleLowering {
         ins.push_back(read(a));
       }
       std::vector<Aval> out_avals;
-      for (uint32_t r = 0; r < eqn.num_results; ++r) out_avals.push_back(jaxpr.aval(eqn.first_result + r));
-      const Values outs =
-          Equation(b, *eqn.op, *eqn.params, std::move(in_avals), std::move(ins), std::move(out_avals));
+      for (uint32_t r = 0; r < eqn.num_results; ++r)
+        out_avals.push_back(jaxpr.aval(eqn.first_result + r));
+      const Values outs = Equation(b, *eqn.op, *eqn.params, std::move(in_avals), std::move(ins),
+                                   std::move(out_avals));
       for (size_t r = 0; r < outs.size(); ++r) env[eqn.first_result + r] = outs[r];
     }
     Values outs;
@@ -76,8 +84,8 @@ class ModuleLowering {
     return outs;
   }
 
-  Values Equation(FuncBuilder& b, const ir::OpDef& op, const ir::Params& params, std::vector<Aval> in_avals, Values ins,
-                  std::vector<Aval> out_avals) {
+  Values Equation(FuncBuilder& b, const ir::OpDef& op, const ir::Params& params,
+                  std::vector<Aval> in_avals, Values ins, std::vector<Aval> out_avals) {
     if (!status_.ok()) return {};
     if (++ops_emitted_ > options_.max_ops) {
       return Fail(ResourceExhausted(StrCat("the lowered program has more than ", options_.max_ops,
@@ -88,22 +96,25 @@ class ModuleLowering {
       if (!live.ok()) return Fail(live);
     }
     if (op.lower == nullptr) {
-      return Fail(NotImplementedError(
-          StrCat("MLIR translation rule for primitive '", op.name, "' not found for platform megalith")));
+      return Fail(NotImplementedError(StrCat("MLIR translation rule for primitive '", op.name,
+                                             "' not found for platform megalith")));
     }
     const size_t results = out_avals.size();
-    LowerContext context(*this, b, op, params, std::move(in_avals), std::move(ins), std::move(out_avals));
+    LowerContext context(*this, b, op, params, std::move(in_avals), std::move(ins),
+                         std::move(out_avals));
     Status status = op.lower(context);
     if (status.ok()) status = b.status();
     if (status.ok() && context.outs().size() != results) {
-      status = Internal(StrCat("lowering gives ", context.outs().size(), " values for ", results, " results"));
+      status = Internal(
+          StrCat("lowering gives ", context.outs().size(), " values for ", results, " results"));
     }
     if (!status.ok()) return Fail(status.Annotate(StrCat("lowering ", op.name)));
     return context.outs();
   }
 
   // Private function of a nested program, made once per object and name.
-  Values Call(FuncBuilder& b, std::string_view name, const JaxprPtr& jaxpr, std::span<const ValueId> inputs) {
+  Values Call(FuncBuilder& b, std::string_view name, const JaxprPtr& jaxpr,
+              std::span<const ValueId> inputs) {
     const std::pair<const Jaxpr*, std::string> key{jaxpr.get(), std::string(name)};
     auto it = called_.find(key);
     if (it == called_.end()) {
@@ -135,7 +146,8 @@ class ModuleLowering {
       FuncBuilder f(unique, stablehlo::Visibility::kPrivate);
       Values args;
       for (const Aval& a : c.in_avals()) args.push_back(f.Arg(PhysicalType(a)));
-      LowerContext inner(*this, f, c.op(), c.params(), c.in_avals(), std::move(args), c.out_avals());
+      LowerContext inner(*this, f, c.op(), c.params(), c.in_avals(), std::move(args),
+                         c.out_avals());
       RETURN_IF_ERROR(body(inner));
       RETURN_IF_ERROR(status_);
       f.Return(inner.outs());
@@ -157,13 +169,17 @@ class ModuleLowering {
   const LowerOptions& options() const { return options_; }
 
  private:
-  // One constant op per distinct literal and function would save text; canonicalisation merges them anyway.
-  static ValueId Literal(FuncBuilder& b, const ir::Literal& literal) { return b.Constant(tensor::ToPhysical(literal.ToTensor())); }
+  // One constant op per distinct literal and function would save text; canonicalisation merges them
+  // anyway.
+  static ValueId Literal(FuncBuilder& b, const ir::Literal& literal) {
+    return b.Constant(tensor::ToPhysical(literal.ToTensor()));
+  }
 
   std::string FreshName(std::string_view hint) {
     std::string base;
     for (const char c : hint) {
-      const bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+      const bool word =
+          (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
       base += word ? c : '_';
     }
     if (base.empty() || base == "main") base += "_";
@@ -194,7 +210,8 @@ ValueId LowerContext::BroadcastTo(ValueId x, const Shape& shape) {
   const Shape& from = builder_.shape(x);
   if (from == shape) return x;
   tensor::Dims dims;
-  for (size_t i = 0; i < from.size(); ++i) dims.push_back(static_cast<int64_t>(shape.size() - from.size() + i));
+  for (size_t i = 0; i < from.size(); ++i)
+    dims.push_back(static_cast<int64_t>(shape.size() - from.size() + i));
   return builder_.BroadcastInDim(x, shape, dims);
 }
 
@@ -202,7 +219,8 @@ Values LowerContext::Inline(const JaxprPtr& jaxpr, std::span<const ValueId> inpu
   return module_.Equations(builder_, *jaxpr, {}, inputs);
 }
 
-Values LowerContext::Call(std::string_view name, const JaxprPtr& jaxpr, std::span<const ValueId> inputs) {
+Values LowerContext::Call(std::string_view name, const JaxprPtr& jaxpr,
+                          std::span<const ValueId> inputs) {
   return module_.Call(builder_, name, jaxpr, inputs);
 }
 
@@ -212,17 +230,18 @@ Status LowerContext::Outlined(const std::function<Status(LowerContext&)>& body) 
   return OkStatus();
 }
 
-Values LowerContext::Emit(std::string_view name, std::span<const ValueId> operands,
-                          const std::vector<Aval>& operand_avals,
-                          std::initializer_list<std::pair<std::string_view, ir::ParamValue>> named) {
+Values LowerContext::Emit(
+    std::string_view name, std::span<const ValueId> operands,
+    const std::vector<Aval>& operand_avals,
+    std::initializer_list<std::pair<std::string_view, ir::ParamValue>> named) {
   const ir::OpDef* op = module_.ops().Find(name);
   if (op == nullptr) return module_.Fail(Internal(StrCat("no primitive '", name, "'")));
   ir::Params params(*op);
   for (const auto& [key, value] : named) params.Set(key, value);
   Result<std::vector<Aval>> results = op->type_rule(ir::TypeArgs{*op, params, operand_avals});
   if (!results.ok()) return module_.Fail(results.status());
-  return module_.Equation(builder_, *op, params, operand_avals, Values(operands.begin(), operands.end()),
-                          *std::move(results));
+  return module_.Equation(builder_, *op, params, operand_avals,
+                          Values(operands.begin(), operands.end()), *std::move(results));
 }
 
 Values LowerContext::Traced(
@@ -239,7 +258,8 @@ Values LowerContext::Traced(
   return module_.Equations(builder_, **jaxpr, {}, operands);
 }
 
-Result<Module> Lower(const ir::Program& program, const ir::OpTable& ops, const LowerOptions& options) {
+Result<Module> Lower(const ir::Program& program, const ir::OpTable& ops,
+                     const LowerOptions& options) {
   return ModuleLowering(ops, options).Run(program);
 }
 

@@ -16,14 +16,15 @@ namespace megalith::lowering {
 struct LowerOptions {
   // JAX's 64-bit mode: loop counters are i64 instead of i32.
   bool x64 = false;
-  uint64_t max_ops = 4'000'000;             // equations lowered; stablehlo::Limits takes no more ops either
+  uint64_t max_ops = 4'000'000;  // equations lowered; stablehlo::Limits takes no more ops either
   const Cancellation* cancel = nullptr;
 };
 
-// The module of a closed program: `main` takes the program's inputs in their physical form (see PhysicalType) and
-// gives its outputs; constants are embedded.
-// Errors: kUnimplemented "MLIR translation rule for primitive 'x' not found" naming the primitive;
-// kResourceExhausted for limits.
-Result<stablehlo::Module> Lower(const ir::Program& program, const ir::OpTable& ops, const LowerOptions& options = {});
+// The module of a closed program: `main` takes the program's inputs in their physical form (see
+// PhysicalType) and gives its outputs; constants are embedded. Errors: kUnimplemented "MLIR
+// translation rule for primitive 'x' not found" naming the primitive; kResourceExhausted for
+// limits.
+Result<stablehlo::Module> Lower(const ir::Program& program, const ir::OpTable& ops,
+                                const LowerOptions& options = {});
 
 }  // namespace megalith::lowering

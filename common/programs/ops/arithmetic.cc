@@ -52,7 +52,9 @@ std::vector<Value> TransposeSub(Builder& b, const TransposeArgs& a) {
   return out;
 }
 
-std::vector<Value> TransposeAddAny(Builder&, const TransposeArgs& a) { return {a.cotangents[0], a.cotangents[0]}; }
+std::vector<Value> TransposeAddAny(Builder&, const TransposeArgs& a) {
+  return {a.cotangents[0], a.cotangents[0]};
+}
 
 BatchResult BatchAddAny(Builder& b, const BatchArgs& a) {
   Value x = a.values[0];
@@ -72,17 +74,24 @@ BatchResult BatchAddAny(Builder& b, const BatchArgs& a) {
 
 // ---- mul, div, rem ----
 
-Value JvpMulLeft(Builder& b, Value t, Value, std::span<const Value> x, const Params&) { return Mul(b, t, x[1]); }
-Value JvpMulRight(Builder& b, Value t, Value, std::span<const Value> x, const Params&) { return Mul(b, x[0], t); }
+Value JvpMulLeft(Builder& b, Value t, Value, std::span<const Value> x, const Params&) {
+  return Mul(b, t, x[1]);
+}
+Value JvpMulRight(Builder& b, Value t, Value, std::span<const Value> x, const Params&) {
+  return Mul(b, x[0], t);
+}
 
 std::vector<Value> TransposeMul(Builder& b, const TransposeArgs& a) {
   const Value& ct = a.cotangents[0];
   if (!CheckKnown(b, a, a.operands[0].linear ? 1 : 0)) return {};
-  if (a.operands[0].linear) return {Unbroadcast(b, a.operands[0].aval, Mul(b, ct, a.operands[1].value)), Value()};
+  if (a.operands[0].linear)
+    return {Unbroadcast(b, a.operands[0].aval, Mul(b, ct, a.operands[1].value)), Value()};
   return {Value(), Unbroadcast(b, a.operands[1].aval, Mul(b, a.operands[0].value, ct))};
 }
 
-Value JvpDivLeft(Builder& b, Value t, Value, std::span<const Value> x, const Params&) { return Div(b, t, x[1]); }
+Value JvpDivLeft(Builder& b, Value t, Value, std::span<const Value> x, const Params&) {
+  return Div(b, t, x[1]);
+}
 Value JvpDivRight(Builder& b, Value t, Value, std::span<const Value> x, const Params&) {
   const Value negated = Mul(b, Neg(b, t), x[0]);
   return Mul(b, negated, ir::IntegerPow(b, x[1], -2));
@@ -90,7 +99,8 @@ Value JvpDivRight(Builder& b, Value t, Value, std::span<const Value> x, const Pa
 
 std::vector<Value> TransposeDiv(Builder& b, const TransposeArgs& a) {
   if (!CheckKnown(b, a, 1)) return {};
-  return {Unbroadcast(b, a.operands[0].aval, Div(b, a.cotangents[0], a.operands[1].value)), Value()};
+  return {Unbroadcast(b, a.operands[0].aval, Div(b, a.cotangents[0], a.operands[1].value)),
+          Value()};
 }
 
 Value JvpRemLeft(Builder& b, Value t, Value y, std::span<const Value>, const Params&) {
@@ -106,21 +116,26 @@ Value JvpRemRight(Builder& b, Value t, Value, std::span<const Value> x, const Pa
 
 // ---- pow ----
 
-// A base in x and an exponent in y; an integer exponent is allowed and does not have to have the base's dtype.
+// A base in x and an exponent in y; an integer exponent is allowed and does not have to have the
+// base's dtype.
 Types PowType(const TypeArgs& a) {
-  constexpr std::string_view kAccepted[] = {"floating, complexfloating", "integer, floating, complexfloating"};
+  constexpr std::string_view kAccepted[] = {"floating, complexfloating",
+                                            "integer, floating, complexfloating"};
   for (size_t i = 0; i < 2; ++i) {
     const DType d = a.operands[i].dtype;
     if (tensor::IsInexact(d) || (i == 1 && tensor::IsInteger(d))) continue;
     return TypeError(StrCat("pow does not accept dtype ", DTypeText(d), " at position ", i,
-                            ". Accepted dtypes at position ", i, " are subtypes of ", kAccepted[i], "."));
+                            ". Accepted dtypes at position ", i, " are subtypes of ", kAccepted[i],
+                            "."));
   }
   const Aval& x = a.operands[0];
   const Aval& y = a.operands[1];
   if (x.dtype != y.dtype && !tensor::IsInteger(y.dtype)) {
-    return TypeError(StrCat("the first argument to pow must have an inexact dtype (float or complex), and the second "
-                            "argument must have an inexact or integer dtype, and two inexact dtypes must match, but "
-                            "got ", DTypeText(x.dtype), " and ", DTypeText(y.dtype), " respectively."));
+    return TypeError(StrCat(
+        "the first argument to pow must have an inexact dtype (float or complex), and the second "
+        "argument must have an inexact or integer dtype, and two inexact dtypes must match, but "
+        "got ",
+        DTypeText(x.dtype), " and ", DTypeText(y.dtype), " respectively."));
   }
   ASSIGN_OR_RETURN(Shape shape, BroadcastShapes("pow", a.operands));
   return std::vector<Aval>{Aval{x.dtype, AllWeak(a.operands), std::move(shape)}};
@@ -176,8 +191,8 @@ Value JvpAtan2Right(Builder& b, Value t, Value, std::span<const Value> x, const 
 
 // ---- max, min ----
 
-// 1 where x attains the result, 1/2 where y attains it too, 0 elsewhere. Every equation is a statement of its own: the
-// order of emission is part of the text.
+// 1 where x attains the result, 1/2 where y attains it too, 0 elsewhere. Every equation is a
+// statement of its own: the order of emission is part of the text.
 Value BalancedEq(Builder& b, Value x, Value z, Value y) {
   const Value is_x = b.Emit1("eq", {x, z});
   const Value one = ir::FullLike(b, z, 1);
@@ -242,39 +257,111 @@ constexpr Sample kPowSamples[] = {
 };
 
 constexpr OpDef kOps[] = {
-    {.name = "add", .arity = 2, .accepts = ir::kAcceptsNumber, .type_rule = NaryType, .jvp = ir::JvpFull(JvpAdd),
-     .transpose = TransposeAdd, .batch = ir::BatchBroadcasting(), .lower = LowerTo<"stablehlo.add">,
-     .spec = "primitives.md#add", .samples = kBinarySamples},
-    {.name = "sub", .arity = 2, .accepts = ir::kAcceptsNumber, .type_rule = NaryType, .jvp = ir::JvpFull(JvpSub),
-     .transpose = TransposeSub, .batch = ir::BatchBroadcasting(), .lower = LowerTo<"stablehlo.subtract">,
-     .spec = "primitives.md#sub", .samples = kBinarySamples},
-    {.name = "add_any", .arity = 2, .accepts = ir::kAcceptsAny, .type_rule = NaryType, .jvp = ir::JvpLinear(),
-     .transpose = TransposeAddAny, .batch = ir::BatchFull(BatchAddAny), .lower = LowerTo<"stablehlo.add">,
+    {.name = "add",
+     .arity = 2,
+     .accepts = ir::kAcceptsNumber,
+     .type_rule = NaryType,
+     .jvp = ir::JvpFull(JvpAdd),
+     .transpose = TransposeAdd,
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerTo<"stablehlo.add">,
+     .spec = "primitives.md#add",
+     .samples = kBinarySamples},
+    {.name = "sub",
+     .arity = 2,
+     .accepts = ir::kAcceptsNumber,
+     .type_rule = NaryType,
+     .jvp = ir::JvpFull(JvpSub),
+     .transpose = TransposeSub,
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerTo<"stablehlo.subtract">,
+     .spec = "primitives.md#sub",
+     .samples = kBinarySamples},
+    {.name = "add_any",
+     .arity = 2,
+     .accepts = ir::kAcceptsAny,
+     .type_rule = NaryType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeAddAny,
+     .batch = ir::BatchFull(BatchAddAny),
+     .lower = LowerTo<"stablehlo.add">,
      .spec = "primitives.md#add_any",
      .samples = kSumSamples},
-    {.name = "mul", .arity = 2, .accepts = ir::kAcceptsNumber, .type_rule = NaryType,
-     .jvp = ir::JvpTerms<JvpMulLeft, JvpMulRight>(), .transpose = TransposeMul, .batch = ir::BatchBroadcasting(),
-     .lower = LowerTo<"stablehlo.multiply">, .spec = "primitives.md#mul", .samples = kBinarySamples},
-    {.name = "div", .arity = 2, .accepts = ir::kAcceptsNumber, .type_rule = NaryType,
-     .jvp = ir::JvpTerms<JvpDivLeft, JvpDivRight>(), .transpose = TransposeDiv, .batch = ir::BatchBroadcasting(),
-     .lower = LowerTo<"stablehlo.divide">, .spec = "primitives.md#div", .samples = kDivSamples},
-    {.name = "max", .arity = 2, .accepts = ir::kAcceptsNumber | ir::kAcceptsBool, .type_rule = NaryType,
-     .jvp = ir::JvpTerms<JvpExtremumLeft, JvpExtremumRight>(), .batch = ir::BatchBroadcasting(), .lower = LowerMax,
-     .spec = "primitives.md#max", .samples = kBinarySamples},
-    {.name = "min", .arity = 2, .accepts = ir::kAcceptsNumber | ir::kAcceptsBool, .type_rule = NaryType,
-     .jvp = ir::JvpTerms<JvpExtremumLeft, JvpExtremumRight>(), .batch = ir::BatchBroadcasting(), .lower = LowerMin,
-     .spec = "primitives.md#min", .samples = kBinarySamples},
-    {.name = "rem", .arity = 2, .accepts = ir::kAcceptsReal, .tier = 2, .type_rule = NaryType,
-     .jvp = ir::JvpTerms<JvpRemLeft, JvpRemRight>(), .batch = ir::BatchBroadcasting(),
-     .lower = LowerTo<"stablehlo.remainder">, .spec = "primitives.md#rem", .samples = kDivSamples},
-    {.name = "pow", .arity = 2, .accepts = ir::kAcceptsInexact, .type_rule = PowType,
-     .jvp = ir::JvpTerms<JvpPowBase, JvpPowExponent>(), .batch = ir::BatchBroadcasting(), .lower = LowerPow,
-     .spec = "primitives.md#pow", .samples = kPowSamples},
-    {.name = "atan2", .arity = 2, .accepts = ir::kAcceptsInexact, .tier = 2, .type_rule = NaryType,
-     .jvp = ir::JvpTerms<JvpAtan2Left, JvpAtan2Right>(), .batch = ir::BatchBroadcasting(),
-     .lower = LowerTo<"stablehlo.atan2">, .spec = "primitives.md#atan2", .samples = kDivSamples},
-    {.name = "nextafter", .arity = 2, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = NaryType,
-     .batch = ir::BatchBroadcasting(), .lower = LowerTo<"chlo.next_after">, .spec = "primitives.md#nextafter",
+    {.name = "mul",
+     .arity = 2,
+     .accepts = ir::kAcceptsNumber,
+     .type_rule = NaryType,
+     .jvp = ir::JvpTerms<JvpMulLeft, JvpMulRight>(),
+     .transpose = TransposeMul,
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerTo<"stablehlo.multiply">,
+     .spec = "primitives.md#mul",
+     .samples = kBinarySamples},
+    {.name = "div",
+     .arity = 2,
+     .accepts = ir::kAcceptsNumber,
+     .type_rule = NaryType,
+     .jvp = ir::JvpTerms<JvpDivLeft, JvpDivRight>(),
+     .transpose = TransposeDiv,
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerTo<"stablehlo.divide">,
+     .spec = "primitives.md#div",
+     .samples = kDivSamples},
+    {.name = "max",
+     .arity = 2,
+     .accepts = ir::kAcceptsNumber | ir::kAcceptsBool,
+     .type_rule = NaryType,
+     .jvp = ir::JvpTerms<JvpExtremumLeft, JvpExtremumRight>(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerMax,
+     .spec = "primitives.md#max",
+     .samples = kBinarySamples},
+    {.name = "min",
+     .arity = 2,
+     .accepts = ir::kAcceptsNumber | ir::kAcceptsBool,
+     .type_rule = NaryType,
+     .jvp = ir::JvpTerms<JvpExtremumLeft, JvpExtremumRight>(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerMin,
+     .spec = "primitives.md#min",
+     .samples = kBinarySamples},
+    {.name = "rem",
+     .arity = 2,
+     .accepts = ir::kAcceptsReal,
+     .tier = 2,
+     .type_rule = NaryType,
+     .jvp = ir::JvpTerms<JvpRemLeft, JvpRemRight>(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerTo<"stablehlo.remainder">,
+     .spec = "primitives.md#rem",
+     .samples = kDivSamples},
+    {.name = "pow",
+     .arity = 2,
+     .accepts = ir::kAcceptsInexact,
+     .type_rule = PowType,
+     .jvp = ir::JvpTerms<JvpPowBase, JvpPowExponent>(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerPow,
+     .spec = "primitives.md#pow",
+     .samples = kPowSamples},
+    {.name = "atan2",
+     .arity = 2,
+     .accepts = ir::kAcceptsInexact,
+     .tier = 2,
+     .type_rule = NaryType,
+     .jvp = ir::JvpTerms<JvpAtan2Left, JvpAtan2Right>(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerTo<"stablehlo.atan2">,
+     .spec = "primitives.md#atan2",
+     .samples = kDivSamples},
+    {.name = "nextafter",
+     .arity = 2,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = NaryType,
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerTo<"chlo.next_after">,
+     .spec = "primitives.md#nextafter",
      .samples = kBinarySamples},
 };
 

@@ -26,8 +26,8 @@ Params WithCallee(const OpDef& op, const Params& params, JaxprPtr callee) {
 Types CallType(const TypeArgs& a) {
   const JaxprPtr& callee = Callee(a.op, a.params);
   if (callee->invars().size() != a.operands.size()) {
-    return TypeError(StrCat(a.op.name, " calls a jaxpr of ", callee->invars().size(), " inputs with ",
-                            a.operands.size(), " operands"));
+    return TypeError(StrCat(a.op.name, " calls a jaxpr of ", callee->invars().size(),
+                            " inputs with ", a.operands.size(), " operands"));
   }
   for (size_t i = 0; i < a.operands.size(); ++i) {
     const Aval& want = callee->aval(callee->invars()[i]);
@@ -64,8 +64,8 @@ JvpResult JvpCall(Builder& b, const JvpArgs& a) {
   return out;
 }
 
-// Calls `jaxpr` for outputs [primal outputs, residuals], leaving out of the call what is an input or repeats an output.
-// Gives all outputs back in place.
+// Calls `jaxpr` for outputs [primal outputs, residuals], leaving out of the call what is an input
+// or repeats an output. Gives all outputs back in place.
 std::vector<Value> CallPruned(Builder& b, const OpDef& op, const Params& params, JaxprPtr jaxpr,
                               std::span<const Value> operands, size_t num_residuals) {
   ir::Session& session = b.session();
@@ -75,12 +75,14 @@ std::vector<Value> CallPruned(Builder& b, const OpDef& op, const Params& params,
   jaxpr = staging::PruneOutputs(session, jaxpr, keep);
   // Residuals are the last outputs; one that equals a kept primal output is not returned twice.
   size_t kept_residuals = 0;
-  for (size_t i = in_fwd.size() - num_residuals; i < in_fwd.size(); ++i) kept_residuals += keep[i] ? 1 : 0;
+  for (size_t i = in_fwd.size() - num_residuals; i < in_fwd.size(); ++i)
+    kept_residuals += keep[i] ? 1 : 0;
   const size_t kept_primals = jaxpr->outs().size() - kept_residuals;
   std::vector<int> out_fwd(jaxpr->outs().size(), -1);
   for (size_t r = kept_primals; r < jaxpr->outs().size(); ++r) {
     for (size_t p = 0; p < kept_primals; ++p) {
-      if (!jaxpr->outs()[r].is_literal() && jaxpr->outs()[r] == jaxpr->outs()[p]) out_fwd[r] = static_cast<int>(p);
+      if (!jaxpr->outs()[r].is_literal() && jaxpr->outs()[r] == jaxpr->outs()[p])
+        out_fwd[r] = static_cast<int>(p);
     }
   }
   std::vector<bool> keep_again;
@@ -90,10 +92,12 @@ std::vector<Value> CallPruned(Builder& b, const OpDef& op, const Params& params,
   if (!b.ok()) return {};
   std::vector<Value> middle;
   size_t next = 0;
-  for (const int f : out_fwd) middle.push_back(f < 0 ? results[next++] : middle[static_cast<size_t>(f)]);
+  for (const int f : out_fwd)
+    middle.push_back(f < 0 ? results[next++] : middle[static_cast<size_t>(f)]);
   std::vector<Value> out;
   next = 0;
-  for (const int f : in_fwd) out.push_back(f < 0 ? middle[next++] : operands[static_cast<size_t>(f)]);
+  for (const int f : in_fwd)
+    out.push_back(f < 0 ? middle[next++] : operands[static_cast<size_t>(f)]);
   return out;
 }
 
@@ -110,9 +114,11 @@ JvpResult LinearizeCall(Builder& outer, Builder& linear, const ir::LinearizeArgs
   if (!outer.ok()) return out;
   const size_t n = lin->nonzero_out.size();
   out.primals.assign(results.begin(), results.begin() + static_cast<int64_t>(n));
-  std::vector<Value> operands = staging::ResidualValues(outer, lin->residuals, std::span(results).subspan(n), a.primals);
+  std::vector<Value> operands =
+      staging::ResidualValues(outer, lin->residuals, std::span(results).subspan(n), a.primals);
   for (const Value& t : Where(a.tangents, nonzeros)) operands.push_back(t);
-  const std::vector<Value> tangents = linear.Emit(a.op, WithCallee(a.op, a.params, lin->tangent), operands);
+  const std::vector<Value> tangents =
+      linear.Emit(a.op, WithCallee(a.op, a.params, lin->tangent), operands);
   outer.Fail(linear.status());
   if (!outer.ok()) return out;
   out.tangents = Spread(lin->nonzero_out, tangents);
@@ -137,15 +143,17 @@ std::vector<Value> PartialEvalCall(Builder& known, Builder& unknown, const ir::P
   // The unknown call takes residuals after its own operands.
   std::vector<Value> operands = Where(a.operands, unknown_ins);
   const size_t num_unknown = operands.size();
-  Append(&operands, staging::ResidualValues(known, parts->residuals,
-                                            std::span(known_outs).subspan(known_outs.size() - num_residuals),
-                                            known_ins));
+  Append(&operands,
+         staging::ResidualValues(known, parts->residuals,
+                                 std::span(known_outs).subspan(known_outs.size() - num_residuals),
+                                 known_ins));
   const size_t num_res = operands.size() - num_unknown;
   std::vector<size_t> order;
   for (size_t i = 0; i < num_unknown; ++i) order.push_back(num_res + i);
   for (size_t i = 0; i < num_res; ++i) order.push_back(i);
   const JaxprPtr callee = staging::Reorder(known.session(), parts->unknown, order);
-  const std::vector<Value> unknown_outs = unknown.Emit(a.op, WithCallee(a.op, a.params, callee), operands);
+  const std::vector<Value> unknown_outs =
+      unknown.Emit(a.op, WithCallee(a.op, a.params, callee), operands);
   if (!unknown.ok()) return {};
   std::vector<Value> out;
   size_t k = 0;
@@ -165,8 +173,8 @@ std::vector<ir::SplitValue> SplitCall(Builder& known, Builder& staged, const ir:
     if (!v.unknown) known_ins.push_back(v.known);
     if (v.instantiated) inst_values.push_back(v.staged);
   }
-  const auto parts =
-      staging::SplitByPolicy(known.session(), Callee(a.op, a.params), unknown_ins, inst_ins, {}, {}, a.policy);
+  const auto parts = staging::SplitByPolicy(known.session(), Callee(a.op, a.params), unknown_ins,
+                                            inst_ins, {}, {}, a.policy);
   if (!parts.ok()) {
     known.Fail(parts.status());
     return {};
@@ -181,14 +189,16 @@ std::vector<ir::SplitValue> SplitCall(Builder& known, Builder& staged, const ir:
     const size_t o = primal_outs + r;
     residual_in[r] = in_fwd[o];
     for (size_t p = 0; p < primal_outs && in_fwd[o] < 0; ++p) {
-      if (!parts->known->outs()[o].is_literal() && parts->known->outs()[o] == parts->known->outs()[p]) {
+      if (!parts->known->outs()[o].is_literal() &&
+          parts->known->outs()[o] == parts->known->outs()[p]) {
         residual_out[r] = static_cast<int>(p);
       }
     }
     keep[o] = residual_in[r] < 0 && residual_out[r] < 0;
   }
   const JaxprPtr pruned = staging::PruneOutputs(known.session(), parts->known, keep);
-  const std::vector<Value> known_outs = known.Emit(a.op, WithCallee(a.op, a.params, pruned), known_ins);
+  const std::vector<Value> known_outs =
+      known.Emit(a.op, WithCallee(a.op, a.params, pruned), known_ins);
   if (!known.ok()) return {};
   std::vector<Value> staged_operands;
   size_t next = primal_outs;
@@ -229,12 +239,14 @@ std::vector<Value> TransposeCall(Builder& b, const TransposeArgs& a) {
     nonzero_cts.push_back(bool(ct));
     if (ct) operands.push_back(ct);
   }
-  const auto transposed = autodiff::TransposeJaxpr(b.session(), Callee(a.op, a.params), linear, nonzero_cts);
+  const auto transposed =
+      autodiff::TransposeJaxpr(b.session(), Callee(a.op, a.params), linear, nonzero_cts);
   if (!transposed.ok()) {
     b.Fail(transposed.status());
     return {};
   }
-  const std::vector<Value> results = b.Emit(a.op, WithCallee(a.op, a.params, transposed->jaxpr), operands);
+  const std::vector<Value> results =
+      b.Emit(a.op, WithCallee(a.op, a.params, transposed->jaxpr), operands);
   std::vector<Value> out;
   if (!b.ok()) return out;
   size_t next = 0;
@@ -265,7 +277,8 @@ Result<ir::DceResult> DceCall(ir::Session& session, const ir::Jaxpr&, const ir::
 
 // jit becomes a private function of the same name; closed_call one called closed_call.
 Status LowerCall(lowering::LowerContext& c) {
-  const std::string_view name = c.op().inherits_names ? std::string_view(c.params().Text("name")) : c.op().name;
+  const std::string_view name =
+      c.op().inherits_names ? std::string_view(c.params().Text("name")) : c.op().name;
   c.Out(c.Call(name, Callee(c.op(), c.params()), c.ins()));
   return OkStatus();
 }
@@ -289,18 +302,50 @@ constexpr ParamSpec kJitParams[] = {
 constexpr ParamSpec kCallParams[] = {{"call_jaxpr", Type::kJaxpr}};
 
 constexpr OpDef kOps[] = {
-    {.name = "jit", .results = -1, .params = kJitParams, .type_rule = CallType, .retype = RetypeCall,
-     .jvp = ir::JvpFull(JvpCall), .linearize = LinearizeCall, .partial_eval = PartialEvalCall, .split = SplitCall,
-     .transpose = TransposeCall, .batch = ir::BatchAlways(BatchCall), .dce = DceCall, .lower = LowerCall, .inherits_names = true,
+    {.name = "jit",
+     .results = -1,
+     .params = kJitParams,
+     .type_rule = CallType,
+     .retype = RetypeCall,
+     .jvp = ir::JvpFull(JvpCall),
+     .linearize = LinearizeCall,
+     .partial_eval = PartialEvalCall,
+     .split = SplitCall,
+     .transpose = TransposeCall,
+     .batch = ir::BatchAlways(BatchCall),
+     .dce = DceCall,
+     .lower = LowerCall,
+     .inherits_names = true,
      .spec = "primitives.md#jit"},
-    {.name = "closed_call", .results = -1, .params = kCallParams, .type_rule = CallType, .retype = RetypeCall,
-     .jvp = ir::JvpFull(JvpCall), .linearize = LinearizeCall, .partial_eval = PartialEvalCall, .split = SplitCall,
-     .transpose = TransposeCall, .batch = ir::BatchFull(BatchCall), .dce = DceCall, .lower = LowerCall,
+    {.name = "closed_call",
+     .results = -1,
+     .params = kCallParams,
+     .type_rule = CallType,
+     .retype = RetypeCall,
+     .jvp = ir::JvpFull(JvpCall),
+     .linearize = LinearizeCall,
+     .partial_eval = PartialEvalCall,
+     .split = SplitCall,
+     .transpose = TransposeCall,
+     .batch = ir::BatchFull(BatchCall),
+     .dce = DceCall,
+     .lower = LowerCall,
      .spec = "primitives.md#closed_call"},
-    {.name = "core_call", .results = -1, .params = kCallParams, .tier = 2, .type_rule = CallType,
-     .retype = RetypeCall, .jvp = ir::JvpFull(JvpCall), .linearize = LinearizeCall,
-     .partial_eval = PartialEvalCall, .split = SplitCall, .transpose = TransposeCall,
-     .batch = ir::BatchFull(BatchCall), .dce = DceCall, .lower = LowerCall, .spec = "primitives.md#call"},
+    {.name = "core_call",
+     .results = -1,
+     .params = kCallParams,
+     .tier = 2,
+     .type_rule = CallType,
+     .retype = RetypeCall,
+     .jvp = ir::JvpFull(JvpCall),
+     .linearize = LinearizeCall,
+     .partial_eval = PartialEvalCall,
+     .split = SplitCall,
+     .transpose = TransposeCall,
+     .batch = ir::BatchFull(BatchCall),
+     .dce = DceCall,
+     .lower = LowerCall,
+     .spec = "primitives.md#call"},
 };
 
 }  // namespace

@@ -26,16 +26,19 @@ Types SelectType(const TypeArgs& a) {
   const std::span<const Aval> cases = a.operands.subspan(1);
   for (const Aval& c : cases) {
     if (c.shape == cases[0].shape) continue;
-    return TypeError(StrCat("select cases must have the same shapes, got [", ShapesText(cases), "]."));
+    return TypeError(
+        StrCat("select cases must have the same shapes, got [", ShapesText(cases), "]."));
   }
   if (which.rank() > 0 && which.shape != cases[0].shape) {
-    return TypeError(StrCat("select `which` must be scalar or have the same shape as cases, got `which` shape ",
-                            tensor::TupleText(which.shape), " but case shape ", tensor::TupleText(cases[0].shape),
-                            "."));
+    return TypeError(
+        StrCat("select `which` must be scalar or have the same shape as cases, got `which` shape ",
+               tensor::TupleText(which.shape), " but case shape ",
+               tensor::TupleText(cases[0].shape), "."));
   }
   RETURN_IF_ERROR(CheckSameDTypes("select", cases));
   if (!tensor::IsBool(which.dtype) && !tensor::IsInteger(which.dtype)) {
-    return TypeError(StrCat("select `which` must be boolean or integer type, got ", DTypeText(which.dtype), "."));
+    return TypeError(StrCat("select `which` must be boolean or integer type, got ",
+                            DTypeText(which.dtype), "."));
   }
   if (tensor::IsBool(which.dtype) && cases.size() > 2) {
     return TypeError("select with boolean `which` cannot have > 2 cases.");
@@ -71,7 +74,8 @@ std::vector<Value> TransposeSelect(Builder& b, const TransposeArgs& a) {
     if (tensor::IsBool(which.dtype())) {
       out[i] = i == 1 ? Select(b, which, zeros, ct) : Select(b, which, ct, zeros);
     } else {
-      const Value chosen = Binary(b, "eq", which, ir::ScalarLike(b, which, static_cast<double>(i - 1)));
+      const Value chosen =
+          Binary(b, "eq", which, ir::ScalarLike(b, which, static_cast<double>(i - 1)));
       out[i] = Select(b, chosen, ct, zeros);
     }
   }
@@ -92,7 +96,8 @@ BatchResult BatchSelectAtFront(Builder& b, const BatchArgs& a) {
   if (v[0].rank() > 0) v[0] = ir::BatchAtFront(b, v[0], a.dims[0], size);
   bool scalars = true;
   for (size_t i = 1; i < v.size(); ++i) scalars = scalars && v[i].rank() == 0;
-  for (size_t i = 1; i < v.size() && !scalars; ++i) v[i] = ir::BatchAtFront(b, v[i], a.dims[i], size);
+  for (size_t i = 1; i < v.size() && !scalars; ++i)
+    v[i] = ir::BatchAtFront(b, v[i], a.dims[i], size);
   if (v[0].rank() > 0 && v[0].rank() < v[1].rank()) {
     v[0] = ir::BroadcastInDim(b, v[0], v[1].shape(), Dims{0});
   }
@@ -110,7 +115,8 @@ BatchResult BatchSelect(Builder& b, const BatchArgs& a) {
   if (one_case_dim && case_dims[0] == which_dim) {
     std::vector<Value> v(a.values.begin(), a.values.end());
     // A scalar choice between arrays was mapped.
-    if (which.shape() != v[1].shape()) v[0] = ir::BroadcastInDim(b, which, v[1].shape(), Dims{which_dim});
+    if (which.shape() != v[1].shape())
+      v[0] = ir::BroadcastInDim(b, which, v[1].shape(), Dims{which_dim});
     return {b.Emit(a.op, a.params, v), {which_dim}};
   }
   bool all_mapped = true;
@@ -135,9 +141,9 @@ Types ClampType(const TypeArgs& a) {
   const Aval& high = a.operands[2];
   const auto check = [&x](std::string_view name, const Aval& bound) -> Status {
     if (bound.rank() == 0 || bound.shape == x.shape) return OkStatus();
-    return TypeError(StrCat("clamp requires ", name, ".shape == operand.shape or ", name, ".shape == (), got ", name,
-                            ".shape=", tensor::TupleText(bound.shape), ", operand.shape=",
-                            tensor::TupleText(x.shape), "."));
+    return TypeError(StrCat("clamp requires ", name, ".shape == operand.shape or ", name,
+                            ".shape == (), got ", name, ".shape=", tensor::TupleText(bound.shape),
+                            ", operand.shape=", tensor::TupleText(x.shape), "."));
   };
   RETURN_IF_ERROR(check("min", low));
   RETURN_IF_ERROR(check("max", high));
@@ -191,7 +197,8 @@ BatchResult BatchClamp(Builder& b, const BatchArgs& a) {
   if (low.rank() == 0 && x.rank() > 0) low = ir::Broadcast(b, low, x.shape());
   if (high.rank() == 0 && x.rank() > 0) high = ir::Broadcast(b, high, x.shape());
   if (low.rank() > 0 && low.rank() < x.rank()) low = ir::BroadcastInDim(b, low, x.shape(), Dims{0});
-  if (high.rank() > 0 && high.rank() < x.rank()) high = ir::BroadcastInDim(b, high, x.shape(), Dims{0});
+  if (high.rank() > 0 && high.rank() < x.rank())
+    high = ir::BroadcastInDim(b, high, x.shape(), Dims{0});
   if (low.rank() > x.rank() || high.rank() > x.rank()) {
     x = ir::Broadcast(b, x, low.rank() > x.rank() ? low.shape() : high.shape());
   }
@@ -239,7 +246,8 @@ Status LowerEquality(LowerContext& c) {
   return OkStatus();
 }
 
-// StableHLO clamps what is ordered; complex numbers are compared as pairs, as maximum and minimum do.
+// StableHLO clamps what is ordered; complex numbers are compared as pairs, as maximum and minimum
+// do.
 Status LowerClamp(LowerContext& c) {
   const Values v = c.BroadcastOperands();
   const bool complex = tensor::IsComplex(c.out_aval().dtype);
@@ -262,7 +270,8 @@ Status LowerSelect(LowerContext& c) {
   ValueId which = c.in(0);
   const std::span<const ValueId> cases = std::span(c.ins()).subspan(1);
   if (tensor::IsKey(c.out_aval().dtype)) {
-    which = c.b().BroadcastInDim(which, c.out_type().shape, ir::Range(static_cast<int64_t>(c.in_aval(0).rank())));
+    which = c.b().BroadcastInDim(which, c.out_type().shape,
+                                 ir::Range(static_cast<int64_t>(c.in_aval(0).rank())));
   }
   if (!tensor::IsBool(c.in_aval(0).dtype)) {
     c.Out(SelectCase(c, which, cases, 0));
@@ -285,7 +294,8 @@ constexpr Sample kCompareSamples[] = {
 constexpr Sample kSelectSamples[] = {
     {"{ lambda ; a:bool[3,5] b:f32[3,5] c:f32[3,5]. let d:f32[3,5] = OP a b c in (d,) }"},
     {"{ lambda ; a:bool[] b:f32[3,5] c:f32[3,5]. let d:f32[3,5] = OP a b c in (d,) }"},
-    {"{ lambda ; a:i32[7] b:f32[7] c:f32[7] d:f32[7]. let e:f32[7] = OP a b c d in (e,) }", ir::Domain::kIndex},
+    {"{ lambda ; a:i32[7] b:f32[7] c:f32[7] d:f32[7]. let e:f32[7] = OP a b c d in (e,) }",
+     ir::Domain::kIndex},
 };
 constexpr Sample kClampSamples[] = {
     {"{ lambda ; a:f32[3,5] b:f32[3,5] c:f32[3,5]. let d:f32[3,5] = OP a b c in (d,) }"},
@@ -293,39 +303,107 @@ constexpr Sample kClampSamples[] = {
 };
 
 constexpr OpDef kOps[] = {
-    {.name = "eq", .arity = 2, .accepts = kNumberOrBool | ir::kAcceptsKey, .type_rule = ComparisonType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchBroadcasting(), .lower = LowerEquality<true>, .spec = "primitives.md#eq",
+    {.name = "eq",
+     .arity = 2,
+     .accepts = kNumberOrBool | ir::kAcceptsKey,
+     .type_rule = ComparisonType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerEquality<true>,
+     .spec = "primitives.md#eq",
      .samples = kCompareSamples},
-    {.name = "ne", .arity = 2, .accepts = kNumberOrBool | ir::kAcceptsKey, .type_rule = ComparisonType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchBroadcasting(), .lower = LowerEquality<false>,
-     .spec = "primitives.md#ne", .samples = kCompareSamples},
-    {.name = "ge", .arity = 2, .accepts = kOrdered, .type_rule = ComparisonType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .lower = LowerCompare<CompareDirection::kGe, false>,
-     .spec = "primitives.md#ge", .samples = kCompareSamples},
-    {.name = "gt", .arity = 2, .accepts = kOrdered, .type_rule = ComparisonType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .lower = LowerCompare<CompareDirection::kGt, false>,
-     .spec = "primitives.md#gt", .samples = kCompareSamples},
-    {.name = "le", .arity = 2, .accepts = kOrdered, .type_rule = ComparisonType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .lower = LowerCompare<CompareDirection::kLe, false>,
-     .spec = "primitives.md#le", .samples = kCompareSamples},
-    {.name = "lt", .arity = 2, .accepts = kOrdered, .type_rule = ComparisonType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .lower = LowerCompare<CompareDirection::kLt, false>,
-     .spec = "primitives.md#lt", .samples = kCompareSamples},
-    {.name = "eq_to", .arity = 2, .accepts = kNumberOrBool, .tier = 2, .type_rule = ComparisonType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchBroadcasting(), .lower = LowerCompare<CompareDirection::kEq, true>,
-     .spec = "primitives.md#eq_to", .samples = kCompareSamples},
-    {.name = "le_to", .arity = 2, .accepts = kOrdered, .tier = 2, .type_rule = ComparisonType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .lower = LowerCompare<CompareDirection::kLe, true>,
-     .spec = "primitives.md#le_to", .samples = kCompareSamples},
-    {.name = "lt_to", .arity = 2, .accepts = kOrdered, .tier = 2, .type_rule = ComparisonType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .lower = LowerCompare<CompareDirection::kLt, true>,
-     .spec = "primitives.md#lt_to", .samples = kCompareSamples},
-    {.name = "select_n", .type_rule = SelectType, .jvp = ir::JvpFull(JvpSelect), .transpose = TransposeSelect,
-     .batch = ir::BatchFull(BatchSelect), .lower = LowerSelect, .spec = "primitives.md#select_n",
+    {.name = "ne",
+     .arity = 2,
+     .accepts = kNumberOrBool | ir::kAcceptsKey,
+     .type_rule = ComparisonType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerEquality<false>,
+     .spec = "primitives.md#ne",
+     .samples = kCompareSamples},
+    {.name = "ge",
+     .arity = 2,
+     .accepts = kOrdered,
+     .type_rule = ComparisonType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerCompare<CompareDirection::kGe, false>,
+     .spec = "primitives.md#ge",
+     .samples = kCompareSamples},
+    {.name = "gt",
+     .arity = 2,
+     .accepts = kOrdered,
+     .type_rule = ComparisonType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerCompare<CompareDirection::kGt, false>,
+     .spec = "primitives.md#gt",
+     .samples = kCompareSamples},
+    {.name = "le",
+     .arity = 2,
+     .accepts = kOrdered,
+     .type_rule = ComparisonType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerCompare<CompareDirection::kLe, false>,
+     .spec = "primitives.md#le",
+     .samples = kCompareSamples},
+    {.name = "lt",
+     .arity = 2,
+     .accepts = kOrdered,
+     .type_rule = ComparisonType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerCompare<CompareDirection::kLt, false>,
+     .spec = "primitives.md#lt",
+     .samples = kCompareSamples},
+    {.name = "eq_to",
+     .arity = 2,
+     .accepts = kNumberOrBool,
+     .tier = 2,
+     .type_rule = ComparisonType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerCompare<CompareDirection::kEq, true>,
+     .spec = "primitives.md#eq_to",
+     .samples = kCompareSamples},
+    {.name = "le_to",
+     .arity = 2,
+     .accepts = kOrdered,
+     .tier = 2,
+     .type_rule = ComparisonType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerCompare<CompareDirection::kLe, true>,
+     .spec = "primitives.md#le_to",
+     .samples = kCompareSamples},
+    {.name = "lt_to",
+     .arity = 2,
+     .accepts = kOrdered,
+     .tier = 2,
+     .type_rule = ComparisonType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerCompare<CompareDirection::kLt, true>,
+     .spec = "primitives.md#lt_to",
+     .samples = kCompareSamples},
+    {.name = "select_n",
+     .type_rule = SelectType,
+     .jvp = ir::JvpFull(JvpSelect),
+     .transpose = TransposeSelect,
+     .batch = ir::BatchFull(BatchSelect),
+     .lower = LowerSelect,
+     .spec = "primitives.md#select_n",
      .samples = kSelectSamples},
-    {.name = "clamp", .arity = 3, .accepts = kNumberOrBool, .type_rule = ClampType,
-     .jvp = ir::JvpTerms<JvpClampLow, JvpClampOperand, JvpClampHigh>(), .batch = ir::BatchFull(BatchClamp),
-     .lower = LowerClamp, .spec = "primitives.md#clamp", .samples = kClampSamples},
+    {.name = "clamp",
+     .arity = 3,
+     .accepts = kNumberOrBool,
+     .type_rule = ClampType,
+     .jvp = ir::JvpTerms<JvpClampLow, JvpClampOperand, JvpClampHigh>(),
+     .batch = ir::BatchFull(BatchClamp),
+     .lower = LowerClamp,
+     .spec = "primitives.md#clamp",
+     .samples = kClampSamples},
 };
 
 }  // namespace

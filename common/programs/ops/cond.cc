@@ -32,28 +32,32 @@ Types CondType(const TypeArgs& a) {
   const Jaxprs branches = Branches(a.params);
   if (branches.empty()) return TypeError("cond requires at least one branch function");
   if (a.operands.empty() || a.operands[0].dtype != DType::kI32 || a.operands[0].rank() != 0) {
-    return TypeError(StrCat("cond called with index of type ", a.operands.empty() ? "none" : a.operands[0].Text(),
+    return TypeError(StrCat("cond called with index of type ",
+                            a.operands.empty() ? "none" : a.operands[0].Text(),
                             " instead of int32"));
   }
   const std::vector<Aval> outs = branches[0]->OutAvals();
   for (size_t k = 0; k < branches.size(); ++k) {
     const ir::Jaxpr& branch = *branches[k];
     if (branch.invars().size() + 1 != a.operands.size()) {
-      return TypeError(StrCat("cond called with ", a.operands.size() - 1, " non-predicate operands, but branch ", k,
-                              " takes ", branch.invars().size(), " inputs"));
+      return TypeError(StrCat("cond called with ", a.operands.size() - 1,
+                              " non-predicate operands, but branch ", k, " takes ",
+                              branch.invars().size(), " inputs"));
     }
     for (size_t i = 0; i < branch.invars().size(); ++i) {
       if (!branch.aval(branch.invars()[i]).SameType(a.operands[i + 1])) {
-        return TypeError(StrCat("cond branch ", k, " takes input types ", AvalsText(branch.InAvals()),
-                                ", called with operands of type ", AvalsText(a.operands.subspan(1))));
+        return TypeError(StrCat("cond branch ", k, " takes input types ",
+                                AvalsText(branch.InAvals()), ", called with operands of type ",
+                                AvalsText(a.operands.subspan(1))));
       }
     }
     const std::vector<Aval> these = branch.OutAvals();
     bool same = these.size() == outs.size();
     for (size_t i = 0; i < outs.size() && same; ++i) same = outs[i].SameType(these[i]);
     if (!same) {
-      return TypeError(StrCat("cond branches must have equal output types but they differ. Branch 0 gives ",
-                              AvalsText(outs), ", branch ", k, " gives ", AvalsText(these), "."));
+      return TypeError(
+          StrCat("cond branches must have equal output types but they differ. Branch 0 gives ",
+                 AvalsText(outs), ", branch ", k, " gives ", AvalsText(these), "."));
     }
   }
   return outs;
@@ -80,7 +84,8 @@ JvpResult JvpCond(Builder& b, const JvpArgs& a) {
   for (const bool final_round : {false, true}) {
     jvps.clear();
     for (const JaxprPtr& branch : branches) {
-      const auto jvp = autodiff::JvpJaxpr(b.session(), branch, nonzeros, final_round ? out_nz : Bits());
+      const auto jvp =
+          autodiff::JvpJaxpr(b.session(), branch, nonzeros, final_round ? out_nz : Bits());
       if (!jvp.ok()) {
         b.Fail(jvp.status());
         return {};
@@ -125,8 +130,8 @@ MergedResiduals Merge(const std::vector<std::vector<Aval>>& per_branch) {
 }
 
 // [outputs, own residuals] -> [outputs, all residuals], zeros where the branch has none.
-Result<JaxprPtr> JoinOutputs(ir::Session& session, const JaxprPtr& jaxpr, size_t num_outs, const MergedResiduals& merged,
-                             const std::vector<size_t>& index) {
+Result<JaxprPtr> JoinOutputs(ir::Session& session, const JaxprPtr& jaxpr, size_t num_outs,
+                             const MergedResiduals& merged, const std::vector<size_t>& index) {
   Builder b(session);
   std::vector<Value> inputs;
   for (const ir::VarId v : jaxpr->invars()) inputs.push_back(b.Input(jaxpr->aval(v)));
@@ -141,8 +146,8 @@ Result<JaxprPtr> JoinOutputs(ir::Session& session, const JaxprPtr& jaxpr, size_t
 }
 
 // [own residuals, rest] -> takes all residuals and ignores those of other branches.
-Result<JaxprPtr> JoinInputs(ir::Session& session, const JaxprPtr& jaxpr, const MergedResiduals& merged,
-                            const std::vector<size_t>& index) {
+Result<JaxprPtr> JoinInputs(ir::Session& session, const JaxprPtr& jaxpr,
+                            const MergedResiduals& merged, const std::vector<size_t>& index) {
   Builder b(session);
   std::vector<Value> all;
   for (const Aval& aval : merged.all) all.push_back(b.Input(aval));
@@ -164,7 +169,8 @@ struct SplitBranches {
 };
 
 // `first` gives `num_outs` outputs, then the residuals that `second` takes first.
-Result<SplitBranches> Join(ir::Session& session, const Jaxprs& first, const Jaxprs& second, size_t num_outs) {
+Result<SplitBranches> Join(ir::Session& session, const Jaxprs& first, const Jaxprs& second,
+                           size_t num_outs) {
   std::vector<std::vector<Aval>> residuals;
   for (const JaxprPtr& j : first) {
     const std::vector<Aval> outs = j->OutAvals();
@@ -195,9 +201,9 @@ JvpResult LinearizeCond(Builder& outer, Builder& linear, const ir::LinearizeArgs
   Jaxprs tangents;
   for (const bool final_round : {false, true}) {
     for (const JaxprPtr& branch : branches) {
-      const auto lin =
-          autodiff::LinearizeJaxpr(outer.session(), branch, nonzeros, final_round ? out_nz : Bits(), no_forward,
-                                   /*forward_constants=*/false);
+      const auto lin = autodiff::LinearizeJaxpr(outer.session(), branch, nonzeros,
+                                                final_round ? out_nz : Bits(), no_forward,
+                                                /*forward_constants=*/false);
       if (!lin.ok()) return fail(lin.status());
       if (!final_round) {
         out_nz = Or(out_nz, lin->nonzero_out);
@@ -209,12 +215,14 @@ JvpResult LinearizeCond(Builder& outer, Builder& linear, const ir::LinearizeArgs
   }
   const auto joined = Join(outer.session(), primals, tangents, out_nz.size());
   if (!joined.ok()) return fail(joined.status());
-  const std::vector<Value> results = outer.Emit(a.op, WithBranches(a.params, joined->first), a.primals);
+  const std::vector<Value> results =
+      outer.Emit(a.op, WithBranches(a.params, joined->first), a.primals);
   if (!outer.ok()) return {};
   std::vector<Value> operands = {a.primals[0]};
   Append(&operands, Slice(results, out_nz.size(), results.size()));
   Append(&operands, Where(a.tangents.subspan(1), nonzeros));
-  const std::vector<Value> dots = linear.Emit(a.op, WithBranches(a.params, joined->second), operands);
+  const std::vector<Value> dots =
+      linear.Emit(a.op, WithBranches(a.params, joined->second), operands);
   outer.Fail(linear.status());
   if (!outer.ok()) return {};
   return {Slice(results, 0, out_nz.size()), Spread(out_nz, dots)};
@@ -234,7 +242,8 @@ std::vector<Value> PartialEvalCond(Builder& known, Builder& unknown, const ir::P
   Jaxprs second;
   for (const bool final_round : {false, true}) {
     for (const JaxprPtr& branch : branches) {
-      const auto parts = staging::PartialEval(known.session(), branch, uk, {}, final_round ? out_uk : Bits());
+      const auto parts =
+          staging::PartialEval(known.session(), branch, uk, {}, final_round ? out_uk : Bits());
       if (!parts.ok()) return fail(parts.status());
       if (!final_round) {
         out_uk = Or(out_uk, parts->unknown_outs);
@@ -249,17 +258,20 @@ std::vector<Value> PartialEvalCond(Builder& known, Builder& unknown, const ir::P
   if (!joined.ok()) return fail(joined.status());
   std::vector<Value> known_ins = {a.operands[0]};
   Append(&known_ins, Where(a.operands.subspan(1), Not(uk)));
-  const std::vector<Value> known_results = known.Emit(a.op, WithBranches(a.params, joined->first), known_ins);
+  const std::vector<Value> known_results =
+      known.Emit(a.op, WithBranches(a.params, joined->first), known_ins);
   if (!known.ok()) return {};
   std::vector<Value> unknown_ins = {a.operands[0]};
   Append(&unknown_ins, Slice(known_results, known_outs, known_results.size()));
   Append(&unknown_ins, Where(a.operands.subspan(1), uk));
-  const std::vector<Value> unknown_results = unknown.Emit(a.op, WithBranches(a.params, joined->second), unknown_ins);
+  const std::vector<Value> unknown_results =
+      unknown.Emit(a.op, WithBranches(a.params, joined->second), unknown_ins);
   if (!unknown.ok()) return {};
   std::vector<Value> out;
   size_t k = 0;
   size_t u = 0;
-  for (const bool is_unknown : out_uk) out.push_back(is_unknown ? unknown_results[u++] : known_results[k++]);
+  for (const bool is_unknown : out_uk)
+    out.push_back(is_unknown ? unknown_results[u++] : known_results[k++]);
   return out;
 }
 
@@ -278,7 +290,8 @@ std::vector<ir::SplitValue> SplitCond(Builder& known, Builder& staged, const ir:
   }
   std::vector<ir::SplitValue> out;
   if (uk[0]) {
-    for (const Value& v : staged.Emit(a.op, a.params, staged_ins)) out.push_back({true, true, {}, v});
+    for (const Value& v : staged.Emit(a.op, a.params, staged_ins))
+      out.push_back({true, true, {}, v});
     return out;
   }
   uk.erase(uk.begin());
@@ -287,8 +300,9 @@ std::vector<ir::SplitValue> SplitCond(Builder& known, Builder& staged, const ir:
   Jaxprs second;
   for (const bool final_round : {false, true}) {
     for (const JaxprPtr& branch : branches) {
-      const auto parts = staging::SplitByPolicy(known.session(), branch, uk, Bits(uk.size(), true),
-                                                final_round ? out_uk : Bits(), Bits(num_outs, true), a.policy);
+      const auto parts =
+          staging::SplitByPolicy(known.session(), branch, uk, Bits(uk.size(), true),
+                                 final_round ? out_uk : Bits(), Bits(num_outs, true), a.policy);
       if (!parts.ok()) return fail(parts.status());
       if (!final_round) {
         out_uk = Or(out_uk, parts->unknown_outs);
@@ -305,12 +319,14 @@ std::vector<ir::SplitValue> SplitCond(Builder& known, Builder& staged, const ir:
   for (size_t i = 0; i < uk.size(); ++i) {
     if (!uk[i]) known_ins.push_back(a.operands[i + 1].known);
   }
-  const std::vector<Value> known_results = known.Emit(a.op, WithBranches(a.params, joined->first), known_ins);
+  const std::vector<Value> known_results =
+      known.Emit(a.op, WithBranches(a.params, joined->first), known_ins);
   if (!known.ok()) return {};
   std::vector<Value> operands = {staged_ins[0]};
   Append(&operands, Slice(known_results, known_outs, known_results.size()));
   Append(&operands, Slice(staged_ins, 1, staged_ins.size()));
-  const std::vector<Value> again = staged.Emit(a.op, WithBranches(a.params, joined->second), operands);
+  const std::vector<Value> again =
+      staged.Emit(a.op, WithBranches(a.params, joined->second), operands);
   if (!staged.ok()) return {};
   size_t k = 0;
   for (size_t i = 0; i < num_outs; ++i) {
@@ -341,8 +357,8 @@ std::vector<Value> TransposeCond(Builder& b, const TransposeArgs& a) {
   Jaxprs transposed;
   for (const bool final_round : {false, true}) {
     for (const JaxprPtr& branch : branches) {
-      const auto t =
-          autodiff::TransposeJaxpr(b.session(), branch, linear, nonzero_cts, final_round ? out_nz : Bits());
+      const auto t = autodiff::TransposeJaxpr(b.session(), branch, linear, nonzero_cts,
+                                              final_round ? out_nz : Bits());
       if (!t.ok()) {
         b.Fail(t.status());
         return {};
@@ -363,7 +379,8 @@ std::vector<Value> TransposeCond(Builder& b, const TransposeArgs& a) {
 
 // ---- batching ----
 
-// Every branch runs on all lanes; inputs of lanes that take another branch are cut off from differentiation.
+// Every branch runs on all lanes; inputs of lanes that take another branch are cut off from
+// differentiation.
 BatchResult BatchAllBranches(Builder& b, const BatchArgs& a, const Jaxprs& branches) {
   std::vector<Value> operands;
   for (size_t i = 0; i < a.values.size(); ++i) {
@@ -381,9 +398,9 @@ BatchResult BatchAllBranches(Builder& b, const BatchArgs& a, const Jaxprs& branc
   std::vector<std::vector<Value>> outs;
   std::vector<JaxprPtr> batched_branches;
   for (const JaxprPtr& branch : branches) {
-    const auto batched =
-        batching::BatchJaxprTo(b.session(), branch, std::vector<int>(branch->invars().size(), 0), a.axis,
-                               std::vector<batching::OutDim>(num_outs, {batching::OutDim::Kind::kAt, 0}));
+    const auto batched = batching::BatchJaxprTo(
+        b.session(), branch, std::vector<int>(branch->invars().size(), 0), a.axis,
+        std::vector<batching::OutDim>(num_outs, {batching::OutDim::Kind::kAt, 0}));
     if (!batched.ok()) {
       b.Fail(batched.status());
       return {};
@@ -391,7 +408,8 @@ BatchResult BatchAllBranches(Builder& b, const BatchArgs& a, const Jaxprs& branc
     batched_branches.push_back(batched->jaxpr);
   }
   for (size_t k = 0; k < branches.size(); ++k) {
-    const Value predicate = b.Emit1("eq", {index, ir::ScalarLike(b, index, static_cast<double>(k))});
+    const Value predicate =
+        b.Emit1("eq", {index, ir::ScalarLike(b, index, static_cast<double>(k))});
     std::vector<Value> inputs;
     for (size_t i = 1; i < operands.size(); ++i) {
       const Value stopped = b.Emit1("stop_gradient", {operands[i]});
@@ -422,7 +440,8 @@ BatchResult BatchCond(Builder& b, const BatchArgs& a) {
   std::vector<Value> operands = {index};
   for (size_t i = 1; i < a.values.size(); ++i) {
     in_dims.push_back(a.dims[i] == kUnmapped ? kUnmapped : 0);
-    operands.push_back(a.dims[i] == kUnmapped ? a.values[i] : ir::MoveAxis(b, a.values[i], a.dims[i], 0));
+    operands.push_back(a.dims[i] == kUnmapped ? a.values[i]
+                                              : ir::MoveAxis(b, a.values[i], a.dims[i], 0));
   }
   std::vector<batching::OutDim> dests(branches[0]->outs().size());
   Jaxprs batched;
@@ -446,7 +465,8 @@ BatchResult BatchCond(Builder& b, const BatchArgs& a) {
 
 // ---- dead code ----
 
-Result<ir::DceResult> DceCond(ir::Session& session, const ir::Jaxpr&, const ir::Eqn& eqn, const Bits& used_results) {
+Result<ir::DceResult> DceCond(ir::Session& session, const ir::Jaxpr&, const ir::Eqn& eqn,
+                              const Bits& used_results) {
   const Jaxprs branches = Branches(*eqn.params);
   Bits used(eqn.num_operands - 1, false);
   Jaxprs shrunk;
@@ -489,11 +509,13 @@ Status LowerCond(lowering::LowerContext& c) {
   const ParamValue& platforms = c.params()["branches_platforms"];
   if (!platforms.is_none()) {
     const int64_t k = PlatformBranch(platforms);
-    if (k >= static_cast<int64_t>(branches.size())) return TypeError("branches_platforms names no branch");
+    if (k >= static_cast<int64_t>(branches.size()))
+      return TypeError("branches_platforms names no branch");
     // As JAX has it: the index is mapped to that of the only branch that is kept.
-    const std::vector<stablehlo::RegionFn> kept(branches.size(), [&c](std::span<const stablehlo::ValueId>) {
-      return stablehlo::Values{c.b().Scalar(DType::kI32, 0)};
-    });
+    const std::vector<stablehlo::RegionFn> kept(
+        branches.size(), [&c](std::span<const stablehlo::ValueId>) {
+          return stablehlo::Values{c.b().Scalar(DType::kI32, 0)};
+        });
     const stablehlo::ValueId index = c.b().Case(c.in(0), kept)[0];
     const std::vector<stablehlo::RegionFn> only = {[&](std::span<const stablehlo::ValueId>) {
       return c.Inline(branches[static_cast<size_t>(k)], operands);
@@ -503,7 +525,9 @@ Status LowerCond(lowering::LowerContext& c) {
   }
   std::vector<stablehlo::RegionFn> regions;
   for (const JaxprPtr& branch : branches) {
-    regions.push_back([&c, &operands, branch](std::span<const stablehlo::ValueId>) { return c.Inline(branch, operands); });
+    regions.push_back([&c, &operands, branch](std::span<const stablehlo::ValueId>) {
+      return c.Inline(branch, operands);
+    });
   }
   c.Out(c.b().Case(c.in(0), regions));
   return OkStatus();
@@ -526,12 +550,28 @@ constexpr ParamSpec kCondParams[] = {
 constexpr ParamSpec kPlatformParams[] = {{"platforms", Type::kTuple}};
 
 constexpr OpDef kOps[] = {
-    {.name = "cond", .results = -1, .params = kCondParams, .type_rule = CondType, .retype = RetypeCond,
-     .jvp = ir::JvpFull(JvpCond), .linearize = LinearizeCond, .partial_eval = PartialEvalCond, .split = SplitCond,
-     .transpose = TransposeCond, .batch = ir::BatchFull(BatchCond), .dce = DceCond, .lower = LowerCond,
+    {.name = "cond",
+     .results = -1,
+     .params = kCondParams,
+     .type_rule = CondType,
+     .retype = RetypeCond,
+     .jvp = ir::JvpFull(JvpCond),
+     .linearize = LinearizeCond,
+     .partial_eval = PartialEvalCond,
+     .split = SplitCond,
+     .transpose = TransposeCond,
+     .batch = ir::BatchFull(BatchCond),
+     .dce = DceCond,
+     .lower = LowerCond,
      .spec = "primitives.md#cond"},
-    {.name = "platform_index", .arity = 0, .params = kPlatformParams, .tier = 3, .type_rule = PlatformIndexType,
-     .jvp = ir::JvpZero(), .lower = LowerPlatformIndex, .spec = "primitives.md#platform_index"},
+    {.name = "platform_index",
+     .arity = 0,
+     .params = kPlatformParams,
+     .tier = 3,
+     .type_rule = PlatformIndexType,
+     .jvp = ir::JvpZero(),
+     .lower = LowerPlatformIndex,
+     .spec = "primitives.md#platform_index"},
 };
 
 }  // namespace

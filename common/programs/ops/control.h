@@ -1,4 +1,5 @@
-// What the control-flow primitives share: splitting operand lists, merging by masks, mapping over a leading axis.
+// What the control-flow primitives share: splitting operand lists, merging by masks, mapping over a
+// leading axis.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +16,8 @@ using Bits = std::vector<bool>;
 
 template <typename T>
 std::vector<T> Slice(std::span<const T> v, size_t begin, size_t end) {
-  return std::vector<T>(v.begin() + static_cast<int64_t>(begin), v.begin() + static_cast<int64_t>(end));
+  return std::vector<T>(v.begin() + static_cast<int64_t>(begin),
+                        v.begin() + static_cast<int64_t>(end));
 }
 template <typename T>
 std::vector<T> Slice(const std::vector<T>& v, size_t begin, size_t end) {
@@ -36,7 +38,9 @@ inline Bits Concat(std::initializer_list<Bits> parts) {
   return out;
 }
 
-inline size_t Count(const Bits& bits) { return static_cast<size_t>(std::count(bits.begin(), bits.end(), true)); }
+inline size_t Count(const Bits& bits) {
+  return static_cast<size_t>(std::count(bits.begin(), bits.end(), true));
+}
 inline bool Any(const Bits& bits) { return Count(bits) > 0; }
 inline Bits Or(const Bits& a, const Bits& b) {
   Bits out(a.size());
@@ -61,7 +65,8 @@ std::vector<T> Where(const std::vector<T>& values, const Bits& keep) {
   return Where(std::span<const T>(values), keep);
 }
 
-// Tangents of inner programs, given back per output: the next one where `nonzero`, a symbolic zero elsewhere.
+// Tangents of inner programs, given back per output: the next one where `nonzero`, a symbolic zero
+// elsewhere.
 inline std::vector<Value> Spread(const Bits& nonzero, std::span<const Value> values) {
   std::vector<Value> out;
   size_t next = 0;

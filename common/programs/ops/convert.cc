@@ -17,7 +17,8 @@ Types ConvertType(const TypeArgs& a) {
   const Aval& x = a.operands[0];
   const DType to = a.params.Type("new_dtype");
   if (to != x.dtype && (tensor::IsKey(to) || tensor::IsKey(x.dtype))) {
-    return ValueError(StrCat("Cannot convert_element_type from ", DTypeText(x.dtype), " to ", DTypeText(to)));
+    return ValueError(
+        StrCat("Cannot convert_element_type from ", DTypeText(x.dtype), " to ", DTypeText(to)));
   }
   return std::vector<Aval>{Aval{to, a.params.Bool("weak_type"), x.shape}};
 }
@@ -40,13 +41,14 @@ std::vector<Value> TransposeConvert(Builder& b, const TransposeArgs& a) {
 
 int ForwardConvert(const TypeArgs& a) {
   const Aval& x = a.operands[0];
-  const bool same = x.dtype == a.params.Type("new_dtype") && x.weak_type == a.params.Bool("weak_type") &&
-                    !tensor::IsKey(x.dtype) && a.params["sharding"].is_none() && !a.params.Bool("placed");
+  const bool same = x.dtype == a.params.Type("new_dtype") &&
+                    x.weak_type == a.params.Bool("weak_type") && !tensor::IsKey(x.dtype) &&
+                    a.params["sharding"].is_none() && !a.params.Bool("placed");
   return same ? 0 : -1;
 }
 
-// A float as an integer, cut towards zero. What does not fit gives what the x86 conversion instructions give, because
-// literals are folded by NumPy.
+// A float as an integer, cut towards zero. What does not fit gives what the x86 conversion
+// instructions give, because literals are folded by NumPy.
 int64_t TruncateTo(DType to, double v) {
   constexpr int64_t kIndefinite64 = INT64_MIN;
   constexpr double kTwo63 = 9223372036854775808.0;
@@ -71,8 +73,10 @@ Literal FoldConvert(std::span<const Literal> operands, const Params& p) {
     const bool set = integral ? from.AsInt() != 0 : from.AsDouble() != 0;
     return Literal::Int(to, set ? 1 : 0, weak);
   }
-  if (tensor::IsInteger(to)) return Literal::Int(to, integral ? from.AsInt() : TruncateTo(to, from.AsDouble()), weak);
-  if (from.dtype() == DType::kU64) return Literal::Float(to, static_cast<double>(uint64_t(from.AsInt())), weak);
+  if (tensor::IsInteger(to))
+    return Literal::Int(to, integral ? from.AsInt() : TruncateTo(to, from.AsDouble()), weak);
+  if (from.dtype() == DType::kU64)
+    return Literal::Float(to, static_cast<double>(uint64_t(from.AsInt())), weak);
   return Literal::Float(to, integral ? static_cast<double>(from.AsInt()) : from.AsDouble(), weak);
 }
 
@@ -83,9 +87,10 @@ Types BitcastType(const TypeArgs& a) {
   const DType to = a.params.Type("new_dtype");
   const auto plain = [](DType d) { return tensor::IsInteger(d) || tensor::IsFloat(d); };
   if (x.dtype != to && !(plain(x.dtype) && plain(to))) {
-    return TypeError(StrCat("lax.bitcast_convert_type does not support bool or complex values unless the operand and "
-                            "destination types match. Got operand dtype=", DTypeText(x.dtype), ", new_dtype=",
-                            DTypeText(to), "."));
+    return TypeError(StrCat(
+        "lax.bitcast_convert_type does not support bool or complex values unless the operand and "
+        "destination types match. Got operand dtype=",
+        DTypeText(x.dtype), ", new_dtype=", DTypeText(to), "."));
   }
   Shape shape = x.shape;
   const int from_bits = tensor::BitWidth(x.dtype);
@@ -95,9 +100,10 @@ Types BitcastType(const TypeArgs& a) {
   } else if (from_bits < to_bits) {
     const int64_t last = shape.empty() ? 1 : shape.back();
     if (last != to_bits / from_bits || to_bits % from_bits != 0) {
-      return ValueError(StrCat("Attempting to convert array of shape ", tensor::TupleText(x.shape), " from ",
-                               DTypeText(x.dtype), " of size ", from_bits, " bits to ", DTypeText(to), " of size ",
-                               to_bits, ", bits but ", last, " * ", from_bits, " != ", to_bits));
+      return ValueError(StrCat("Attempting to convert array of shape ", tensor::TupleText(x.shape),
+                               " from ", DTypeText(x.dtype), " of size ", from_bits, " bits to ",
+                               DTypeText(to), " of size ", to_bits, ", bits but ", last, " * ",
+                               from_bits, " != ", to_bits));
     }
     shape.erase(shape.size() - 1);
   }
@@ -125,7 +131,8 @@ Types ReducePrecisionType(const TypeArgs& a) {
     return ValueError(StrCat("reduce_precision: exponent_bits must be positive; got ", exponent));
   }
   if (mantissa < 0) {
-    return ValueError(StrCat("reduce_precision: mantissa_bits must be non-negative; got ", mantissa));
+    return ValueError(
+        StrCat("reduce_precision: mantissa_bits must be non-negative; got ", mantissa));
   }
   if (exponent > INT32_MAX || mantissa > INT32_MAX) {
     return ValueError("reduce_precision: exponent_bits and mantissa_bits must fit into 32 bits");
@@ -135,7 +142,9 @@ Types ReducePrecisionType(const TypeArgs& a) {
 
 // ---- identities ----
 
-Types IdentityType(const TypeArgs& a) { return std::vector<Aval>(a.operands.begin(), a.operands.end()); }
+Types IdentityType(const TypeArgs& a) {
+  return std::vector<Aval>(a.operands.begin(), a.operands.end());
+}
 
 // Only the primal keeps the name.
 JvpResult JvpName(Builder& b, const JvpArgs& a) {
@@ -207,13 +216,15 @@ Status LowerBarrier(LowerContext& c) {
 using Type = ParamSpec::Type;
 using Show = ParamSpec::Show;
 
-// `placed` marks a conversion asked for with a place for its result, which lax keeps even when it changes nothing.
+// `placed` marks a conversion asked for with a place for its result, which lax keeps even when it
+// changes nothing.
 constexpr ParamSpec kConvertParams[] = {{"new_dtype", Type::kDType},
                                         {"sharding", Type::kAny, Show::kUnlessDefault, "None"},
                                         {"weak_type", Type::kBool, Show::kAlways, "False"},
                                         {"placed", Type::kBool, Show::kNever, "False"}};
 constexpr ParamSpec kBitcastParams[] = {{"new_dtype", Type::kDType}};
-constexpr ParamSpec kPrecisionParams[] = {{"exponent_bits", Type::kInt}, {"mantissa_bits", Type::kInt}};
+constexpr ParamSpec kPrecisionParams[] = {{"exponent_bits", Type::kInt},
+                                          {"mantissa_bits", Type::kInt}};
 constexpr ParamSpec kNameParams[] = {{"name", Type::kText}};
 
 constexpr Sample kSamples[] = {{"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP a in (b,) }"},
@@ -236,38 +247,86 @@ constexpr Sample kBitcastSamples[] = {
 // The first keeps everything of a double; the second rounds values and tangents alike.
 constexpr Sample kPrecisionSamples[] = {
     {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP[exponent_bits=11 mantissa_bits=52] a in (b,) }"},
-    {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP[exponent_bits=5 mantissa_bits=10] a in (b,) }", ir::Domain::kReal,
-     false}};
+    {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP[exponent_bits=5 mantissa_bits=10] a in (b,) }",
+     ir::Domain::kReal, false}};
 constexpr Sample kStopSamples[] = {
     {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP a in (b,) }", ir::Domain::kReal, false},
     {"{ lambda ; a:f32[0]. let b:f32[0] = OP a in (b,) }", ir::Domain::kReal, false}};
-constexpr Sample kNameSamples[] = {{"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP[name=kept] a in (b,) }"}};
+constexpr Sample kNameSamples[] = {
+    {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP[name=kept] a in (b,) }"}};
 constexpr Sample kBarrierSamples[] = {
     {"{ lambda ; a:f32[3,5] b:f32[]. let c:f32[3,5] d:f32[] = OP a b in (c, d) }"}};
 
 constexpr OpDef kOps[] = {
-    {.name = "convert_element_type", .arity = 1, .params = kConvertParams, .type_rule = ConvertType,
-     .jvp = ir::JvpTerms<JvpConvert>(), .transpose = TransposeConvert, .batch = ir::BatchElementwise(),
-     .forward = ForwardConvert, .fold = FoldConvert, .lower = LowerConvert,
-     .spec = "primitives.md#convert_element_type", .samples = kConvertSamples},
-    {.name = "bitcast_convert_type", .arity = 1, .params = kBitcastParams, .type_rule = BitcastType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchFull(BatchBitcast), .lower = LowerBitcast,
-     .spec = "primitives.md#bitcast_convert_type", .samples = kBitcastSamples},
-    {.name = "reduce_precision", .arity = 1, .params = kPrecisionParams, .accepts = ir::kAcceptsFloat, .tier = 2,
-     .type_rule = ReducePrecisionType, .jvp = ir::JvpLinear(), .transpose = TransposeSame,
-     .batch = ir::BatchElementwise(), .lower = LowerReducePrecision, .spec = "primitives.md#reduce_precision",
+    {.name = "convert_element_type",
+     .arity = 1,
+     .params = kConvertParams,
+     .type_rule = ConvertType,
+     .jvp = ir::JvpTerms<JvpConvert>(),
+     .transpose = TransposeConvert,
+     .batch = ir::BatchElementwise(),
+     .forward = ForwardConvert,
+     .fold = FoldConvert,
+     .lower = LowerConvert,
+     .spec = "primitives.md#convert_element_type",
+     .samples = kConvertSamples},
+    {.name = "bitcast_convert_type",
+     .arity = 1,
+     .params = kBitcastParams,
+     .type_rule = BitcastType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchFull(BatchBitcast),
+     .lower = LowerBitcast,
+     .spec = "primitives.md#bitcast_convert_type",
+     .samples = kBitcastSamples},
+    {.name = "reduce_precision",
+     .arity = 1,
+     .params = kPrecisionParams,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = ReducePrecisionType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeSame,
+     .batch = ir::BatchElementwise(),
+     .lower = LowerReducePrecision,
+     .spec = "primitives.md#reduce_precision",
      .samples = kPrecisionSamples},
-    {.name = "copy", .arity = 1, .type_rule = IdentityType, .jvp = ir::JvpLinear(), .transpose = TransposeSame,
-     .batch = ir::BatchElementwise(), .lower = LowerIdentity, .spec = "primitives.md#copy", .samples = kSamples},
-    {.name = "name", .arity = 1, .params = kNameParams, .tier = 2, .type_rule = IdentityType,
-     .jvp = ir::JvpFull(JvpName), .batch = ir::BatchElementwise(), .lower = LowerIdentity,
-     .spec = "primitives.md#name", .samples = kNameSamples},
-    {.name = "stop_gradient", .arity = 1, .type_rule = IdentityType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchFull(BatchStopGradient), .lower = LowerIdentity, .spec = "primitives.md#stop_gradient",
+    {.name = "copy",
+     .arity = 1,
+     .type_rule = IdentityType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeSame,
+     .batch = ir::BatchElementwise(),
+     .lower = LowerIdentity,
+     .spec = "primitives.md#copy",
+     .samples = kSamples},
+    {.name = "name",
+     .arity = 1,
+     .params = kNameParams,
+     .tier = 2,
+     .type_rule = IdentityType,
+     .jvp = ir::JvpFull(JvpName),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerIdentity,
+     .spec = "primitives.md#name",
+     .samples = kNameSamples},
+    {.name = "stop_gradient",
+     .arity = 1,
+     .type_rule = IdentityType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchFull(BatchStopGradient),
+     .lower = LowerIdentity,
+     .spec = "primitives.md#stop_gradient",
      .samples = kStopSamples},
-    {.name = "optimization_barrier", .results = -1, .type_rule = IdentityType, .jvp = ir::JvpFull(JvpBarrier),
-     .transpose = TransposeBarrier, .batch = ir::BatchFull(BatchBarrier), .lower = LowerBarrier,
-     .spec = "primitives.md#optimization_barrier", .samples = kBarrierSamples},
+    {.name = "optimization_barrier",
+     .results = -1,
+     .type_rule = IdentityType,
+     .jvp = ir::JvpFull(JvpBarrier),
+     .transpose = TransposeBarrier,
+     .batch = ir::BatchFull(BatchBarrier),
+     .lower = LowerBarrier,
+     .spec = "primitives.md#optimization_barrier",
+     .samples = kBarrierSamples},
 };
 
 }  // namespace

@@ -14,8 +14,8 @@ namespace {
 
 using tensor::TupleText;
 
-// Where each array has its dimensions: batch, feature, then spatial ones; for the kernel output feature, input
-// feature, then spatial ones.
+// Where each array has its dimensions: batch, feature, then spatial ones; for the kernel output
+// feature, input feature, then spatial ones.
 struct ConvSpecs {
   Dims lhs;
   Dims rhs;
@@ -23,8 +23,9 @@ struct ConvSpecs {
 };
 
 ParamValue SpecsParam(const ConvSpecs& s) {
-  return ParamValue::NamedTuple("ConvDimensionNumbers", {"lhs_spec", "rhs_spec", "out_spec"},
-                                {ParamValue::Ints(s.lhs), ParamValue::Ints(s.rhs), ParamValue::Ints(s.out)});
+  return ParamValue::NamedTuple(
+      "ConvDimensionNumbers", {"lhs_spec", "rhs_spec", "out_spec"},
+      {ParamValue::Ints(s.lhs), ParamValue::Ints(s.rhs), ParamValue::Ints(s.out)});
 }
 
 Result<ConvSpecs> ParseSpecs(const ParamValue& v, size_t rank) {
@@ -38,8 +39,9 @@ Result<ConvSpecs> ParseSpecs(const ParamValue& v, size_t rank) {
     Dims sorted = specs[i];
     std::sort(sorted.begin(), sorted.end());
     if (!ints || rank < 2 || !(sorted == ir::Range(static_cast<int64_t>(rank)))) {
-      return TypeError(StrCat("convolution dimension_numbers must be ConvDimensionNumbers of permutations of ", rank,
-                              " dimensions, got ", Printable(v.PythonText(), 200)));
+      return TypeError(
+          StrCat("convolution dimension_numbers must be ConvDimensionNumbers of permutations of ",
+                 rank, " dimensions, got ", Printable(v.PythonText(), 200)));
     }
   }
   return ConvSpecs{specs[0], specs[1], specs[2]};
@@ -88,42 +90,54 @@ Shape Pick(const Shape& shape, std::span<const int64_t> dims) {
   for (const int64_t d : dims) out.push_back(shape[static_cast<size_t>(d)]);
   return out;
 }
-std::span<const int64_t> Spatial(const Dims& spec) { return std::span<const int64_t>(spec).subspan(2); }
+std::span<const int64_t> Spatial(const Dims& spec) {
+  return std::span<const int64_t>(spec).subspan(2);
+}
 
 // ---- types ----
 
 Status CheckGroups(const Shape& lhs, const Shape& rhs, const Conv& c) {
-  const auto error = [](auto&&... pieces) { return ValueError(StrCat("conv_general_dilated ", pieces...)); };
+  const auto error = [](auto&&... pieces) {
+    return ValueError(StrCat("conv_general_dilated ", pieces...));
+  };
   const int64_t lhs_features = lhs[static_cast<size_t>(c.specs.lhs[1])];
   const int64_t lhs_batch = lhs[static_cast<size_t>(c.specs.lhs[0])];
   const int64_t rhs_in = rhs[static_cast<size_t>(c.specs.rhs[1])];
   const int64_t rhs_out = rhs[static_cast<size_t>(c.specs.rhs[0])];
   const int64_t groups = c.feature_groups;
-  if (groups <= 0) return error("feature_group_count must be a positive integer, got ", groups, ".");
+  if (groups <= 0)
+    return error("feature_group_count must be a positive integer, got ", groups, ".");
   if (lhs_features % groups != 0) {
-    return error("feature_group_count must divide lhs feature dimension size, but ", groups, " does not divide ",
-                 lhs_features, ".");
+    return error("feature_group_count must divide lhs feature dimension size, but ", groups,
+                 " does not divide ", lhs_features, ".");
   }
   if (lhs_features / groups != rhs_in) {
-    return error("lhs feature dimension size divided by feature_group_count must equal the rhs input feature "
-                 "dimension size, but ", lhs_features, " // ", groups, " != ", rhs_in, ".");
+    return error(
+        "lhs feature dimension size divided by feature_group_count must equal the rhs input "
+        "feature "
+        "dimension size, but ",
+        lhs_features, " // ", groups, " != ", rhs_in, ".");
   }
   if (rhs_out % groups != 0) {
-    return error("rhs output feature dimension size must be a multiple of feature_group_count, but ", rhs_out,
-                 " is not a multiple of ", groups, ".");
+    return error(
+        "rhs output feature dimension size must be a multiple of feature_group_count, but ",
+        rhs_out, " is not a multiple of ", groups, ".");
   }
-  if (c.batch_groups <= 0) return error("batch_group_count must be a positive integer, got ", c.batch_groups, ".");
+  if (c.batch_groups <= 0)
+    return error("batch_group_count must be a positive integer, got ", c.batch_groups, ".");
   if (lhs_batch % c.batch_groups != 0) {
-    return error("batch_group_count must divide lhs batch dimension size, but ", c.batch_groups, " does not divide ",
-                 lhs_batch, ".");
+    return error("batch_group_count must divide lhs batch dimension size, but ", c.batch_groups,
+                 " does not divide ", lhs_batch, ".");
   }
   if (rhs_out % c.batch_groups != 0) {
-    return error("rhs output feature dimension size must be a multiple of batch_group_count, but ", rhs_out,
-                 " is not a multiple of ", c.batch_groups, ".");
+    return error("rhs output feature dimension size must be a multiple of batch_group_count, but ",
+                 rhs_out, " is not a multiple of ", c.batch_groups, ".");
   }
   if (c.batch_groups > 1 && groups > 1) {
-    return ValueError(StrCat("At most one of batch_group_count and feature_group_count may be > 1, got "
-                             "batch_group_count=", c.batch_groups, " and feature_group_count=", groups));
+    return ValueError(
+        StrCat("At most one of batch_group_count and feature_group_count may be > 1, got "
+               "batch_group_count=",
+               c.batch_groups, " and feature_group_count=", groups));
   }
   return OkStatus();
 }
@@ -132,17 +146,19 @@ Result<Shape> ConvShape(const Shape& lhs, const Shape& rhs, const Conv& c) {
   RETURN_IF_ERROR(CheckGroups(lhs, rhs, c));
   const size_t spatial = lhs.size() - 2;
   if (c.strides.size() != spatial) {
-    return ValueError(StrCat("conv_general_dilated window and window_strides must have the same number of dimensions, "
-                             "but got ", spatial, " and ", c.strides.size()));
+    return ValueError(StrCat(
+        "conv_general_dilated window and window_strides must have the same number of dimensions, "
+        "but got ",
+        spatial, " and ", c.strides.size()));
   }
   for (const Dims* dilation : {&c.lhs_dilation, &c.rhs_dilation}) {
     if (dilation->size() == spatial) continue;
-    return ValueError(StrCat("conv_general_dilated dilations must have one number for each of ", spatial,
-                             " spatial dimensions, got ", TupleText(*dilation)));
+    return ValueError(StrCat("conv_general_dilated dilations must have one number for each of ",
+                             spatial, " spatial dimensions, got ", TupleText(*dilation)));
   }
   if (c.pads.low.size() != spatial) {
-    return TypeError(StrCat("Wrong number of explicit pads for convolution: expected ", spatial, ", got ",
-                            c.pads.low.size(), "."));
+    return TypeError(StrCat("Wrong number of explicit pads for convolution: expected ", spatial,
+                            ", got ", c.pads.low.size(), "."));
   }
   RETURN_IF_ERROR(CheckWindowNumbers("conv_general_dilated", "window_strides", c.strides, 1));
   RETURN_IF_ERROR(CheckWindowNumbers("conv_general_dilated", "lhs_dilation", c.lhs_dilation, 1));
@@ -150,7 +166,8 @@ Result<Shape> ConvShape(const Shape& lhs, const Shape& rhs, const Conv& c) {
   const Shape image = DilateShape(Pick(lhs, Spatial(c.specs.lhs)), c.lhs_dilation);
   const Shape window = DilateShape(Pick(rhs, Spatial(c.specs.rhs)), c.rhs_dilation);
   Shape out(lhs.size(), 0);
-  out[static_cast<size_t>(c.specs.out[0])] = lhs[static_cast<size_t>(c.specs.lhs[0])] / c.batch_groups;
+  out[static_cast<size_t>(c.specs.out[0])] =
+      lhs[static_cast<size_t>(c.specs.lhs[0])] / c.batch_groups;
   out[static_cast<size_t>(c.specs.out[1])] = rhs[static_cast<size_t>(c.specs.rhs[0])];
   for (size_t i = 0; i < spatial; ++i) {
     if (image[i] > kMaxWindowNumber || window[i] > kMaxWindowNumber) {
@@ -158,8 +175,9 @@ Result<Shape> ConvShape(const Shape& lhs, const Shape& rhs, const Conv& c) {
     }
     const int64_t padded = image[i] + c.pads.low[i] + c.pads.high[i];
     if (padded < 0) {
-      return ValueError(StrCat("Negative padding is larger than the size of the corresponding dimension: got ",
-                               "padding=", PadsParam(c.pads).PythonText(), " for lhs_shape[2:]=", TupleText(image)));
+      return ValueError(StrCat(
+          "Negative padding is larger than the size of the corresponding dimension: got ",
+          "padding=", PadsParam(c.pads).PythonText(), " for lhs_shape[2:]=", TupleText(image)));
     }
     out[static_cast<size_t>(c.specs.out[i + 2])] = StrideDim(padded, window[i], c.strides[i]);
   }
@@ -168,16 +186,19 @@ Result<Shape> ConvShape(const Shape& lhs, const Shape& rhs, const Conv& c) {
 
 // An accumulation type must be of the operands' kind and no narrower.
 Status CheckPreferred(DType operand, DType wanted) {
-  const bool ok_kind = (tensor::IsInteger(operand) && (tensor::IsInteger(wanted) || tensor::IsFloat(wanted))) ||
-                       (tensor::IsFloat(operand) && tensor::IsFloat(wanted)) ||
-                       (tensor::IsComplex(operand) && tensor::IsComplex(wanted)) || tensor::IsBool(operand);
+  const bool ok_kind =
+      (tensor::IsInteger(operand) && (tensor::IsInteger(wanted) || tensor::IsFloat(wanted))) ||
+      (tensor::IsFloat(operand) && tensor::IsFloat(wanted)) ||
+      (tensor::IsComplex(operand) && tensor::IsComplex(wanted)) || tensor::IsBool(operand);
   if (!ok_kind || tensor::IsKey(wanted) || tensor::IsFloat0(wanted)) {
-    return TypeError("Input type is incompatible with `preferred_element_type`. The compatible combinations of "
-                     "(input_type, preferred_element_type) are (integral, integral), (integral, floating), "
-                     "(floating, floating), (complex, complex.");
+    return TypeError(
+        "Input type is incompatible with `preferred_element_type`. The compatible combinations of "
+        "(input_type, preferred_element_type) are (integral, integral), (integral, floating), "
+        "(floating, floating), (complex, complex.");
   }
   if (tensor::IsSigned(operand) && tensor::IsUnsigned(wanted)) {
-    return TypeError("`preferred_element_type` must have the same signedness as the original type.");
+    return TypeError(
+        "`preferred_element_type` must have the same signedness as the original type.");
   }
   if (tensor::ByteWidth(wanted) < tensor::ByteWidth(operand)) {
     return TypeError("`preferred_element_type` must not be narrower than the original type.");
@@ -190,8 +211,9 @@ Types ConvType(const TypeArgs& a) {
   const Aval& lhs = a.operands[0];
   const Aval& rhs = a.operands[1];
   if (lhs.rank() != rhs.rank()) {
-    return ValueError(StrCat("conv_general_dilated lhs and rhs must have the same number of dimensions, but got ",
-                             TupleText(lhs.shape), " and ", TupleText(rhs.shape), "."));
+    return ValueError(
+        StrCat("conv_general_dilated lhs and rhs must have the same number of dimensions, but got ",
+               TupleText(lhs.shape), " and ", TupleText(rhs.shape), "."));
   }
   RETURN_IF_ERROR(ParseSpecs(a.params["dimension_numbers"], lhs.rank()).status());
   RETURN_IF_ERROR(ParsePads(a.params["padding"]).status());
@@ -217,7 +239,8 @@ Value JvpRight(Builder& b, Value t, Value, std::span<const Value> x, const Param
   return b.Emit(*params.op(), params, operands)[0];
 }
 
-// Folds dimension `from` into dimension `to`, counted without `from`: the folded index is (from, to).
+// Folds dimension `from` into dimension `to`, counted without `from`: the folded index is (from,
+// to).
 Value FoldAxis(Builder& b, Value x, int64_t from, int64_t to) {
   if (!b.ok()) return x;
   Dims order = ir::Without(ir::Range(static_cast<int64_t>(x.rank())), Dims{from});
@@ -255,7 +278,8 @@ DilatedSizes SizesOf(const Conv& c, const Shape& lhs, const Shape& rhs, const Sh
           DilateShape(Pick(out, Spatial(c.specs.out)), c.strides)};
 }
 
-// The image's cotangent: ct convolved with the reversed kernel, input and output features exchanged.
+// The image's cotangent: ct convolved with the reversed kernel, input and output features
+// exchanged.
 Value TransposeLhs(Builder& b, const TransposeArgs& a, const Conv& c) {
   const Value& ct = a.cotangents[0];
   const Shape& lhs = a.operands[0].aval.shape;
@@ -311,7 +335,8 @@ std::vector<Value> TransposeConv(Builder& b, const TransposeArgs& a) {
 
 // ---- batching ----
 
-// The batch dimension is folded into the batch or feature dimension of the convolution, next to its groups.
+// The batch dimension is folded into the batch or feature dimension of the convolution, next to its
+// groups.
 BatchResult BatchConv(Builder& b, const BatchArgs& a) {
   Value lhs = a.values[0];
   Value rhs = a.values[1];
@@ -320,7 +345,9 @@ BatchResult BatchConv(Builder& b, const BatchArgs& a) {
   const size_t rank = lhs.rank() - (x == kUnmapped ? 0 : 1);
   Conv c = ConvOf(a.params, rank);
   const int64_t size = a.axis.size;
-  const auto result = [&](Value v, int64_t dim) { return BatchResult{{v}, {static_cast<int>(dim)}}; };
+  const auto result = [&](Value v, int64_t dim) {
+    return BatchResult{{v}, {static_cast<int>(dim)}};
+  };
 
   if (size == 0) {
     Shape lhs_shape = lhs.shape();
@@ -333,7 +360,8 @@ BatchResult BatchConv(Builder& b, const BatchArgs& a) {
       return {};
     }
     const ParamValue& preferred = a.params["preferred_element_type"];
-    return result(ir::Full(b, ir::Concat(Dims{0}, *shape), preferred.is_none() ? lhs.dtype() : preferred.AsDType(), 0),
+    return result(ir::Full(b, ir::Concat(Dims{0}, *shape),
+                           preferred.is_none() ? lhs.dtype() : preferred.AsDType(), 0),
                   0);
   }
   if (x != kUnmapped && y != kUnmapped) {
@@ -395,8 +423,8 @@ Status LowerConv(LowerContext& c) {
   window.base_dilations = conv.lhs_dilation;
   window.window_dilations = conv.rhs_dilation;
   window.padding = InterleavedPads(conv.pads);
-  c.Out(c.b().Convolution(c.in(0), c.in(1), dims, window, c.out_aval().dtype, conv.feature_groups, conv.batch_groups,
-                          {precision[0], precision[1]}));
+  c.Out(c.b().Convolution(c.in(0), c.in(1), dims, window, c.out_aval().dtype, conv.feature_groups,
+                          conv.batch_groups, {precision[0], precision[1]}));
   return OkStatus();
 }
 
@@ -421,22 +449,27 @@ constexpr ParamSpec kConvParams[] = {
 constexpr Sample kConvSamples[] = {
     // two spatial dimensions, strided, dilated on both sides
     {"{ lambda ; a:f32[2,3,7,6] b:f32[4,3,2,3]. let c:f32[2,4,7,3] = OP[batch_group_count=1 "
-     "dimension_numbers=ConvDimensionNumbers(lhs_spec=(0, 1, 2, 3), rhs_spec=(0, 1, 2, 3), out_spec=(0, 1, 2, 3)) "
-     "feature_group_count=1 lhs_dilation=(2, 1) out_sharding=None padding=((1, 1), (0, 1)) precision=None "
+     "dimension_numbers=ConvDimensionNumbers(lhs_spec=(0, 1, 2, 3), rhs_spec=(0, 1, 2, 3), "
+     "out_spec=(0, 1, 2, 3)) "
+     "feature_group_count=1 lhs_dilation=(2, 1) out_sharding=None padding=((1, 1), (0, 1)) "
+     "precision=None "
      "preferred_element_type=None rhs_dilation=(1, 2) window_strides=(2, 1)] a b in (c,) }"},
     // channels last, feature groups
     {"{ lambda ; a:f32[2,5,4] b:f32[3,2,6]. let c:f32[2,5,6] = OP[batch_group_count=1 "
-     "dimension_numbers=ConvDimensionNumbers(lhs_spec=(0, 2, 1), rhs_spec=(2, 1, 0), out_spec=(0, 2, 1)) "
+     "dimension_numbers=ConvDimensionNumbers(lhs_spec=(0, 2, 1), rhs_spec=(2, 1, 0), out_spec=(0, "
+     "2, 1)) "
      "feature_group_count=2 lhs_dilation=(1,) out_sharding=None padding=((1, 1),) precision=None "
      "preferred_element_type=None rhs_dilation=(1,) window_strides=(1,)] a b in (c,) }"},
     // batch groups
     {"{ lambda ; a:f32[4,3,5] b:f32[6,3,2]. let c:f32[2,6,4] = OP[batch_group_count=2 "
-     "dimension_numbers=ConvDimensionNumbers(lhs_spec=(0, 1, 2), rhs_spec=(0, 1, 2), out_spec=(0, 1, 2)) "
+     "dimension_numbers=ConvDimensionNumbers(lhs_spec=(0, 1, 2), rhs_spec=(0, 1, 2), out_spec=(0, "
+     "1, 2)) "
      "feature_group_count=1 lhs_dilation=(1,) out_sharding=None padding=((0, 0),) precision=None "
      "preferred_element_type=None rhs_dilation=(1,) window_strides=(1,)] a b in (c,) }"},
     // negative padding; no window fits
     {"{ lambda ; a:f32[1,1,3] b:f32[1,1,3]. let c:f32[1,1,0] = OP[batch_group_count=1 "
-     "dimension_numbers=ConvDimensionNumbers(lhs_spec=(0, 1, 2), rhs_spec=(0, 1, 2), out_spec=(0, 1, 2)) "
+     "dimension_numbers=ConvDimensionNumbers(lhs_spec=(0, 1, 2), rhs_spec=(0, 1, 2), out_spec=(0, "
+     "1, 2)) "
      "feature_group_count=1 lhs_dilation=(1,) out_sharding=None padding=((-1, 0),) precision=None "
      "preferred_element_type=None rhs_dilation=(1,) window_strides=(1,)] a b in (c,) }"},
     // no spatial dimension: a matrix product
@@ -447,10 +480,17 @@ constexpr Sample kConvSamples[] = {
 };
 
 constexpr OpDef kOps[] = {
-    {.name = "conv_general_dilated", .arity = 2, .params = kConvParams,
-     .accepts = ir::kAcceptsNumber | ir::kAcceptsBool, .type_rule = ConvType,
-     .jvp = ir::JvpTerms<JvpLeft, JvpRight>(), .transpose = TransposeConv, .batch = ir::BatchFull(BatchConv),
-     .lower = LowerConv, .product = OpDef::Product::kConvolution, .spec = "primitives.md#conv_general_dilated",
+    {.name = "conv_general_dilated",
+     .arity = 2,
+     .params = kConvParams,
+     .accepts = ir::kAcceptsNumber | ir::kAcceptsBool,
+     .type_rule = ConvType,
+     .jvp = ir::JvpTerms<JvpLeft, JvpRight>(),
+     .transpose = TransposeConv,
+     .batch = ir::BatchFull(BatchConv),
+     .lower = LowerConv,
+     .product = OpDef::Product::kConvolution,
+     .spec = "primitives.md#conv_general_dilated",
      .samples = kConvSamples},
 };
 

@@ -18,7 +18,8 @@ TEST(CoverageTest, DocumentIsUpToDate) {
   std::ifstream file(path);
   std::stringstream have;
   have << file.rdbuf();
-  EXPECT_TRUE(have.str() == want) << path << " is stale; run this test with MEGALITH_UPDATE_GOLDEN=1";
+  EXPECT_TRUE(have.str() == want) << path
+                                  << " is stale; run this test with MEGALITH_UPDATE_GOLDEN=1";
 }
 
 }  // namespace

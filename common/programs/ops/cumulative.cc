@@ -16,7 +16,8 @@ Types CumulativeType(const TypeArgs& a) {
   const int64_t axis = a.params.Int("axis");
   if (axis < 0) return ValueError("XLA operations do not allow negative axes");
   if (axis >= static_cast<int64_t>(x.rank())) {
-    return ValueError(StrCat("axis ", axis, " is out of bounds for array of shape ", tensor::TupleText(x.shape)));
+    return ValueError(
+        StrCat("axis ", axis, " is out of bounds for array of shape ", tensor::TupleText(x.shape)));
   }
   if (!tensor::IsInteger(x.dtype) && !tensor::IsInexact(x.dtype)) {
     return TypeError(StrCat(a.op.name, " does not accept dtype ", DTypeText(x.dtype),
@@ -74,7 +75,8 @@ Value Scan(Builder& b, Value x, int64_t axis, Combine combine) {
   const Value right = SliceAlong(b, x, axis, 1, n, 2);
   const Value odd = Scan(b, combine(b, left, right), axis, combine);
   Value before = odd;
-  if (n % 2 == 0) before = SliceAlong(b, odd, axis, 0, odd.shape()[static_cast<size_t>(axis)] - 1, 1);
+  if (n % 2 == 0)
+    before = SliceAlong(b, odd, axis, 0, odd.shape()[static_cast<size_t>(axis)] - 1, 1);
   const Value rest = SliceAlong(b, x, axis, 2, n, 2);
   const Value filled = combine(b, before, rest);
   const Value first = SliceAlong(b, x, axis, 0, 1, 1);
@@ -101,16 +103,19 @@ JvpResult JvpScan(Builder& b, const JvpArgs& a, Combine combine) {
 JvpResult JvpCumprod(Builder& b, const JvpArgs& a) { return JvpScan(b, a, ir::Mul); }
 
 JvpResult JvpCummax(Builder& b, const JvpArgs& a) {
-  return JvpScan(b, a, [](Builder& builder, Value x, Value y) { return ir::Binary(builder, "max", x, y); });
+  return JvpScan(
+      b, a, [](Builder& builder, Value x, Value y) { return ir::Binary(builder, "max", x, y); });
 }
 
 JvpResult JvpCummin(Builder& b, const JvpArgs& a) {
-  return JvpScan(b, a, [](Builder& builder, Value x, Value y) { return ir::Binary(builder, "min", x, y); });
+  return JvpScan(
+      b, a, [](Builder& builder, Value x, Value y) { return ir::Binary(builder, "min", x, y); });
 }
 
 JvpResult JvpCumlogsumexp(Builder& b, const JvpArgs& a) { return JvpScan(b, a, LogAddExp); }
 
-// ---- lowering: a window as long as the axis, padded so that it reaches only back (or only forward) ----
+// ---- lowering: a window as long as the axis, padded so that it reaches only back (or only
+// forward) ----
 
 // Combines a pair of scalars.
 using Reduction = std::function<Values(LowerContext&, std::span<const ValueId>)>;
@@ -121,8 +126,11 @@ Status LowerScan(LowerContext& c, ValueId (*init)(FuncBuilder&, DType), const Re
     const auto axis = static_cast<size_t>(f.params().Int("axis"));
     if (shape[axis] == 0) return LowerIdentity(f);
     const Dims ones(shape.size(), 1);
-    stablehlo::Window window{.dimensions = ones, .strides = ones, .padding = Dims(2 * shape.size(), 0),
-                             .base_dilations = ones, .window_dilations = ones};
+    stablehlo::Window window{.dimensions = ones,
+                             .strides = ones,
+                             .padding = Dims(2 * shape.size(), 0),
+                             .base_dilations = ones,
+                             .window_dilations = ones};
     window.dimensions[axis] = shape[axis];
     window.padding[2 * axis + (f.params().Bool("reverse") ? 1 : 0)] = shape[axis] - 1;
     const ValueId start = init(f.b(), f.in_aval(0).dtype);
@@ -141,32 +149,38 @@ ValueId AddOf(FuncBuilder& b, ValueId x, ValueId y) { return b.Add(x, y); }
 ValueId MulOf(FuncBuilder& b, ValueId x, ValueId y) { return b.Mul(x, y); }
 
 Status LowerCumsum(LowerContext& c) {
-  return LowerScan(c, [](FuncBuilder& b, DType d) { return FullOf(b, TensorType::Scalar(d), 0); }, Pairwise<AddOf>);
+  return LowerScan(
+      c, [](FuncBuilder& b, DType d) { return FullOf(b, TensorType::Scalar(d), 0); },
+      Pairwise<AddOf>);
 }
 Status LowerCumprod(LowerContext& c) {
   return LowerScan(c, [](FuncBuilder& b, DType d) { return b.Scalar(d, 1); }, Pairwise<MulOf>);
 }
 Status LowerCummax(LowerContext& c) {
-  return LowerScan(c, [](FuncBuilder& b, DType d) { return b.BroadcastScalar(MaxIdentity(b, d), {}); },
-                   Pairwise<MaxOf>);
+  return LowerScan(
+      c, [](FuncBuilder& b, DType d) { return b.BroadcastScalar(MaxIdentity(b, d), {}); },
+      Pairwise<MaxOf>);
 }
 Status LowerCummin(LowerContext& c) {
-  return LowerScan(c, [](FuncBuilder& b, DType d) { return b.BroadcastScalar(MinIdentity(b, d), {}); },
-                   Pairwise<MinOf>);
+  return LowerScan(
+      c, [](FuncBuilder& b, DType d) { return b.BroadcastScalar(MinIdentity(b, d), {}); },
+      Pairwise<MinOf>);
 }
 Status LowerCumlogsumexp(LowerContext& c) {
   const std::vector<Aval> scalars(2, Aval{c.in_aval(0).dtype, false, {}});
-  return LowerScan(c, [](FuncBuilder& b, DType d) { return MaxIdentity(b, d); },
-                   [&](LowerContext& f, std::span<const ValueId> args) {
-                     return f.Traced(args, scalars, [](Builder& b, std::span<const Value> v) {
-                       return std::vector<Value>{LogAddExpBody(b, v[0], v[1])};
-                     });
-                   });
+  return LowerScan(
+      c, [](FuncBuilder& b, DType d) { return MaxIdentity(b, d); },
+      [&](LowerContext& f, std::span<const ValueId> args) {
+        return f.Traced(args, scalars, [](Builder& b, std::span<const Value> v) {
+          return std::vector<Value>{LogAddExpBody(b, v[0], v[1])};
+        });
+      });
 }
 
 // ---- rows ----
 
-constexpr ParamSpec kParams[] = {{"axis", ParamSpec::Type::kInt}, {"reverse", ParamSpec::Type::kBool}};
+constexpr ParamSpec kParams[] = {{"axis", ParamSpec::Type::kInt},
+                                 {"reverse", ParamSpec::Type::kBool}};
 
 constexpr Sample kSamples[] = {
     {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP[axis=1 reverse=False] a in (b,) }"},
@@ -176,21 +190,61 @@ constexpr Sample kSamples[] = {
 };
 
 constexpr OpDef kOps[] = {
-    {.name = "cumsum", .arity = 1, .params = kParams, .accepts = ir::kAcceptsNumber, .type_rule = CumulativeType,
-     .jvp = ir::JvpLinear(), .transpose = TransposeCumsum, .batch = ir::BatchFull(BatchCumulative),
-     .lower = LowerCumsum, .spec = "primitives.md#cumsum", .samples = kSamples},
-    {.name = "cumprod", .arity = 1, .params = kParams, .accepts = ir::kAcceptsNumber, .tier = 2,
-     .type_rule = CumulativeType, .jvp = ir::JvpFull(JvpCumprod), .batch = ir::BatchFull(BatchCumulative),
-     .lower = LowerCumprod, .spec = "primitives.md#cumprod", .samples = kSamples},
-    {.name = "cummax", .arity = 1, .params = kParams, .accepts = ir::kAcceptsNumber, .tier = 2,
-     .type_rule = CumulativeType, .jvp = ir::JvpFull(JvpCummax), .batch = ir::BatchFull(BatchCumulative),
-     .lower = LowerCummax, .spec = "primitives.md#cummax", .samples = kSamples},
-    {.name = "cummin", .arity = 1, .params = kParams, .accepts = ir::kAcceptsNumber, .tier = 2,
-     .type_rule = CumulativeType, .jvp = ir::JvpFull(JvpCummin), .batch = ir::BatchFull(BatchCumulative),
-     .lower = LowerCummin, .spec = "primitives.md#cummin", .samples = kSamples},
-    {.name = "cumlogsumexp", .arity = 1, .params = kParams, .accepts = ir::kAcceptsNumber, .tier = 2,
-     .type_rule = CumulativeType, .jvp = ir::JvpFull(JvpCumlogsumexp), .batch = ir::BatchFull(BatchCumulative),
-     .lower = LowerCumlogsumexp, .spec = "primitives.md#cumlogsumexp", .samples = kSamples},
+    {.name = "cumsum",
+     .arity = 1,
+     .params = kParams,
+     .accepts = ir::kAcceptsNumber,
+     .type_rule = CumulativeType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeCumsum,
+     .batch = ir::BatchFull(BatchCumulative),
+     .lower = LowerCumsum,
+     .spec = "primitives.md#cumsum",
+     .samples = kSamples},
+    {.name = "cumprod",
+     .arity = 1,
+     .params = kParams,
+     .accepts = ir::kAcceptsNumber,
+     .tier = 2,
+     .type_rule = CumulativeType,
+     .jvp = ir::JvpFull(JvpCumprod),
+     .batch = ir::BatchFull(BatchCumulative),
+     .lower = LowerCumprod,
+     .spec = "primitives.md#cumprod",
+     .samples = kSamples},
+    {.name = "cummax",
+     .arity = 1,
+     .params = kParams,
+     .accepts = ir::kAcceptsNumber,
+     .tier = 2,
+     .type_rule = CumulativeType,
+     .jvp = ir::JvpFull(JvpCummax),
+     .batch = ir::BatchFull(BatchCumulative),
+     .lower = LowerCummax,
+     .spec = "primitives.md#cummax",
+     .samples = kSamples},
+    {.name = "cummin",
+     .arity = 1,
+     .params = kParams,
+     .accepts = ir::kAcceptsNumber,
+     .tier = 2,
+     .type_rule = CumulativeType,
+     .jvp = ir::JvpFull(JvpCummin),
+     .batch = ir::BatchFull(BatchCumulative),
+     .lower = LowerCummin,
+     .spec = "primitives.md#cummin",
+     .samples = kSamples},
+    {.name = "cumlogsumexp",
+     .arity = 1,
+     .params = kParams,
+     .accepts = ir::kAcceptsNumber,
+     .tier = 2,
+     .type_rule = CumulativeType,
+     .jvp = ir::JvpFull(JvpCumlogsumexp),
+     .batch = ir::BatchFull(BatchCumulative),
+     .lower = LowerCumlogsumexp,
+     .spec = "primitives.md#cumlogsumexp",
+     .samples = kSamples},
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Functions with derivative rules of their own: custom_jvp_call, custom_vjp_call, custom_lin.
 //
-// Source: spec/transforms.md section 5. The rule bodies travel in the hidden parameter `rule` (ir::CustomRule).
+// Source: spec/transforms.md section 5. The rule bodies travel in the hidden parameter `rule`
+// (ir::CustomRule).
 #include "common/foundation/base/strings.h"
 #include "common/programs/autodiff/jvp.h"
 #include "common/programs/autodiff/transpose.h"
@@ -33,14 +34,16 @@ Types CustomCallType(const TypeArgs& a) {
   }
   const int64_t num_consts = a.params.Int("num_consts");
   if (num_consts < 0 || num_consts > static_cast<int64_t>(a.operands.size())) {
-    return TypeError(StrCat(a.op.name, " has num_consts=", num_consts, " for ", a.operands.size(), " operands"));
+    return TypeError(
+        StrCat(a.op.name, " has num_consts=", num_consts, " for ", a.operands.size(), " operands"));
   }
   return body->OutAvals();
 }
 
 Result<Params> RetypeCustomCall(ir::TypeChecker& checker, const TypeArgs& a) {
   ASSIGN_OR_RETURN(JaxprPtr body,
-                   checker.Check(a.params.Sub("call_jaxpr"), std::vector<Aval>(a.operands.begin(), a.operands.end())));
+                   checker.Check(a.params.Sub("call_jaxpr"),
+                                 std::vector<Aval>(a.operands.begin(), a.operands.end())));
   Params out = a.params;
   out.Set("call_jaxpr", ParamValue::SubJaxpr(std::move(body)));
   return out;
@@ -53,15 +56,17 @@ Result<RuleBodies> MakeBodies(ir::Session& session, const CustomRule& rule) {
   return session.RememberFor(rule.set, key, std::move(bodies));
 }
 
-// The bodies of a call's rule, made at most once per session, or an error that says how to send them.
+// The bodies of a call's rule, made at most once per session, or an error that says how to send
+// them.
 Result<RuleBodies> BodiesOf(ir::Session& session, const Params& params, bool is_vjp) {
   const RulePtr& rule = params["rule"].AsRule();
   if (rule == nullptr || rule->original().is_vjp != is_vjp) {
-    return Status::WithClass(Code::kInvalidArgument, "AttributeError",
-                             StrCat("No ", is_vjp ? "VJP" : "JVP", " defined for ", is_vjp ? "custom_vjp" : "custom_jvp",
-                                    " function ", params["name"].is_none() ? params.Text("bwd") : params.Text("name"),
-                                    " using def", is_vjp ? "vjp" : "jvp",
-                                    ": text does not carry rule bodies, send them in `rules`"));
+    return Status::WithClass(
+        Code::kInvalidArgument, "AttributeError",
+        StrCat("No ", is_vjp ? "VJP" : "JVP", " defined for ", is_vjp ? "custom_vjp" : "custom_jvp",
+               " function ", params["name"].is_none() ? params.Text("bwd") : params.Text("name"),
+               " using def", is_vjp ? "vjp" : "jvp",
+               ": text does not carry rule bodies, send them in `rules`"));
   }
   return MakeBodies(session, *rule);
 }
@@ -82,10 +87,12 @@ JvpResult JvpCustomJvp(Builder& b, const JvpArgs& a) {
   const auto consts = static_cast<size_t>(a.params.Int("num_consts"));
   for (size_t i = 0; i < consts; ++i) {
     if (a.tangents[i]) {
-      b.Fail(NotImplementedError(
-          "Detected differentiation of a custom_jvp function with respect to a closed-over value. That isn't "
-          "supported because the custom JVP rule only specifies how to differentiate the custom_jvp function with "
-          "respect to explicit input parameters."));
+      b.Fail(
+          NotImplementedError("Detected differentiation of a custom_jvp function with respect to a "
+                              "closed-over value. That isn't "
+                              "supported because the custom JVP rule only specifies how to "
+                              "differentiate the custom_jvp function with "
+                              "respect to explicit input parameters."));
       return {};
     }
   }
@@ -111,9 +118,10 @@ JvpResult JvpCustomJvp(Builder& b, const JvpArgs& a) {
 }
 
 // A call with unknown operands is inlined: its rule has done its work.
-std::vector<Value> PartialEvalCustomJvp(Builder& known, Builder& unknown, const ir::PartialEvalArgs& a) {
-  const bool all_known =
-      std::none_of(a.operands.begin(), a.operands.end(), [&](const Value& v) { return unknown.Owns(v); });
+std::vector<Value> PartialEvalCustomJvp(Builder& known, Builder& unknown,
+                                        const ir::PartialEvalArgs& a) {
+  const bool all_known = std::none_of(a.operands.begin(), a.operands.end(),
+                                      [&](const Value& v) { return unknown.Owns(v); });
   if (all_known) return known.Emit(a.op, a.params, a.operands);
   staging::SplitBuilder split(known, unknown);
   std::vector<Value> outs = split.Inline(*a.params.Sub("call_jaxpr"), {}, a.operands);
@@ -127,17 +135,19 @@ std::vector<Value> TransposeCustomJvp(Builder& b, const TransposeArgs& a) {
 }
 
 // Evaluates a rule body on batched inputs, without moving outputs.
-BatchResult EvalRule(Builder& b, const ClosedJaxpr& closed, std::span<const Value> inputs, std::span<const int> dims,
-                     const ir::AxisData& axis) {
+BatchResult EvalRule(Builder& b, const ClosedJaxpr& closed, std::span<const Value> inputs,
+                     std::span<const int> dims, const ir::AxisData& axis) {
   std::vector<Value> consts;
   for (const tensor::Tensor& t : closed.consts) consts.push_back(b.Const(t));
   return batching::EvalBatched(b, *closed.jaxpr, consts, inputs, dims, axis);
 }
 
-std::vector<Value> BatchedInputs(Builder& b, const ClosedJaxpr& closed, std::span<const int> dims, int64_t size) {
+std::vector<Value> BatchedInputs(Builder& b, const ClosedJaxpr& closed, std::span<const int> dims,
+                                 int64_t size) {
   std::vector<Value> out;
   for (size_t i = 0; i < dims.size(); ++i) {
-    out.push_back(b.Input(batching::BatchedAval(closed.jaxpr->aval(closed.jaxpr->invars()[i]), dims[i], size)));
+    out.push_back(b.Input(
+        batching::BatchedAval(closed.jaxpr->aval(closed.jaxpr->invars()[i]), dims[i], size)));
   }
   return out;
 }
@@ -152,7 +162,8 @@ Result<ClosedJaxpr> FinishClosed(Builder& b, std::span<const Value> outs) {
 Result<Value> MoveTo(Builder& b, Value v, int from, int to, int64_t size, const std::string& name) {
   if (from == to) return v;
   if (to == kUnmapped) {
-    return Unimplemented(StrCat("vmap of ", name, ": its rule gives a batched value where the function gives an "
+    return Unimplemented(StrCat("vmap of ", name,
+                                ": its rule gives a batched value where the function gives an "
                                 "unbatched one"));
   }
   return batching::MatchAxis(b, v, from, to, size);
@@ -174,13 +185,15 @@ Status BatchJvpBody(ir::Session& session, RuleBodies* rule, const std::vector<in
     if (!rule->out_zeros[i]) to.push_back(out_dims[i]);
   }
   for (size_t i = 0; i < outs.values.size() && i < to.size(); ++i) {
-    ASSIGN_OR_RETURN(outs.values[i], MoveTo(b, outs.values[i], outs.dims[i], to[i], axis.size, rule->name));
+    ASSIGN_OR_RETURN(outs.values[i],
+                     MoveTo(b, outs.values[i], outs.dims[i], to[i], axis.size, rule->name));
   }
   ASSIGN_OR_RETURN(rule->jvp, FinishClosed(b, outs.values));
   return OkStatus();
 }
 
-// Residuals stay where the forward body has them; cotangents of unmapped inputs are summed over the batch.
+// Residuals stay where the forward body has them; cotangents of unmapped inputs are summed over the
+// batch.
 Status BatchVjpBodies(ir::Session& session, RuleBodies* rule, const std::vector<int>& in_dims,
                       const std::vector<int>& out_dims, const ir::AxisData& axis) {
   if (!Fits(rule->fwd, in_dims.size()) || rule->fwd.jaxpr->outs().size() < out_dims.size()) {
@@ -192,8 +205,8 @@ Status BatchVjpBodies(ir::Session& session, RuleBodies* rule, const std::vector<
   RETURN_IF_ERROR(f.status());
   const size_t own = outs.values.size() - out_dims.size();
   for (size_t i = 0; i < out_dims.size(); ++i) {
-    ASSIGN_OR_RETURN(outs.values[own + i],
-                     MoveTo(f, outs.values[own + i], outs.dims[own + i], out_dims[i], axis.size, rule->name));
+    ASSIGN_OR_RETURN(outs.values[own + i], MoveTo(f, outs.values[own + i], outs.dims[own + i],
+                                                  out_dims[i], axis.size, rule->name));
   }
   std::vector<int> bwd_dims;
   size_t next = 0;
@@ -232,7 +245,8 @@ RulePtr BatchedRuleOf(const RulePtr& rule, std::vector<int> in_dims, std::vector
                       const ir::AxisData& axis) {
   if (rule == nullptr) return nullptr;
   auto out = std::make_shared<CustomRule>(*rule);
-  StrAppend(&out->derivation, " vmap ", Join(in_dims, ","), "->", Join(out_dims, ","), ":", axis.size, axis.name);
+  StrAppend(&out->derivation, " vmap ", Join(in_dims, ","), "->", Join(out_dims, ","), ":",
+            axis.size, axis.name);
   const std::string name(axis.name);
   const int64_t size = axis.size;
   out->make = [rule, in_dims = std::move(in_dims), out_dims = std::move(out_dims), name, size](
@@ -257,7 +271,8 @@ BatchResult BatchCustomCall(Builder& b, const BatchArgs& a) {
   const auto consts = static_cast<size_t>(a.params.Int("num_consts"));
   Params params = a.params;
   params.Set("call_jaxpr", ParamValue::SubJaxpr(function->jaxpr));
-  params.Set("rule", ParamValue::Rule(BatchedRuleOf(a.params["rule"].AsRule(), Slice(dims, consts, dims.size()),
+  params.Set("rule", ParamValue::Rule(BatchedRuleOf(a.params["rule"].AsRule(),
+                                                    Slice(dims, consts, dims.size()),
                                                     function->out_dims, a.axis)));
   return {b.Emit(a.op, std::move(params), a.values), function->out_dims};
 }
@@ -274,17 +289,20 @@ JvpResult JvpCustomVjp(Builder& b, const JvpArgs& a, Builder& linear) {
   const auto consts = static_cast<size_t>(a.params.Int("num_consts"));
   for (size_t i = 0; i < consts; ++i) {
     if (a.tangents[i]) {
-      b.Fail(NotImplementedError(
-          "Detected differentiation of a custom_vjp function with respect to a closed-over value. That isn't "
-          "supported because the custom VJP rule only specifies how to differentiate the custom_vjp function with "
-          "respect to explicit input parameters."));
+      b.Fail(
+          NotImplementedError("Detected differentiation of a custom_vjp function with respect to a "
+                              "closed-over value. That isn't "
+                              "supported because the custom VJP rule only specifies how to "
+                              "differentiate the custom_vjp function with "
+                              "respect to explicit input parameters."));
       return {};
     }
   }
   const std::vector<Value> inputs = Slice(a.primals, consts, a.primals.size());
   const size_t num_outs = a.params.Sub("call_jaxpr")->outs().size();
   size_t own = 0;
-  bool sane = Fits(rule.fwd, inputs.size()) && rule.input_fwds.size() == static_cast<size_t>(rule.num_res);
+  bool sane =
+      Fits(rule.fwd, inputs.size()) && rule.input_fwds.size() == static_cast<size_t>(rule.num_res);
   for (const int64_t f : rule.input_fwds) {
     own += f < 0 ? 1 : 0;
     sane = sane && f < static_cast<int64_t>(inputs.size());
@@ -297,7 +315,8 @@ JvpResult JvpCustomVjp(Builder& b, const JvpArgs& a, Builder& linear) {
   if (!b.ok()) return {};
   std::vector<Value> operands;
   size_t next = 0;
-  for (const int64_t f : rule.input_fwds) operands.push_back(f < 0 ? outs[next++] : inputs[static_cast<size_t>(f)]);
+  for (const int64_t f : rule.input_fwds)
+    operands.push_back(f < 0 ? outs[next++] : inputs[static_cast<size_t>(f)]);
   JvpResult out;
   out.primals = Slice(outs, own, outs.size());
   std::vector<Aval> out_avals;
@@ -342,7 +361,8 @@ RulePtr ShrunkRuleOf(const RulePtr& rule, const Bits& used_results) {
       if (used_results[i]) out_zeros.push_back(bodies.out_zeros[i]);
     }
     ASSIGN_OR_RETURN(const staging::DceOutcome jvp,
-                     staging::Dce(session, bodies.jvp.jaxpr, used, Bits(bodies.jvp.jaxpr->invars().size(), true)));
+                     staging::Dce(session, bodies.jvp.jaxpr, used,
+                                  Bits(bodies.jvp.jaxpr->invars().size(), true)));
     bodies.jvp = {jvp.jaxpr, Where(bodies.jvp.consts, jvp.used_consts)};
     bodies.out_zeros = std::move(out_zeros);
     return bodies;
@@ -358,7 +378,8 @@ Result<ir::DceResult> DceCustomJvp(ir::Session& session, const ir::Jaxpr&, const
   const RulePtr& rule = (*eqn.params)["rule"].AsRule();
   if (rule == nullptr || Count(used_results) == used_results.size()) return out;
   ASSIGN_OR_RETURN(const staging::DceOutcome body,
-                   staging::Dce(session, eqn.params->Sub("call_jaxpr"), used_results, Bits(eqn.num_operands, true)));
+                   staging::Dce(session, eqn.params->Sub("call_jaxpr"), used_results,
+                                Bits(eqn.num_operands, true)));
   Params params = *eqn.params;
   params.Set("call_jaxpr", ParamValue::SubJaxpr(body.jaxpr));
   params.Set("rule", ParamValue::Rule(ShrunkRuleOf(rule, used_results)));
@@ -371,7 +392,8 @@ Result<ir::DceResult> DceCustomJvp(ir::Session& session, const ir::Jaxpr&, const
 
 Types CustomLinType(const TypeArgs& a) { return a.params["out_avals"].AsAvals(); }
 
-constexpr std::string_view kForwardOfVjp = "can't apply forward-mode autodiff (jvp) to a custom_vjp function.";
+constexpr std::string_view kForwardOfVjp =
+    "can't apply forward-mode autodiff (jvp) to a custom_vjp function.";
 
 std::vector<Value> TransposeCustomLin(Builder& b, const TransposeArgs& a) {
   const auto found = BodiesOf(b.session(), a.params, /*is_vjp=*/true);
@@ -382,7 +404,8 @@ std::vector<Value> TransposeCustomLin(Builder& b, const TransposeArgs& a) {
   const RuleBodies& rule = *found;
   const auto num_res = static_cast<size_t>(a.params.Int("num_res"));
   std::vector<Value> inputs;
-  for (size_t i = 0; i < num_res && i < a.operands.size(); ++i) inputs.push_back(a.operands[i].value);
+  for (size_t i = 0; i < num_res && i < a.operands.size(); ++i)
+    inputs.push_back(a.operands[i].value);
   for (size_t i = 0; i < a.cotangents.size(); ++i) {
     inputs.push_back(ir::InstantiateZeros(b, a.cotangents[i], a.results[i]));
   }
@@ -441,15 +464,35 @@ constexpr ParamSpec kLinParams[] = {
 };
 
 constexpr OpDef kOps[] = {
-    {.name = "custom_jvp_call", .results = -1, .params = kJvpParams, .type_rule = CustomCallType,
-     .retype = RetypeCustomCall, .jvp = ir::JvpFull(JvpCustomJvp), .partial_eval = PartialEvalCustomJvp,
-     .transpose = TransposeCustomJvp, .batch = ir::BatchAlways(BatchCustomCall), .dce = DceCustomJvp,
-     .lower = LowerCustomCall, .spec = "primitives.md#custom_jvp_call"},
-    {.name = "custom_vjp_call", .results = -1, .params = kVjpParams, .type_rule = CustomCallType,
-     .retype = RetypeCustomCall, .jvp = ir::JvpFull(ForwardCustomVjp), .linearize = LinearizeCustomVjp,
-     .batch = ir::BatchAlways(BatchCustomCall), .lower = LowerCustomCall, .spec = "primitives.md#custom_vjp_call"},
-    {.name = "custom_lin", .results = -1, .params = kLinParams, .type_rule = CustomLinType,
-     .transpose = TransposeCustomLin, .batch = ir::BatchFull(BatchCustomLin), .lower = LowerCustomLin,
+    {.name = "custom_jvp_call",
+     .results = -1,
+     .params = kJvpParams,
+     .type_rule = CustomCallType,
+     .retype = RetypeCustomCall,
+     .jvp = ir::JvpFull(JvpCustomJvp),
+     .partial_eval = PartialEvalCustomJvp,
+     .transpose = TransposeCustomJvp,
+     .batch = ir::BatchAlways(BatchCustomCall),
+     .dce = DceCustomJvp,
+     .lower = LowerCustomCall,
+     .spec = "primitives.md#custom_jvp_call"},
+    {.name = "custom_vjp_call",
+     .results = -1,
+     .params = kVjpParams,
+     .type_rule = CustomCallType,
+     .retype = RetypeCustomCall,
+     .jvp = ir::JvpFull(ForwardCustomVjp),
+     .linearize = LinearizeCustomVjp,
+     .batch = ir::BatchAlways(BatchCustomCall),
+     .lower = LowerCustomCall,
+     .spec = "primitives.md#custom_vjp_call"},
+    {.name = "custom_lin",
+     .results = -1,
+     .params = kLinParams,
+     .type_rule = CustomLinType,
+     .transpose = TransposeCustomLin,
+     .batch = ir::BatchFull(BatchCustomLin),
+     .lower = LowerCustomLin,
      .spec = "primitives.md#custom_lin"},
 };
 

@@ -25,8 +25,8 @@ std::optional<Dims> IntsOf(const ParamValue& v) {
 
 // The dimension numbers (([lhs_contract], [rhs_contract]), ([lhs_batch], [rhs_batch])).
 Result<DotDims> ParseDims(const ParamValue& v) {
-  const Status bad = InvalidArgument(
-      StrCat("dimension_numbers must read (([..], [..]), ([..], [..])), got ", Printable(v.PythonText())));
+  const Status bad = InvalidArgument(StrCat(
+      "dimension_numbers must read (([..], [..]), ([..], [..])), got ", Printable(v.PythonText())));
   if (v.elements().size() != 2) return bad;
   Dims parts[4];
   for (size_t i = 0; i < 4; ++i) {
@@ -63,23 +63,28 @@ bool HasDuplicates(Dims dims) {
 Status CheckSide(std::string_view side, const Aval& x, const Dims& contract, const Dims& batch) {
   for (const int64_t d : ir::Concat(contract, batch)) {
     if (d >= 0 && d < static_cast<int64_t>(x.rank())) continue;
-    return TypeError(StrCat("dot_general requires ", side, " dimension numbers to be nonnegative and less than the "
-                            "number of axes of the ", side, " value, got ", side, "_batch of ", TupleText(batch),
-                            " and ", side, "_contracting of ", TupleText(contract), " for ", side, " of rank ",
-                            x.rank()));
+    return TypeError(StrCat("dot_general requires ", side,
+                            " dimension numbers to be nonnegative and less than the "
+                            "number of axes of the ",
+                            side, " value, got ", side, "_batch of ", TupleText(batch), " and ",
+                            side, "_contracting of ", TupleText(contract), " for ", side,
+                            " of rank ", x.rank()));
   }
   if (HasDuplicates(batch)) {
-    return TypeError(StrCat("dot_general requires ", side, " batch dimensions to be distinct, got ", side, "_batch ",
-                            TupleText(batch), "."));
+    return TypeError(StrCat("dot_general requires ", side, " batch dimensions to be distinct, got ",
+                            side, "_batch ", TupleText(batch), "."));
   }
   if (HasDuplicates(contract)) {
-    return TypeError(StrCat("dot_general requires ", side, " contracting dimensions to be distinct, got ", side,
-                            "_contracting ", TupleText(contract), "."));
+    return TypeError(StrCat("dot_general requires ", side,
+                            " contracting dimensions to be distinct, got ", side, "_contracting ",
+                            TupleText(contract), "."));
   }
   for (const int64_t d : contract) {
     if (!ir::Contains(batch, d)) continue;
-    return TypeError(StrCat("dot_general requires ", side, " batch dimensions to be disjoint from contracting "
-                            "dimensions, got ", side, "_batch ", TupleText(batch), " and ", side, "_contracting ",
+    return TypeError(StrCat("dot_general requires ", side,
+                            " batch dimensions to be disjoint from contracting "
+                            "dimensions, got ",
+                            side, "_batch ", TupleText(batch), " and ", side, "_contracting ",
                             TupleText(contract), "."));
   }
   return OkStatus();
@@ -87,42 +92,47 @@ Status CheckSide(std::string_view side, const Aval& x, const Dims& contract, con
 
 Result<Shape> DotShape(const Aval& x, const Aval& y, const DotDims& d) {
   if (d.lhs_batch.size() != d.rhs_batch.size()) {
-    return TypeError(StrCat("dot_general requires equal numbers of lhs_batch and rhs_batch dimensions, got lhs_batch ",
-                            TupleText(d.lhs_batch), " and rhs_batch ", TupleText(d.rhs_batch), "."));
+    return TypeError(StrCat(
+        "dot_general requires equal numbers of lhs_batch and rhs_batch dimensions, got lhs_batch ",
+        TupleText(d.lhs_batch), " and rhs_batch ", TupleText(d.rhs_batch), "."));
   }
   RETURN_IF_ERROR(CheckSide("lhs", x, d.lhs_contract, d.lhs_batch));
   RETURN_IF_ERROR(CheckSide("rhs", y, d.rhs_contract, d.rhs_batch));
   const Shape batch = Pick(x.shape, d.lhs_batch);
   if (!(batch == Pick(y.shape, d.rhs_batch))) {
-    return TypeError(StrCat("dot_general requires lhs batch dimensions and rhs batch dimensions to have the same "
-                            "shape, got ", TupleText(batch), " and ", TupleText(Pick(y.shape, d.rhs_batch)), "."));
+    return TypeError(StrCat(
+        "dot_general requires lhs batch dimensions and rhs batch dimensions to have the same "
+        "shape, got ",
+        TupleText(batch), " and ", TupleText(Pick(y.shape, d.rhs_batch)), "."));
   }
   const Shape contract = Pick(x.shape, d.lhs_contract);
   if (!(contract == Pick(y.shape, d.rhs_contract))) {
-    return TypeError(StrCat("dot_general requires contracting dimensions to have the same shape, got ",
-                            TupleText(contract), " and ", TupleText(Pick(y.shape, d.rhs_contract)), "."));
+    return TypeError(
+        StrCat("dot_general requires contracting dimensions to have the same shape, got ",
+               TupleText(contract), " and ", TupleText(Pick(y.shape, d.rhs_contract)), "."));
   }
   const Shape left = Pick(x.shape, Remaining(x.rank(), d.lhs_contract, d.lhs_batch));
   const Shape right = Pick(y.shape, Remaining(y.rank(), d.rhs_contract, d.rhs_batch));
   return ir::Concat(batch, ir::Concat(left, right));
 }
 
-// Largest exponent and mantissa bits of a float type, as NumPy's finfo counts them; what decides which of two float
-// types a mixed product has.
+// Largest exponent and mantissa bits of a float type, as NumPy's finfo counts them; what decides
+// which of two float types a mixed product has.
 struct FloatExtent {
   DType dtype;
   int max_exponent;
   int mantissa_bits;
 };
 constexpr FloatExtent kFloatExtents[] = {
-    {DType::kF4E2M1FN, 3, 1},    {DType::kF8E3M4, 4, 4},     {DType::kF8E4M3, 8, 3},
-    {DType::kF8E4M3B11FNUZ, 5, 3}, {DType::kF8E4M3FN, 9, 3}, {DType::kF8E4M3FNUZ, 8, 3},
-    {DType::kF8E5M2, 16, 2},     {DType::kF8E5M2FNUZ, 16, 2}, {DType::kF8E8M0FNU, 128, 0},
-    {DType::kF16, 16, 10},       {DType::kBF16, 128, 7},     {DType::kF32, 128, 23},
+    {DType::kF4E2M1FN, 3, 1},      {DType::kF8E3M4, 4, 4},      {DType::kF8E4M3, 8, 3},
+    {DType::kF8E4M3B11FNUZ, 5, 3}, {DType::kF8E4M3FN, 9, 3},    {DType::kF8E4M3FNUZ, 8, 3},
+    {DType::kF8E5M2, 16, 2},       {DType::kF8E5M2FNUZ, 16, 2}, {DType::kF8E8M0FNU, 128, 0},
+    {DType::kF16, 16, 10},         {DType::kBF16, 128, 7},      {DType::kF32, 128, 23},
     {DType::kF64, 1024, 52},
 };
 
-// JAX orders operand types by (complex, exponent, mantissa, width, not unsigned); the larger one is the result's.
+// JAX orders operand types by (complex, exponent, mantissa, width, not unsigned); the larger one is
+// the result's.
 std::tuple<bool, int, int, int, bool> TypeRank(DType dtype) {
   const DType real = tensor::RealPart(dtype);
   FloatExtent extent{real, -1, -1};
@@ -130,7 +140,8 @@ std::tuple<bool, int, int, int, bool> TypeRank(DType dtype) {
     if (e.dtype == real) extent = e;
   }
   const int bits = tensor::IsBool(real) ? 1 : tensor::BitWidth(real);
-  return {tensor::IsComplex(dtype), extent.max_exponent, extent.mantissa_bits, bits, !tensor::IsUnsigned(real)};
+  return {tensor::IsComplex(dtype), extent.max_exponent, extent.mantissa_bits, bits,
+          !tensor::IsUnsigned(real)};
 }
 
 int NumericBits(DType d) { return tensor::IsBool(d) ? 1 : tensor::BitWidth(tensor::RealPart(d)); }
@@ -139,7 +150,8 @@ Result<DType> DotDType(DType x, DType y, const ParamValue& preferred) {
   const auto rank_x = TypeRank(x);
   const auto rank_y = TypeRank(y);
   if (rank_x == rank_y && x != y) {
-    return TypeError(StrCat("lax.dot_general argument type error: ", DTypeText(x), ", ", DTypeText(y)));
+    return TypeError(
+        StrCat("lax.dot_general argument type error: ", DTypeText(x), ", ", DTypeText(y)));
   }
   const DType result = rank_x < rank_y ? y : x;
   if (preferred.is_none() || preferred.AsDType() == result) return result;
@@ -148,9 +160,10 @@ Result<DType> DotDType(DType x, DType y, const ParamValue& preferred) {
     return TypeError(StrCat("dot_general cannot give elements of type ", DTypeText(wanted)));
   }
   if (!tensor::IsFloat(result) && NumericBits(wanted) < NumericBits(result)) {
-    return TypeError(StrCat("`preferred_element_type` must not be narrower than the original type, got "
-                            "preferred_element_type of ", DTypeText(wanted), " for result type of ",
-                            DTypeText(result), "."));
+    return TypeError(
+        StrCat("`preferred_element_type` must not be narrower than the original type, got "
+               "preferred_element_type of ",
+               DTypeText(wanted), " for result type of ", DTypeText(result), "."));
   }
   return wanted;
 }
@@ -160,8 +173,8 @@ Types DotType(const TypeArgs& a) {
   for (size_t i = 0; i < 2; ++i) RETURN_IF_ERROR(CheckAccepts(a, i));
   ASSIGN_OR_RETURN(const DotDims dims, ParseDims(a.params["dimension_numbers"]));
   ASSIGN_OR_RETURN(Shape shape, DotShape(a.operands[0], a.operands[1], dims));
-  ASSIGN_OR_RETURN(const DType dtype,
-                   DotDType(a.operands[0].dtype, a.operands[1].dtype, a.params["preferred_element_type"]));
+  ASSIGN_OR_RETURN(const DType dtype, DotDType(a.operands[0].dtype, a.operands[1].dtype,
+                                               a.params["preferred_element_type"]));
   return std::vector<Aval>{Aval{dtype, AllWeak(a.operands), std::move(shape)}};
 }
 
@@ -176,9 +189,11 @@ Value JvpRight(Builder& b, Value t, Value, std::span<const Value> x, const Param
   return b.Emit(*params.op(), params, operands)[0];
 }
 
-// The cotangent of operand x of a product with y: ct contracted with y over y's kept dimensions, then put into x's
-// order. `swapped` says that x was the right operand, whose kept dimensions are last in ct.
-Value TransposeSide(Builder& b, const TransposeArgs& a, const Aval& x, Value y, const DotDims& d, bool swapped) {
+// The cotangent of operand x of a product with y: ct contracted with y over y's kept dimensions,
+// then put into x's order. `swapped` says that x was the right operand, whose kept dimensions are
+// last in ct.
+Value TransposeSide(Builder& b, const TransposeArgs& a, const Aval& x, Value y, const DotDims& d,
+                    bool swapped) {
   const Dims x_kept = Remaining(x.rank(), d.lhs_contract, d.lhs_batch);
   const Dims y_kept = Remaining(y.rank(), d.rhs_contract, d.rhs_batch);
   const auto batch = static_cast<int64_t>(d.lhs_batch.size());
@@ -214,7 +229,8 @@ int64_t CountBelow(const Dims& dims, int64_t limit) {
   return std::count_if(dims.begin(), dims.end(), [&](int64_t d) { return d < limit; });
 }
 
-// A batch dimension on both sides becomes a leading batch pair; on one side, one more kept dimension of that side.
+// A batch dimension on both sides becomes a leading batch pair; on one side, one more kept
+// dimension of that side.
 BatchResult BatchDot(Builder& b, const BatchArgs& a) {
   DotDims d = DimsOf(a.params);
   const int x = a.dims[0];
@@ -281,22 +297,37 @@ constexpr ParamSpec kDotParams[] = {
 };
 
 constexpr Sample kDotSamples[] = {
-    {"{ lambda ; a:f32[3,5] b:f32[5,2]. let c:f32[3,2] = OP[dimension_numbers=(([1], [0]), ([], []))] a b in (c,) }"},
-    {"{ lambda ; a:f32[5] b:f32[5]. let c:f32[] = OP[dimension_numbers=(([0], [0]), ([], []))] a b in (c,) }"},
-    {"{ lambda ; a:f32[2,3,4] b:f32[5,4,2]. let c:f32[2,3,5] = OP[dimension_numbers=(([2], [1]), ([0], [2]))] a b "
+    {"{ lambda ; a:f32[3,5] b:f32[5,2]. let c:f32[3,2] = OP[dimension_numbers=(([1], [0]), ([], "
+     "[]))] a b in (c,) }"},
+    {"{ lambda ; a:f32[5] b:f32[5]. let c:f32[] = OP[dimension_numbers=(([0], [0]), ([], []))] a b "
      "in (c,) }"},
-    {"{ lambda ; a:f32[2,3,4] b:f32[4,7,3]. let c:f32[2,7] = OP[dimension_numbers=(([1, 2], [2, 0]), ([], []))] a b "
+    {"{ lambda ; a:f32[2,3,4] b:f32[5,4,2]. let c:f32[2,3,5] = OP[dimension_numbers=(([2], [1]), "
+     "([0], [2]))] a b "
      "in (c,) }"},
-    {"{ lambda ; a:f32[2] b:f32[3]. let c:f32[2,3] = OP[dimension_numbers=(([], []), ([], []))] a b in (c,) }"},
-    {"{ lambda ; a:f32[2,0] b:f32[0,3]. let c:f32[2,3] = OP[dimension_numbers=(([1], [0]), ([], []))] a b in (c,) }"},
-    {"{ lambda ; a:f32[] b:f32[]. let c:f32[] = OP[dimension_numbers=(([], []), ([], []))] a b in (c,) }"},
+    {"{ lambda ; a:f32[2,3,4] b:f32[4,7,3]. let c:f32[2,7] = OP[dimension_numbers=(([1, 2], [2, "
+     "0]), ([], []))] a b "
+     "in (c,) }"},
+    {"{ lambda ; a:f32[2] b:f32[3]. let c:f32[2,3] = OP[dimension_numbers=(([], []), ([], []))] a "
+     "b in (c,) }"},
+    {"{ lambda ; a:f32[2,0] b:f32[0,3]. let c:f32[2,3] = OP[dimension_numbers=(([1], [0]), ([], "
+     "[]))] a b in (c,) }"},
+    {"{ lambda ; a:f32[] b:f32[]. let c:f32[] = OP[dimension_numbers=(([], []), ([], []))] a b in "
+     "(c,) }"},
 };
 
 constexpr OpDef kOps[] = {
-    {.name = "dot_general", .arity = 2, .params = kDotParams, .accepts = ir::kAcceptsNumber | ir::kAcceptsBool,
-     .type_rule = DotType, .jvp = ir::JvpTerms<JvpLeft, JvpRight>(), .transpose = TransposeDot,
-     .batch = ir::BatchFull(BatchDot), .lower = LowerDot, .product = OpDef::Product::kDot,
-     .spec = "primitives.md#dot_general", .samples = kDotSamples},
+    {.name = "dot_general",
+     .arity = 2,
+     .params = kDotParams,
+     .accepts = ir::kAcceptsNumber | ir::kAcceptsBool,
+     .type_rule = DotType,
+     .jvp = ir::JvpTerms<JvpLeft, JvpRight>(),
+     .transpose = TransposeDot,
+     .batch = ir::BatchFull(BatchDot),
+     .lower = LowerDot,
+     .product = OpDef::Product::kDot,
+     .spec = "primitives.md#dot_general",
+     .samples = kDotSamples},
 };
 
 }  // namespace

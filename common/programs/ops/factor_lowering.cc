@@ -9,7 +9,8 @@ namespace {
 // ---- library calls ----
 
 // A target that JAX's own lowerings call: the original interface, with an empty configuration.
-Values CallLibrary(LowerContext& c, std::string_view target, const std::vector<TensorType>& results) {
+Values CallLibrary(LowerContext& c, std::string_view target,
+                   const std::vector<TensorType>& results) {
   stablehlo::AttrDict attrs;
   SetAttr(&attrs, "backend_config", stablehlo::Attr::String(""));
   return c.b().CustomCall(target, c.ins(), results, std::move(attrs));
@@ -46,7 +47,8 @@ bool IsText(const ParamValue& v, std::string_view text) {
 }  // namespace
 
 Status LowerLu(LowerContext& c) {
-  c.Out(c.Traced(c.ins(), c.in_avals(), [](Builder& b, std::span<const Value> v) { return LuProgram(b, v[0]); }));
+  c.Out(c.Traced(c.ins(), c.in_avals(),
+                 [](Builder& b, std::span<const Value> v) { return LuProgram(b, v[0]); }));
   return OkStatus();
 }
 
@@ -59,8 +61,9 @@ Status LowerPivots(LowerContext& c) {
 }
 
 Status LowerQr(LowerContext& c) {
-  c.Out(c.Traced(c.ins(), c.in_avals(),
-                 [&c](Builder& b, std::span<const Value> v) { return QrProgram(b, v[0], c.params()); }));
+  c.Out(c.Traced(c.ins(), c.in_avals(), [&c](Builder& b, std::span<const Value> v) {
+    return QrProgram(b, v[0], c.params());
+  }));
   return OkStatus();
 }
 
@@ -108,7 +111,8 @@ Status LowerHessenberg(LowerContext& c) {
 // Eigenvalues come sorted whether that is asked for or not.
 Status LowerEigh(LowerContext& c) {
   const Shape& shape = c.in_aval(0).shape;
-  RETURN_IF_ERROR(CheckWhole(c, shape[shape.size() - 1], "subset_by_index not supported on CPU and GPU"));
+  RETURN_IF_ERROR(
+      CheckWhole(c, shape[shape.size() - 1], "subset_by_index not supported on CPU and GPU"));
   const ParamValue& algorithm = c.params()["algorithm"];
   if (IsText(algorithm, "EighImplementation.QDWH")) {
     return NotImplementedError("QDWH implementation is only supported on TPU");
@@ -128,7 +132,8 @@ Status LowerSvd(LowerContext& c) {
   if (IsText(algorithm, "SvdAlgorithm.JACOBI") || IsText(algorithm, "SvdAlgorithm.POLAR")) {
     return NotImplementedError("The SVD Jacobi and Polar algorithms are not implemented on CPU.");
   }
-  c.Out(CallOurs(c, "megalith.svd", ResultTypes(c), {{"full_matrices", c.params().Bool("full_matrices")}}));
+  c.Out(CallOurs(c, "megalith.svd", ResultTypes(c),
+                 {{"full_matrices", c.params().Bool("full_matrices")}}));
   return OkStatus();
 }
 

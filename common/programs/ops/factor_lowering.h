@@ -13,7 +13,8 @@ Status LowerHouseholderProduct(lowering::LowerContext& c);
 Status LowerCholeskyUpdate(lowering::LowerContext& c);
 Status LowerSymmetricProduct(lowering::LowerContext& c);
 
-// JAX lowers these on platforms of its own only; here they call targets of ours (docs/formats/custom-calls.md).
+// JAX lowers these on platforms of its own only; here they call targets of ours
+// (docs/formats/custom-calls.md).
 Status LowerGeqp3(lowering::LowerContext& c);
 Status LowerTridiagonal(lowering::LowerContext& c);
 Status LowerHessenberg(lowering::LowerContext& c);

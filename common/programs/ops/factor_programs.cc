@@ -62,15 +62,16 @@ Value SolveTridiagonal(Builder& b, std::span<const Value> v) {
   const Value du_tail = TailOf(b, du, 1);
   const Value rhs_tail = TailOf(b, rhs, 1);
   const auto forward = [](Builder& f, std::span<const Value> in) {
-    const Value cp = in[0], dp = in[1], below = in[2], diagonal = in[3], above = in[4], right = in[5];
+    const Value cp = in[0], dp = in[1], below = in[2], diagonal = in[3], above = in[4],
+                right = in[5];
     const Value pivot = ir::Sub(f, diagonal, ir::Mul(f, below, cp));
     const Value next_c = ir::Div(f, above, pivot);
     const Value rest = ir::Sub(f, right, ir::Mul(f, below, dp));
     const Value pivot_again = ir::Sub(f, diagonal, ir::Mul(f, below, cp));
     return std::vector<Value>{next_c, ir::Div(f, rest, pivot_again), cp, dp};
   };
-  const std::vector<Value> eliminated =
-      EmitScan(b, n - 1, {first_c, first_d}, {dl_tail, d_tail, du_tail, rhs_tail}, false, 32, forward);
+  const std::vector<Value> eliminated = EmitScan(
+      b, n - 1, {first_c, first_d}, {dl_tail, d_tail, du_tail, rhs_tail}, false, 32, forward);
   if (!b.ok()) return rhs;
   const auto backward = [](Builder& f, std::span<const Value> in) {
     return std::vector<Value>{ir::Sub(f, in[2], ir::Mul(f, in[1], in[0])), in[0]};
@@ -115,9 +116,10 @@ std::vector<Value> RotationOrNone(Builder& b, Value x, Value y) {
   b.Fail(keep.status());
   if (!b.ok()) return {x, y};
   const Value operands[] = {index, x, y};
-  std::vector<Value> out = b.EmitN(
-      "cond", operands,
-      {{"branches", ParamValue::Tuple({ParamValue::SubJaxpr(*rotate), ParamValue::SubJaxpr(*keep)})}});
+  std::vector<Value> out =
+      b.EmitN("cond", operands,
+              {{"branches",
+                ParamValue::Tuple({ParamValue::SubJaxpr(*rotate), ParamValue::SubJaxpr(*keep)})}});
   return b.ok() ? out : std::vector<Value>{x, y};
 }
 
@@ -163,9 +165,10 @@ Value TridiagonalSolveProgram(Builder& b, std::span<const Value> operands) {
   const Shape& shape = operands[1].shape();
   if (shape[shape.size() - 1] == 0) return operands[3];
   const Shape batch(std::span<const int64_t>(shape).first(shape.size() - 1));
-  const std::vector<Value> out =
-      OverBatch(b, operands, {true, true, true, true}, batch,
-                [](Builder& inner, std::span<const Value> v) { return std::vector<Value>{SolveTridiagonal(inner, v)}; });
+  const std::vector<Value> out = OverBatch(b, operands, {true, true, true, true}, batch,
+                                           [](Builder& inner, std::span<const Value> v) {
+                                             return std::vector<Value>{SolveTridiagonal(inner, v)};
+                                           });
   return out[0];
 }
 

@@ -22,11 +22,14 @@ Types FftType(const TypeArgs& a) {
   if (kind < kFft || kind > kIrfft) return ValueError(StrCat("Unknown FFT type '", kind, "'"));
   if (n > x.rank()) {
     return ValueError(StrCat("FFT input shape ", TupleText(x.shape),
-                             " must have at least as many input dimensions as fft_lengths ", TupleText(lengths), "."));
+                             " must have at least as many input dimensions as fft_lengths ",
+                             TupleText(lengths), "."));
   }
-  if (n < 1 || n > 3) return ValueError(StrCat("FFT over ", n, " dimensions: there must be 1, 2 or 3"));
+  if (n < 1 || n > 3)
+    return ValueError(StrCat("FFT over ", n, " dimensions: there must be 1, 2 or 3"));
   for (const int64_t d : lengths) {
-    if (d < 0) return ValueError(StrCat("fft_lengths must be nonnegative, got ", TupleText(lengths)));
+    if (d < 0)
+      return ValueError(StrCat("fft_lengths must be nonnegative, got ", TupleText(lengths)));
   }
   Shape shape = x.shape;
   const size_t first = x.rank() - n;
@@ -41,27 +44,32 @@ Types FftType(const TypeArgs& a) {
       return ValueError(StrCat("RFFT input must be float32 or float64, got ", DTypeText(x.dtype)));
     }
     if (!minor_dims_equal(n)) {
-      return ValueError(StrCat("RFFT input shape ", TupleText(x.shape), " minor dimensions must be equal to "
-                               "fft_lengths ", TupleText(lengths)));
+      return ValueError(StrCat("RFFT input shape ", TupleText(x.shape),
+                               " minor dimensions must be equal to "
+                               "fft_lengths ",
+                               TupleText(lengths)));
     }
     shape[x.rank() - 1] = lengths[n - 1] / 2 + 1;
     return std::vector<Aval>{Aval{tensor::ComplexOf(x.dtype), x.weak_type, shape}};
   }
   if (!tensor::IsComplex(x.dtype)) {
-    return ValueError(StrCat(kind == kIrfft ? "IRFFT" : "FFT", " input must be complex64 or complex128, got ",
-                             DTypeText(x.dtype)));
+    return ValueError(StrCat(kind == kIrfft ? "IRFFT" : "FFT",
+                             " input must be complex64 or complex128, got ", DTypeText(x.dtype)));
   }
   if (kind == kIrfft) {
     // JAX leaves the last size to the compiler, which wants exactly the half spectrum.
     if (!minor_dims_equal(n - 1) || x.shape[x.rank() - 1] != lengths[n - 1] / 2 + 1) {
-      return ValueError(StrCat("IRFFT input shape ", TupleText(x.shape), " minor dimensions must be equal to all "
-                               "except the last fft_length, got fft_lengths=", TupleText(lengths)));
+      return ValueError(StrCat("IRFFT input shape ", TupleText(x.shape),
+                               " minor dimensions must be equal to all "
+                               "except the last fft_length, got fft_lengths=",
+                               TupleText(lengths)));
     }
     shape[x.rank() - 1] = lengths[n - 1];
     return std::vector<Aval>{Aval{tensor::RealPart(x.dtype), x.weak_type, shape}};
   }
   if (!minor_dims_equal(n)) {
-    return ValueError(StrCat("FFT input shape ", TupleText(x.shape), " minor dimensions must be equal to fft_lengths ",
+    return ValueError(StrCat("FFT input shape ", TupleText(x.shape),
+                             " minor dimensions must be equal to fft_lengths ",
                              TupleText(lengths)));
   }
   return std::vector<Aval>{x};
@@ -69,17 +77,21 @@ Types FftType(const TypeArgs& a) {
 
 // lax.fft, which JAX jits.
 Value Fft(Builder& b, Value x, int64_t kind, const Dims& lengths) {
-  return EmitJit(b, "fft", StrCat(kind, TupleText(lengths)), {&x, 1}, [&](Builder& inner, std::span<const Value> in) {
-    return inner.EmitN("fft", in, {{"fft_type", ParamValue::Int(kind)}, {"fft_lengths", ParamValue::Ints(lengths)}});
-  })[0];
+  return EmitJit(b, "fft", StrCat(kind, TupleText(lengths)), {&x, 1},
+                 [&](Builder& inner, std::span<const Value> in) {
+                   return inner.EmitN("fft", in,
+                                      {{"fft_type", ParamValue::Int(kind)},
+                                       {"fft_lengths", ParamValue::Ints(lengths)}});
+                 })[0];
 }
 
-// Weights of the half spectrum: 1 for the frequencies that are their own conjugates, 2 for the others, which stand for
-// two. Shaped to broadcast against arrays of rank `rank`.
+// Weights of the half spectrum: 1 for the frequencies that are their own conjugates, 2 for the
+// others, which stand for two. Shaped to broadcast against arrays of rank `rank`.
 Value HalfSpectrumMask(Builder& b, DType dtype, int64_t half, int64_t length, size_t rank) {
   const auto set_one = [&](Value mask, int64_t at) {
     const Value one = ir::Full(b, Shape{1}, dtype, 1);
-    const Value index = b.Lit(Literal::Int(b.session().x64() ? DType::kI64 : DType::kI32, at, /*weak=*/true));
+    const Value index =
+        b.Lit(Literal::Int(b.session().x64() ? DType::kI64 : DType::kI32, at, /*weak=*/true));
     return b.Emit1("dynamic_update_slice", {mask, one, index});
   };
   Value mask = ir::Full(b, Shape{half}, dtype, 2);
@@ -95,22 +107,26 @@ double Product(const Dims& lengths) {
 }
 
 Value TransposeRfft(Builder& b, Value ct, const Dims& lengths) {
-  return EmitJit(b, "_rfft_transpose", TupleText(lengths), {&ct, 1}, [&](Builder& inner, std::span<const Value> in) {
-    const Value t = in[0];
-    const Value mask = HalfSpectrumMask(inner, t.dtype(), t.shape()[t.rank() - 1], lengths.back(), t.rank());
-    const Value conj = ir::Conj(inner, t);
-    const Value weighted = ir::Div(inner, conj, mask);
-    const Value spectrum = Fft(inner, weighted, kIrfft, lengths);
-    const Value scale = ir::ScalarOf(inner, spectrum.dtype(), Product(lengths), /*weak=*/true);
-    return std::vector<Value>{ir::Mul(inner, scale, spectrum)};
-  })[0];
+  return EmitJit(b, "_rfft_transpose", TupleText(lengths), {&ct, 1},
+                 [&](Builder& inner, std::span<const Value> in) {
+                   const Value t = in[0];
+                   const Value mask = HalfSpectrumMask(inner, t.dtype(), t.shape()[t.rank() - 1],
+                                                       lengths.back(), t.rank());
+                   const Value conj = ir::Conj(inner, t);
+                   const Value weighted = ir::Div(inner, conj, mask);
+                   const Value spectrum = Fft(inner, weighted, kIrfft, lengths);
+                   const Value scale =
+                       ir::ScalarOf(inner, spectrum.dtype(), Product(lengths), /*weak=*/true);
+                   return std::vector<Value>{ir::Mul(inner, scale, spectrum)};
+                 })[0];
 }
 
 // The scaled spectrum of the cotangent; conjugated, as JAX's convention for complex gradients asks.
 Value TransposeIrfft(Builder& b, Value ct, const Dims& lengths) {
   const Value x = Fft(b, ct, kRfft, lengths);
   if (!b.ok()) return x;
-  const Value mask = HalfSpectrumMask(b, x.dtype(), x.shape()[x.rank() - 1], lengths.back(), x.rank());
+  const Value mask =
+      HalfSpectrumMask(b, x.dtype(), x.shape()[x.rank() - 1], lengths.back(), x.rank());
   const Value scale = ir::ScalarOf(b, x.dtype(), 1.0 / Product(lengths), /*weak=*/true);
   const Value scaled = ir::Mul(b, scale, mask);
   const Value weighted = ir::Mul(b, scaled, x);
@@ -152,9 +168,18 @@ constexpr Sample kFftSamples[] = {
 };
 
 constexpr OpDef kOps[] = {
-    {.name = "fft", .arity = 1, .params = kFftParams, .accepts = ir::kAcceptsInexact, .tier = 2, .type_rule = FftType,
-     .jvp = ir::JvpLinear(), .transpose = TransposeFft, .batch = ir::BatchFull(BatchFft), .lower = LowerFft,
-     .spec = "primitives.md#fft", .samples = kFftSamples},
+    {.name = "fft",
+     .arity = 1,
+     .params = kFftParams,
+     .accepts = ir::kAcceptsInexact,
+     .tier = 2,
+     .type_rule = FftType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeFft,
+     .batch = ir::BatchFull(BatchFft),
+     .lower = LowerFft,
+     .spec = "primitives.md#fft",
+     .samples = kFftSamples},
 };
 
 }  // namespace

@@ -33,13 +33,15 @@ Types GammaType(const TypeArgs& a) {
     return TypeError(StrCat("random_gamma takes keys, got ", DTypeText(key.dtype)));
   }
   if (!tensor::IsFloat(alpha.dtype)) {
-    return ValueError(StrCat("dtype argument to `gamma` must be a float dtype, got ", DTypeText(alpha.dtype)));
+    return ValueError(
+        StrCat("dtype argument to `gamma` must be a float dtype, got ", DTypeText(alpha.dtype)));
   }
   bool leads = key.rank() <= alpha.rank();
   for (size_t i = 0; leads && i < key.rank(); ++i) leads = key.shape[i] == alpha.shape[i];
   if (!leads) {
-    return ValueError(StrCat("random_gamma needs the parameter's shape to begin with the keys' shape ",
-                             tensor::TupleText(key.shape), ", got ", tensor::TupleText(alpha.shape)));
+    return ValueError(
+        StrCat("random_gamma needs the parameter's shape to begin with the keys' shape ",
+               tensor::TupleText(key.shape), ", got ", tensor::TupleText(alpha.shape)));
   }
   return std::vector<Aval>{alpha};
 }
@@ -52,15 +54,19 @@ Value Uniform(Builder& b, Value key, DType dtype, double low, double high) {
   const int mantissa = static_cast<int>(std::lround(-std::log2(tensor::Limits(dtype).eps)));
   const int drawn = mantissa < 8 ? 8 : width;
   const DType word = width == 16 ? DType::kU16 : width == 32 ? DType::kU32 : DType::kU64;
-  const Value raw = b.Emit1("random_bits", {key},
-                            {{"bit_width", ParamValue::Int(drawn)}, {"shape", ParamValue::Ints(Dims{})}});
+  const Value raw =
+      b.Emit1("random_bits", {key},
+              {{"bit_width", ParamValue::Int(drawn)}, {"shape", ParamValue::Ints(Dims{})}});
   const Value bits = ir::ConvertElementType(b, raw, word);
   const int64_t exponent_of_one =
-      dtype == DType::kF64 ? std::bit_cast<int64_t>(1.0)
-                           : static_cast<int64_t>((uint64_t{1} << (width - 2)) - (uint64_t{1} << mantissa));
-  const Value cut = Binary(b, "shift_right_logical", bits, b.Lit(Literal::Int(word, drawn - mantissa)));
+      dtype == DType::kF64
+          ? std::bit_cast<int64_t>(1.0)
+          : static_cast<int64_t>((uint64_t{1} << (width - 2)) - (uint64_t{1} << mantissa));
+  const Value cut =
+      Binary(b, "shift_right_logical", bits, b.Lit(Literal::Int(word, drawn - mantissa)));
   const Value framed = Binary(b, "or", cut, b.Lit(Literal::Int(word, exponent_of_one)));
-  const Value from_one = b.Emit1("bitcast_convert_type", {framed}, {{"new_dtype", ParamValue::Type(dtype)}});
+  const Value from_one =
+      b.Emit1("bitcast_convert_type", {framed}, {{"new_dtype", ParamValue::Type(dtype)}});
   const Value unit = Sub(b, from_one, ScalarOf(b, dtype, 1));
   const Value start = ScalarOf(b, dtype, low);
   const Value span = Sub(b, ScalarOf(b, dtype, high), start);
@@ -91,7 +97,8 @@ std::vector<Value> SplitKeys(Builder& b, Value key, int64_t count) {
 
 // ---- Marsaglia and Tsang's method ----
 
-// A candidate (1 + c x)^3 with normal x, drawn until it is positive, and the uniform number that decides about it.
+// A candidate (1 + c x)^3 with normal x, drawn until it is positive, and the uniform number that
+// decides about it.
 std::vector<Value> Candidate(Builder& b, Value key, Value c) {
   const DType dtype = c.dtype();
   const std::vector<Value> keys = SplitKeys(b, key, 3);
@@ -123,7 +130,8 @@ Value Refused(Builder& b, Operands v, Value d) {
   return Binary(b, "and", cheap, exact);
 }
 
-// One sample, or its logarithm. For alpha below 1 a sample for alpha + 1 is scaled by u^(1 / alpha).
+// One sample, or its logarithm. For alpha below 1 a sample for alpha + 1 is scaled by u^(1 /
+// alpha).
 Value GammaSample(Builder& b, Value key, Value alpha, bool log_space) {
   const DType dtype = alpha.dtype();
   const Value one = ScalarOf(b, dtype, 1);
@@ -159,7 +167,8 @@ std::vector<Value> GammaSamples(Builder& b, Value keys, Value alphas, bool log_s
   for (size_t i = keys.rank(); i < shape.size(); ++i) per_key *= shape[i];
   const int64_t num_keys = tensor::NumElements(keys.shape()).value_or(0);
   const Value flat_keys = ir::Reshape(b, keys, Shape{num_keys});
-  const Value split = b.Emit1("random_split", {flat_keys}, {{"shape", ParamValue::Ints(Dims{per_key})}});
+  const Value split =
+      b.Emit1("random_split", {flat_keys}, {{"shape", ParamValue::Ints(Dims{per_key})}});
   const int64_t n = num_keys * per_key;
   const Value own_keys = ir::Reshape(b, split, Shape{n});
   const Value flat_alphas = ir::Reshape(b, alphas, Shape{n});
@@ -171,8 +180,9 @@ std::vector<Value> GammaSamples(Builder& b, Value keys, Value alphas, bool log_s
   const Result<ir::JaxprPtr> jaxpr = one.Finish({&sample, 1});
   b.Fail(jaxpr.status());
   if (!b.ok()) return {alphas};
-  const auto mapped = batching::BatchJaxprTo(b.session(), *jaxpr, {0, 0}, ir::AxisData{.name = {}, .size = n},
-                                             {{batching::OutDim::Kind::kAt, 0}});
+  const auto mapped =
+      batching::BatchJaxprTo(b.session(), *jaxpr, {0, 0}, ir::AxisData{.name = {}, .size = n},
+                             {{batching::OutDim::Kind::kAt, 0}});
   b.Fail(mapped.status());
   if (!b.ok()) return {alphas};
   const Value operands[] = {own_keys, flat_alphas};
@@ -216,7 +226,9 @@ Value JvpGamma(Builder& b, Value t, Value y, Operands x, const Params& p) {
   std::vector<Value> consts;
   const auto body = TraceNested(
       b.session(), scalars,
-      [log_space](Builder& e, Operands v) { return std::vector<Value>{SampleSlope(e, v[0], v[1], log_space)}; },
+      [log_space](Builder& e, Operands v) {
+        return std::vector<Value>{SampleSlope(e, v[0], v[1], log_space)};
+      },
       &consts);
   b.Fail(body.status());
   if (!b.ok()) return t;
@@ -241,16 +253,24 @@ BatchResult BatchGamma(Builder& b, const BatchArgs& a) {
 constexpr ParamSpec kParams[] = {{"log_space", ParamSpec::Type::kBool}};
 
 constexpr Sample kSamples[] = {
-    {"{ lambda ; a:key<fry>[] b:f32[3]. let c:f32[3] = OP[log_space=False] a b in (c,) }", ir::Domain::kPositive,
-     false},
+    {"{ lambda ; a:key<fry>[] b:f32[3]. let c:f32[3] = OP[log_space=False] a b in (c,) }",
+     ir::Domain::kPositive, false},
     {"{ lambda ; a:key<fry>[2] b:f32[2,3]. let c:f32[2,3] = OP[log_space=True] a b in (c,) }",
      ir::Domain::kPositive, false},
 };
 
 constexpr OpDef kOps[] = {
-    {.name = "random_gamma", .arity = 2, .params = kParams, .accepts = ir::kAcceptsFloat, .tier = 2,
-     .type_rule = GammaType, .jvp = ir::JvpTerms<nullptr, JvpGamma>(), .batch = ir::BatchFull(BatchGamma),
-     .lower = LowerGamma, .spec = "primitives.md#random_gamma", .samples = kSamples},
+    {.name = "random_gamma",
+     .arity = 2,
+     .params = kParams,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = GammaType,
+     .jvp = ir::JvpTerms<nullptr, JvpGamma>(),
+     .batch = ir::BatchFull(BatchGamma),
+     .lower = LowerGamma,
+     .spec = "primitives.md#random_gamma",
+     .samples = kSamples},
 };
 
 }  // namespace

@@ -26,8 +26,9 @@ struct IndexChecks {
   // One distinct operand dimension for each element of the index vector.
   Status IndexMap(const Dims& map, std::string_view name, const Aval& indices, int64_t rank) const;
   // Batching dimensions of operand and indices: paired, equal in size, and not used otherwise.
-  Status Batching(const Aval& x, const Aval& indices, const NamedDims& of_operand, const NamedDims& of_indices,
-                  const NamedDims& removed, const NamedDims& map) const;
+  Status Batching(const Aval& x, const Aval& indices, const NamedDims& of_operand,
+                  const NamedDims& of_indices, const NamedDims& removed,
+                  const NamedDims& map) const;
 };
 
 }  // namespace megalith::ops

@@ -9,23 +9,25 @@
 namespace megalith::ops {
 namespace {
 
-constexpr std::string_view kModeTexts[] = {"GatherScatterMode.CLIP", "GatherScatterMode.FILL_OR_DROP",
+constexpr std::string_view kModeTexts[] = {"GatherScatterMode.CLIP",
+                                           "GatherScatterMode.FILL_OR_DROP",
                                            "GatherScatterMode.PROMISE_IN_BOUNDS"};
-constexpr std::string_view kGatherFields[] = {"offset_dims", "collapsed_slice_dims", "start_index_map",
-                                              "operand_batching_dims", "start_indices_batching_dims"};
-constexpr std::string_view kScatterFields[] = {"update_window_dims", "inserted_window_dims",
-                                               "scatter_dims_to_operand_dims", "operand_batching_dims",
-                                               "scatter_indices_batching_dims"};
+constexpr std::string_view kGatherFields[] = {"offset_dims", "collapsed_slice_dims",
+                                              "start_index_map", "operand_batching_dims",
+                                              "start_indices_batching_dims"};
+constexpr std::string_view kScatterFields[] = {
+    "update_window_dims", "inserted_window_dims", "scatter_dims_to_operand_dims",
+    "operand_batching_dims", "scatter_indices_batching_dims"};
 
-Status ReadFields(const ParamValue& v, std::string_view type, std::span<const std::string_view> names,
-                  std::span<ir::IntTuple* const> out) {
+Status ReadFields(const ParamValue& v, std::string_view type,
+                  std::span<const std::string_view> names, std::span<ir::IntTuple* const> out) {
   for (size_t i = 0; i < names.size(); ++i) {
     const ParamValue& field = v.Field(names[i]);
     bool ints = field.is_sequence();
     for (const ParamValue& e : field.elements()) ints = ints && e.kind() == ParamValue::Kind::kInt;
     if (!ints) {
-      return TypeError(StrCat("dimension_numbers must be ", type, " with integers in ", names[i], ", got ",
-                              Printable(v.PythonText(), 200)));
+      return TypeError(StrCat("dimension_numbers must be ", type, " with integers in ", names[i],
+                              ", got ", Printable(v.PythonText(), 200)));
     }
     *out[i] = ir::IntTuple(field);
   }
@@ -47,7 +49,8 @@ ParamValue DefaultFill(DType dtype) {
   if (tensor::IsKey(dtype)) return ParamValue::Int(UINT32_MAX);
   const int bits = tensor::BitWidth(dtype);
   if (tensor::IsSigned(dtype)) return ParamValue::Int(INT64_MIN >> (64 - bits));
-  if (bits == 64) return ParamValue::Text("18446744073709551615");  // does not fit the parameter's integer
+  if (bits == 64)
+    return ParamValue::Text("18446744073709551615");  // does not fit the parameter's integer
   return ParamValue::Int(static_cast<int64_t>((uint64_t{1} << bits) - 1));
 }
 
@@ -57,8 +60,8 @@ ir::IntTuple NextDims(const Dims& dims) { return ir::IntTuple::Numpy(ir::Shifted
 }  // namespace
 
 GatherNumbers InverseOf(const ScatterNumbers& s) {
-  return {s.update_window_dims, s.inserted_window_dims, s.scatter_dims_to_operand_dims, s.operand_batching_dims,
-          s.scatter_indices_batching_dims};
+  return {s.update_window_dims, s.inserted_window_dims, s.scatter_dims_to_operand_dims,
+          s.operand_batching_dims, s.scatter_indices_batching_dims};
 }
 ScatterNumbers InverseOf(const GatherNumbers& g) {
   return {g.offset_dims, g.collapsed_slice_dims, g.start_index_map, g.operand_batching_dims,
@@ -67,61 +70,70 @@ ScatterNumbers InverseOf(const GatherNumbers& g) {
 
 Result<GatherNumbers> ParseGatherNumbers(const ParamValue& v) {
   GatherNumbers g;
-  ir::IntTuple* const out[] = {&g.offset_dims, &g.collapsed_slice_dims, &g.start_index_map, &g.operand_batching_dims,
-                       &g.start_indices_batching_dims};
+  ir::IntTuple* const out[] = {&g.offset_dims, &g.collapsed_slice_dims, &g.start_index_map,
+                               &g.operand_batching_dims, &g.start_indices_batching_dims};
   RETURN_IF_ERROR(ReadFields(v, "GatherDimensionNumbers", kGatherFields, out));
   return g;
 }
 Result<ScatterNumbers> ParseScatterNumbers(const ParamValue& v) {
   ScatterNumbers s;
-  ir::IntTuple* const out[] = {&s.update_window_dims, &s.inserted_window_dims, &s.scatter_dims_to_operand_dims,
-                       &s.operand_batching_dims, &s.scatter_indices_batching_dims};
+  ir::IntTuple* const out[] = {&s.update_window_dims, &s.inserted_window_dims,
+                               &s.scatter_dims_to_operand_dims, &s.operand_batching_dims,
+                               &s.scatter_indices_batching_dims};
   RETURN_IF_ERROR(ReadFields(v, "ScatterDimensionNumbers", kScatterFields, out));
   return s;
 }
 ParamValue GatherNumbersParam(const GatherNumbers& g) {
   return FieldsParam("GatherDimensionNumbers", kGatherFields,
-                     {&g.offset_dims, &g.collapsed_slice_dims, &g.start_index_map, &g.operand_batching_dims,
-                      &g.start_indices_batching_dims});
+                     {&g.offset_dims, &g.collapsed_slice_dims, &g.start_index_map,
+                      &g.operand_batching_dims, &g.start_indices_batching_dims});
 }
 ParamValue ScatterNumbersParam(const ScatterNumbers& s) {
-  return FieldsParam("ScatterDimensionNumbers", kScatterFields,
-                     {&s.update_window_dims, &s.inserted_window_dims, &s.scatter_dims_to_operand_dims,
-                      &s.operand_batching_dims, &s.scatter_indices_batching_dims});
+  return FieldsParam(
+      "ScatterDimensionNumbers", kScatterFields,
+      {&s.update_window_dims, &s.inserted_window_dims, &s.scatter_dims_to_operand_dims,
+       &s.operand_batching_dims, &s.scatter_indices_batching_dims});
 }
-GatherNumbers GatherNumbersOf(const Params& params) { return *ParseGatherNumbers(params["dimension_numbers"]); }
-ScatterNumbers ScatterNumbersOf(const Params& params) { return *ParseScatterNumbers(params["dimension_numbers"]); }
+GatherNumbers GatherNumbersOf(const Params& params) {
+  return *ParseGatherNumbers(params["dimension_numbers"]);
+}
+ScatterNumbers ScatterNumbersOf(const Params& params) {
+  return *ParseScatterNumbers(params["dimension_numbers"]);
+}
 
 Result<IndexMode> ParseMode(const Params& params) {
   const std::string& text = params.Text("mode");
   for (size_t i = 0; i < std::size(kModeTexts); ++i) {
     if (text == kModeTexts[i]) return static_cast<IndexMode>(i);
   }
-  return NotImplementedError(StrCat(params.op()->name, " with mode ", Printable(text), " is not supported"));
+  return NotImplementedError(
+      StrCat(params.op()->name, " with mode ", Printable(text), " is not supported"));
 }
 IndexMode ModeOf(const Params& params) { return *ParseMode(params); }
 
 IndexOptions OptionsOf(const Params& params) {
-  return {ModeOf(params), params.Bool("indices_are_sorted"), params.Bool("unique_indices"), params["fill_value"]};
+  return {ModeOf(params), params.Bool("indices_are_sorted"), params.Bool("unique_indices"),
+          params["fill_value"]};
 }
 
-Value Gather(Builder& b, Value x, Value indices, const GatherNumbers& numbers, const Dims& slice_sizes,
-             const IndexOptions& options) {
+Value Gather(Builder& b, Value x, Value indices, const GatherNumbers& numbers,
+             const Dims& slice_sizes, const IndexOptions& options) {
   ParamValue fill;
   if (options.mode == IndexMode::kFillOrDrop) {
     fill = options.fill_value.is_none() ? DefaultFill(x.dtype()) : options.fill_value;
   }
-  return b.Emit1("gather", {x, indices},
-                 {{"dimension_numbers", GatherNumbersParam(numbers)},
-                  {"fill_value", std::move(fill)},
-                  {"indices_are_sorted", ParamValue::Bool(options.sorted)},
-                  {"mode", ParamValue::Text(std::string(kModeTexts[static_cast<size_t>(options.mode)]))},
-                  {"slice_sizes", ParamValue::Ints(slice_sizes)},
-                  {"unique_indices", ParamValue::Bool(options.unique)}});
+  return b.Emit1(
+      "gather", {x, indices},
+      {{"dimension_numbers", GatherNumbersParam(numbers)},
+       {"fill_value", std::move(fill)},
+       {"indices_are_sorted", ParamValue::Bool(options.sorted)},
+       {"mode", ParamValue::Text(std::string(kModeTexts[static_cast<size_t>(options.mode)]))},
+       {"slice_sizes", ParamValue::Ints(slice_sizes)},
+       {"unique_indices", ParamValue::Bool(options.unique)}});
 }
 
-Value Scatter(Builder& b, std::string_view op, Value x, Value indices, Value updates, const ScatterNumbers& numbers,
-              const IndexOptions& options) {
+Value Scatter(Builder& b, std::string_view op, Value x, Value indices, Value updates,
+              const ScatterNumbers& numbers, const IndexOptions& options) {
   ParamValue combiner;
   const std::string_view name = CombinerName(op);
   if (!name.empty()) {
@@ -132,12 +144,13 @@ Value Scatter(Builder& b, std::string_view op, Value x, Value indices, Value upd
     }
     combiner = ParamValue::SubJaxpr(CombinerJaxpr(*def, x.dtype()));
   }
-  return b.Emit1(op, {x, indices, updates},
-                 {{"dimension_numbers", ScatterNumbersParam(numbers)},
-                  {"indices_are_sorted", ParamValue::Bool(options.sorted)},
-                  {"mode", ParamValue::Text(std::string(kModeTexts[static_cast<size_t>(options.mode)]))},
-                  {"unique_indices", ParamValue::Bool(options.unique)},
-                  {"update_jaxpr", std::move(combiner)}});
+  return b.Emit1(
+      op, {x, indices, updates},
+      {{"dimension_numbers", ScatterNumbersParam(numbers)},
+       {"indices_are_sorted", ParamValue::Bool(options.sorted)},
+       {"mode", ParamValue::Text(std::string(kModeTexts[static_cast<size_t>(options.mode)]))},
+       {"unique_indices", ParamValue::Bool(options.unique)},
+       {"update_jaxpr", std::move(combiner)}});
 }
 
 Dims UpdateSliceSizes(const ScatterNumbers& numbers, size_t rank, const Shape& updates) {
@@ -145,7 +158,8 @@ Dims UpdateSliceSizes(const ScatterNumbers& numbers, size_t rank, const Shape& u
   size_t next = 0;
   for (size_t i = 0; i < rank; ++i) {
     const auto d = static_cast<int64_t>(i);
-    if (ir::Contains(numbers.inserted_window_dims, d) || ir::Contains(numbers.operand_batching_dims, d)) {
+    if (ir::Contains(numbers.inserted_window_dims, d) ||
+        ir::Contains(numbers.operand_batching_dims, d)) {
       sizes.push_back(1);
     } else {
       sizes.push_back(updates[static_cast<size_t>(numbers.update_window_dims[next++])]);
@@ -167,8 +181,9 @@ Value IndexVector(Builder& b, DType dtype, const Dims& values) {
   return b.Const(t);
 }
 
-BatchResult BatchGather(Builder& b, std::span<const Value> values, std::span<const int> dims, int64_t size,
-                        const GatherNumbers& g, const Dims& slice_sizes, const IndexOptions& options) {
+BatchResult BatchGather(Builder& b, std::span<const Value> values, std::span<const int> dims,
+                        int64_t size, const GatherNumbers& g, const Dims& slice_sizes,
+                        const IndexOptions& options) {
   IndexOptions opts = options;
   Value x = values[0];
   Value indices = values[1];
@@ -176,7 +191,8 @@ BatchResult BatchGather(Builder& b, std::span<const Value> values, std::span<con
   Dims sizes = slice_sizes;
   if (dims[0] != kUnmapped) x = ir::MoveAxis(b, x, dims[0], 0);
   if (dims[1] != kUnmapped) indices = ir::MoveAxis(b, indices, dims[1], 0);
-  // JAX shifts these dimensions with NumPy, but for the offset dimensions under an unmapped operand.
+  // JAX shifts these dimensions with NumPy, but for the offset dimensions under an unmapped
+  // operand.
   n.offset_dims = dims[0] == kUnmapped ? g.offset_dims.Plus(1) : NextDims(g.offset_dims);
   if (dims[0] != kUnmapped) {
     n.collapsed_slice_dims = NextDims(g.collapsed_slice_dims);
@@ -223,8 +239,8 @@ BatchResult BatchScatter(Builder& b, const OpDef& op, Params params, std::span<c
 }
 
 const ir::JaxprPtr& CombinerJaxpr(const OpDef& op, DType dtype) {
-  // Records are constants, so their addresses are keys for the life of the process; at most one entry per record that
-  // combines and dtype.
+  // Records are constants, so their addresses are keys for the life of the process; at most one
+  // entry per record that combines and dtype.
   static std::mutex mutex;
   static std::map<std::pair<const OpDef*, DType>, ir::JaxprPtr> made;
   const std::lock_guard lock(mutex);
@@ -235,7 +251,8 @@ const ir::JaxprPtr& CombinerJaxpr(const OpDef& op, DType dtype) {
     const ir::VarId first = assembler.AddInput(scalar);
     const ir::VarId second = assembler.AddInput(scalar);
     const ir::Atom operands[] = {ir::Atom::Var(first), ir::Atom::Var(second)};
-    const ir::VarId sum = assembler.AddEqn(&op, std::make_shared<const Params>(op), operands, {&scalar, 1});
+    const ir::VarId sum =
+        assembler.AddEqn(&op, std::make_shared<const Params>(op), operands, {&scalar, 1});
     assembler.SetOuts({ir::Atom::Var(sum)});
     slot = assembler.Finish();
   }

@@ -1,5 +1,5 @@
-// What gather, scatter and the dynamic slices share: dimension numbers, out-of-bounds modes, and emission of gathers
-// and scatters as lax.gather and lax.scatter_add emit them.
+// What gather, scatter and the dynamic slices share: dimension numbers, out-of-bounds modes, and
+// emission of gathers and scatters as lax.gather and lax.scatter_add emit them.
 #pragma once
 
 #include <optional>
@@ -11,7 +11,8 @@
 
 namespace megalith::ops {
 
-// How slices of the operand relate to index vectors (the last dimension of the indices) and the result.
+// How slices of the operand relate to index vectors (the last dimension of the indices) and the
+// result.
 struct GatherNumbers {
   ir::IntTuple offset_dims;
   ir::IntTuple collapsed_slice_dims;
@@ -48,18 +49,20 @@ struct IndexOptions {
   IndexMode mode = IndexMode::kPromiseInBounds;
   bool sorted = false;
   bool unique = false;
-  ParamValue fill_value = {};  // of gathers with mode kFillOrDrop; None: what lax chooses for the dtype
+  ParamValue fill_value =
+      {};  // of gathers with mode kFillOrDrop; None: what lax chooses for the dtype
 };
 // The options of an equation.
 IndexOptions OptionsOf(const Params& params);
 
-Value Gather(Builder& b, Value x, Value indices, const GatherNumbers& numbers, const Dims& slice_sizes,
-             const IndexOptions& options);
+Value Gather(Builder& b, Value x, Value indices, const GatherNumbers& numbers,
+             const Dims& slice_sizes, const IndexOptions& options);
 // `op` is "scatter", "scatter-add", ...
-Value Scatter(Builder& b, std::string_view op, Value x, Value indices, Value updates, const ScatterNumbers& numbers,
-              const IndexOptions& options);
+Value Scatter(Builder& b, std::string_view op, Value x, Value indices, Value updates,
+              const ScatterNumbers& numbers, const IndexOptions& options);
 
-// Slice sizes of the gather that undoes a scatter of updates of this shape into an operand of rank `rank`.
+// Slice sizes of the gather that undoes a scatter of updates of this shape into an operand of rank
+// `rank`.
 Dims UpdateSliceSizes(const ScatterNumbers& numbers, size_t rank, const Shape& updates);
 
 // The signed integer type in which JAX computes with positions in an array of this shape.
@@ -68,13 +71,15 @@ DType IndexTypeOf(const Dims& shape);
 Value IndexVector(Builder& b, DType dtype, const Dims& values);
 
 // lax's batching rules of gather and scatter, for values and their batch dimensions.
-BatchResult BatchGather(Builder& b, std::span<const Value> values, std::span<const int> dims, int64_t size,
-                        const GatherNumbers& numbers, const Dims& slice_sizes, const IndexOptions& options);
+BatchResult BatchGather(Builder& b, std::span<const Value> values, std::span<const int> dims,
+                        int64_t size, const GatherNumbers& numbers, const Dims& slice_sizes,
+                        const IndexOptions& options);
 BatchResult BatchScatter(Builder& b, const OpDef& op, Params params, std::span<const Value> values,
                          std::span<const int> dims, int64_t size, const ScatterNumbers& numbers);
 
-// The scalar program `{ lambda ; a b. let c = OP a b in (c,) }` by which a scatter combines old and new elements. One
-// object per primitive and dtype in the whole process, so that texts show it as shared just as JAX does. Thread-safe.
+// The scalar program `{ lambda ; a b. let c = OP a b in (c,) }` by which a scatter combines old and
+// new elements. One object per primitive and dtype in the whole process, so that texts show it as
+// shared just as JAX does. Thread-safe.
 const ir::JaxprPtr& CombinerJaxpr(const OpDef& op, DType dtype);
 // The primitive a scatter combines elements with: "add" for "scatter-add"; empty for "scatter".
 std::string_view CombinerName(std::string_view scatter_op);

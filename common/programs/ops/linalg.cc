@@ -10,24 +10,27 @@ namespace megalith::ops {
 
 using tensor::TupleText;
 
-Result<MatrixShapes> SplitBatch(const TypeArgs& a, std::initializer_list<size_t> ranks, bool same_dtypes) {
+Result<MatrixShapes> SplitBatch(const TypeArgs& a, std::initializer_list<size_t> ranks,
+                                bool same_dtypes) {
   MatrixShapes out;
   size_t i = 0;
   for (const size_t rank : ranks) {
     const Shape& shape = a.operands[i].shape;
     if (shape.size() < rank) {
-      return TypeError(StrCat("Input ", i, " to ", a.op.name, " must have rank at least ", rank, ", but got shape=",
-                              TupleText(shape)));
+      return TypeError(StrCat("Input ", i, " to ", a.op.name, " must have rank at least ", rank,
+                              ", but got shape=", TupleText(shape)));
     }
     const std::span<const int64_t> dims = shape;
     const Shape batch(dims.first(shape.size() - rank));
     if (i == 0) out.batch = batch;
     if (batch.size() != out.batch.size()) {
-      return TypeError(StrCat("All inputs to ", a.op.name, " must have the same number of batch dimensions, but got [",
-                              out.batch.size(), ", ", batch.size(), "] batch dimensions for the inputs."));
+      return TypeError(StrCat(
+          "All inputs to ", a.op.name, " must have the same number of batch dimensions, but got [",
+          out.batch.size(), ", ", batch.size(), "] batch dimensions for the inputs."));
     }
     if (!(batch == out.batch)) {
-      return TypeError(StrCat("All inputs to ", a.op.name, " must have the same batch dimensions, but got ",
+      return TypeError(StrCat("All inputs to ", a.op.name,
+                              " must have the same batch dimensions, but got ",
                               TupleText(out.batch), " and ", TupleText(batch), "."));
     }
     out.dims.push_back(Shape(dims.last(rank)));
@@ -38,7 +41,8 @@ Result<MatrixShapes> SplitBatch(const TypeArgs& a, std::initializer_list<size_t>
   return out;
 }
 
-Aval WithBatch(const TypeArgs& a, const MatrixShapes& m, DType dtype, std::initializer_list<int64_t> dims) {
+Aval WithBatch(const TypeArgs& a, const MatrixShapes& m, DType dtype,
+               std::initializer_list<int64_t> dims) {
   return Aval{dtype, AllWeak(a.operands), ir::Concat(m.batch, Dims(dims))};
 }
 
@@ -55,7 +59,8 @@ BatchResult BatchLeading(Builder& b, const BatchArgs& a) {
 namespace {
 
 Result<ir::JaxprPtr> MappedJaxpr(ir::Session& session, std::span<const Value> operands,
-                                 const std::vector<bool>& mapped, const Shape& batch, const BatchedFn& fn) {
+                                 const std::vector<bool>& mapped, const Shape& batch,
+                                 const BatchedFn& fn) {
   Builder inner(session);
   std::vector<Value> in;
   std::vector<int> dims;
@@ -70,7 +75,8 @@ Result<ir::JaxprPtr> MappedJaxpr(ir::Session& session, std::span<const Value> op
   for (size_t i = batch.size(); i-- > 0;) {
     const ir::AxisData axis{"", batch[i]};
     const std::vector<batching::OutDim> dests(out.size(), {batching::OutDim::Kind::kAt, 0});
-    ASSIGN_OR_RETURN(const batching::BatchedJaxpr next, batching::BatchJaxprTo(session, jaxpr, dims, axis, dests));
+    ASSIGN_OR_RETURN(const batching::BatchedJaxpr next,
+                     batching::BatchJaxprTo(session, jaxpr, dims, axis, dests));
     jaxpr = next.jaxpr;
   }
   return jaxpr;
@@ -78,8 +84,9 @@ Result<ir::JaxprPtr> MappedJaxpr(ir::Session& session, std::span<const Value> op
 
 }  // namespace
 
-std::vector<Value> OverBatch(Builder& b, std::span<const Value> operands, const std::vector<bool>& mapped,
-                             const Shape& batch, const BatchedFn& fn) {
+std::vector<Value> OverBatch(Builder& b, std::span<const Value> operands,
+                             const std::vector<bool>& mapped, const Shape& batch,
+                             const BatchedFn& fn) {
   if (!b.ok()) return {operands.begin(), operands.end()};
   if (batch.empty()) return fn(b, operands);
   const Result<ir::JaxprPtr> jaxpr = MappedJaxpr(b.session(), operands, mapped, batch, fn);
@@ -100,7 +107,9 @@ Value MatrixTranspose(Builder& b, Value x) {
 }
 
 Value ConjOrSame(Builder& b, Value x) { return tensor::IsComplex(x.dtype()) ? ir::Conj(b, x) : x; }
-Value RealOrSame(Builder& b, Value x) { return tensor::IsComplex(x.dtype()) ? b.Emit1("real", {x}) : x; }
+Value RealOrSame(Builder& b, Value x) {
+  return tensor::IsComplex(x.dtype()) ? b.Emit1("real", {x}) : x;
+}
 
 Value Adjoint(Builder& b, Value x) {
   const Value t = MatrixTranspose(b, x);
@@ -110,8 +119,8 @@ Value Adjoint(Builder& b, Value x) {
 namespace {
 
 // Row numbers plus `offset`, compared with column numbers.
-Value CompareRowsWithColumns(Builder& b, std::string_view op, DType index, int64_t rows, int64_t columns,
-                             int64_t offset) {
+Value CompareRowsWithColumns(Builder& b, std::string_view op, DType index, int64_t rows,
+                             int64_t columns, int64_t offset) {
   const Shape shape{rows, columns};
   const Value row = ir::Iota(b, index, shape, 0);
   const Value shifted = ir::Add(b, row, b.Lit(Literal::Int(index, offset)));
@@ -123,7 +132,8 @@ Value CompareRowsWithColumns(Builder& b, std::string_view op, DType index, int64
 Value TriangleMask(Builder& b, Value x, int64_t k) {
   const Shape& shape = x.shape();
   const DType index = b.session().x64() ? DType::kI64 : DType::kI32;
-  const Value mask = CompareRowsWithColumns(b, "ge", index, shape[x.rank() - 2], shape[x.rank() - 1], k);
+  const Value mask =
+      CompareRowsWithColumns(b, "ge", index, shape[x.rank() - 2], shape[x.rank() - 1], k);
   return ir::Broadcast(b, mask, Dims(std::span<const int64_t>(shape).first(x.rank() - 2)));
 }
 
@@ -144,7 +154,8 @@ Value Triu(Builder& b, Value x, int64_t k) {
 }
 
 Value Eye(Builder& b, DType dtype, int64_t rows, int64_t columns) {
-  return ir::ConvertElementType(b, CompareRowsWithColumns(b, "eq", DType::kI32, rows, columns, 0), dtype);
+  return ir::ConvertElementType(b, CompareRowsWithColumns(b, "eq", DType::kI32, rows, columns, 0),
+                                dtype);
 }
 
 Value EyeOfRank(Builder& b, DType dtype, int64_t n, size_t rank) {
@@ -160,7 +171,8 @@ ParamValue HighestPrecision() {
 Value DotHighest(Builder& b, Value x, Value y) {
   const auto rank = static_cast<int64_t>(x.rank());
   const Dims batch = ir::Range(rank - 2);
-  return ir::DotGeneral(b, x, y, {Dims{rank - 1}, Dims{rank - 2}, batch, batch}, HighestPrecision());
+  return ir::DotGeneral(b, x, y, {Dims{rank - 1}, Dims{rank - 2}, batch, batch},
+                        HighestPrecision());
 }
 
 Value TriangularSolve(Builder& b, Value a, Value rhs, const TriangularSolveOptions& o) {
@@ -174,7 +186,8 @@ Value TriangularSolve(Builder& b, Value a, Value rhs, const TriangularSolveOptio
 
 // ---- jax.numpy ----
 
-// Batch dimensions of size 1 are squeezed away and put back by a transpose of the result, as jnp.matmul does.
+// Batch dimensions of size 1 are squeezed away and put back by a transpose of the result, as
+// jnp.matmul does.
 Value NumpyMatMul(Builder& b, Value x, Value y, const ParamValue& precision) {
   if (!b.ok()) return x;
   const auto batch_rank = static_cast<int64_t>(x.rank()) - 2;
@@ -202,10 +215,11 @@ Value NumpyMatMul(Builder& b, Value x, Value y, const ParamValue& precision) {
   y = ir::Squeeze(b, y, y_squeeze);
   const auto x_rank = static_cast<int64_t>(x.rank());
   const auto y_rank = static_cast<int64_t>(y.rank());
-  const Value product = ir::DotGeneral(b, x, y, {Dims{x_rank - 1}, Dims{y_rank - 2}, x_batch, y_batch}, precision,
-                                       ParamValue::Type(dtype));
-  const Value ordered =
-      ir::Transpose(b, product, ir::InversePermutation(ir::Concat(both, ir::Concat(only_x, only_y))));
+  const Value product =
+      ir::DotGeneral(b, x, y, {Dims{x_rank - 1}, Dims{y_rank - 2}, x_batch, y_batch}, precision,
+                     ParamValue::Type(dtype));
+  const Value ordered = ir::Transpose(
+      b, product, ir::InversePermutation(ir::Concat(both, ir::Concat(only_x, only_y))));
   return ir::ConvertElementType(b, ordered, dtype, weak);
 }
 

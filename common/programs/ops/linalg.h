@@ -1,5 +1,6 @@
-// Matrices: what the type rules of linear algebra share, and the small lax and jax.numpy vocabulary their derivatives
-// are written in. Matrices are the last two dimensions of arrays; those before are batch dimensions.
+// Matrices: what the type rules of linear algebra share, and the small lax and jax.numpy vocabulary
+// their derivatives are written in. Matrices are the last two dimensions of arrays; those before
+// are batch dimensions.
 #pragma once
 
 #include <functional>
@@ -19,19 +20,22 @@ struct MatrixShapes {
   std::vector<Shape> dims;  // one per operand, of the asked ranks
 };
 // Checks ranks, batch dimensions and dtype classes. `same_dtypes`: operands must agree.
-Result<MatrixShapes> SplitBatch(const TypeArgs& a, std::initializer_list<size_t> ranks, bool same_dtypes = true);
+Result<MatrixShapes> SplitBatch(const TypeArgs& a, std::initializer_list<size_t> ranks,
+                                bool same_dtypes = true);
 // A result type with the batch dimensions and the operands' common weakness.
-Aval WithBatch(const TypeArgs& a, const MatrixShapes& m, DType dtype, std::initializer_list<int64_t> dims);
+Aval WithBatch(const TypeArgs& a, const MatrixShapes& m, DType dtype,
+               std::initializer_list<int64_t> dims);
 
 // Every operand gets its batch dimension first.
 BatchResult BatchLeading(Builder& b, const BatchArgs& a);
 
-// `fn` for every element of a batch: traced for one and mapped over the leading dimensions `batch`, innermost first.
-// Operands without `mapped` have no batch dimensions and are the same for all; without batch dimensions `fn` is emitted
-// as it is.
+// `fn` for every element of a batch: traced for one and mapped over the leading dimensions `batch`,
+// innermost first. Operands without `mapped` have no batch dimensions and are the same for all;
+// without batch dimensions `fn` is emitted as it is.
 using BatchedFn = std::function<std::vector<Value>(Builder&, std::span<const Value>)>;
-std::vector<Value> OverBatch(Builder& b, std::span<const Value> operands, const std::vector<bool>& mapped,
-                             const Shape& batch, const BatchedFn& fn);
+std::vector<Value> OverBatch(Builder& b, std::span<const Value> operands,
+                             const std::vector<bool>& mapped, const Shape& batch,
+                             const BatchedFn& fn);
 
 // ---- lax ----
 

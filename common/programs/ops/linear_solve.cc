@@ -38,7 +38,8 @@ Result<LinearSolve> ParseSolve(const Params& params, size_t num_operands) {
     const bool optional = p == kVecmat || p == kTransposeSolve;
     if (length.kind() != ParamValue::Kind::kInt || length.AsInt() < 0 ||
         length.AsInt() > static_cast<int64_t>(num_operands)) {
-      return TypeError(StrCat("custom_linear_solve has no valid number of constants of ", kPartNames[p]));
+      return TypeError(
+          StrCat("custom_linear_solve has no valid number of constants of ", kPartNames[p]));
     }
     if (jaxpr.kind() != ParamValue::Kind::kJaxpr && !(optional && jaxpr.is_none())) {
       return TypeError(StrCat("custom_linear_solve has no program ", kPartNames[p]));
@@ -48,13 +49,15 @@ Result<LinearSolve> ParseSolve(const Params& params, size_t num_operands) {
     out.num_consts += out.lengths[p];
   }
   if (out.num_consts > num_operands) {
-    return TypeError(StrCat("custom_linear_solve has ", num_operands, " operands but its programs take ",
-                            out.num_consts, " constants"));
+    return TypeError(StrCat("custom_linear_solve has ", num_operands,
+                            " operands but its programs take ", out.num_consts, " constants"));
   }
   return out;
 }
 
-LinearSolve SolveOf(const Params& params, size_t num_operands) { return *ParseSolve(params, num_operands); }
+LinearSolve SolveOf(const Params& params, size_t num_operands) {
+  return *ParseSolve(params, num_operands);
+}
 
 ParamValue PartsParam(ir::ParamValues values) {
   std::vector<std::string> names(std::begin(kPartNames), std::end(kPartNames));
@@ -66,7 +69,8 @@ Params WithParts(const OpDef& op, const LinearSolve& s) {
   ir::ParamValues jaxprs;
   for (size_t p = 0; p < kParts; ++p) {
     lengths.push_back(ParamValue::Int(static_cast<int64_t>(s.lengths[p])));
-    jaxprs.push_back(s.jaxprs[p] == nullptr ? ParamValue::None() : ParamValue::SubJaxpr(s.jaxprs[p]));
+    jaxprs.push_back(s.jaxprs[p] == nullptr ? ParamValue::None()
+                                            : ParamValue::SubJaxpr(s.jaxprs[p]));
   }
   Params out(op);
   out.Set("const_lengths", PartsParam(std::move(lengths)));
@@ -76,7 +80,8 @@ Params WithParts(const OpDef& op, const LinearSolve& s) {
 
 template <typename T>
 std::vector<T> Sub(std::span<const T> values, size_t first, size_t count) {
-  return {values.begin() + static_cast<int64_t>(first), values.begin() + static_cast<int64_t>(first + count)};
+  return {values.begin() + static_cast<int64_t>(first),
+          values.begin() + static_cast<int64_t>(first + count)};
 }
 
 template <typename T>
@@ -97,12 +102,15 @@ Types SolveType(const TypeArgs& a) {
     if (jaxpr == nullptr) continue;
     const std::vector<Aval> want = Joined(Sub(a.operands, s.first_const(p), s.lengths[p]), b);
     bool good = jaxpr->constvars().empty() && jaxpr->invars().size() == want.size() &&
-                jaxpr->outs().size() >= b.size() && (p == kSolve || p == kTransposeSolve ||
-                                                     jaxpr->outs().size() == b.size());
-    for (size_t i = 0; good && i < want.size(); ++i) good = jaxpr->aval(jaxpr->invars()[i]).SameType(want[i]);
-    for (size_t i = 0; good && i < b.size(); ++i) good = jaxpr->aval(jaxpr->outs()[i]).SameType(b[i]);
+                jaxpr->outs().size() >= b.size() &&
+                (p == kSolve || p == kTransposeSolve || jaxpr->outs().size() == b.size());
+    for (size_t i = 0; good && i < want.size(); ++i)
+      good = jaxpr->aval(jaxpr->invars()[i]).SameType(want[i]);
+    for (size_t i = 0; good && i < b.size(); ++i)
+      good = jaxpr->aval(jaxpr->outs()[i]).SameType(b[i]);
     if (!good) {
-      return TypeError(StrCat(kPartNames[p], "() of custom_linear_solve must take its constants and b, and give "
+      return TypeError(StrCat(kPartNames[p],
+                              "() of custom_linear_solve must take its constants and b, and give "
                               "arrays of the types of b"));
     }
     // What a solver gives beyond the solution is passed on as it is.
@@ -121,7 +129,8 @@ Result<Params> RetypeSolve(ir::TypeChecker& checker, const TypeArgs& a) {
     const std::vector<Aval> inputs = Joined(Sub(a.operands, s.first_const(p), s.lengths[p]), b);
     ASSIGN_OR_RETURN(s.jaxprs[p], checker.Check(s.jaxprs[p], inputs));
   }
-  // Of a symmetric matrix JAX has one program for both products, which shows in text as a shared one.
+  // Of a symmetric matrix JAX has one program for both products, which shows in text as a shared
+  // one.
   if (s.jaxprs[kVecmat] != nullptr && ir::SameDag(*s.jaxprs[kMatvec], *s.jaxprs[kVecmat])) {
     s.jaxprs[kVecmat] = s.jaxprs[kMatvec];
   }
@@ -166,25 +175,30 @@ std::vector<Value> TransposeSolve(Builder& b, const TransposeArgs& a) {
   const LinearSolve s = SolveOf(a.params, a.operands.size());
   const size_t n = a.operands.size() - s.num_consts;
   if (s.jaxprs[kTransposeSolve] == nullptr || s.jaxprs[kVecmat] == nullptr) {
-    b.Fail(TypeError("transpose_solve required for backwards mode automatic differentiation of custom_linear_solve"));
+    b.Fail(
+        TypeError("transpose_solve required for backwards mode automatic differentiation of "
+                  "custom_linear_solve"));
     return {};
   }
   bool only_rhs = true;
-  for (size_t i = 0; i < a.operands.size(); ++i) only_rhs = only_rhs && a.operands[i].linear == (i >= s.num_consts);
+  for (size_t i = 0; i < a.operands.size(); ++i)
+    only_rhs = only_rhs && a.operands[i].linear == (i >= s.num_consts);
   for (size_t i = n; i < a.cotangents.size(); ++i) only_rhs = only_rhs && !a.cotangents[i];
   if (!only_rhs) {
     b.Fail(NotImplementedError("custom_linear_solve is transposed in its right-hand side only"));
     return {};
   }
   std::vector<Value> cts;
-  for (size_t i = 0; i < n; ++i) cts.push_back(ir::InstantiateZeros(b, a.cotangents[i], a.results[i]));
+  for (size_t i = 0; i < n; ++i)
+    cts.push_back(ir::InstantiateZeros(b, a.cotangents[i], a.results[i]));
   LinearSolve t;
   std::vector<Value> operands;
   for (size_t p = 0; p < kParts; ++p) {
     const size_t from = p ^ 1;  // matvec with vecmat, solve with transpose_solve
     t.lengths[p] = s.lengths[from];
     t.jaxprs[p] = s.jaxprs[from];
-    for (size_t i = 0; i < s.lengths[from]; ++i) operands.push_back(a.operands[s.first_const(from) + i].value);
+    for (size_t i = 0; i < s.lengths[from]; ++i)
+      operands.push_back(a.operands[s.first_const(from) + i].value);
   }
   operands.insert(operands.end(), cts.begin(), cts.end());
   const std::vector<Value> solved = b.Emit(a.op, WithParts(a.op, t), operands);
@@ -198,17 +212,20 @@ std::vector<Value> TransposeSolve(Builder& b, const TransposeArgs& a) {
 
 using Bits = std::vector<bool>;
 
-// Maps one program; `forced` outputs are batched even if nothing makes them so. Gives which outputs are.
-Result<JaxprPtr> Mapped(ir::Session& session, const JaxprPtr& jaxpr, const ir::AxisData& axis, const Bits& inputs,
-                        const Bits& forced, Bits* outputs) {
+// Maps one program; `forced` outputs are batched even if nothing makes them so. Gives which outputs
+// are.
+Result<JaxprPtr> Mapped(ir::Session& session, const JaxprPtr& jaxpr, const ir::AxisData& axis,
+                        const Bits& inputs, const Bits& forced, Bits* outputs) {
   std::vector<int> dims;
   for (const bool batched : inputs) dims.push_back(batched ? 0 : kUnmapped);
   std::vector<batching::OutDim> dests;
   for (size_t i = 0; i < jaxpr->outs().size(); ++i) {
     const bool force = i < forced.size() && forced[i];
-    dests.push_back({force ? batching::OutDim::Kind::kAt : batching::OutDim::Kind::kZeroIfMapped, 0});
+    dests.push_back(
+        {force ? batching::OutDim::Kind::kAt : batching::OutDim::Kind::kZeroIfMapped, 0});
   }
-  ASSIGN_OR_RETURN(const batching::BatchedJaxpr mapped, batching::BatchJaxprTo(session, jaxpr, dims, axis, dests));
+  ASSIGN_OR_RETURN(const batching::BatchedJaxpr mapped,
+                   batching::BatchJaxprTo(session, jaxpr, dims, axis, dests));
   outputs->clear();
   for (const int d : mapped.out_dims) outputs->push_back(d != kUnmapped);
   return mapped.jaxpr;
@@ -238,26 +255,29 @@ Result<BatchedSolve> MapSolve(ir::Session& session, const LinearSolve& s, const 
   BatchedSolve out{s, original_b, {}};
   Bits x(num_x, false);
   for (size_t round = 0; round < 1 + n + num_x; ++round) {
-    ASSIGN_OR_RETURN(out.solve.jaxprs[kSolve], Mapped(session, s.jaxprs[kSolve], axis, Joined(consts(kSolve), out.b),
-                                                      x, &out.solve_x));
+    ASSIGN_OR_RETURN(
+        out.solve.jaxprs[kSolve],
+        Mapped(session, s.jaxprs[kSolve], axis, Joined(consts(kSolve), out.b), x, &out.solve_x));
     Bits next_x = out.solve_x;
     if (s.jaxprs[kVecmat] != nullptr) {
       Bits vecmat_x;
       ASSIGN_OR_RETURN(out.solve.jaxprs[kVecmat],
-                       Mapped(session, s.jaxprs[kVecmat], axis, Joined(consts(kVecmat), out.b), out.b, &vecmat_x));
+                       Mapped(session, s.jaxprs[kVecmat], axis, Joined(consts(kVecmat), out.b),
+                              out.b, &vecmat_x));
       vecmat_x.resize(num_x, true);  // diagnostics are batched
       next_x = Or(vecmat_x, out.solve_x);
     }
     const Bits x_only(next_x.begin(), next_x.begin() + static_cast<int64_t>(n));
     Bits matvec_b;
     ASSIGN_OR_RETURN(out.solve.jaxprs[kMatvec],
-                     Mapped(session, s.jaxprs[kMatvec], axis, Joined(consts(kMatvec), x_only), out.b, &matvec_b));
+                     Mapped(session, s.jaxprs[kMatvec], axis, Joined(consts(kMatvec), x_only),
+                            out.b, &matvec_b));
     Bits next_b = Or(matvec_b, original_b);
     if (s.jaxprs[kTransposeSolve] != nullptr) {
       Bits transposed_b;
       ASSIGN_OR_RETURN(out.solve.jaxprs[kTransposeSolve],
-                       Mapped(session, s.jaxprs[kTransposeSolve], axis, Joined(consts(kTransposeSolve), x_only),
-                              next_x, &transposed_b));
+                       Mapped(session, s.jaxprs[kTransposeSolve], axis,
+                              Joined(consts(kTransposeSolve), x_only), next_x, &transposed_b));
       next_b = Or(next_b, transposed_b);
     }
     if (next_x == x && next_b == out.b) return out;
@@ -279,7 +299,8 @@ BatchResult BatchSolve(Builder& b, const BatchArgs& a) {
   std::vector<Value> values;
   for (size_t i = 0; i < a.values.size(); ++i) {
     const bool wanted = i < s.num_consts ? operands[i] : mapped->b[i - s.num_consts];
-    values.push_back(wanted ? ir::BatchAtFront(b, a.values[i], a.dims[i], a.axis.size) : a.values[i]);
+    values.push_back(wanted ? ir::BatchAtFront(b, a.values[i], a.dims[i], a.axis.size)
+                            : a.values[i]);
   }
   BatchResult out{b.Emit(a.op, WithParts(a.op, mapped->solve), values), {}};
   for (const bool batched : mapped->solve_x) out.dims.push_back(batched ? 0 : kUnmapped);
@@ -306,17 +327,30 @@ constexpr ParamSpec kSolveParams[] = {{"const_lengths", Type::kTuple}, {"jaxprs"
 
 // A diagonal matrix.
 constexpr Sample kSolveSamples[] = {
-    {"{ lambda ; a:f32[3] b:f32[3]. let c:f32[3] = OP[const_lengths=_LinearSolveTuple(matvec=1, vecmat=1, solve=1, "
-     "transpose_solve=1) jaxprs=_LinearSolveTuple(matvec={ lambda ; d:f32[3] e:f32[3]. let f:f32[3] = mul d e in (f,) "
-     "}, vecmat={ lambda ; g:f32[3] h:f32[3]. let i:f32[3] = mul h g in (i,) }, solve={ lambda ; j:f32[3] k:f32[3]. "
-     "let l:f32[3] = div k j in (l,) }, transpose_solve={ lambda ; m:f32[3] n:f32[3]. let o:f32[3] = div n m in (o,) "
-     "})] a a a a b in (c,) }", ir::Domain::kNonZero},
+    {"{ lambda ; a:f32[3] b:f32[3]. let c:f32[3] = OP[const_lengths=_LinearSolveTuple(matvec=1, "
+     "vecmat=1, solve=1, "
+     "transpose_solve=1) jaxprs=_LinearSolveTuple(matvec={ lambda ; d:f32[3] e:f32[3]. let "
+     "f:f32[3] = mul d e in (f,) "
+     "}, vecmat={ lambda ; g:f32[3] h:f32[3]. let i:f32[3] = mul h g in (i,) }, solve={ lambda ; "
+     "j:f32[3] k:f32[3]. "
+     "let l:f32[3] = div k j in (l,) }, transpose_solve={ lambda ; m:f32[3] n:f32[3]. let o:f32[3] "
+     "= div n m in (o,) "
+     "})] a a a a b in (c,) }",
+     ir::Domain::kNonZero},
 };
 
 constexpr OpDef kOps[] = {
-    {.name = "custom_linear_solve", .results = -1, .params = kSolveParams, .tier = 2, .type_rule = SolveType,
-     .retype = RetypeSolve, .jvp = ir::JvpFull(JvpSolve), .transpose = TransposeSolve,
-     .batch = ir::BatchFull(BatchSolve), .lower = LowerSolve, .spec = "primitives.md#custom_linear_solve",
+    {.name = "custom_linear_solve",
+     .results = -1,
+     .params = kSolveParams,
+     .tier = 2,
+     .type_rule = SolveType,
+     .retype = RetypeSolve,
+     .jvp = ir::JvpFull(JvpSolve),
+     .transpose = TransposeSolve,
+     .batch = ir::BatchFull(BatchSolve),
+     .lower = LowerSolve,
+     .spec = "primitives.md#custom_linear_solve",
      .samples = kSolveSamples},
 };
 

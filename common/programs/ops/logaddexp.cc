@@ -31,7 +31,8 @@ Value WrapBetween(Builder& b, Value x, double a) {
 // Zero where (the real part of) x is plus infinity.
 Value ReplaceInfinity(Builder& b, Value x) {
   const Value real = tensor::IsComplex(x.dtype()) ? Unary(b, "real", x) : x;
-  const Value is_infinite = Binary(b, "eq", real, ScalarLike(b, real, std::numeric_limits<double>::infinity()));
+  const Value is_infinite =
+      Binary(b, "eq", real, ScalarLike(b, real, std::numeric_limits<double>::infinity()));
   return Select(b, is_infinite, ir::FullLike(b, x, 0), x);
 }
 
@@ -57,12 +58,15 @@ Result<ir::RuleBodies> MakeRule(ir::Session& session, const Aval& aval) {
   return bodies;
 }
 
-// Every call has a rule of its own: JAX traces the function anew each time, so that nothing is shared in text.
+// Every call has a rule of its own: JAX traces the function anew each time, so that nothing is
+// shared in text.
 std::shared_ptr<const ir::CustomRule> RuleFor(const Aval& aval) {
   auto rule = std::make_shared<ir::CustomRule>();
   rule->set = std::make_shared<const ir::RuleSet>(1);
   rule->derivation = StrCat(" logaddexp ", aval.Text(), aval.weak_type ? "~" : "");
-  rule->make = [aval](ir::Session& session, const ir::CustomRule&) { return MakeRule(session, aval); };
+  rule->make = [aval](ir::Session& session, const ir::CustomRule&) {
+    return MakeRule(session, aval);
+  };
   return rule;
 }
 
@@ -78,7 +82,8 @@ Value LogAddExpBody(Builder& b, Value x, Value y) {
     return Binary(b, "complex", real, WrapBetween(b, Unary(b, "imag", out), kPi));
   }
   if (!tensor::IsFloat(x.dtype())) {
-    b.Fail(ValueError(StrCat("logaddexp requires floating-point or complex inputs; got ", DTypeText(x.dtype()))));
+    b.Fail(ValueError(
+        StrCat("logaddexp requires floating-point or complex inputs; got ", DTypeText(x.dtype()))));
     return x;
   }
   const Value delta = Sub(b, x, y);

@@ -5,7 +5,8 @@
 
 namespace megalith::ops {
 
-// Emits the function as the call that lax.logaddexp is, a custom_jvp_call. Operands have equal types.
+// Emits the function as the call that lax.logaddexp is, a custom_jvp_call. Operands have equal
+// types.
 Value LogAddExp(Builder& b, Value x, Value y);
 
 // Emits what the call computes.

@@ -10,18 +10,21 @@ namespace {
 using stablehlo::CompareDirection;
 using stablehlo::CompareType;
 
-// The attribute for a parameter such as AccuracyMode.HIGHEST. A Tolerance prints as an address, so text has lost it.
+// The attribute for a parameter such as AccuracyMode.HIGHEST. A Tolerance prints as an address, so
+// text has lost it.
 stablehlo::AttrDict AccuracyAttrs(const Params& params) {
   stablehlo::AttrDict attrs;
   const ParamValue& accuracy = params["accuracy"];
   if (accuracy.AsText() == "AccuracyMode.HIGHEST") {
-    SetAttr(&attrs, "result_accuracy",
-            stablehlo::Attr::Of(stablehlo::ResultAccuracy{.mode = stablehlo::AccuracyMode::kHighest}));
+    SetAttr(
+        &attrs, "result_accuracy",
+        stablehlo::Attr::Of(stablehlo::ResultAccuracy{.mode = stablehlo::AccuracyMode::kHighest}));
   }
   return attrs;
 }
 
-ValueId Extremum(FuncBuilder& b, std::string_view op, CompareDirection direction, ValueId x, ValueId y) {
+ValueId Extremum(FuncBuilder& b, std::string_view op, CompareDirection direction, ValueId x,
+                 ValueId y) {
   if (!tensor::IsComplex(b.dtype(x))) return b.Binary(op, x, y);
   const ValueId real_x = b.Real(x);
   const ValueId real_y = b.Real(y);

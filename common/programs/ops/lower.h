@@ -24,8 +24,8 @@ struct OpName {
   constexpr std::string_view view() const { return {text, N - 1}; }
 };
 
-// One StableHLO operation on the operands, which are first broadcast to the result's shape; with a `result_accuracy`
-// if the primitive's `accuracy` asks for one.
+// One StableHLO operation on the operands, which are first broadcast to the result's shape; with a
+// `result_accuracy` if the primitive's `accuracy` asks for one.
 Status LowerElementwise(LowerContext& c, std::string_view op);
 
 template <OpName Op>

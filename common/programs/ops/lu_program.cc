@@ -67,21 +67,23 @@ Value SetRows(Builder& b, Value x, Value rows, Value values) {
   if (!b.ok()) return x;
   const Value wrapped = WrapIndices(b, rows, x.shape()[0]);
   const Value vectors = ir::ExpandDims(b, wrapped, Dims{1});
-  return Scatter(b, "scatter", x, vectors, values, {ir::Range(1, static_cast<int64_t>(x.rank())), {0}, {0}},
-                 kArbitrary);
+  return Scatter(b, "scatter", x, vectors, values,
+                 {ir::Range(1, static_cast<int64_t>(x.rank())), {0}, {0}}, kArbitrary);
 }
 
 // x.at[..., k].set(values) for the position k of dimension `axis`.
 Value SetAt(Builder& b, Value x, int64_t axis, Value k, Value values) {
   if (!b.ok()) return x;
   const Value wrapped = WrapIndices(b, k, x.shape()[static_cast<size_t>(axis)]);
-  const Value narrow = wrapped.dtype() == DType::kI32 && !wrapped.aval().weak_type ? wrapped : Narrow(b, wrapped);
+  const Value narrow =
+      wrapped.dtype() == DType::kI32 && !wrapped.aval().weak_type ? wrapped : Narrow(b, wrapped);
   const Value index = ir::Broadcast(b, narrow, Dims{1});
-  return Scatter(b, "scatter", x, index, values, {ir::Range(static_cast<int64_t>(x.rank()) - 1), {axis}, {axis}},
-                 kStatic);
+  return Scatter(b, "scatter", x, index, values,
+                 {ir::Range(static_cast<int64_t>(x.rank()) - 1), {axis}, {axis}}, kStatic);
 }
 
-// x.at[first : first + size of values].op(values) for constant positions; an update of nothing does nothing.
+// x.at[first : first + size of values].op(values) for constant positions; an update of nothing does
+// nothing.
 Value UpdateBlock(Builder& b, std::string_view op, Value x, const Dims& first, Value values) {
   if (!b.ok()) return x;
   const auto rank = static_cast<int64_t>(x.rank());
@@ -93,7 +95,8 @@ Value UpdateBlock(Builder& b, std::string_view op, Value x, const Dims& first, V
     partial.push_back(static_cast<int64_t>(i));
     starts.push_back(ir::Broadcast(b, b.Lit(Literal::Int(DType::kI32, first[i])), Dims{1}));
   }
-  const Value index = starts.empty() ? IndexVector(b, DType::kI32, {}) : ir::Concatenate(b, starts, 0);
+  const Value index =
+      starts.empty() ? IndexVector(b, DType::kI32, {}) : ir::Concatenate(b, starts, 0);
   return Scatter(b, op, x, index, values, {ir::Range(rank), {}, partial}, kStatic);
 }
 
@@ -112,8 +115,8 @@ Value Magnitude(Builder& b, Value column) {
   return ir::Add(b, re, im);
 }
 
-// Step k of the elimination: exchanges rows so that the pivot is the largest, divides the column by it and subtracts
-// the outer product from what is left. `state` is pivots, permutation and matrix.
+// Step k of the elimination: exchanges rows so that the pivot is the largest, divides the column by
+// it and subtracts the outer product from what is left. `state` is pivots, permutation and matrix.
 std::vector<Value> LuStep(Builder& b, Value k, std::span<const Value> state) {
   Value pivot = state[0], perm = state[1], a = state[2];
   const int64_t m = a.shape()[0];
@@ -124,8 +127,9 @@ std::vector<Value> LuStep(Builder& b, Value k, std::span<const Value> state) {
   const Value candidate = ir::Binary(b, "ge", rows, Narrow(b, k));
   const Value lowest = ir::FullLike(b, magnitude, -std::numeric_limits<double>::infinity());
   const Value masked = ir::Select(b, candidate, magnitude, lowest);
-  const Value i =
-      b.Emit1("argmax", {masked}, {{"axes", ParamValue::Ints(Dims{0})}, {"index_dtype", ParamValue::Type(DType::kI32)}});
+  const Value i = b.Emit1(
+      "argmax", {masked},
+      {{"axes", ParamValue::Ints(Dims{0})}, {"index_dtype", ParamValue::Type(DType::kI32)}});
   pivot = SetAt(b, pivot, 0, k, i);
   const Value from = RowPair(b, i, k);
   const Value exchanged = TakeRows(b, a, from, 0);
@@ -182,8 +186,8 @@ std::vector<Value> LuOfMatrix(Builder& b, Value a) {
     if (end == n) continue;
     const Value factor = Block(b, a, k, end, k, end);
     const Value right = Block(b, a, k, end, end, n);
-    const Value solved =
-        TriangularSolve(b, factor, right, {.left_side = true, .lower = true, .unit_diagonal = true});
+    const Value solved = TriangularSolve(b, factor, right,
+                                         {.left_side = true, .lower = true, .unit_diagonal = true});
     a = UpdateBlock(b, "scatter", a, {k, end}, solved);
     const Value below = Block(b, a, end, m, k, end);
     const Value product = DotHighest(b, below, Block(b, a, k, end, end, n));
@@ -212,15 +216,17 @@ Value ElementAt(Builder& b, Value x, Value i) {
 
 std::vector<Value> LuProgram(Builder& b, Value x) {
   const Shape batch(std::span<const int64_t>(x.shape()).first(x.rank() - 2));
-  return OverBatch(b, {&x, 1}, {true}, batch,
-                   [](Builder& inner, std::span<const Value> v) { return LuOfMatrix(inner, v[0]); });
+  return OverBatch(b, {&x, 1}, {true}, batch, [](Builder& inner, std::span<const Value> v) {
+    return LuOfMatrix(inner, v[0]);
+  });
 }
 
 Value PivotsToPermutation(Builder& b, Value pivots, int64_t size) {
   if (!b.ok()) return pivots;
   const Shape batch(std::span<const int64_t>(pivots.shape()).first(pivots.rank() - 1));
   const int64_t count = pivots.shape()[pivots.rank() - 1];
-  const Value start = ir::Iota(b, DType::kI32, ir::Concat(batch, Dims{size}), static_cast<int64_t>(batch.size()));
+  const Value start =
+      ir::Iota(b, DType::kI32, ir::Concat(batch, Dims{size}), static_cast<int64_t>(batch.size()));
   if (size == 0 || count == 0) return start;
   const auto exchange = [](Builder& inner, std::span<const Value> v) {
     const Value j = ElementAt(inner, v[2], v[0]);

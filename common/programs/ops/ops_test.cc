@@ -1,4 +1,5 @@
-// Every primitive's record against itself: types, text, derivatives, batching and lowering of its samples.
+// Every primitive's record against itself: types, text, derivatives, batching and lowering of its
+// samples.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -20,8 +21,9 @@ using ir::DType;
 using ir::JaxprPtr;
 using ir::OpDef;
 
-constexpr DType kDTypes[] = {DType::kBool, DType::kI8,  DType::kI32,  DType::kI64, DType::kU8, DType::kU32,
-                             DType::kF16,  DType::kBF16, DType::kF32, DType::kF64, DType::kC64};
+constexpr DType kDTypes[] = {DType::kBool, DType::kI8,  DType::kI32, DType::kI64,
+                             DType::kU8,   DType::kU32, DType::kF16, DType::kBF16,
+                             DType::kF32,  DType::kF64, DType::kC64};
 
 // One sample of one primitive. gtest prints it by name.
 struct Case {
@@ -29,7 +31,9 @@ struct Case {
   size_t index;
 
   const ir::Sample& sample() const { return op->samples[index]; }
-  friend void PrintTo(const Case& c, std::ostream* os) { *os << c.op->name << " sample " << c.index; }
+  friend void PrintTo(const Case& c, std::ostream* os) {
+    *os << c.op->name << " sample " << c.index;
+  }
 };
 
 std::vector<Case> AllCases() {
@@ -47,7 +51,8 @@ std::string CaseName(const testing::TestParamInfo<Case>& info) {
 }
 
 bool HasInexact(const std::vector<ir::Aval>& avals) {
-  return std::any_of(avals.begin(), avals.end(), [](const ir::Aval& a) { return tensor::IsInexact(a.dtype); });
+  return std::any_of(avals.begin(), avals.end(),
+                     [](const ir::Aval& a) { return tensor::IsInexact(a.dtype); });
 }
 
 bool IsPrecise(const ir::Jaxpr& jaxpr) {
@@ -56,7 +61,8 @@ bool IsPrecise(const ir::Jaxpr& jaxpr) {
   };
   const std::vector<ir::Aval> ins = jaxpr.InAvals();
   const std::vector<ir::Aval> outs = jaxpr.OutAvals();
-  return std::all_of(ins.begin(), ins.end(), precise) && std::all_of(outs.begin(), outs.end(), precise);
+  return std::all_of(ins.begin(), ins.end(), precise) &&
+         std::all_of(outs.begin(), outs.end(), precise);
 }
 
 class SampleTest : public testing::TestWithParam<Case> {
@@ -78,8 +84,9 @@ class SampleTest : public testing::TestWithParam<Case> {
   }
 
   bool CanCheckSlope(const ir::Jaxpr& jaxpr) const {
-    return sample().has_slope && op().lower != nullptr && op().jvp.kind != ir::JvpRule::Kind::kMissing &&
-           HasInexact(jaxpr.InAvals()) && HasInexact(jaxpr.OutAvals()) && IsPrecise(jaxpr);
+    return sample().has_slope && op().lower != nullptr &&
+           op().jvp.kind != ir::JvpRule::Kind::kMissing && HasInexact(jaxpr.InAvals()) &&
+           HasInexact(jaxpr.OutAvals()) && IsPrecise(jaxpr);
   }
 
   // What a transform says of a primitive without the rule it needs, and nothing else.
@@ -87,7 +94,8 @@ class SampleTest : public testing::TestWithParam<Case> {
     EXPECT_EQ(status.code(), Code::kUnimplemented) << status.ToString();
     EXPECT_EQ(status.python_class(), "NotImplementedError") << status.ToString();
   }
-  // Where no slope can be compared, differentiating still gives a program that type-checks, or refuses.
+  // Where no slope can be compared, differentiating still gives a program that type-checks, or
+  // refuses.
   static void ExpectJvpOrRefusal(const JaxprPtr& jaxpr) {
     const Result<JaxprPtr> jvp = JvpOf(jaxpr);
     if (!jvp.ok()) ExpectRefused(jvp.status());
@@ -99,7 +107,8 @@ class SampleTest : public testing::TestWithParam<Case> {
  private:
   uint64_t SeedOfCase() const {
     uint64_t seed = GetParam().index + 1;
-    for (const char c : GetParam().op->name) seed = seed * 1099511628211ull + static_cast<uint8_t>(c);
+    for (const char c : GetParam().op->name)
+      seed = seed * 1099511628211ull + static_cast<uint8_t>(c);
     return seed;
   }
 };
@@ -150,8 +159,8 @@ TEST_P(SampleTest, RunsForEveryDTypeItAccepts) {
   }
 }
 
-// The JVP of `jaxpr` beside central differences, at a random point of the domain in a random direction. Tangents that
-// `jaxpr` takes itself, if it is a JVP, are drawn like primals.
+// The JVP of `jaxpr` beside central differences, at a random point of the domain in a random
+// direction. Tangents that `jaxpr` takes itself, if it is a JVP, are drawn like primals.
 void ExpectSlope(const JaxprPtr& jaxpr, ir::Domain domain, Rng& rng, double tolerance) {
   constexpr double kStep = 1e-5;
   const Result<JaxprPtr> jvp = JvpOf(jaxpr);
@@ -175,15 +184,18 @@ void ExpectSlope(const JaxprPtr& jaxpr, ir::Domain domain, Rng& rng, double tole
   size_t next = up->size();
   for (size_t i = 0; i < up->size(); ++i) {
     if (!tensor::IsInexact((*up)[i].dtype())) continue;
-    const Tensor slope = Moved(Moved((*up)[i], (*up)[i], 1 / (2 * kStep) - 1), (*down)[i], -1 / (2 * kStep));
+    const Tensor slope =
+        Moved(Moved((*up)[i], (*up)[i], 1 / (2 * kStep) - 1), (*down)[i], -1 / (2 * kStep));
     EXPECT_LT(Distance((*got)[next], slope), tolerance)
-        << "result " << i << "\n" << ir::Print(*jvp) << "\nwant " << tensor::ValueText(slope) << "\ngot  "
+        << "result " << i << "\n"
+        << ir::Print(*jvp) << "\nwant " << tensor::ValueText(slope) << "\ngot  "
         << tensor::ValueText((*got)[next]);
     ++next;
   }
 }
 
-// The error of a central difference is kStep^2 / 6 times a third derivative, and eps / kStep from rounding.
+// The error of a central difference is kStep^2 / 6 times a third derivative, and eps / kStep from
+// rounding.
 TEST_P(SampleTest, JvpAgreesWithFiniteDifferences) {
   const JaxprPtr jaxpr = LoadPrecise();
   ASSERT_NE(jaxpr, nullptr);
@@ -204,8 +216,8 @@ TEST_P(SampleTest, JvpOfJvpAgreesWithFiniteDifferences) {
 TEST_P(SampleTest, VjpIsTheTransposeOfJvp) {
   const JaxprPtr jaxpr = LoadPrecise();
   ASSERT_NE(jaxpr, nullptr);
-  if (op().lower == nullptr || op().jvp.kind == ir::JvpRule::Kind::kMissing || !HasInexact(jaxpr->InAvals()) ||
-      !HasInexact(jaxpr->OutAvals()) || !sample().has_slope) {
+  if (op().lower == nullptr || op().jvp.kind == ir::JvpRule::Kind::kMissing ||
+      !HasInexact(jaxpr->InAvals()) || !HasInexact(jaxpr->OutAvals()) || !sample().has_slope) {
     return ExpectJvpOrRefusal(jaxpr);
   }
   const Result<JaxprPtr> jvp = JvpOf(jaxpr);
@@ -240,7 +252,8 @@ TEST_P(SampleTest, VjpIsTheTransposeOfJvp) {
   const Result<Tensors> pulled = Evaluate(*vjp, with_ct);
   ASSERT_TRUE(pushed.ok()) << pushed.status().ToString();
   ASSERT_TRUE(pulled.ok()) << ir::Print(*vjp) << "\n" << pulled.status().ToString();
-  const double forward = Pairing(ct, Tensors(pushed->begin() + static_cast<int64_t>(outs), pushed->end()));
+  const double forward =
+      Pairing(ct, Tensors(pushed->begin() + static_cast<int64_t>(outs), pushed->end()));
   const double backward = Pairing(*pulled, t);
   const double eps = IsPrecise(*jaxpr) ? 1e-11 : 1e-4;
   EXPECT_NEAR(forward, backward, eps * std::max(1.0, std::abs(forward))) << ir::Print(*vjp);
@@ -256,7 +269,8 @@ TEST_P(SampleTest, VmapAgreesWithALoop) {
   }
   if (op().lower == nullptr) return;
   // All mapped first, all mapped last, and each operand mapped alone.
-  std::vector<std::vector<int>> patterns(2 + avals.size(), std::vector<int>(avals.size(), ir::kUnmapped));
+  std::vector<std::vector<int>> patterns(2 + avals.size(),
+                                         std::vector<int>(avals.size(), ir::kUnmapped));
   for (size_t i = 0; i < avals.size(); ++i) {
     patterns[0][i] = 0;
     patterns[1][i] = static_cast<int>(avals[i].rank());

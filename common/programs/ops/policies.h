@@ -7,7 +7,8 @@
 
 namespace megalith::ops {
 
-// everything_saveable, nothing_saveable, dots_saveable, dots_with_no_batch_dims_saveable; others are kUnimplemented.
+// everything_saveable, nothing_saveable, dots_saveable, dots_with_no_batch_dims_saveable; others
+// are kUnimplemented.
 Result<ir::SavePolicy> PolicyByName(std::string_view name);
 
 }  // namespace megalith::ops

@@ -10,8 +10,9 @@ Result<std::vector<stablehlo::Precision>> PrecisionOf(const Params& params) {
   if (given.is_none()) return std::vector<Precision>(2, Precision::kDefault);
   std::vector<Precision> out;
   for (size_t i = 0; i < 2; ++i) {
-    const std::string& name = given.is_sequence() && i < given.elements().size() ? given.elements()[i].AsText()
-                                                                                 : given.AsText();
+    const std::string& name = given.is_sequence() && i < given.elements().size()
+                                  ? given.elements()[i].AsText()
+                                  : given.AsText();
     if (name == "Precision.DEFAULT" || name == "DEFAULT") {
       out.push_back(Precision::kDefault);
     } else if (name == "Precision.HIGH" || name == "HIGH") {
@@ -19,8 +20,8 @@ Result<std::vector<stablehlo::Precision>> PrecisionOf(const Params& params) {
     } else if (name == "Precision.HIGHEST" || name == "HIGHEST") {
       out.push_back(Precision::kHighest);
     } else {
-      return NotImplementedError(StrCat(params.op()->name, " with precision ", Printable(given.PythonText()),
-                                        " is not supported"));
+      return NotImplementedError(StrCat(params.op()->name, " with precision ",
+                                        Printable(given.PythonText()), " is not supported"));
     }
   }
   return out;

@@ -19,14 +19,16 @@ Result<DType> KeyOfImpl(std::string_view impl) {
   if (impl == "fry") return DType::kKeyFry;
   if (impl == "rbg") return DType::kKeyRbg;
   if (impl == "urbg") return DType::kKeyUrbg;
-  return ValueError(StrCat("unknown PRNG implementation '", Printable(impl), "'; known are fry, rbg and urbg"));
+  return ValueError(
+      StrCat("unknown PRNG implementation '", Printable(impl), "'; known are fry, rbg and urbg"));
 }
 
 int64_t KeyWords(DType key) { return tensor::ByteWidth(key) / 4; }
 
 Status CheckKey(const TypeArgs& a) {
   if (tensor::IsKey(a.operands[0].dtype)) return OkStatus();
-  return TypeError(StrCat(a.op.name, " takes key array operand, got keys.dtype=", DTypeText(a.operands[0].dtype)));
+  return TypeError(StrCat(
+      a.op.name, " takes key array operand, got keys.dtype=", DTypeText(a.operands[0].dtype)));
 }
 
 Shape Appended(Shape shape, const Dims& more) {
@@ -37,7 +39,8 @@ Shape Appended(Shape shape, const Dims& more) {
 Status CheckSizes(const TypeArgs& a, const Dims& shape) {
   for (const int64_t d : shape) {
     if (d >= 0) continue;
-    return ValueError(StrCat(a.op.name, " needs a shape of non-negative sizes, got ", tensor::TupleText(shape)));
+    return ValueError(
+        StrCat(a.op.name, " needs a shape of non-negative sizes, got ", tensor::TupleText(shape)));
   }
   return OkStatus();
 }
@@ -62,7 +65,8 @@ Types FoldInType(const TypeArgs& a) {
   RETURN_IF_ERROR(CheckKey(a));
   const DType data = a.operands[1].dtype;
   if (!tensor::IsInteger(data) && !tensor::IsBool(data)) {
-    return TypeError(StrCat("random_fold_in takes integers to fold into keys, got ", DTypeText(data)));
+    return TypeError(
+        StrCat("random_fold_in takes integers to fold into keys, got ", DTypeText(data)));
   }
   ASSIGN_OR_RETURN(Shape shape, BroadcastShapes("random_fold_in", a.operands));
   return std::vector<Aval>{Aval{a.operands[0].dtype, false, std::move(shape)}};
@@ -74,11 +78,20 @@ Types BitsType(const TypeArgs& a) {
   RETURN_IF_ERROR(CheckSizes(a, shape));
   DType bits = DType::kInvalid;
   switch (a.params.Int("bit_width")) {
-    case 8: bits = DType::kU8; break;
-    case 16: bits = DType::kU16; break;
-    case 32: bits = DType::kU32; break;
-    case 64: bits = DType::kU64; break;
-    default: return TypeError("requires 8-, 16-, 32- or 64-bit field width.");
+    case 8:
+      bits = DType::kU8;
+      break;
+    case 16:
+      bits = DType::kU16;
+      break;
+    case 32:
+      bits = DType::kU32;
+      break;
+    case 64:
+      bits = DType::kU64;
+      break;
+    default:
+      return TypeError("requires 8-, 16-, 32- or 64-bit field width.");
   }
   return std::vector<Aval>{Aval{bits, false, Appended(a.operands[0].shape, shape)}};
 }
@@ -87,16 +100,19 @@ Types WrapType(const TypeArgs& a) {
   ASSIGN_OR_RETURN(const DType key, KeyOfImpl(a.params.Text("impl")));
   const Aval& words = a.operands[0];
   if (words.dtype != DType::kU32) {
-    return TypeError(StrCat("JAX encountered invalid PRNG key data: expected key_data.dtype = uint32; got dtype=",
-                            DTypeText(words.dtype)));
+    return TypeError(StrCat(
+        "JAX encountered invalid PRNG key data: expected key_data.dtype = uint32; got dtype=",
+        DTypeText(words.dtype)));
   }
   if (words.rank() < 1) {
-    return TypeError(StrCat("JAX encountered invalid PRNG key data: expected key_data.ndim >= 1; got ndim=0"));
+    return TypeError(
+        StrCat("JAX encountered invalid PRNG key data: expected key_data.ndim >= 1; got ndim=0"));
   }
   if (words.shape.back() != KeyWords(key)) {
-    return TypeError(StrCat("JAX encountered invalid PRNG key data: expected key_data.shape to end with (",
-                            KeyWords(key), ",); got shape=", tensor::TupleText(words.shape), " for impl=",
-                            a.params.Text("impl")));
+    return TypeError(
+        StrCat("JAX encountered invalid PRNG key data: expected key_data.shape to end with (",
+               KeyWords(key), ",); got shape=", tensor::TupleText(words.shape),
+               " for impl=", a.params.Text("impl")));
   }
   Shape shape = words.shape;
   shape.erase(shape.size() - 1);
@@ -106,7 +122,8 @@ Types WrapType(const TypeArgs& a) {
 Types UnwrapType(const TypeArgs& a) {
   RETURN_IF_ERROR(CheckKey(a));
   const Aval& keys = a.operands[0];
-  return std::vector<Aval>{Aval{DType::kU32, false, Appended(keys.shape, Dims{KeyWords(keys.dtype)})}};
+  return std::vector<Aval>{
+      Aval{DType::kU32, false, Appended(keys.shape, Dims{KeyWords(keys.dtype)})}};
 }
 
 Types CloneType(const TypeArgs& a) {
@@ -137,7 +154,8 @@ Types BitGeneratorType(const TypeArgs& a) {
   const bool words = key.dtype == DType::kU32 && key.shape == Shape{4};
   const bool long_words = key.dtype == DType::kU64 && key.shape == Shape{2};
   if (!words && !long_words) {
-    return TypeError(StrCat("rng_bit_generator takes a key of type u32[4] or u64[2], got ", key.Text()));
+    return TypeError(
+        StrCat("rng_bit_generator takes a key of type u32[4] or u64[2], got ", key.Text()));
   }
   const DType dtype = a.params.Type("dtype");
   if (!tensor::IsUnsigned(dtype) || tensor::BitWidth(dtype) < 8) {
@@ -156,12 +174,13 @@ Types UniformType(const TypeArgs& a) {
   const Aval& low = a.operands[0];
   const Aval& high = a.operands[1];
   if (low.dtype != high.dtype) {
-    return ValueError(StrCat("Arguments to rng_uniform must have identical dtypes, got ", DTypeText(low.dtype),
-                             " and ", DTypeText(high.dtype), "."));
+    return ValueError(StrCat("Arguments to rng_uniform must have identical dtypes, got ",
+                             DTypeText(low.dtype), " and ", DTypeText(high.dtype), "."));
   }
   if (low.rank() > 0 || high.rank() > 0) {
-    return ValueError(StrCat("Arguments to rng_uniform must be scalars; got shapes ", tensor::TupleText(low.shape),
-                             " and ", tensor::TupleText(high.shape), "."));
+    return ValueError(StrCat("Arguments to rng_uniform must be scalars; got shapes ",
+                             tensor::TupleText(low.shape), " and ", tensor::TupleText(high.shape),
+                             "."));
   }
   const Dims shape = a.params.Ints("shape");
   RETURN_IF_ERROR(CheckSizes(a, shape));
@@ -201,8 +220,9 @@ using Operands = std::span<const Value>;
 // A function of one key's words and perhaps a scalar.
 using KeyFn = std::function<Value(Builder&, Operands)>;
 
-// `fn` applied along the leading dimensions of its operands, of which operand i has the shape shapes[i] and then those
-// of one application. Dimensions of size 1 beside larger ones, and operands of rank 0, are used again and again.
+// `fn` applied along the leading dimensions of its operands, of which operand i has the shape
+// shapes[i] and then those of one application. Dimensions of size 1 beside larger ones, and
+// operands of rank 0, are used again and again.
 Value MapOver(Builder& b, const KeyFn& fn, std::vector<Value> operands, std::vector<Shape> shapes) {
   size_t rank = 0;
   int64_t size = 1;
@@ -258,7 +278,8 @@ Status LowerSeed(LowerContext& c) {
 
 Status LowerSplit(LowerContext& c) {
   const DType key = c.out_aval().dtype;
-  return LowerMapped(c, [&](Builder& b, Operands v) { return SplitKey(b, key, v[0], c.params().Ints("shape")); });
+  return LowerMapped(
+      c, [&](Builder& b, Operands v) { return SplitKey(b, key, v[0], c.params().Ints("shape")); });
 }
 
 Status LowerFoldIn(LowerContext& c) {
@@ -269,8 +290,9 @@ Status LowerFoldIn(LowerContext& c) {
 Status LowerBits(LowerContext& c) {
   const DType key = c.in_aval(0).dtype;
   const DType bits = c.out_aval().dtype;
-  return LowerMapped(c,
-                     [&](Builder& b, Operands v) { return DrawBits(b, key, v[0], c.params().Ints("shape"), bits); });
+  return LowerMapped(c, [&](Builder& b, Operands v) {
+    return DrawBits(b, key, v[0], c.params().Ints("shape"), bits);
+  });
 }
 
 // ---- lowering of the generators ----
@@ -301,7 +323,8 @@ Status ThreefryBody(LowerContext& c) {
   constexpr std::string_view kAdd = "stablehlo.add";
   const TensorType word = TensorType::Scalar(DType::kU32);
   const ValueId both = Combine(c, "stablehlo.xor", c.in(0), c.in(1));
-  const ValueId keys[] = {c.in(0), c.in(1), Combine(c, "stablehlo.xor", both, c.b().Splat(word, kParity))};
+  const ValueId keys[] = {c.in(0), c.in(1),
+                          Combine(c, "stablehlo.xor", both, c.b().Splat(word, kParity))};
   ValueId x0 = Combine(c, kAdd, c.in(2), keys[0]);
   ValueId x1 = Combine(c, kAdd, c.in(3), keys[1]);
   for (int64_t group = 0; group < 5; ++group) {
@@ -354,7 +377,8 @@ Status LowerBitGenerator(LowerContext& c) {
   if (narrow) state = b.BitcastConvert(b.Reshape(state, Shape{2, 2}), {DType::kU64, Shape{2}});
   const Values out = b.RngBitGenerator(state, algorithm, c.out_type(1));
   if (out.size() != 2) return OkStatus();
-  c.Out(narrow ? b.Reshape(b.BitcastConvert(out[0], {DType::kU32, Shape{2, 2}}), Shape{4}) : out[0]);
+  c.Out(narrow ? b.Reshape(b.BitcastConvert(out[0], {DType::kU32, Shape{2, 2}}), Shape{4})
+               : out[0]);
   c.Out(out[1]);
   return OkStatus();
 }
@@ -378,10 +402,11 @@ using Type = ParamSpec::Type;
 constexpr ParamSpec kImpl[] = {{"impl", Type::kText}};
 constexpr ParamSpec kShape[] = {{"shape", Type::kInts}};
 constexpr ParamSpec kBitsParams[] = {{"bit_width", Type::kInt}, {"shape", Type::kInts}};
-constexpr ParamSpec kGeneratorParams[] = {{"algorithm", Type::kText},
-                                          {"dtype", Type::kDType},
-                                          {"out_sharding", Type::kAny, ParamSpec::Show::kAlways, "None"},
-                                          {"shape", Type::kInts}};
+constexpr ParamSpec kGeneratorParams[] = {
+    {"algorithm", Type::kText},
+    {"dtype", Type::kDType},
+    {"out_sharding", Type::kAny, ParamSpec::Show::kAlways, "None"},
+    {"shape", Type::kInts}};
 
 constexpr Sample kSeedSamples[] = {
     {"{ lambda ; a:i32[]. let b:key<fry>[] = OP[impl=fry] a in (b,) }"},
@@ -401,48 +426,121 @@ constexpr Sample kBitsSamples[] = {
     {"{ lambda ; a:key<fry>[]. let b:u64[7] = OP[bit_width=64 shape=(7,)] a in (b,) }"},
     {"{ lambda ; a:key<fry>[]. let b:u16[] = OP[bit_width=16 shape=()] a in (b,) }"},
 };
-constexpr Sample kWrapSamples[] = {{"{ lambda ; a:u32[3,2]. let b:key<fry>[3] = OP[impl=fry] a in (b,) }"}};
+constexpr Sample kWrapSamples[] = {
+    {"{ lambda ; a:u32[3,2]. let b:key<fry>[3] = OP[impl=fry] a in (b,) }"}};
 constexpr Sample kUnwrapSamples[] = {{"{ lambda ; a:key<fry>[3]. let b:u32[3,2] = OP a in (b,) }"}};
-constexpr Sample kCloneSamples[] = {{"{ lambda ; a:key<fry>[3]. let b:key<fry>[3] = OP a in (b,) }"}};
+constexpr Sample kCloneSamples[] = {
+    {"{ lambda ; a:key<fry>[3]. let b:key<fry>[3] = OP a in (b,) }"}};
 constexpr Sample kThreefrySamples[] = {
-    {"{ lambda ; a:u32[] b:u32[] c:u32[5] d:u32[5]. let e:u32[5] f:u32[5] = OP a b c d in (e, f) }"}};
+    {"{ lambda ; a:u32[] b:u32[] c:u32[5] d:u32[5]. let e:u32[5] f:u32[5] = OP a b c d in (e, f) "
+     "}"}};
 constexpr Sample kCounterSamples[] = {
     {"{ lambda ; . let a:u32[2,3] b:u32[2,3] = OP[shape=(2, 3)]  in (a, b) }"}};
 
 constexpr OpDef kOps[] = {
-    {.name = "random_seed", .arity = 1, .params = kImpl, .accepts = ir::kAcceptsInt, .type_rule = SeedType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .lower = LowerSeed, .spec = "primitives.md#random_seed",
+    {.name = "random_seed",
+     .arity = 1,
+     .params = kImpl,
+     .accepts = ir::kAcceptsInt,
+     .type_rule = SeedType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerSeed,
+     .spec = "primitives.md#random_seed",
      .samples = kSeedSamples},
-    {.name = "random_split", .arity = 1, .params = kShape, .accepts = ir::kAcceptsKey, .type_rule = SplitType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .lower = LowerSplit, .spec = "primitives.md#random_split",
+    {.name = "random_split",
+     .arity = 1,
+     .params = kShape,
+     .accepts = ir::kAcceptsKey,
+     .type_rule = SplitType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerSplit,
+     .spec = "primitives.md#random_split",
      .samples = kSplitSamples},
-    {.name = "random_fold_in", .arity = 2, .accepts = ir::kAcceptsKey, .type_rule = FoldInType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchBroadcasting(), .lower = LowerFoldIn, .spec = "primitives.md#random_fold_in",
+    {.name = "random_fold_in",
+     .arity = 2,
+     .accepts = ir::kAcceptsKey,
+     .type_rule = FoldInType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerFoldIn,
+     .spec = "primitives.md#random_fold_in",
      .samples = kFoldInSamples},
-    {.name = "random_bits", .arity = 1, .params = kBitsParams, .accepts = ir::kAcceptsKey, .type_rule = BitsType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .lower = LowerBits, .spec = "primitives.md#random_bits",
+    {.name = "random_bits",
+     .arity = 1,
+     .params = kBitsParams,
+     .accepts = ir::kAcceptsKey,
+     .type_rule = BitsType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerBits,
+     .spec = "primitives.md#random_bits",
      .samples = kBitsSamples},
-    {.name = "random_wrap", .arity = 1, .params = kImpl, .accepts = ir::kAcceptsUnsigned, .type_rule = WrapType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchFull(BatchWrap), .lower = LowerIdentity,
-     .spec = "primitives.md#random_wrap", .samples = kWrapSamples},
-    {.name = "random_unwrap", .arity = 1, .accepts = ir::kAcceptsKey, .type_rule = UnwrapType, .jvp = ir::JvpZero(),
-     .batch = ir::BatchElementwise(), .lower = LowerIdentity, .spec = "primitives.md#random_unwrap",
+    {.name = "random_wrap",
+     .arity = 1,
+     .params = kImpl,
+     .accepts = ir::kAcceptsUnsigned,
+     .type_rule = WrapType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchFull(BatchWrap),
+     .lower = LowerIdentity,
+     .spec = "primitives.md#random_wrap",
+     .samples = kWrapSamples},
+    {.name = "random_unwrap",
+     .arity = 1,
+     .accepts = ir::kAcceptsKey,
+     .type_rule = UnwrapType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerIdentity,
+     .spec = "primitives.md#random_unwrap",
      .samples = kUnwrapSamples},
-    {.name = "random_clone", .arity = 1, .accepts = ir::kAcceptsKey, .tier = 2, .type_rule = CloneType,
-     .batch = ir::BatchElementwise(), .lower = LowerIdentity, .spec = "primitives.md#random_clone",
+    {.name = "random_clone",
+     .arity = 1,
+     .accepts = ir::kAcceptsKey,
+     .tier = 2,
+     .type_rule = CloneType,
+     .batch = ir::BatchElementwise(),
+     .lower = LowerIdentity,
+     .spec = "primitives.md#random_clone",
      .samples = kCloneSamples},
-    {.name = "threefry2x32", .arity = 4, .results = 2, .accepts = ir::kAcceptsUnsigned, .type_rule = ThreefryType,
-     .batch = ir::BatchBroadcasting(), .lower = LowerThreefry, .spec = "primitives.md#threefry2x32",
+    {.name = "threefry2x32",
+     .arity = 4,
+     .results = 2,
+     .accepts = ir::kAcceptsUnsigned,
+     .type_rule = ThreefryType,
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerThreefry,
+     .spec = "primitives.md#threefry2x32",
      .samples = kThreefrySamples},
-    {.name = "iota_2x32_shape", .arity = 0, .results = 2, .params = kShape, .accepts = ir::kAcceptsUnsigned,
-     .type_rule = CountersType, .lower = LowerCounters, .spec = "primitives.md#iota_2x32_shape",
+    {.name = "iota_2x32_shape",
+     .arity = 0,
+     .results = 2,
+     .params = kShape,
+     .accepts = ir::kAcceptsUnsigned,
+     .type_rule = CountersType,
+     .lower = LowerCounters,
+     .spec = "primitives.md#iota_2x32_shape",
      .samples = kCounterSamples},
-    {.name = "rng_bit_generator", .arity = 1, .results = 2, .params = kGeneratorParams,
-     .accepts = ir::kAcceptsUnsigned, .tier = 2, .type_rule = BitGeneratorType,
-     .batch = ir::BatchFull(BatchBitGenerator), .lower = LowerBitGenerator,
+    {.name = "rng_bit_generator",
+     .arity = 1,
+     .results = 2,
+     .params = kGeneratorParams,
+     .accepts = ir::kAcceptsUnsigned,
+     .tier = 2,
+     .type_rule = BitGeneratorType,
+     .batch = ir::BatchFull(BatchBitGenerator),
+     .lower = LowerBitGenerator,
      .spec = "primitives.md#rng_bit_generator"},
-    {.name = "rng_uniform", .arity = 2, .params = kShape, .accepts = ir::kAcceptsReal, .tier = 2,
-     .type_rule = UniformType, .lower = LowerUniform, .spec = "primitives.md#rng_uniform"},
+    {.name = "rng_uniform",
+     .arity = 2,
+     .params = kShape,
+     .accepts = ir::kAcceptsReal,
+     .tier = 2,
+     .type_rule = UniformType,
+     .lower = LowerUniform,
+     .spec = "primitives.md#rng_uniform"},
 };
 
 }  // namespace

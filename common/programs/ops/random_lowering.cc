@@ -102,7 +102,8 @@ Value WideSplit(Builder& b, DType key, Value words, const Dims& shape) {
   if (key == DType::kKeyRbg) {
     const Value first = ThreefrySplit(b, HalfKey(b, words, 0), shape);
     const Value second = ThreefrySplit(b, HalfKey(b, words, 1), shape);
-    return ir::Concatenate(b, std::vector<Value>{first, second}, static_cast<int64_t>(shape.size()));
+    return ir::Concatenate(b, std::vector<Value>{first, second},
+                           static_cast<int64_t>(shape.size()));
   }
   const int64_t count = tensor::NumElements(shape).value_or(0);
   const Value drawn = GeneratedBits(b, words, Dims{10 * count, 4}, DType::kU32);
@@ -142,7 +143,8 @@ Value FoldIntoKey(Builder& b, DType key, Value words, Value data) {
 }
 
 Value DrawBits(Builder& b, DType key, Value words, const Dims& shape, DType bits) {
-  return key == DType::kKeyFry ? ThreefryBits(b, words, shape, bits) : GeneratedBits(b, words, shape, bits);
+  return key == DType::kKeyFry ? ThreefryBits(b, words, shape, bits)
+                               : GeneratedBits(b, words, shape, bits);
 }
 
 }  // namespace megalith::ops

@@ -1,7 +1,7 @@
 // Random keys in terms of their words: how the primitives on keys are lowered.
 //
-// Source: spec/transforms.md section 7. Each function works on the words of one key (u32[2] for fry, u32[4] for rbg
-// and urbg); arrays of keys are lowered by mapping it.
+// Source: spec/transforms.md section 7. Each function works on the words of one key (u32[2] for
+// fry, u32[4] for rbg and urbg); arrays of keys are lowered by mapping it.
 #pragma once
 
 #include "common/programs/ops/rules.h"

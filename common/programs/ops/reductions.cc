@@ -1,4 +1,5 @@
-// Reductions over axes: sums, products, extrema, bitwise folds, positions of extrema, and the general reduce.
+// Reductions over axes: sums, products, extrema, bitwise folds, positions of extrema, and the
+// general reduce.
 #include <functional>
 #include <set>
 
@@ -24,8 +25,8 @@ Status CheckAxes(const TypeArgs& a, const Dims& axes) {
   }
   for (const int64_t d : axes) {
     if (d >= 0 && d < static_cast<int64_t>(x.rank())) continue;
-    return ValueError(StrCat("reduction axes ", tensor::TupleText(axes), " contains out-of-bounds indices for ",
-                             x.Text(), "."));
+    return ValueError(StrCat("reduction axes ", tensor::TupleText(axes),
+                             " contains out-of-bounds indices for ", x.Text(), "."));
   }
   return OkStatus();
 }
@@ -59,7 +60,8 @@ Types SumType(const TypeArgs& a) {
 Types LogicalType(const TypeArgs& a) {
   const DType d = a.operands[0].dtype;
   if (!tensor::IsInteger(d) && !tensor::IsBool(d)) {
-    return TypeError(StrCat("logical reduction requires operand dtype bool or int, got ", DTypeText(d), "."));
+    return TypeError(
+        StrCat("logical reduction requires operand dtype bool or int, got ", DTypeText(d), "."));
   }
   return WithoutAxes(a, false);
 }
@@ -72,11 +74,13 @@ Types ArgExtremumType(const TypeArgs& a) {
     return ValueError(StrCat(a.op.name, " takes one axis, got axes=", tensor::TupleText(axes)));
   }
   if (axes[0] < 0 || axes[0] >= static_cast<int64_t>(x.rank())) {
-    return ValueError(StrCat("Invalid axis ", axes[0], " for operand shape ", tensor::TupleText(x.shape)));
+    return ValueError(
+        StrCat("Invalid axis ", axes[0], " for operand shape ", tensor::TupleText(x.shape)));
   }
   if (x.shape[static_cast<size_t>(axes[0])] < 1) {
-    return ValueError(StrCat("argmin and argmax require non-empty reduced dimension. operand.shape=",
-                             tensor::TupleText(x.shape), " axis=", axes[0]));
+    return ValueError(
+        StrCat("argmin and argmax require non-empty reduced dimension. operand.shape=",
+               tensor::TupleText(x.shape), " axis=", axes[0]));
   }
   if (!tensor::IsInteger(index)) {
     return TypeError(StrCat("index_dtype must be an integer type, but got ", DTypeText(index)));
@@ -89,7 +93,8 @@ Types ArgExtremumType(const TypeArgs& a) {
 
 std::vector<Value> TransposeSum(Builder& b, const TransposeArgs& a) {
   const Shape& shape = a.operands[0].aval.shape;
-  const Dims kept = ir::Without(ir::Range(static_cast<int64_t>(shape.size())), a.params.Ints("axes"));
+  const Dims kept =
+      ir::Without(ir::Range(static_cast<int64_t>(shape.size())), a.params.Ints("axes"));
   if (shape.empty()) return {a.cotangents[0]};
   return {b.Emit1("broadcast_in_dim", a.cotangents,
                   {{"shape", ParamValue::Ints(shape)},
@@ -123,7 +128,8 @@ Value SliceLeading(Builder& b, Value x, int64_t start, int64_t limit) {
 // Combines 2n arrays (n accumulators, then n elements) of equal shape elementwise.
 using Combine = std::function<std::vector<Value>(Builder&, std::vector<Value>)>;
 
-// Folds dimension 0 of each of `xs` by combining the first half with the second, padded by `inits` to equal size.
+// Folds dimension 0 of each of `xs` by combining the first half with the second, padded by `inits`
+// to equal size.
 std::vector<Value> ReduceTree(Builder& b, std::vector<Value> xs, std::span<const Value> inits,
                               const Combine& combine) {
   while (b.ok() && xs[0].shape()[0] > 1) {
@@ -143,12 +149,14 @@ std::vector<Value> ReduceTree(Builder& b, std::vector<Value> xs, std::span<const
   std::vector<Value> out;
   for (size_t i = 0; i < xs.size(); ++i) {
     const Shape rest = ir::Without(xs[i].shape(), Dims{0});
-    out.push_back(xs[i].shape()[0] == 0 ? ir::Broadcast(b, inits[i], rest) : ir::Squeeze(b, xs[i], Dims{0}));
+    out.push_back(xs[i].shape()[0] == 0 ? ir::Broadcast(b, inits[i], rest)
+                                        : ir::Squeeze(b, xs[i], Dims{0}));
   }
   return out;
 }
 
-// Pushes tangents through the tree. The reduced dimensions are first moved to the front and made one.
+// Pushes tangents through the tree. The reduced dimensions are first moved to the front and made
+// one.
 JvpResult JvpOfTree(Builder& b, std::span<const Value> primals, std::span<const Value> tangents,
                     std::span<const Value> inits, const Dims& axes, const Combine& combine) {
   const Shape& shape = primals[0].shape();
@@ -164,7 +172,8 @@ JvpResult JvpOfTree(Builder& b, std::span<const Value> primals, std::span<const 
   std::vector<Value> xs;
   std::vector<Value> ts;
   for (const Value& x : primals) xs.push_back(ir::Reshape(b, x, folded, permutation));
-  for (const Value& t : tangents) ts.push_back(t ? ir::Reshape(b, t, folded, permutation) : Value());
+  for (const Value& t : tangents)
+    ts.push_back(t ? ir::Reshape(b, t, folded, permutation) : Value());
   if (!b.ok()) return {};
   Builder tree(b.session());
   std::vector<Value> tree_xs;
@@ -203,37 +212,42 @@ JvpResult JvpProd(Builder& b, const JvpArgs& a) {
 Types ReduceType(const TypeArgs& a) {
   const size_t n = a.operands.size() / 2;
   if (n == 0 || a.operands.size() % 2 != 0) {
-    return TypeError(StrCat("reduce takes as many initial values as operands, got ", a.operands.size(),
-                            " operands in all"));
+    return TypeError(StrCat("reduce takes as many initial values as operands, got ",
+                            a.operands.size(), " operands in all"));
   }
   const Dims dims = a.params.Ints("dimensions");
   RETURN_IF_ERROR(CheckAxes(a, dims));
   const JaxprPtr& jaxpr = a.params.Sub("jaxpr");
   if (jaxpr->invars().size() != 2 * n || jaxpr->outs().size() != n) {
-    return TypeError(StrCat("reduce over ", n, " operands needs a jaxpr of ", 2 * n, " inputs and ", n, " outputs"));
+    return TypeError(StrCat("reduce over ", n, " operands needs a jaxpr of ", 2 * n, " inputs and ",
+                            n, " outputs"));
   }
   std::vector<Aval> out;
   for (size_t i = 0; i < n; ++i) {
     const Aval& x = a.operands[i];
     const Aval& init = a.operands[n + i];
     if (init.rank() != 0) {
-      return ValueError(StrCat("reduce found non-scalar initial value: ", tensor::TupleText(init.shape)));
+      return ValueError(
+          StrCat("reduce found non-scalar initial value: ", tensor::TupleText(init.shape)));
     }
     if (x.shape != a.operands[0].shape) {
       return TypeError(StrCat("reduce operands must have equal shapes, got ",
-                              tensor::TupleText(a.operands[0].shape), " and ", tensor::TupleText(x.shape)));
+                              tensor::TupleText(a.operands[0].shape), " and ",
+                              tensor::TupleText(x.shape)));
     }
     if (x.dtype != init.dtype) {
-      return TypeError(StrCat("reduce operand dtypes should match corresponding initial value dtypes, got operands=",
-                              x.Text(), " and initial_values=", init.Text()));
+      return TypeError(StrCat(
+          "reduce operand dtypes should match corresponding initial value dtypes, got operands=",
+          x.Text(), " and initial_values=", init.Text()));
     }
     const Aval scalar{x.dtype, false, {}};
     const bool fits = jaxpr->aval(jaxpr->invars()[i]).SameType(scalar) &&
                       jaxpr->aval(jaxpr->invars()[n + i]).SameType(scalar) &&
                       jaxpr->aval(jaxpr->outs()[i]).SameType(scalar);
     if (!fits) {
-      return TypeError(StrCat("the jaxpr of reduce must take and give scalars of the operands' dtypes, here ",
-                              scalar.Text()));
+      return TypeError(
+          StrCat("the jaxpr of reduce must take and give scalars of the operands' dtypes, here ",
+                 scalar.Text()));
     }
     out.push_back(Aval{x.dtype, x.weak_type && init.weak_type, ir::Without(x.shape, dims)});
   }
@@ -244,7 +258,8 @@ Result<Params> RetypeReduce(ir::TypeChecker& checker, const TypeArgs& a) {
   const size_t n = a.operands.size() / 2;
   std::vector<Aval> inputs;
   for (size_t repeat = 0; repeat < 2; ++repeat) {
-    for (size_t i = 0; i < n; ++i) inputs.push_back(Aval{a.operands[n + i].dtype, a.operands[n + i].weak_type, {}});
+    for (size_t i = 0; i < n; ++i)
+      inputs.push_back(Aval{a.operands[n + i].dtype, a.operands[n + i].weak_type, {}});
   }
   ASSIGN_OR_RETURN(JaxprPtr jaxpr, checker.Check(a.params.Sub("jaxpr"), inputs));
   Params out = a.params;
@@ -257,9 +272,10 @@ std::vector<Value> CombineMapped(Builder& b, JaxprPtr jaxpr, const std::vector<V
   const Shape shape = operands[0].shape();
   for (size_t d = shape.size(); d-- > 0;) {
     const std::vector<int> dims(operands.size(), 0);
-    const std::vector<batching::OutDim> at_front(jaxpr->outs().size(), {batching::OutDim::Kind::kAt, 0});
-    const auto mapped =
-        batching::BatchJaxprTo(b.session(), jaxpr, dims, ir::AxisData{.name = {}, .size = shape[d]}, at_front);
+    const std::vector<batching::OutDim> at_front(jaxpr->outs().size(),
+                                                 {batching::OutDim::Kind::kAt, 0});
+    const auto mapped = batching::BatchJaxprTo(
+        b.session(), jaxpr, dims, ir::AxisData{.name = {}, .size = shape[d]}, at_front);
     if (!mapped.ok()) {
       b.Fail(mapped.status());
       return operands;
@@ -273,13 +289,15 @@ JvpResult JvpReduce(Builder& b, const JvpArgs& a) {
   const size_t n = a.primals.size() / 2;
   for (const Value& t : a.tangents.subspan(n)) {
     if (!t) continue;
-    b.Fail(NotImplementedError("Gradient of general lax.reduce with non-zero tangents for initial values to "
-                               "reduction not implemented"));
+    b.Fail(NotImplementedError(
+        "Gradient of general lax.reduce with non-zero tangents for initial values to "
+        "reduction not implemented"));
     return {};
   }
   const JaxprPtr jaxpr = a.params.Sub("jaxpr");
-  return JvpOfTree(b, a.primals.first(n), a.tangents.first(n), a.primals.subspan(n), a.params.Ints("dimensions"),
-                   [jaxpr](Builder& builder, std::vector<Value> v) { return CombineMapped(builder, jaxpr, v); });
+  return JvpOfTree(
+      b, a.primals.first(n), a.tangents.first(n), a.primals.subspan(n), a.params.Ints("dimensions"),
+      [jaxpr](Builder& builder, std::vector<Value> v) { return CombineMapped(builder, jaxpr, v); });
 }
 
 BatchResult BatchReduce(Builder& b, const BatchArgs& a) {
@@ -287,7 +305,8 @@ BatchResult BatchReduce(Builder& b, const BatchArgs& a) {
   std::vector<Value> operands(a.values.begin(), a.values.end());
   for (size_t i = 0; i < n; ++i) {
     if (a.dims[n + i] != kUnmapped) {
-      b.Fail(NotImplementedError("Batching rule for 'reduce' with mapped initial values not implemented"));
+      b.Fail(NotImplementedError(
+          "Batching rule for 'reduce' with mapped initial values not implemented"));
       return {};
     }
     operands[i] = ir::BatchAtFront(b, operands[i], a.dims[i], a.axis.size);
@@ -321,7 +340,9 @@ Status LowerSum(LowerContext& c) { return LowerOver(c, Scalar(c, 0), "stablehlo.
 Status LowerProd(LowerContext& c) { return LowerOver(c, Scalar(c, 1), "stablehlo.multiply"); }
 Status LowerOr(LowerContext& c) { return LowerOver(c, Scalar(c, 0), "stablehlo.or"); }
 Status LowerXor(LowerContext& c) { return LowerOver(c, Scalar(c, 0), "stablehlo.xor"); }
-Status LowerAnd(LowerContext& c) { return LowerOver(c, AndIdentity(c.b(), c.out_aval().dtype), "stablehlo.and"); }
+Status LowerAnd(LowerContext& c) {
+  return LowerOver(c, AndIdentity(c.b(), c.out_aval().dtype), "stablehlo.and");
+}
 
 Status LowerMax(LowerContext& c) {
   const ValueId init = MaxIdentity(c.b(), c.out_aval().dtype);
@@ -338,8 +359,9 @@ Status LowerMin(LowerContext& c) {
 Status LowerReduce(LowerContext& c) {
   const size_t n = c.num_operands() / 2;
   const std::span<const ValueId> all = c.ins();
-  c.Out(c.b().Reduce(all.first(n), all.subspan(n), c.params().Ints("dimensions"),
-                     [&](std::span<const ValueId> args) { return c.Inline(c.params().Sub("jaxpr"), args); }));
+  c.Out(c.b().Reduce(
+      all.first(n), all.subspan(n), c.params().Ints("dimensions"),
+      [&](std::span<const ValueId> args) { return c.Inline(c.params().Sub("jaxpr"), args); }));
   return OkStatus();
 }
 
@@ -364,12 +386,12 @@ Status LowerArgExtremum(LowerContext& c, std::string_view better, ValueId init) 
   const ValueId zero = c.b().Splat(TensorType::Scalar(index), int64_t{0});
   const std::vector<Aval> scalars{
       {x.dtype, false, {}}, {index, false, {}}, {x.dtype, false, {}}, {index, false, {}}};
-  const Values out = c.b().Reduce(Values{c.in(0), positions}, Values{init, zero}, axes,
-                                  [&](std::span<const ValueId> args) {
-                                    return c.Traced(args, scalars, [&](Builder& b, std::span<const Value> v) {
-                                      return BetterOf(b, better, v);
-                                    });
-                                  });
+  const Values out = c.b().Reduce(
+      Values{c.in(0), positions}, Values{init, zero}, axes, [&](std::span<const ValueId> args) {
+        return c.Traced(args, scalars, [&](Builder& b, std::span<const Value> v) {
+          return BetterOf(b, better, v);
+        });
+      });
   if (out.size() == 2) c.Out(out[1]);
   return OkStatus();
 }
@@ -394,8 +416,8 @@ constexpr ParamSpec kAxes[] = {{"axes", Type::kInts}};
 constexpr ParamSpec kSumParams[] = {{"axes", Type::kInts},
                                     {"out_sharding", Type::kAny, ParamSpec::Show::kAlways, "None"}};
 constexpr ParamSpec kArgParams[] = {{"axes", Type::kInts}, {"index_dtype", Type::kDType}};
-constexpr ParamSpec kReduceParams[] = {{"computation", Type::kAny}, {"dimensions", Type::kInts},
-                                       {"jaxpr", Type::kJaxpr}};
+constexpr ParamSpec kReduceParams[] = {
+    {"computation", Type::kAny}, {"dimensions", Type::kInts}, {"jaxpr", Type::kJaxpr}};
 
 constexpr Sample kSumSamples[] = {
     {"{ lambda ; a:f32[3,5,2]. let b:f32[5] = OP[axes=(0, 2) out_sharding=None] a in (b,) }"},
@@ -417,10 +439,13 @@ constexpr Sample kArgSamples[] = {
     {"{ lambda ; a:f32[67]. let b:i32[] = OP[axes=(0,) index_dtype=int32] a in (b,) }"},
 };
 constexpr Sample kReduceSamples[] = {
-    {"{ lambda ; a:f32[3,5]. let b:f32[5] = OP[computation=add dimensions=(0,) jaxpr={ lambda ; c:f32[] d:f32[]. let "
+    {"{ lambda ; a:f32[3,5]. let b:f32[5] = OP[computation=add dimensions=(0,) jaxpr={ lambda ; "
+     "c:f32[] d:f32[]. let "
      "e:f32[] = add c d in (e,) }] a 0.0:f32[] in (b,) }"},
-    {"{ lambda ; a:f32[3,5] b:f32[3,5]. let c:f32[3] d:f32[3] = OP[computation=both dimensions=(1,) jaxpr={ lambda ; "
-     "e:f32[] f:f32[] g:f32[] h:f32[]. let i:f32[] = add e g; j:f32[] = mul f h in (i, j) }] a b 0.0:f32[] 1.0:f32[] "
+    {"{ lambda ; a:f32[3,5] b:f32[3,5]. let c:f32[3] d:f32[3] = OP[computation=both "
+     "dimensions=(1,) jaxpr={ lambda ; "
+     "e:f32[] f:f32[] g:f32[] h:f32[]. let i:f32[] = add e g; j:f32[] = mul f h in (i, j) }] a b "
+     "0.0:f32[] 1.0:f32[] "
      "in (c, d) }"},
 };
 
@@ -428,34 +453,108 @@ constexpr uint16_t kExtrema = ir::kAcceptsNumber | ir::kAcceptsBool;
 constexpr uint16_t kBits = ir::kAcceptsBool | ir::kAcceptsInt;
 
 constexpr OpDef kOps[] = {
-    {.name = "reduce_sum", .arity = 1, .params = kSumParams, .accepts = ir::kAcceptsNumber, .type_rule = SumType,
-     .jvp = ir::JvpLinear(), .transpose = TransposeSum, .batch = ir::BatchReducer(), .lower = LowerSum,
-     .spec = "primitives.md#reduce_sum", .samples = kSumSamples},
-    {.name = "reduce_prod", .arity = 1, .params = kAxes, .accepts = ir::kAcceptsNumber, .tier = 2,
-     .type_rule = NumberReductionType, .jvp = ir::JvpFull(JvpProd), .batch = ir::BatchReducer(), .lower = LowerProd,
-     .spec = "primitives.md#reduce_prod", .samples = kAxesSamples},
-    {.name = "reduce_max", .arity = 1, .params = kAxes, .accepts = kExtrema, .type_rule = ExtremumType,
-     .jvp = ir::JvpTerms<JvpExtremum>(), .batch = ir::BatchReducer(), .lower = LowerMax,
-     .spec = "primitives.md#reduce_max", .samples = kAxesSamples},
-    {.name = "reduce_min", .arity = 1, .params = kAxes, .accepts = kExtrema, .type_rule = ExtremumType,
-     .jvp = ir::JvpTerms<JvpExtremum>(), .batch = ir::BatchReducer(), .lower = LowerMin,
-     .spec = "primitives.md#reduce_min", .samples = kAxesSamples},
-    {.name = "reduce_or", .arity = 1, .params = kAxes, .accepts = kBits, .type_rule = LogicalType,
-     .linearize = LinearizeOr, .batch = ir::BatchReducer(), .lower = LowerOr, .spec = "primitives.md#reduce_or",
+    {.name = "reduce_sum",
+     .arity = 1,
+     .params = kSumParams,
+     .accepts = ir::kAcceptsNumber,
+     .type_rule = SumType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeSum,
+     .batch = ir::BatchReducer(),
+     .lower = LowerSum,
+     .spec = "primitives.md#reduce_sum",
+     .samples = kSumSamples},
+    {.name = "reduce_prod",
+     .arity = 1,
+     .params = kAxes,
+     .accepts = ir::kAcceptsNumber,
+     .tier = 2,
+     .type_rule = NumberReductionType,
+     .jvp = ir::JvpFull(JvpProd),
+     .batch = ir::BatchReducer(),
+     .lower = LowerProd,
+     .spec = "primitives.md#reduce_prod",
+     .samples = kAxesSamples},
+    {.name = "reduce_max",
+     .arity = 1,
+     .params = kAxes,
+     .accepts = kExtrema,
+     .type_rule = ExtremumType,
+     .jvp = ir::JvpTerms<JvpExtremum>(),
+     .batch = ir::BatchReducer(),
+     .lower = LowerMax,
+     .spec = "primitives.md#reduce_max",
+     .samples = kAxesSamples},
+    {.name = "reduce_min",
+     .arity = 1,
+     .params = kAxes,
+     .accepts = kExtrema,
+     .type_rule = ExtremumType,
+     .jvp = ir::JvpTerms<JvpExtremum>(),
+     .batch = ir::BatchReducer(),
+     .lower = LowerMin,
+     .spec = "primitives.md#reduce_min",
+     .samples = kAxesSamples},
+    {.name = "reduce_or",
+     .arity = 1,
+     .params = kAxes,
+     .accepts = kBits,
+     .type_rule = LogicalType,
+     .linearize = LinearizeOr,
+     .batch = ir::BatchReducer(),
+     .lower = LowerOr,
+     .spec = "primitives.md#reduce_or",
      .samples = kLogicalSamples},
-    {.name = "reduce_and", .arity = 1, .params = kAxes, .accepts = kBits, .type_rule = LogicalType,
-     .batch = ir::BatchReducer(), .lower = LowerAnd, .spec = "primitives.md#reduce_and", .samples = kLogicalSamples},
-    {.name = "reduce_xor", .arity = 1, .params = kAxes, .accepts = kBits, .tier = 2, .type_rule = LogicalType,
-     .batch = ir::BatchReducer(), .lower = LowerXor, .spec = "primitives.md#reduce_xor", .samples = kLogicalSamples},
-    {.name = "argmax", .arity = 1, .params = kArgParams, .accepts = kExtrema, .type_rule = ArgExtremumType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchReducer(), .lower = LowerArgmax, .spec = "primitives.md#argmax",
+    {.name = "reduce_and",
+     .arity = 1,
+     .params = kAxes,
+     .accepts = kBits,
+     .type_rule = LogicalType,
+     .batch = ir::BatchReducer(),
+     .lower = LowerAnd,
+     .spec = "primitives.md#reduce_and",
+     .samples = kLogicalSamples},
+    {.name = "reduce_xor",
+     .arity = 1,
+     .params = kAxes,
+     .accepts = kBits,
+     .tier = 2,
+     .type_rule = LogicalType,
+     .batch = ir::BatchReducer(),
+     .lower = LowerXor,
+     .spec = "primitives.md#reduce_xor",
+     .samples = kLogicalSamples},
+    {.name = "argmax",
+     .arity = 1,
+     .params = kArgParams,
+     .accepts = kExtrema,
+     .type_rule = ArgExtremumType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchReducer(),
+     .lower = LowerArgmax,
+     .spec = "primitives.md#argmax",
      .samples = kArgSamples},
-    {.name = "argmin", .arity = 1, .params = kArgParams, .accepts = kExtrema, .type_rule = ArgExtremumType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchReducer(), .lower = LowerArgmin, .spec = "primitives.md#argmin",
+    {.name = "argmin",
+     .arity = 1,
+     .params = kArgParams,
+     .accepts = kExtrema,
+     .type_rule = ArgExtremumType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchReducer(),
+     .lower = LowerArgmin,
+     .spec = "primitives.md#argmin",
      .samples = kArgSamples},
-    {.name = "reduce", .results = -1, .params = kReduceParams, .tier = 2, .type_rule = ReduceType,
-     .retype = RetypeReduce, .jvp = ir::JvpFull(JvpReduce), .batch = ir::BatchFull(BatchReduce), .lower = LowerReduce,
-     .spec = "primitives.md#reduce", .samples = kReduceSamples},
+    {.name = "reduce",
+     .results = -1,
+     .params = kReduceParams,
+     .tier = 2,
+     .type_rule = ReduceType,
+     .retype = RetypeReduce,
+     .jvp = ir::JvpFull(JvpReduce),
+     .batch = ir::BatchFull(BatchReduce),
+     .lower = LowerReduce,
+     .spec = "primitives.md#reduce",
+     .samples = kReduceSamples},
 };
 
 }  // namespace

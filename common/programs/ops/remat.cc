@@ -48,7 +48,8 @@ Result<ir::SavePolicy> PolicyByName(std::string_view name) {
   for (const NamedPolicy& p : kPolicies) {
     if (p.name == name) return p.policy;
   }
-  return Unimplemented(StrCat("rematerialisation policy '", Printable(name), "' is not supported; there are "
+  return Unimplemented(StrCat("rematerialisation policy '", Printable(name),
+                              "' is not supported; there are "
                               "everything_saveable, nothing_saveable, dots_saveable and "
                               "dots_with_no_batch_dims_saveable"));
 }
@@ -74,13 +75,13 @@ Params WithBody(const Params& base, JaxprPtr body) {
 Types RematType(const TypeArgs& a) {
   const JaxprPtr& body = a.params.Sub("jaxpr");
   if (body->invars().size() != a.operands.size()) {
-    return TypeError(StrCat("remat2 of a jaxpr of ", body->invars().size(), " inputs is given ", a.operands.size(),
-                            " operands"));
+    return TypeError(StrCat("remat2 of a jaxpr of ", body->invars().size(), " inputs is given ",
+                            a.operands.size(), " operands"));
   }
   for (size_t i = 0; i < a.operands.size(); ++i) {
     if (!body->aval(body->invars()[i]).SameType(a.operands[i])) {
-      return TypeError(StrCat("operand ", i, " of remat2 has type ", a.operands[i].Text(), ", its jaxpr takes ",
-                              body->aval(body->invars()[i]).Text()));
+      return TypeError(StrCat("operand ", i, " of remat2 has type ", a.operands[i].Text(),
+                              ", its jaxpr takes ", body->aval(body->invars()[i]).Text()));
     }
   }
   RETURN_IF_ERROR(PolicyOf(a.params));
@@ -89,7 +90,8 @@ Types RematType(const TypeArgs& a) {
 
 Result<Params> RetypeRemat(ir::TypeChecker& checker, const TypeArgs& a) {
   ASSIGN_OR_RETURN(JaxprPtr body,
-                   checker.Check(a.params.Sub("jaxpr"), std::vector<Aval>(a.operands.begin(), a.operands.end())));
+                   checker.Check(a.params.Sub("jaxpr"),
+                                 std::vector<Aval>(a.operands.begin(), a.operands.end())));
   return WithBody(a.params, std::move(body));
 }
 
@@ -120,9 +122,11 @@ FloatFormat FormatOf(DType d) {
   return {8, 23};
 }
 
-// Evaluates the forward half. Residuals that are also read inside pass through reduce_precision, so that forward and
-// backward computations see the same bits even where a backend keeps excess precision.
-std::vector<Value> EvalKnown(Builder& b, const ir::Jaxpr& jaxpr, std::span<const Value> inputs, size_t num_res) {
+// Evaluates the forward half. Residuals that are also read inside pass through reduce_precision, so
+// that forward and backward computations see the same bits even where a backend keeps excess
+// precision.
+std::vector<Value> EvalKnown(Builder& b, const ir::Jaxpr& jaxpr, std::span<const Value> inputs,
+                             size_t num_res) {
   std::vector<bool> read(jaxpr.num_vars(), false);
   for (const ir::Eqn& eqn : jaxpr.eqns()) {
     for (const ir::Atom a : jaxpr.operands(eqn)) {
@@ -133,14 +137,16 @@ std::vector<Value> EvalKnown(Builder& b, const ir::Jaxpr& jaxpr, std::span<const
   std::vector<ir::VarId> order;
   for (size_t i = jaxpr.outs().size() - num_res; i < jaxpr.outs().size(); ++i) {
     const ir::Atom a = jaxpr.outs()[i];
-    if (a.is_literal() || !read[a.var()] || round[a.var()] || !tensor::IsFloat(jaxpr.aval(a).dtype)) continue;
+    if (a.is_literal() || !read[a.var()] || round[a.var()] || !tensor::IsFloat(jaxpr.aval(a).dtype))
+      continue;
     round[a.var()] = true;
     order.push_back(a.var());
   }
   const auto rounded = [&](Value v) {
     const FloatFormat f = FormatOf(v.dtype());
     return b.Emit1("reduce_precision", {v},
-                   {{"exponent_bits", ParamValue::Int(f.exponent)}, {"mantissa_bits", ParamValue::Int(f.mantissa)}});
+                   {{"exponent_bits", ParamValue::Int(f.exponent)},
+                    {"mantissa_bits", ParamValue::Int(f.mantissa)}});
   };
   std::vector<Value> env(jaxpr.num_vars());
   for (size_t i = 0; i < inputs.size(); ++i) env[jaxpr.invars()[i]] = inputs[i];
@@ -162,11 +168,13 @@ std::vector<Value> EvalKnown(Builder& b, const ir::Jaxpr& jaxpr, std::span<const
     }
   }
   std::vector<Value> outs;
-  for (const ir::Atom a : jaxpr.outs()) outs.push_back(a.is_literal() ? b.Lit(jaxpr.literal(a)) : env[a.var()]);
+  for (const ir::Atom a : jaxpr.outs())
+    outs.push_back(a.is_literal() ? b.Lit(jaxpr.literal(a)) : env[a.var()]);
   return outs;
 }
 
-std::vector<Value> PartialEvalRemat(Builder& known, Builder& unknown, const ir::PartialEvalArgs& a) {
+std::vector<Value> PartialEvalRemat(Builder& known, Builder& unknown,
+                                    const ir::PartialEvalArgs& a) {
   const auto fail = [&](const Status& s) {
     known.Fail(s);
     return std::vector<Value>();
@@ -176,10 +184,11 @@ std::vector<Value> PartialEvalRemat(Builder& known, Builder& unknown, const ir::
   if (!policy.ok()) return fail(policy.status());
   Bits uk;
   for (const Value& v : a.operands) uk.push_back(unknown.Owns(v));
-  const auto parts =
-      staging::SplitByPolicy(session, a.params.Sub("jaxpr"), uk, Bits(uk.size(), true), {}, {}, *policy);
+  const auto parts = staging::SplitByPolicy(session, a.params.Sub("jaxpr"), uk,
+                                            Bits(uk.size(), true), {}, {}, *policy);
   if (!parts.ok()) return fail(parts.status());
-  // Of the staged half only what gives unknown outputs; then of the known half only the residuals that it reads.
+  // Of the staged half only what gives unknown outputs; then of the known half only the residuals
+  // that it reads.
   Bits wanted;
   for (size_t i = 0; i < parts->unknown_outs.size(); ++i) {
     if (parts->inst_outs[i]) wanted.push_back(parts->unknown_outs[i]);
@@ -189,7 +198,8 @@ std::vector<Value> PartialEvalRemat(Builder& known, Builder& unknown, const ir::
   const Bits used_res = Slice(staged->used_inputs, 0, parts->num_res);
   const Bits used_in = Slice(staged->used_inputs, parts->num_res, staged->used_inputs.size());
   const size_t known_outs = parts->unknown_outs.size() - Count(parts->unknown_outs);
-  const auto forward = staging::Dce(session, parts->known, Concat({Bits(known_outs, true), used_res}));
+  const auto forward =
+      staging::Dce(session, parts->known, Concat({Bits(known_outs, true), used_res}));
   if (!forward.ok()) return fail(forward.status());
   const std::vector<Value> known_ins = Where(Where(a.operands, Not(uk)), forward->used_inputs);
   const std::vector<Value> results = EvalKnown(known, *forward->jaxpr, known_ins, Count(used_res));
@@ -203,7 +213,8 @@ std::vector<Value> PartialEvalRemat(Builder& known, Builder& unknown, const ir::
   std::vector<Value> out;
   size_t k = 0;
   size_t u = 0;
-  for (const bool is_unknown : parts->unknown_outs) out.push_back(is_unknown ? unknown_results[u++] : results[k++]);
+  for (const bool is_unknown : parts->unknown_outs)
+    out.push_back(is_unknown ? unknown_results[u++] : results[k++]);
   return out;
 }
 
@@ -218,7 +229,8 @@ std::vector<ir::SplitValue> SplitRemat(Builder& known, Builder& staged, const ir
     if (!v.unknown) known_ins.push_back(v.known);
     if (v.instantiated) staged_ins.push_back(v.staged);
   }
-  const auto parts = staging::SplitByPolicy(known.session(), a.params.Sub("jaxpr"), uk, inst, {}, {}, a.policy);
+  const auto parts =
+      staging::SplitByPolicy(known.session(), a.params.Sub("jaxpr"), uk, inst, {}, {}, a.policy);
   if (!parts.ok()) {
     known.Fail(parts.status());
     return {};
@@ -245,9 +257,10 @@ std::vector<ir::SplitValue> SplitRemat(Builder& known, Builder& staged, const ir
 }
 
 // The transposed body computes the non-linear part first, then runs the linear part backwards.
-Result<autodiff::TransposedJaxpr> TransposeBody(ir::Session& session, const JaxprPtr& jaxpr, const Bits& linear,
-                                                const Bits& nonzero_cts) {
-  const std::string key = StrCat("remat transpose ", staging::BitsKey(linear), " ", staging::BitsKey(nonzero_cts));
+Result<autodiff::TransposedJaxpr> TransposeBody(ir::Session& session, const JaxprPtr& jaxpr,
+                                                const Bits& linear, const Bits& nonzero_cts) {
+  const std::string key =
+      StrCat("remat transpose ", staging::BitsKey(linear), " ", staging::BitsKey(nonzero_cts));
   if (const auto* done = session.Find<autodiff::TransposedJaxpr>(jaxpr, key)) return *done;
   ASSIGN_OR_RETURN(const staging::KnownUnknown parts, staging::PartialEval(session, jaxpr, linear));
   Builder b(session);
@@ -264,7 +277,8 @@ Result<autodiff::TransposedJaxpr> TransposeBody(ir::Session& session, const Jaxp
   RETURN_IF_ERROR(b.status());
   const size_t num_res = parts.residuals.size();
   std::vector<LinearOperand> inputs;
-  for (size_t i = known.size() - num_res; i < known.size(); ++i) inputs.push_back({known[i], known[i].aval(), false});
+  for (size_t i = known.size() - num_res; i < known.size(); ++i)
+    inputs.push_back({known[i], known[i].aval(), false});
   for (size_t i = 0; i < linear.size(); ++i) {
     if (linear[i]) inputs.push_back({Value(), jaxpr->aval(jaxpr->invars()[i]), true});
   }
@@ -307,8 +321,8 @@ std::vector<Value> TransposeRemat(Builder& b, const TransposeArgs& a) {
 BatchResult BatchRemat(Builder& b, const BatchArgs& a) {
   const JaxprPtr& jaxpr = a.params.Sub("jaxpr");
   const auto batched =
-      batching::BatchJaxprTo(b.session(), jaxpr, std::vector<int>(a.dims.begin(), a.dims.end()), a.axis,
-                             std::vector<batching::OutDim>(jaxpr->outs().size()));
+      batching::BatchJaxprTo(b.session(), jaxpr, std::vector<int>(a.dims.begin(), a.dims.end()),
+                             a.axis, std::vector<batching::OutDim>(jaxpr->outs().size()));
   if (!batched.ok()) {
     b.Fail(batched.status());
     return {};
@@ -316,8 +330,10 @@ BatchResult BatchRemat(Builder& b, const BatchArgs& a) {
   return {b.Emit(a.op, WithBody(a.params, batched->jaxpr), a.values), batched->out_dims};
 }
 
-Result<ir::DceResult> DceRemat(ir::Session& session, const ir::Jaxpr&, const ir::Eqn& eqn, const Bits& used_results) {
-  ASSIGN_OR_RETURN(const staging::DceOutcome dce, staging::Dce(session, eqn.params->Sub("jaxpr"), used_results));
+Result<ir::DceResult> DceRemat(ir::Session& session, const ir::Jaxpr&, const ir::Eqn& eqn,
+                               const Bits& used_results) {
+  ASSIGN_OR_RETURN(const staging::DceOutcome dce,
+                   staging::Dce(session, eqn.params->Sub("jaxpr"), used_results));
   ir::DceResult out;
   out.used_operands = dce.used_inputs;
   out.kept_results = used_results;
@@ -344,9 +360,18 @@ constexpr ParamSpec kRematParams[] = {
 };
 
 constexpr OpDef kOps[] = {
-    {.name = "remat2", .results = -1, .params = kRematParams, .type_rule = RematType, .retype = RetypeRemat,
-     .jvp = ir::JvpFull(JvpRemat), .partial_eval = PartialEvalRemat, .split = SplitRemat,
-     .transpose = TransposeRemat, .batch = ir::BatchFull(BatchRemat), .dce = DceRemat, .lower = LowerRemat,
+    {.name = "remat2",
+     .results = -1,
+     .params = kRematParams,
+     .type_rule = RematType,
+     .retype = RetypeRemat,
+     .jvp = ir::JvpFull(JvpRemat),
+     .partial_eval = PartialEvalRemat,
+     .split = SplitRemat,
+     .transpose = TransposeRemat,
+     .batch = ir::BatchFull(BatchRemat),
+     .dce = DceRemat,
+     .lower = LowerRemat,
      .spec = "primitives.md#remat2"},
 };
 

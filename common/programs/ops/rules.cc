@@ -12,14 +12,22 @@ namespace {
 
 bool AcceptsDType(uint16_t accepts, DType d) {
   switch (tensor::Info(d).cls) {
-    case tensor::DTypeClass::kBool: return accepts & ir::kAcceptsBool;
-    case tensor::DTypeClass::kSigned: return accepts & ir::kAcceptsSigned;
-    case tensor::DTypeClass::kUnsigned: return accepts & ir::kAcceptsUnsigned;
-    case tensor::DTypeClass::kFloat: return accepts & ir::kAcceptsFloat;
-    case tensor::DTypeClass::kComplex: return accepts & ir::kAcceptsComplex;
-    case tensor::DTypeClass::kKey: return accepts & ir::kAcceptsKey;
-    case tensor::DTypeClass::kFloat0: return accepts & ir::kAcceptsFloat0;
-    case tensor::DTypeClass::kNone: return false;
+    case tensor::DTypeClass::kBool:
+      return accepts & ir::kAcceptsBool;
+    case tensor::DTypeClass::kSigned:
+      return accepts & ir::kAcceptsSigned;
+    case tensor::DTypeClass::kUnsigned:
+      return accepts & ir::kAcceptsUnsigned;
+    case tensor::DTypeClass::kFloat:
+      return accepts & ir::kAcceptsFloat;
+    case tensor::DTypeClass::kComplex:
+      return accepts & ir::kAcceptsComplex;
+    case tensor::DTypeClass::kKey:
+      return accepts & ir::kAcceptsKey;
+    case tensor::DTypeClass::kFloat0:
+      return accepts & ir::kAcceptsFloat0;
+    case tensor::DTypeClass::kNone:
+      return false;
   }
   return false;
 }
@@ -49,7 +57,8 @@ bool AllWeak(std::span<const Aval> operands) {
 
 Status CheckUnsharded(const TypeArgs& a, std::string_view param) {
   if (a.params[param].is_none()) return OkStatus();
-  return NotImplementedError(StrCat(a.op.name, " with ", param, "=", Printable(a.params[param].PythonText()),
+  return NotImplementedError(StrCat(a.op.name, " with ", param, "=",
+                                    Printable(a.params[param].PythonText()),
                                     ": arrays sharded over a mesh are not supported"));
 }
 
@@ -57,14 +66,15 @@ Status CheckAccepts(const TypeArgs& a, size_t i) {
   const DType d = a.operands[i].dtype;
   if (AcceptsDType(a.op.accepts, d)) return OkStatus();
   if (tensor::IsFloat0(d)) {
-    return TypeError(StrCat("Called ", a.op.name,
-                            " with a float0 array. float0s do not support any operations by design, because they are "
-                            "not compatible with non-trivial vector spaces."));
+    return TypeError(StrCat(
+        "Called ", a.op.name,
+        " with a float0 array. float0s do not support any operations by design, because they are "
+        "not compatible with non-trivial vector spaces."));
   }
   const std::string names = AcceptedNames(a.op.accepts);
   if (a.operands.size() == 1) {
-    return TypeError(StrCat(a.op.name, " does not accept dtype ", DTypeText(d), ". Accepted dtypes are subtypes of ",
-                            names, "."));
+    return TypeError(StrCat(a.op.name, " does not accept dtype ", DTypeText(d),
+                            ". Accepted dtypes are subtypes of ", names, "."));
   }
   return TypeError(StrCat(a.op.name, " does not accept dtype ", DTypeText(d), " at position ", i,
                           ". Accepted dtypes at position ", i, " are subtypes of ", names, "."));
@@ -75,7 +85,8 @@ Status CheckSameDTypes(std::string_view name, std::span<const Aval> operands) {
     if (a.dtype == operands[0].dtype) continue;
     std::vector<std::string> names;
     for (const Aval& each : operands) names.push_back(DTypeText(each.dtype));
-    return TypeError(StrCat("lax.", name, " requires arguments to have the same dtypes, got ", Join(names, ", "),
+    return TypeError(StrCat("lax.", name, " requires arguments to have the same dtypes, got ",
+                            Join(names, ", "),
                             ". (Tip: the functions of jax.numpy promote types automatically)"));
   }
   return OkStatus();
@@ -91,7 +102,8 @@ Result<Shape> BroadcastShapes(std::string_view name, std::span<const Aval> opera
   }
   if (shapes.empty()) return Shape{};
   if (ranks.size() > 1) {
-    return TypeError(StrCat(name, ": arrays must have the same number of dimensions, got {", Join(ranks, ", "), "}"));
+    return TypeError(StrCat(name, ": arrays must have the same number of dimensions, got {",
+                            Join(ranks, ", "), "}"));
   }
   Shape out = *shapes[0];
   for (size_t d = 0; d < out.size(); ++d) {
@@ -100,7 +112,8 @@ Result<Shape> BroadcastShapes(std::string_view name, std::span<const Aval> opera
       if (out[d] != 1) {
         std::vector<std::string> texts;
         for (const Shape* each : shapes) texts.push_back(tensor::TupleText(*each));
-        return TypeError(StrCat(name, " got incompatible shapes for broadcasting: ", Join(texts, ", "), "."));
+        return TypeError(
+            StrCat(name, " got incompatible shapes for broadcasting: ", Join(texts, ", "), "."));
       }
       out[d] = (*s)[d];
     }
@@ -140,7 +153,8 @@ Types ComparisonType(const TypeArgs& a) {
 
 Value Unbroadcast(Builder& b, const Aval& operand, Value ct) {
   if (operand.shape == ct.shape()) return ct;
-  if (operand.shape.empty()) return ir::ReduceSum(b, ct, ir::Range(static_cast<int64_t>(ct.rank())));
+  if (operand.shape.empty())
+    return ir::ReduceSum(b, ct, ir::Range(static_cast<int64_t>(ct.rank())));
   Dims axes;
   for (size_t i = 0; i < operand.rank(); ++i) {
     if (ct.shape()[i] != operand.shape[i]) axes.push_back(static_cast<int64_t>(i));
@@ -150,8 +164,9 @@ Value Unbroadcast(Builder& b, const Aval& operand, Value ct) {
 
 bool CheckKnown(Builder& b, const TransposeArgs& a, size_t i) {
   if (!a.operands[i].linear) return true;
-  b.Fail(Status::WithClass(Code::kInvalidArgument, "AssertionError",
-                           StrCat("the function is not linear: it reaches operand ", i, " of ", a.op.name)));
+  b.Fail(Status::WithClass(
+      Code::kInvalidArgument, "AssertionError",
+      StrCat("the function is not linear: it reaches operand ", i, " of ", a.op.name)));
   return false;
 }
 
@@ -180,10 +195,11 @@ std::vector<Value> TransposeSame(Builder& b, const TransposeArgs& a) {
   return b.Emit(a.op, a.params, a.cotangents);
 }
 
-std::vector<Value> EmitJit(Builder& b, std::string_view name, std::string_view key, std::span<const Value> operands,
-                           const JittedBody& body) {
+std::vector<Value> EmitJit(Builder& b, std::string_view name, std::string_view key,
+                           std::span<const Value> operands, const JittedBody& body) {
   std::string full_key = StrCat("jit ", name, " ", key);
-  for (const Value& v : operands) StrAppend(&full_key, " ", v.aval().Text(), v.aval().weak_type ? "~" : "");
+  for (const Value& v : operands)
+    StrAppend(&full_key, " ", v.aval().Text(), v.aval().weak_type ? "~" : "");
   ir::JaxprPtr jaxpr;
   if (const auto* made = b.session().Find<ir::JaxprPtr>(nullptr, full_key)) {
     jaxpr = *made;
@@ -200,7 +216,8 @@ std::vector<Value> EmitJit(Builder& b, std::string_view name, std::string_view k
     jaxpr = b.session().Remember(nullptr, full_key, *std::move(traced));
   }
   return b.EmitN("jit", operands,
-                 {{"name", ParamValue::Text(std::string(name))}, {"jaxpr", ParamValue::SubJaxpr(std::move(jaxpr))}});
+                 {{"name", ParamValue::Text(std::string(name))},
+                  {"jaxpr", ParamValue::SubJaxpr(std::move(jaxpr))}});
 }
 
 }  // namespace megalith::ops

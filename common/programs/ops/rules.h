@@ -17,8 +17,8 @@ using ir::Aval;
 using ir::BatchArgs;
 using ir::BatchResult;
 using ir::Builder;
-using ir::DType;
 using ir::Dims;
+using ir::DType;
 using ir::JvpArgs;
 using ir::JvpResult;
 using ir::kUnmapped;
@@ -47,7 +47,8 @@ Types ComparisonType(const TypeArgs& a);
 // One operand, results of type bool of the same shape.
 Types PredicateType(const TypeArgs& a);
 
-// TypeError "NAME does not accept dtype D. Accepted dtypes are subtypes of ..." unless the record accepts operand i.
+// TypeError "NAME does not accept dtype D. Accepted dtypes are subtypes of ..." unless the record
+// accepts operand i.
 Status CheckAccepts(const TypeArgs& a, size_t i);
 // TypeError "lax.NAME requires arguments to have the same dtypes, got ..."
 Status CheckSameDTypes(std::string_view name, std::span<const Aval> operands);
@@ -64,11 +65,12 @@ Value Unbroadcast(Builder& b, const Aval& operand, Value ct);
 // A tangent brought to the result's shape where the operand was broadcast implicitly.
 Value MaybeBroadcast(Builder& b, const Shape& shape, Value t);
 
-// An elementwise primitive with NumPy's promotion of weak operands, as JAX's operators on arrays have it: a weak
-// operand beside a strong one is made strong by an equation of its own.
+// An elementwise primitive with NumPy's promotion of weak operands, as JAX's operators on arrays
+// have it: a weak operand beside a strong one is made strong by an equation of its own.
 Value NumpyBinary(Builder& b, std::string_view op, Value x, Value y);
 
-// True unless operand i is linear, which is an error: the primitive is linear in others only while this one is known.
+// True unless operand i is linear, which is an error: the primitive is linear in others only while
+// this one is known.
 bool CheckKnown(Builder& b, const TransposeArgs& a, size_t i);
 
 // Transposes of unary linear primitives that are their own transpose (neg, copy, ...).
@@ -76,11 +78,12 @@ std::vector<Value> TransposeSame(Builder& b, const TransposeArgs& a);
 
 // ---- calls ----
 
-// A jit equation around what `body` emits, as functions appear in text that JAX jits itself. Calls in one session with
-// equal names, keys and operand types share one jaxpr; `key` spells out what else the body depends on.
+// A jit equation around what `body` emits, as functions appear in text that JAX jits itself. Calls
+// in one session with equal names, keys and operand types share one jaxpr; `key` spells out what
+// else the body depends on.
 using JittedBody = std::function<std::vector<Value>(Builder&, std::span<const Value>)>;
-std::vector<Value> EmitJit(Builder& b, std::string_view name, std::string_view key, std::span<const Value> operands,
-                           const JittedBody& body);
+std::vector<Value> EmitJit(Builder& b, std::string_view name, std::string_view key,
+                           std::span<const Value> operands, const JittedBody& body);
 
 // "bfloat16" -> as JAX's messages name dtypes.
 std::string DTypeText(DType d);

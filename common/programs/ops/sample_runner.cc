@@ -39,7 +39,8 @@ std::string ReplaceAll(std::string text, std::string_view from, std::string_view
 
 // "0.5:f32[]" rather than a binder such as "a:f32[]".
 bool HasFloatLiteral(std::string_view text) {
-  for (size_t at = text.find(":f32[]"); at != std::string_view::npos; at = text.find(":f32[]", at + 1)) {
+  for (size_t at = text.find(":f32[]"); at != std::string_view::npos;
+       at = text.find(":f32[]", at + 1)) {
     if (at > 0 && text[at - 1] >= '0' && text[at - 1] <= '9') return true;
   }
   return false;
@@ -79,13 +80,19 @@ namespace {
 double DrawFloat(Domain domain, Rng& rng) {
   const double u = rng.Uniform();
   switch (domain) {
-    case Domain::kPositive: return 0.3 + 2.2 * u;
-    case Domain::kUnit: return 0.05 + 0.9 * u;
-    case Domain::kAboveOne: return 1.1 + 1.9 * u;
-    case Domain::kNonZero: return (rng.Below(2) == 0 ? -1 : 1) * (0.4 + 1.6 * u);
-    case Domain::kSmallInt: return static_cast<double>(rng.Below(7));
+    case Domain::kPositive:
+      return 0.3 + 2.2 * u;
+    case Domain::kUnit:
+      return 0.05 + 0.9 * u;
+    case Domain::kAboveOne:
+      return 1.1 + 1.9 * u;
+    case Domain::kNonZero:
+      return (rng.Below(2) == 0 ? -1 : 1) * (0.4 + 1.6 * u);
+    case Domain::kSmallInt:
+      return static_cast<double>(rng.Below(7));
     case Domain::kReal:
-    case Domain::kIndex: break;
+    case Domain::kIndex:
+      break;
   }
   return 4 * u - 2;
 }
@@ -96,16 +103,23 @@ int64_t DrawInt(DType dtype, Domain domain, Rng& rng) {
   const bool can_be_negative = tensor::IsSigned(dtype);
   const int64_t most = tensor::BitWidth(dtype) <= 2 ? 1 : 5;
   switch (domain) {
-    case Domain::kPositive: return 1 + below(static_cast<uint64_t>(most));
-    case Domain::kUnit: return below(2);
-    case Domain::kAboveOne: return most == 1 ? 1 : 2 + below(4);
+    case Domain::kPositive:
+      return 1 + below(static_cast<uint64_t>(most));
+    case Domain::kUnit:
+      return below(2);
+    case Domain::kAboveOne:
+      return most == 1 ? 1 : 2 + below(4);
     case Domain::kNonZero:
       return (can_be_negative && below(2) == 0 ? -1 : 1) * (1 + below(static_cast<uint64_t>(most)));
-    case Domain::kSmallInt: return below(7) % (most + 2);
-    case Domain::kIndex: return below(3) % (most + 1);
-    case Domain::kReal: break;
+    case Domain::kSmallInt:
+      return below(7) % (most + 2);
+    case Domain::kIndex:
+      return below(3) % (most + 1);
+    case Domain::kReal:
+      break;
   }
-  return can_be_negative ? below(static_cast<uint64_t>(2 * most)) - most : below(static_cast<uint64_t>(most + 1));
+  return can_be_negative ? below(static_cast<uint64_t>(2 * most)) - most
+                         : below(static_cast<uint64_t>(most + 1));
 }
 
 }  // namespace
@@ -137,14 +151,16 @@ Tensors DrawInputs(const ir::Jaxpr& jaxpr, Domain domain, Rng& rng) {
 }
 
 Result<Tensors> Evaluate(const JaxprPtr& jaxpr, const Tensors& inputs) {
-  ASSIGN_OR_RETURN(const stablehlo::Module module, lowering::Lower({ir::Closed(jaxpr), "f"}, AllOps()));
+  ASSIGN_OR_RETURN(const stablehlo::Module module,
+                   lowering::Lower({ir::Closed(jaxpr), "f"}, AllOps()));
   RETURN_IF_ERROR(stablehlo::Verify(module).Annotate("lowered module"));
   Tensors physical;
   for (const Tensor& t : inputs) physical.push_back(tensor::ToPhysical(t));
   ASSIGN_OR_RETURN(Tensors results, stablehlo::Evaluate(module, physical));
   const std::vector<Aval> avals = jaxpr->OutAvals();
   for (size_t i = 0; i < results.size(); ++i) {
-    ASSIGN_OR_RETURN(results[i], tensor::FromPhysical(results[i], {avals[i].dtype, avals[i].shape, false}));
+    ASSIGN_OR_RETURN(results[i],
+                     tensor::FromPhysical(results[i], {avals[i].dtype, avals[i].shape, false}));
   }
   return results;
 }
@@ -174,7 +190,8 @@ Result<JaxprPtr> VjpOf(const JaxprPtr& jaxpr) {
   std::vector<bool> wanted;
   for (const Value& x : primals) wanted.push_back(tensor::IsInexact(x.dtype()));
   std::vector<Value> given;
-  for (const Aval& a : jaxpr->OutAvals()) given.push_back(tensor::IsInexact(a.dtype) ? b.Input(a.Tangent()) : Value());
+  for (const Aval& a : jaxpr->OutAvals())
+    given.push_back(tensor::IsInexact(a.dtype) ? b.Input(a.Tangent()) : Value());
   std::vector<Value> primal_outs;
   ASSIGN_OR_RETURN(const autodiff::LinearMap map,
                    autodiff::Linearize(b, *jaxpr, {}, primals, wanted, &primal_outs));
@@ -183,8 +200,10 @@ Result<JaxprPtr> VjpOf(const JaxprPtr& jaxpr) {
     if (map.nonzero_out[i]) cts.push_back(given[i]);
   }
   std::vector<ir::LinearOperand> inputs;
-  for (const ir::VarId v : map.jaxpr->invars()) inputs.push_back({Value(), map.jaxpr->aval(v), true});
-  const std::vector<Value> results = autodiff::BackwardPass(b, *map.jaxpr, map.residuals, inputs, cts);
+  for (const ir::VarId v : map.jaxpr->invars())
+    inputs.push_back({Value(), map.jaxpr->aval(v), true});
+  const std::vector<Value> results =
+      autodiff::BackwardPass(b, *map.jaxpr, map.residuals, inputs, cts);
   RETURN_IF_ERROR(b.status());
   std::vector<Value> outs;
   size_t next = 0;
@@ -196,9 +215,11 @@ Result<JaxprPtr> VjpOf(const JaxprPtr& jaxpr) {
 
 Result<JaxprPtr> VmapOf(const JaxprPtr& jaxpr, const std::vector<int>& in_dims, int64_t size) {
   ir::Session session(AllOps());
-  const std::vector<batching::OutDim> at_front(jaxpr->outs().size(), {batching::OutDim::Kind::kAt, 0});
+  const std::vector<batching::OutDim> at_front(jaxpr->outs().size(),
+                                               {batching::OutDim::Kind::kAt, 0});
   ASSIGN_OR_RETURN(const batching::BatchedJaxpr batched,
-                   batching::BatchJaxprTo(session, jaxpr, in_dims, ir::AxisData{.name = {}, .size = size}, at_front));
+                   batching::BatchJaxprTo(session, jaxpr, in_dims,
+                                          ir::AxisData{.name = {}, .size = size}, at_front));
   return batched.jaxpr;
 }
 
@@ -215,7 +236,8 @@ Tensor TakeAlong(const Tensor& t, int dim, int64_t i) {
   const int64_t runs = run == 0 ? 0 : static_cast<int64_t>(out.byte_size()) / run;
   for (int64_t r = 0; r < runs; ++r) {
     std::memcpy(static_cast<char*>(out.mutable_data()) + r * run,
-                static_cast<const char*>(t.data()) + (r * size + i) * run, static_cast<size_t>(run));
+                static_cast<const char*>(t.data()) + (r * size + i) * run,
+                static_cast<size_t>(run));
   }
   return out;
 }
@@ -226,7 +248,8 @@ Tensor Stack(const Tensors& parts) {
   Tensor out = *Tensor::Create(parts[0].dtype(), shape);
   size_t at = 0;
   for (const Tensor& p : parts) {
-    if (p.byte_size() > 0) std::memcpy(static_cast<char*>(out.mutable_data()) + at, p.data(), p.byte_size());
+    if (p.byte_size() > 0)
+      std::memcpy(static_cast<char*>(out.mutable_data()) + at, p.data(), p.byte_size());
     at += p.byte_size();
   }
   return out;

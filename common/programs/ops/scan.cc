@@ -1,7 +1,8 @@
 // scan: a loop over leading axes with carried values.
 //
-// Source: spec/transforms.md section 6. Operands: constants, initial carry, sequences; the body takes constants, carry
-// and one element of each sequence and gives the next carry and one element of each result sequence.
+// Source: spec/transforms.md section 6. Operands: constants, initial carry, sequences; the body
+// takes constants, carry and one element of each sequence and gives the next carry and one element
+// of each result sequence.
 #include "common/foundation/base/strings.h"
 #include "common/programs/autodiff/jvp.h"
 #include "common/programs/autodiff/linearize.h"
@@ -26,7 +27,8 @@ ParamValue BoolTuple(const Bits& bits) { return ParamValue::Bools(bits); }
 
 namespace {
 
-Params ScanParams(const Params& base, JaxprPtr body, size_t num_consts, size_t num_carry, const Bits& linear) {
+Params ScanParams(const Params& base, JaxprPtr body, size_t num_consts, size_t num_carry,
+                  const Bits& linear) {
   Params p = base;
   p.Set("jaxpr", ParamValue::SubJaxpr(std::move(body)));
   p.Set("num_consts", ParamValue::Int(static_cast<int64_t>(num_consts)));
@@ -41,15 +43,17 @@ Status CheckCounts(const TypeArgs& a) {
   const int64_t carry = a.params.Int("num_carry");
   const auto ins = static_cast<int64_t>(body->invars().size());
   if (consts < 0 || carry < 0 || consts > ins || carry > ins - consts ||
-      carry > static_cast<int64_t>(body->outs().size()) || ins != static_cast<int64_t>(a.operands.size())) {
-    return ValueError(StrCat("scan number of arguments doesn't match the number of jaxpr arguments: ",
-                             a.operands.size(), " vs ", ins, " (num_consts=", consts, ", num_carry=", carry, ")"));
+      carry > static_cast<int64_t>(body->outs().size()) ||
+      ins != static_cast<int64_t>(a.operands.size())) {
+    return ValueError(StrCat(
+        "scan number of arguments doesn't match the number of jaxpr arguments: ", a.operands.size(),
+        " vs ", ins, " (num_consts=", consts, ", num_carry=", carry, ")"));
   }
   if (a.params.Int("length") < 0) return ValueError("scan length must not be negative");
   if (a.params.Int("unroll") < 0) return ValueError("`unroll` must be a non-negative integer");
   if (a.params["linear"].elements().size() != a.operands.size()) {
-    return TypeError(StrCat("scan param linear has length ", a.params["linear"].elements().size(), " for ",
-                            a.operands.size(), " operands"));
+    return TypeError(StrCat("scan param linear has length ", a.params["linear"].elements().size(),
+                            " for ", a.operands.size(), " operands"));
   }
   return OkStatus();
 }
@@ -63,13 +67,14 @@ Types ScanType(const TypeArgs& a) {
     if (i >= s.first_x()) {
       if (got.rank() == 0) return ValueError("scan got value with no leading axis to scan over");
       if (got.shape[0] != s.length) {
-        return ValueError(StrCat("scan got values with different leading axis sizes: ", got.shape[0], " for operand ",
-                                 i, ", length is ", s.length));
+        return ValueError(StrCat("scan got values with different leading axis sizes: ",
+                                 got.shape[0], " for operand ", i, ", length is ", s.length));
       }
       got = Unstacked(got);
     }
     if (!want.SameType(got)) {
-      return TypeError(StrCat("scan jaxpr takes input ", i, " of type ", want.Text(), ", called with ", got.Text()));
+      return TypeError(StrCat("scan jaxpr takes input ", i, " of type ", want.Text(),
+                              ", called with ", got.Text()));
     }
   }
   std::vector<Aval> out;
@@ -77,13 +82,16 @@ Types ScanType(const TypeArgs& a) {
     const Aval& in = s.body->aval(s.body->invars()[s.num_consts + i]);
     const Aval& result = s.body->aval(s.body->outs()[i]);
     if (!in.SameType(result)) {
-      return TypeError(StrCat("scan body function carry input and carry output must have equal types, but they "
-                              "differ: carry component ", i, " has type ", in.Text(),
-                              " but the corresponding output carry component has type ", result.Text()));
+      return TypeError(
+          StrCat("scan body function carry input and carry output must have equal types, but they "
+                 "differ: carry component ",
+                 i, " has type ", in.Text(),
+                 " but the corresponding output carry component has type ", result.Text()));
     }
     out.push_back(result);
   }
-  for (size_t i = 0; i < s.num_ys; ++i) out.push_back(Stacked(s.body->aval(s.body->outs()[s.num_carry + i]), s.length));
+  for (size_t i = 0; i < s.num_ys; ++i)
+    out.push_back(Stacked(s.body->aval(s.body->outs()[s.num_carry + i]), s.length));
   return out;
 }
 
@@ -93,7 +101,8 @@ Result<Params> RetypeScan(ir::TypeChecker& checker, const TypeArgs& a) {
   const Scan s(a.params);
   std::vector<Aval> inputs(a.operands.begin(), a.operands.end());
   for (size_t i = s.first_x(); i < inputs.size(); ++i) {
-    if (inputs[i].rank() == 0) return ValueError("scan got value with no leading axis to scan over");
+    if (inputs[i].rank() == 0)
+      return ValueError("scan got value with no leading axis to scan over");
     inputs[i] = Unstacked(inputs[i]);
   }
   JaxprPtr body;
@@ -125,7 +134,8 @@ JvpResult JvpScan(Builder& b, const JvpArgs& a) {
   Bits all_nz;
   for (size_t round = 0; round <= s.num_carry; ++round) {
     all_nz = Concat({const_nz, carry_nz, xs_nz});
-    const auto result = autodiff::JvpJaxpr(b.session(), s.body, all_nz, Concat({carry_nz, Bits(s.num_ys, false)}));
+    const auto result =
+        autodiff::JvpJaxpr(b.session(), s.body, all_nz, Concat({carry_nz, Bits(s.num_ys, false)}));
     if (!result.ok()) {
       b.Fail(result.status());
       return {};
@@ -174,8 +184,8 @@ JvpResult JvpScan(Builder& b, const JvpArgs& a) {
   group(0, s.num_consts);
   group(s.num_consts, s.first_x());
   group(s.first_x(), s.num_in());
-  const std::vector<Value> results =
-      b.Emit(a.op, ScanParams(a.params, body, s.num_consts + nc, s.num_carry + ncarry, linear), operands);
+  const std::vector<Value> results = b.Emit(
+      a.op, ScanParams(a.params, body, s.num_consts + nc, s.num_carry + ncarry, linear), operands);
   JvpResult out;
   if (!b.ok()) return out;
   out.primals = Slice(results, 0, s.num_carry);
@@ -190,14 +200,17 @@ JvpResult JvpScan(Builder& b, const JvpArgs& a) {
 
 // A body of which what depends on constants alone has been computed outside the loop.
 struct Hoisted {
-  JaxprPtr body;                    // new constants, then the other inputs -> outputs, then residuals still in the loop
-  std::vector<Value> consts;        // of the outer builder
-  Bits which_hoisted;               // one per residual
-  std::vector<Value> hoisted;       // values of the hoisted residuals
+  JaxprPtr
+      body;  // new constants, then the other inputs -> outputs, then residuals still in the loop
+  std::vector<Value> consts;   // of the outer builder
+  Bits which_hoisted;          // one per residual
+  std::vector<Value> hoisted;  // values of the hoisted residuals
 };
 
-// `body` gives its last `num_res` outputs as residuals. Equations that only need constants move to `outer`.
-Result<Hoisted> HoistKnown(Builder& outer, const JaxprPtr& body, std::span<const Value> consts, size_t num_res) {
+// `body` gives its last `num_res` outputs as residuals. Equations that only need constants move to
+// `outer`.
+Result<Hoisted> HoistKnown(Builder& outer, const JaxprPtr& body, std::span<const Value> consts,
+                           size_t num_res) {
   Builder loop(outer.session());
   staging::SplitBuilder split(outer, loop);
   std::vector<Value> inputs(consts.begin(), consts.end());
@@ -214,14 +227,14 @@ Result<Hoisted> HoistKnown(Builder& outer, const JaxprPtr& body, std::span<const
     out.which_hoisted.push_back(hoisted);
     (hoisted ? out.hoisted : loop_outs).push_back(outs[i]);
   }
-  ASSIGN_OR_RETURN(const JaxprPtr open,
-                   loop.Finish(loop_outs, &out.consts, /*remove_dead=*/true, Builder::CaptureOrder::kSearch));
+  ASSIGN_OR_RETURN(const JaxprPtr open, loop.Finish(loop_outs, &out.consts, /*remove_dead=*/true,
+                                                    Builder::CaptureOrder::kSearch));
   out.body = staging::ConstsToInputs(open);
   return out;
 }
 
-// Residuals in the order of the inner tangent (or unknown) program, completed from forwards, loop outputs and hoisted
-// values, and which of them are scanned over.
+// Residuals in the order of the inner tangent (or unknown) program, completed from forwards, loop
+// outputs and hoisted values, and which of them are scanned over.
 struct ScanResiduals {
   std::vector<Value> invariant;
   std::vector<Value> stacked;
@@ -229,8 +242,9 @@ struct ScanResiduals {
 };
 
 ScanResiduals CollectResiduals(Builder& b, const std::vector<staging::Residual>& residuals,
-                               std::span<const Value> inputs, size_t first_stacked_input, const Bits& which_hoisted,
-                               const std::vector<Value>& hoisted, const std::vector<Value>& from_loop) {
+                               std::span<const Value> inputs, size_t first_stacked_input,
+                               const Bits& which_hoisted, const std::vector<Value>& hoisted,
+                               const std::vector<Value>& from_loop) {
   ScanResiduals out;
   size_t own = 0;
   size_t h = 0;
@@ -253,7 +267,8 @@ ScanResiduals CollectResiduals(Builder& b, const std::vector<staging::Residual>&
   return out;
 }
 
-// Moves the inputs that are stacked residuals behind everything else: [residuals, rest] -> [invariant, rest, stacked].
+// Moves the inputs that are stacked residuals behind everything else: [residuals, rest] ->
+// [invariant, rest, stacked].
 JaxprPtr StackedToBack(ir::Session& session, const JaxprPtr& jaxpr, const Bits& is_stacked) {
   std::vector<size_t> order;
   for (size_t i = 0; i < jaxpr->invars().size(); ++i) {
@@ -273,7 +288,8 @@ JvpResult LinearizeScan(Builder& outer, Builder& linear, const ir::LinearizeArgs
   const Bits const_nz = Slice(nonzeros, 0, s.num_consts);
   Bits carry_nz = Slice(nonzeros, s.num_consts, s.first_x());
   const Bits xs_nz = Slice(nonzeros, s.first_x(), s.num_in());
-  // Carries change from step to step, so they cannot be residuals by reference; literals neither, as in JAX.
+  // Carries change from step to step, so they cannot be residuals by reference; literals neither,
+  // as in JAX.
   Bits allow(s.num_in(), true);
   for (size_t i = 0; i < s.num_in(); ++i) {
     allow[i] = (i < s.num_consts || i >= s.first_x()) && !a.primals[i].is_literal();
@@ -311,22 +327,22 @@ JvpResult LinearizeScan(Builder& outer, Builder& linear, const ir::LinearizeArgs
   }
   if (!outer.ok()) return {};
   const ScanResiduals res =
-      CollectResiduals(outer, lin.residuals, a.primals, s.first_x(), hoisted->which_hoisted, hoisted->hoisted,
-                       Slice(results, num_outs, results.size()));
+      CollectResiduals(outer, lin.residuals, a.primals, s.first_x(), hoisted->which_hoisted,
+                       hoisted->hoisted, Slice(results, num_outs, results.size()));
   const JaxprPtr tangent = StackedToBack(outer.session(), lin.tangent, res.is_stacked);
   std::vector<Value> tangent_operands = res.invariant;
   for (size_t i = 0; i < s.num_in(); ++i) {
     if (!all_nz[i]) continue;
-    tangent_operands.push_back(
-        a.tangents[i] ? a.tangents[i] : ir::Zeros(linear, a.primals[i].aval().Tangent()));
+    tangent_operands.push_back(a.tangents[i] ? a.tangents[i]
+                                             : ir::Zeros(linear, a.primals[i].aval().Tangent()));
   }
   Append(&tangent_operands, res.stacked);
-  const Bits tangent_linear =
-      Concat({Bits(res.invariant.size(), false), Bits(Count(all_nz), true), Bits(res.stacked.size(), false)});
+  const Bits tangent_linear = Concat({Bits(res.invariant.size(), false), Bits(Count(all_nz), true),
+                                      Bits(res.stacked.size(), false)});
   const std::vector<Value> tangents =
       linear.Emit(a.op,
-                  ScanParams(a.params, tangent, res.invariant.size() + Count(const_nz), Count(carry_nz),
-                             tangent_linear),
+                  ScanParams(a.params, tangent, res.invariant.size() + Count(const_nz),
+                             Count(carry_nz), tangent_linear),
                   tangent_operands);
   outer.Fail(linear.status());
   if (!outer.ok()) return {};
@@ -368,7 +384,8 @@ std::vector<Value> PartialEvalScan(Builder& known, Builder& unknown, const ir::P
   for (const staging::Residual& r : parts.residuals) own_residuals += r.own() ? 1 : 0;
   const size_t num_outs = parts.known->outs().size() - own_residuals;
   const auto hoisted =
-      HoistKnown(known, parts.known, std::span<const Value>(known_ins).subspan(0, known_consts), own_residuals);
+      HoistKnown(known, parts.known, std::span<const Value>(known_ins).subspan(0, known_consts),
+                 own_residuals);
   if (!hoisted.ok()) {
     known.Fail(hoisted.status());
     return {};
@@ -377,15 +394,15 @@ std::vector<Value> PartialEvalScan(Builder& known, Builder& unknown, const ir::P
   Append(&operands, Slice(known_ins, known_consts, known_ins.size()));
   std::vector<Value> results;
   if (!hoisted->body->outs().empty()) {
-    results = known.Emit(
-        a.op,
-        ScanParams(a.params, hoisted->body, hoisted->consts.size(), known_carry, Bits(operands.size(), false)),
-        operands);
+    results = known.Emit(a.op,
+                         ScanParams(a.params, hoisted->body, hoisted->consts.size(), known_carry,
+                                    Bits(operands.size(), false)),
+                         operands);
   }
   if (!known.ok()) return {};
-  const ScanResiduals res =
-      CollectResiduals(known, parts.residuals, known_ins, known_consts + known_carry, hoisted->which_hoisted,
-                       hoisted->hoisted, Slice(results, num_outs, results.size()));
+  const ScanResiduals res = CollectResiduals(
+      known, parts.residuals, known_ins, known_consts + known_carry, hoisted->which_hoisted,
+      hoisted->hoisted, Slice(results, num_outs, results.size()));
   const JaxprPtr body = StackedToBack(known.session(), parts.unknown, res.is_stacked);
   std::vector<Value> unknown_operands = res.invariant;
   Append(&unknown_operands, Where(a.operands, unknowns));
@@ -396,7 +413,8 @@ std::vector<Value> PartialEvalScan(Builder& known, Builder& unknown, const ir::P
   }
   lin.insert(lin.end(), res.stacked.size(), false);
   const std::vector<Value> unknown_results = unknown.Emit(
-      a.op, ScanParams(a.params, body, res.invariant.size() + Count(const_uk), Count(carry_uk), lin),
+      a.op,
+      ScanParams(a.params, body, res.invariant.size() + Count(const_uk), Count(carry_uk), lin),
       unknown_operands);
   if (!unknown.ok()) return {};
   std::vector<Value> out;
@@ -408,8 +426,8 @@ std::vector<Value> PartialEvalScan(Builder& known, Builder& unknown, const ir::P
 
 // ---- rematerialisation ----
 
-// Known side: one closed_call that computes what does not change over the loop, then the loop. Staged side: the whole
-// scan again, with residuals in front (invariant) and behind (stacked).
+// Known side: one closed_call that computes what does not change over the loop, then the loop.
+// Staged side: the whole scan again, with residuals in front (invariant) and behind (stacked).
 std::vector<ir::SplitValue> SplitScan(Builder& known, Builder& staged, const ir::SplitArgs& a) {
   const Scan s(a.params);
   ir::Session& session = known.session();
@@ -427,8 +445,8 @@ std::vector<ir::SplitValue> SplitScan(Builder& known, Builder& staged, const ir:
   for (size_t round = 0; round <= s.num_carry; ++round) {
     unknowns = Concat({const_uk, carry_uk, xs_uk});
     const auto result = staging::SplitByPolicy(session, s.body, unknowns, Bits(s.num_in(), true),
-                                               Concat({carry_uk, Bits(s.num_ys, false)}), Bits(num_outs, true),
-                                               a.policy);
+                                               Concat({carry_uk, Bits(s.num_ys, false)}),
+                                               Bits(num_outs, true), a.policy);
     if (!result.ok()) return fail(result.status());
     parts = *result;
     const Bits carry_out = Slice(parts.unknown_outs, 0, s.num_carry);
@@ -448,14 +466,17 @@ std::vector<ir::SplitValue> SplitScan(Builder& known, Builder& staged, const ir:
   Builder inner(session);
   std::vector<Value> inner_ins;
   for (const Value& v : known_ins) inner_ins.push_back(inner.Input(v.aval()));
-  const auto hoisted = HoistKnown(inner, parts.known, std::span<const Value>(inner_ins).subspan(0, known_consts),
-                                  parts.num_res);
+  const auto hoisted =
+      HoistKnown(inner, parts.known, std::span<const Value>(inner_ins).subspan(0, known_consts),
+                 parts.num_res);
   if (!hoisted.ok()) return fail(hoisted.status());
   std::vector<Value> loop_operands = hoisted->consts;
   Append(&loop_operands, Slice(inner_ins, known_consts, inner_ins.size()));
-  const std::vector<Value> loop = inner.Emit(
-      a.op, ScanParams(a.params, hoisted->body, hoisted->consts.size(), known_carry, Bits(loop_operands.size(), false)),
-      loop_operands);
+  const std::vector<Value> loop =
+      inner.Emit(a.op,
+                 ScanParams(a.params, hoisted->body, hoisted->consts.size(), known_carry,
+                            Bits(loop_operands.size(), false)),
+                 loop_operands);
   std::vector<Value> call_outs = hoisted->hoisted;
   Append(&call_outs, loop);
   const auto callee = inner.Finish(call_outs);
@@ -472,8 +493,9 @@ std::vector<ir::SplitValue> SplitScan(Builder& known, Builder& staged, const ir:
   Append(&operands, staged_ins);
   Append(&operands, stacked);
   const Bits lin = Concat({Bits(invariant.size(), false), s.linear, Bits(stacked.size(), false)});
-  const std::vector<Value> again =
-      staged.Emit(a.op, ScanParams(a.params, body, invariant.size() + s.num_consts, s.num_carry, lin), operands);
+  const std::vector<Value> again = staged.Emit(
+      a.op, ScanParams(a.params, body, invariant.size() + s.num_consts, s.num_carry, lin),
+      operands);
   if (!staged.ok()) return {};
   std::vector<ir::SplitValue> out;
   size_t k = 0;
@@ -488,27 +510,30 @@ std::vector<ir::SplitValue> SplitScan(Builder& known, Builder& staged, const ir:
 // ---- reverse mode ----
 
 // The transposed body: [ires, CT consts, CT carry, CT ys, eres] -> [CT consts, CT carry, CT xs].
-Result<JaxprPtr> TransposeBody(ir::Session& session, const Scan& s, size_t num_ires, size_t num_xs_dot,
-                               const Bits& ys_nonzero) {
-  const std::string key = StrCat("scan transpose ", num_ires, " ", num_xs_dot, " ", s.num_consts, " ", s.num_carry, " ",
-                                 staging::BitsKey(ys_nonzero));
+Result<JaxprPtr> TransposeBody(ir::Session& session, const Scan& s, size_t num_ires,
+                               size_t num_xs_dot, const Bits& ys_nonzero) {
+  const std::string key = StrCat("scan transpose ", num_ires, " ", num_xs_dot, " ", s.num_consts,
+                                 " ", s.num_carry, " ", staging::BitsKey(ys_nonzero));
   if (const auto* done = session.Find<JaxprPtr>(s.body, key)) return *done;
   Builder b(session);
   const auto aval = [&](size_t i) { return s.body->aval(s.body->invars()[i]); };
   std::vector<LinearOperand> inputs;
   for (size_t i = 0; i < num_ires; ++i) inputs.push_back({b.Input(aval(i)), aval(i), false});
   // Cotangents of constants add up over the steps, in the carry.
-  for (size_t i = num_ires; i < s.num_consts; ++i) inputs.push_back({b.Input(aval(i).Tangent()), aval(i), true});
+  for (size_t i = num_ires; i < s.num_consts; ++i)
+    inputs.push_back({b.Input(aval(i).Tangent()), aval(i), true});
   std::vector<Value> cts;
   for (size_t i = 0; i < s.num_carry; ++i) {
     cts.push_back(b.Input(aval(s.num_consts + i).Tangent()));
     inputs.push_back({Value(), aval(s.num_consts + i), true});
   }
   for (size_t i = 0; i < s.num_ys; ++i) {
-    cts.push_back(ys_nonzero[i] ? b.Input(s.body->aval(s.body->outs()[s.num_carry + i]).Tangent()) : Value());
+    cts.push_back(ys_nonzero[i] ? b.Input(s.body->aval(s.body->outs()[s.num_carry + i]).Tangent())
+                                : Value());
   }
   for (size_t i = 0; i < num_xs_dot; ++i) inputs.push_back({Value(), aval(s.first_x() + i), true});
-  for (size_t i = s.first_x() + num_xs_dot; i < s.num_in(); ++i) inputs.push_back({b.Input(aval(i)), aval(i), false});
+  for (size_t i = s.first_x() + num_xs_dot; i < s.num_in(); ++i)
+    inputs.push_back({b.Input(aval(i)), aval(i), false});
   const std::vector<Value> in_cts = autodiff::BackwardPass(b, *s.body, {}, inputs, cts);
   RETURN_IF_ERROR(b.status());
   std::vector<Value> outs;
@@ -537,7 +562,8 @@ std::vector<Value> TransposeScan(Builder& b, const TransposeArgs& a) {
   for (size_t i = 0; i < s.num_carry; ++i) {
     ct_carry.push_back(ir::InstantiateZeros(b, a.cotangents[i], a.results[i]));
   }
-  for (size_t i = num_ires; i < s.num_consts; ++i) operands.push_back(ir::Zeros(b, a.operands[i].aval.Tangent()));
+  for (size_t i = num_ires; i < s.num_consts; ++i)
+    operands.push_back(ir::Zeros(b, a.operands[i].aval.Tangent()));
   Append(&operands, ct_carry);
   for (size_t i = 0; i < s.num_ys; ++i) {
     const Value& ct = a.cotangents[s.num_carry + i];
@@ -545,15 +571,17 @@ std::vector<Value> TransposeScan(Builder& b, const TransposeArgs& a) {
     if (ct) operands.push_back(ct);
   }
   const size_t num_eres = s.num_xs - num_xs_dot;
-  for (size_t i = s.num_in() - num_eres; i < s.num_in(); ++i) operands.push_back(a.operands[i].value);
+  for (size_t i = s.num_in() - num_eres; i < s.num_in(); ++i)
+    operands.push_back(a.operands[i].value);
   const auto body = TransposeBody(b.session(), s, num_ires, num_xs_dot, ys_nonzero);
   if (!body.ok()) {
     b.Fail(body.status());
     return {};
   }
   const size_t num_consts_dot = s.num_consts - num_ires;
-  const Bits linear = Concat({Bits(num_ires, false), Bits(num_consts_dot + s.num_carry + Count(ys_nonzero), true),
-                              Bits(num_eres, false)});
+  const Bits linear =
+      Concat({Bits(num_ires, false), Bits(num_consts_dot + s.num_carry + Count(ys_nonzero), true),
+              Bits(num_eres, false)});
   Params params = ScanParams(a.params, *body, num_ires, num_consts_dot + s.num_carry, linear);
   params.Set("reverse", ParamValue::Bool(!a.params.Bool("reverse")));
   params.Set("_split_transpose", ParamValue::Bool(false));
@@ -580,7 +608,8 @@ BatchResult BatchScan(Builder& b, const BatchArgs& a) {
   Bits out_b;
   for (size_t round = 0; round <= s.num_carry; ++round) {
     std::vector<int> in_dims;
-    for (const bool mapped : Concat({const_b, carry_b, xs_b})) in_dims.push_back(mapped ? 0 : kUnmapped);
+    for (const bool mapped : Concat({const_b, carry_b, xs_b}))
+      in_dims.push_back(mapped ? 0 : kUnmapped);
     std::vector<batching::OutDim> dests(s.num_carry + s.num_ys);
     for (size_t i = 0; i < s.num_carry; ++i) {
       if (carry_b[i]) dests[i] = {batching::OutDim::Kind::kAt, 0};
@@ -622,14 +651,16 @@ BatchResult BatchScan(Builder& b, const BatchArgs& a) {
 
 // ---- dead code ----
 
-Result<ir::DceResult> DceScan(ir::Session& session, const ir::Jaxpr&, const ir::Eqn& eqn, const Bits& used_results) {
+Result<ir::DceResult> DceScan(ir::Session& session, const ir::Jaxpr&, const ir::Eqn& eqn,
+                              const Bits& used_results) {
   const Scan s(*eqn.params);
   Bits carry = Slice(used_results, 0, s.num_carry);
   const Bits ys = Slice(used_results, s.num_carry, used_results.size());
   staging::DceOutcome dce;
   for (size_t round = 0; round <= s.num_carry; ++round) {
-    ASSIGN_OR_RETURN(dce, staging::Dce(session, s.body, Concat({carry, ys}),
-                                       Concat({Bits(s.num_consts, false), carry, Bits(s.num_xs, false)})));
+    ASSIGN_OR_RETURN(
+        dce, staging::Dce(session, s.body, Concat({carry, ys}),
+                          Concat({Bits(s.num_consts, false), carry, Bits(s.num_xs, false)})));
     const Bits carry_in = Slice(dce.used_inputs, s.num_consts, s.first_x());
     if (carry_in == carry) break;
     carry = Or(carry, carry_in);
@@ -641,9 +672,9 @@ Result<ir::DceResult> DceScan(ir::Session& session, const ir::Jaxpr&, const ir::
   for (size_t i = 0; i < s.num_in(); ++i) {
     if (dce.used_inputs[i]) linear.push_back(s.linear[i]);
   }
-  out.params = std::make_shared<const Params>(ScanParams(*eqn.params, dce.jaxpr,
-                                                         Count(Slice(dce.used_inputs, 0, s.num_consts)), Count(carry),
-                                                         linear));
+  out.params = std::make_shared<const Params>(
+      ScanParams(*eqn.params, dce.jaxpr, Count(Slice(dce.used_inputs, 0, s.num_consts)),
+                 Count(carry), linear));
   return out;
 }
 
@@ -660,15 +691,26 @@ Status LowerScan(lowering::LowerContext& c) {
 using Type = ParamSpec::Type;
 
 constexpr ParamSpec kScanParams[] = {
-    {"_split_transpose", Type::kBool}, {"jaxpr", Type::kJaxpr},     {"length", Type::kInt},
-    {"linear", Type::kTuple},          {"num_carry", Type::kInt},   {"num_consts", Type::kInt},
+    {"_split_transpose", Type::kBool}, {"jaxpr", Type::kJaxpr},   {"length", Type::kInt},
+    {"linear", Type::kTuple},          {"num_carry", Type::kInt}, {"num_consts", Type::kInt},
     {"reverse", Type::kBool},          {"unroll", Type::kInt},
 };
 
 constexpr OpDef kOps[] = {
-    {.name = "scan", .results = -1, .params = kScanParams, .type_rule = ScanType, .retype = RetypeScan,
-     .jvp = ir::JvpFull(JvpScan), .linearize = LinearizeScan, .partial_eval = PartialEvalScan, .split = SplitScan,
-     .transpose = TransposeScan, .batch = ir::BatchFull(BatchScan), .dce = DceScan, .lower = LowerScan, .spec = "primitives.md#scan"},
+    {.name = "scan",
+     .results = -1,
+     .params = kScanParams,
+     .type_rule = ScanType,
+     .retype = RetypeScan,
+     .jvp = ir::JvpFull(JvpScan),
+     .linearize = LinearizeScan,
+     .partial_eval = PartialEvalScan,
+     .split = SplitScan,
+     .transpose = TransposeScan,
+     .batch = ir::BatchFull(BatchScan),
+     .dce = DceScan,
+     .lower = LowerScan,
+     .spec = "primitives.md#scan"},
 };
 
 }  // namespace

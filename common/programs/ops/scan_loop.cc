@@ -8,7 +8,11 @@ namespace {
 class ScanLoop {
  public:
   ScanLoop(Builder& b, const Params& params, DType index_type)
-      : b_(b), scan_(params), reverse_(params.Bool("reverse")), unroll_(params.Int("unroll")), index_(index_type) {}
+      : b_(b),
+        scan_(params),
+        reverse_(params.Bool("reverse")),
+        unroll_(params.Int("unroll")),
+        index_(index_type) {}
 
   std::vector<Value> Emit(std::span<const Value> operands) {
     const std::vector<Value> consts = Slice(operands, 0, scan_.num_consts);
@@ -68,7 +72,9 @@ class ScanLoop {
     std::vector<Value> out;
     for (size_t i = 0; i < scan_.num_ys; ++i) {
       const Aval y = scan_.body->aval(scan_.body->outs()[scan_.num_carry + i]);
-      Shape shape = unroll_ == 1 ? Shape{scan_.length} : trips > 0 ? Shape{trips, unroll_} : Shape{0};
+      Shape shape = unroll_ == 1 ? Shape{scan_.length}
+                    : trips > 0  ? Shape{trips, unroll_}
+                                 : Shape{0};
       for (const int64_t d : y.shape) shape.push_back(d);
       out.push_back(ir::Full(b_, shape, y.dtype, 0));
     }
@@ -82,8 +88,8 @@ class ScanLoop {
     return b.EmitN("closed_call", operands, {{"call_jaxpr", ParamValue::SubJaxpr(scan_.body)}});
   }
   // n steps written out, over sequences of n elements; gives the stacked results.
-  std::vector<Value> Steps(Builder& b, int64_t n, std::span<const Value> consts, std::vector<Value>* carry,
-                           std::span<const Value> xs) {
+  std::vector<Value> Steps(Builder& b, int64_t n, std::span<const Value> consts,
+                           std::vector<Value>* carry, std::span<const Value> xs) {
     std::vector<std::vector<Value>> ys(scan_.num_ys, std::vector<Value>(static_cast<size_t>(n)));
     for (int64_t k = 0; k < n && b.ok(); ++k) {
       const int64_t i = reverse_ ? n - k - 1 : k;
@@ -99,7 +105,8 @@ class ScanLoop {
       const std::vector<Value> out = Body(b, consts, *carry, x);
       if (!b.ok()) return {};
       *carry = megalith::ops::Slice(out, 0, scan_.num_carry);
-      for (size_t y = 0; y < scan_.num_ys; ++y) ys[y][static_cast<size_t>(i)] = out[scan_.num_carry + y];
+      for (size_t y = 0; y < scan_.num_ys; ++y)
+        ys[y][static_cast<size_t>(i)] = out[scan_.num_carry + y];
     }
     std::vector<Value> stacked;
     for (std::vector<Value>& column : ys) {
@@ -114,8 +121,8 @@ class ScanLoop {
     return out;
   }
 
-  void Loop(int64_t trips, std::span<const Value> consts, std::span<const Value> xs, std::vector<Value>* carry,
-            std::vector<Value>* ys) {
+  void Loop(int64_t trips, std::span<const Value> consts, std::span<const Value> xs,
+            std::vector<Value>* carry, std::vector<Value>* ys) {
     ir::Session& session = b_.session();
     std::vector<Value> init = {ir::ScalarOf(b_, index_, 0)};
     Append(&init, *carry);
@@ -140,7 +147,8 @@ class ScanLoop {
       Append(&operands, Index(body, i, v.rank()));
       Dims sizes = v.shape();
       sizes[0] = 1;
-      const Value element = body.Emit1("dynamic_slice", operands, {{"slice_sizes", ParamValue::Ints(sizes)}});
+      const Value element =
+          body.Emit1("dynamic_slice", operands, {{"slice_sizes", ParamValue::Ints(sizes)}});
       x.push_back(ir::Squeeze(body, element, {0}));
     }
     std::vector<Value> next_carry = megalith::ops::Slice(in, 1, 1 + scan_.num_carry);
@@ -162,7 +170,8 @@ class ScanLoop {
     std::vector<Value> body_outs = {ir::Add(body, step, ir::ScalarOf(body, index_, 1))};
     Append(&body_outs, next_carry);
     Append(&body_outs, outs);
-    const Value more = cond.Emit1("lt", {in_cond_, ir::ScalarOf(cond, index_, static_cast<double>(trips))});
+    const Value more =
+        cond.Emit1("lt", {in_cond_, ir::ScalarOf(cond, index_, static_cast<double>(trips))});
     std::vector<Value> captured;
     const auto body_jaxpr = body.Finish(body_outs, &captured);
     const auto cond_jaxpr = cond.Finish(std::vector<Value>{more});
@@ -191,7 +200,8 @@ class ScanLoop {
 
 }  // namespace
 
-std::vector<Value> EmitScanLoop(Builder& b, const Params& params, DType index_type, std::span<const Value> operands) {
+std::vector<Value> EmitScanLoop(Builder& b, const Params& params, DType index_type,
+                                std::span<const Value> operands) {
   return ScanLoop(b, params, index_type).Emit(operands);
 }
 

@@ -16,8 +16,11 @@ struct Scan {
   Bits linear;
 
   explicit Scan(const Params& p)
-      : body(p.Sub("jaxpr")), length(p.Int("length")), num_consts(static_cast<size_t>(p.Int("num_consts"))),
-        num_carry(static_cast<size_t>(p.Int("num_carry"))), linear(p["linear"].AsBools()) {
+      : body(p.Sub("jaxpr")),
+        length(p.Int("length")),
+        num_consts(static_cast<size_t>(p.Int("num_consts"))),
+        num_carry(static_cast<size_t>(p.Int("num_carry"))),
+        linear(p["linear"].AsBools()) {
     num_xs = body->invars().size() - num_consts - num_carry;
     num_ys = body->outs().size() - num_carry;
   }
@@ -25,8 +28,9 @@ struct Scan {
   size_t num_in() const { return first_x() + num_xs; }
 };
 
-// Emits the loop, as equations; StableHLO follows from their own rules. `operands` are those of the scan, `index_type`
-// is the integer that counts. Gives the final carry, then the stacked results.
-std::vector<Value> EmitScanLoop(Builder& b, const Params& params, DType index_type, std::span<const Value> operands);
+// Emits the loop, as equations; StableHLO follows from their own rules. `operands` are those of the
+// scan, `index_type` is the integer that counts. Gives the final carry, then the stacked results.
+std::vector<Value> EmitScanLoop(Builder& b, const Params& params, DType index_type,
+                                std::span<const Value> operands);
 
 }  // namespace megalith::ops

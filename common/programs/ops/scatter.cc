@@ -17,46 +17,51 @@ using tensor::TupleText;
 // ---- types ----
 
 // The shape that updates have outside their windows: that of the index vectors.
-Status CheckUpdates(const Aval& x, const Aval& indices, const Aval& updates, const ScatterNumbers& s) {
+Status CheckUpdates(const Aval& x, const Aval& indices, const Aval& updates,
+                    const ScatterNumbers& s) {
   const Dims removed = ir::Concat(s.inserted_window_dims, s.operand_batching_dims);
   const size_t window = s.update_window_dims.size() + removed.size();
   if (x.rank() != window) {
-    return TypeError(StrCat("Scatter op has window of size ", window, "; doesn't match operand of rank ", x.rank(),
-                            "."));
+    return TypeError(StrCat("Scatter op has window of size ", window,
+                            "; doesn't match operand of rank ", x.rank(), "."));
   }
   const Shape limits = ir::Without(x.shape, removed);
   for (size_t i = 0; i < s.update_window_dims.size(); ++i) {
     const int64_t dim = s.update_window_dims[i];
     const int64_t bound = updates.shape[static_cast<size_t>(dim)];
     if (bound <= limits[i]) continue;
-    return TypeError(StrCat("Bounds of the window dimensions of updates must not exceed the bounds of the "
-                            "corresponding dimensions of operand. For dimension ", dim, ", updates bound is ", bound,
-                            ", operand bound is ", limits[i], "."));
+    return TypeError(
+        StrCat("Bounds of the window dimensions of updates must not exceed the bounds of the "
+               "corresponding dimensions of operand. For dimension ",
+               dim, ", updates bound is ", bound, ", operand bound is ", limits[i], "."));
   }
   size_t seen = 0;
   for (size_t i = 0; i < updates.rank(); ++i) {
     if (ir::Contains(s.update_window_dims, static_cast<int64_t>(i))) continue;
     const int64_t want = indices.shape[seen++];
     if (updates.shape[i] == want) continue;
-    return TypeError(StrCat("Bounds of the scatter dimensions of updates must be the same as the bounds of the "
-                            "corresponding dimensions of scatter indices. For scatter dimension ", i,
-                            ", updates bound is ", updates.shape[i], ", indices bound is ", want, "."));
+    return TypeError(
+        StrCat("Bounds of the scatter dimensions of updates must be the same as the bounds of the "
+               "corresponding dimensions of scatter indices. For scatter dimension ",
+               i, ", updates bound is ", updates.shape[i], ", indices bound is ", want, "."));
   }
   return OkStatus();
 }
 
-Status CheckNumbers(const Aval& x, const Aval& indices, const Aval& updates, const ScatterNumbers& s) {
+Status CheckNumbers(const Aval& x, const Aval& indices, const Aval& updates,
+                    const ScatterNumbers& s) {
   const IndexChecks check{"Scatter", "scatter"};
   const auto rank = static_cast<int64_t>(x.rank());
   RETURN_IF_ERROR(check.IndexVector(indices, "Scatter index leaf"));
   const size_t updates_rank = indices.rank() - 1 + s.update_window_dims.size();
   if (updates.rank() != updates_rank) {
-    return TypeError(StrCat("Updates tensor must be of rank ", updates_rank, "; got ", updates.rank(), "."));
+    return TypeError(
+        StrCat("Updates tensor must be of rank ", updates_rank, "; got ", updates.rank(), "."));
   }
   RETURN_IF_ERROR(check.Sorted(s.update_window_dims, "update_window_dims"));
   RETURN_IF_ERROR(check.Unique(s.update_window_dims, "update_window_dims"));
-  RETURN_IF_ERROR(
-      check.InRange(s.update_window_dims, "update_window_dims", static_cast<int64_t>(updates.rank())));
+  RETURN_IF_ERROR(check.InRange(s.update_window_dims, "update_window_dims",
+                                static_cast<int64_t>(updates.rank())));
   RETURN_IF_ERROR(check.Sorted(s.inserted_window_dims, "inserted_window_dims"));
   RETURN_IF_ERROR(check.Unique(s.inserted_window_dims, "inserted_window_dims"));
   RETURN_IF_ERROR(check.InRange(s.inserted_window_dims, "inserted_window_dims", rank));
@@ -64,7 +69,8 @@ Status CheckNumbers(const Aval& x, const Aval& indices, const Aval& updates, con
                                  {s.scatter_indices_batching_dims, "scatter_indices_batching_dims"},
                                  {s.inserted_window_dims, "inserted_window_dims"},
                                  {s.scatter_dims_to_operand_dims, "scatter_dims_to_operand_dims"}));
-  RETURN_IF_ERROR(check.IndexMap(s.scatter_dims_to_operand_dims, "scatter_dims_to_operand_dims", indices, rank));
+  RETURN_IF_ERROR(check.IndexMap(s.scatter_dims_to_operand_dims, "scatter_dims_to_operand_dims",
+                                 indices, rank));
   return CheckUpdates(x, indices, updates, s);
 }
 
@@ -79,12 +85,13 @@ Status CheckCombiner(const TypeArgs& a) {
     return TypeError(StrCat(a.op.name, " needs an update_jaxpr"));
   }
   const Aval scalar{a.operands[0].dtype, false, {}};
-  bool good = jaxpr->constvars().empty() && jaxpr->invars().size() == 2 && jaxpr->outs().size() == 1;
+  bool good =
+      jaxpr->constvars().empty() && jaxpr->invars().size() == 2 && jaxpr->outs().size() == 1;
   for (const Aval& in : jaxpr->InAvals()) good = good && in.SameType(scalar);
   for (const Aval& out : jaxpr->OutAvals()) good = good && out.SameType(scalar);
   if (good) return OkStatus();
-  return TypeError(StrCat("update_jaxpr of ", a.op.name, " must take two scalars of type ", scalar.Text(),
-                          " and give one"));
+  return TypeError(StrCat("update_jaxpr of ", a.op.name, " must take two scalars of type ",
+                          scalar.Text(), " and give one"));
 }
 
 Types ScatterType(const TypeArgs& a) {
@@ -145,8 +152,9 @@ JvpResult JvpLinearScatter(Builder& b, const JvpArgs& a) {
   return out;
 }
 
-// Which of several updates of one place wins is not specified. So every update gets a positive id, the ids are
-// scattered and read back, and what did not win is masked; then sums of what is left are exact and linear.
+// Which of several updates of one place wins is not specified. So every update gets a positive id,
+// the ids are scattered and read back, and what did not win is masked; then sums of what is left
+// are exact and linear.
 JvpResult JvpScatter(Builder& b, const JvpArgs& a) {
   if (a.params.Sub("update_jaxpr") != nullptr) {
     b.Fail(NotImplementedError("scatter_apply JVP not implemented"));
@@ -192,27 +200,32 @@ JvpResult JvpScatter(Builder& b, const JvpArgs& a) {
   const Value kept_t_x = untouched(t_x);
   const Value kept_t_updates = winning(t_updates);
   const Value y = Scatter(b, "scatter-add", kept_x, e.indices, kept_updates, e.numbers, e.options);
-  const Value t = Scatter(b, "scatter-add", kept_t_x, e.indices, kept_t_updates, e.numbers, e.options);
+  const Value t =
+      Scatter(b, "scatter-add", kept_t_x, e.indices, kept_t_updates, e.numbers, e.options);
   return {{y}, {t}};
 }
 
-Value JvpScatterMulLeft(Builder& b, Value t, Value, std::span<const Value> x, const Params& params) {
+Value JvpScatterMulLeft(Builder& b, Value t, Value, std::span<const Value> x,
+                        const Params& params) {
   const Value operands[] = {t, x[1], x[2]};
   return b.Emit(*params.op(), params, operands)[0];
 }
 
-Value JvpScatterMulRight(Builder& b, Value t, Value, std::span<const Value> x, const Params& params) {
+Value JvpScatterMulRight(Builder& b, Value t, Value, std::span<const Value> x,
+                         const Params& params) {
   if (!params.Bool("unique_indices")) {
-    b.Fail(NotImplementedError("scatter_mul gradients are only implemented if `unique_indices=True`"));
+    b.Fail(
+        NotImplementedError("scatter_mul gradients are only implemented if `unique_indices=True`"));
     return t;
   }
   const Value zeros = ir::FullLike(b, x[0], 0);
-  const Value scattered = Scatter(b, "scatter-add", zeros, x[1], t, ScatterNumbersOf(params), OptionsOf(params));
+  const Value scattered =
+      Scatter(b, "scatter-add", zeros, x[1], t, ScatterNumbersOf(params), OptionsOf(params));
   return ir::Mul(b, x[0], scattered);
 }
 
-// The tangent of a place is the mean of the tangents of the updates that attain its result, and of the old value if it
-// does; written as a correction that is scatter-added to the operand's tangent.
+// The tangent of a place is the mean of the tangents of the updates that attain its result, and of
+// the old value if it does; written as a correction that is scatter-added to the operand's tangent.
 JvpResult JvpScatterExtremum(Builder& b, const JvpArgs& a) {
   JvpResult out{.primals = b.Emit(a.op, a.params, a.primals), .tangents = {}};
   if (!b.ok()) return out;
@@ -290,12 +303,13 @@ std::vector<Value> TransposeScatterMul(Builder& b, const TransposeArgs& a) {
   std::vector<Value> out(3);
   if (!CheckKnown(b, a, 1) || !CheckKnown(b, a, a.operands[0].linear ? 2 : 0)) return out;
   if (a.operands[0].linear) {
-    out[0] = Scatter(b, "scatter-mul", ct, a.operands[1].value, a.operands[2].value, ScatterNumbersOf(a.params),
-                     OptionsOf(a.params));
+    out[0] = Scatter(b, "scatter-mul", ct, a.operands[1].value, a.operands[2].value,
+                     ScatterNumbersOf(a.params), OptionsOf(a.params));
   }
   if (a.operands[2].linear) {
     if (!a.params.Bool("unique_indices")) {
-      b.Fail(NotImplementedError("scatter_mul gradients are only implemented if `unique_indices=True`"));
+      b.Fail(NotImplementedError(
+          "scatter_mul gradients are only implemented if `unique_indices=True`"));
       return out;
     }
     const Value product = ir::Mul(b, ct, a.operands[0].value);
@@ -315,7 +329,8 @@ std::vector<Value> TransposeScatter(Builder& b, const TransposeArgs& a) {
   if (!CheckKnown(b, a, 1)) return out;
   if (a.operands[0].linear) {
     const Value zeros = ir::Full(b, a.operands[2].aval.shape, ct.dtype(), 0);
-    out[0] = Scatter(b, "scatter", ct, a.operands[1].value, zeros, ScatterNumbersOf(a.params), OptionsOf(a.params));
+    out[0] = Scatter(b, "scatter", ct, a.operands[1].value, zeros, ScatterNumbersOf(a.params),
+                     OptionsOf(a.params));
   }
   if (a.operands[2].linear) out[2] = GatherCotangent(b, a, ct);
   return out;
@@ -328,8 +343,8 @@ BatchResult BatchScatterEqn(Builder& b, const BatchArgs& a) {
 // ---- lowering ----
 
 // Indices moved so that every window fits: what mode CLIP means.
-std::vector<Value> ClampedIndices(Builder& b, const Aval& x, const Aval& updates, const ScatterNumbers& numbers,
-                                  Value indices) {
+std::vector<Value> ClampedIndices(Builder& b, const Aval& x, const Aval& updates,
+                                  const ScatterNumbers& numbers, Value indices) {
   const Dims sizes = UpdateSliceSizes(numbers, x.rank(), updates.shape);
   Dims last_starts;
   for (const int64_t d : numbers.scatter_dims_to_operand_dims) {
@@ -344,10 +359,12 @@ std::vector<Value> ClampedIndices(Builder& b, const Aval& x, const Aval& updates
   const Value bounds = last_starts.empty() ? ir::Full(b, Shape{0}, bound_type, 0)
                                            : IndexVector(b, bound_type, last_starts);
   const DType index_type = indices.dtype();
-  const Value most = b.Lit(Literal::Int(bound_type, std::min(max_of(bound_type), max_of(index_type))));
+  const Value most =
+      b.Lit(Literal::Int(bound_type, std::min(max_of(bound_type), max_of(index_type))));
   const Value reachable = ir::Binary(b, "min", bounds, most);
   const Value converted = ir::ConvertElementType(b, reachable, index_type);
-  const Value high = ir::BroadcastInDim(b, converted, indices.shape(), Dims{static_cast<int64_t>(indices.rank()) - 1});
+  const Value high = ir::BroadcastInDim(b, converted, indices.shape(),
+                                        Dims{static_cast<int64_t>(indices.rank()) - 1});
   const Value low = ir::ScalarOf(b, index_type, 0);
   return {b.Emit1("clamp", {low, indices, high})};
 }
@@ -356,19 +373,22 @@ std::vector<Value> ClampedIndices(Builder& b, const Aval& x, const Aval& updates
 Status LowerScatter(LowerContext& c) {
   ScatterNumbers s = ScatterNumbersOf(c.params());
   for (int64_t i = 0; i < lowering::PhysicalRank(c.in_aval(0)); ++i) {
-    s.update_window_dims.insert(s.update_window_dims.size(), static_cast<int64_t>(c.in_aval(2).rank()) + i);
+    s.update_window_dims.insert(s.update_window_dims.size(),
+                                static_cast<int64_t>(c.in_aval(2).rank()) + i);
   }
   ValueId indices = c.in(1);
   if (ModeOf(c.params()) == IndexMode::kClip) {
     const TensorType x = lowering::PhysicalType(c.in_aval(0));
     const TensorType updates = lowering::PhysicalType(c.in_aval(2));
     indices = c.Traced({&indices, 1}, {c.in_aval(1)}, [&](Builder& b, std::span<const Value> in) {
-      return ClampedIndices(b, Aval{x.dtype, false, x.shape}, Aval{updates.dtype, false, updates.shape}, s, in[0]);
+      return ClampedIndices(b, Aval{x.dtype, false, x.shape},
+                            Aval{updates.dtype, false, updates.shape}, s, in[0]);
     })[0];
   }
-  const stablehlo::ScatterDims dims{s.update_window_dims, s.inserted_window_dims, s.operand_batching_dims,
-                                    s.scatter_indices_batching_dims, s.scatter_dims_to_operand_dims,
-                                    static_cast<int64_t>(c.in_aval(1).rank()) - 1};
+  const stablehlo::ScatterDims dims{
+      s.update_window_dims,           s.inserted_window_dims,
+      s.operand_batching_dims,        s.scatter_indices_batching_dims,
+      s.scatter_dims_to_operand_dims, static_cast<int64_t>(c.in_aval(1).rank()) - 1};
   const ir::JaxprPtr combiner = c.params().Sub("update_jaxpr");
   const auto body = [&](std::span<const ValueId> args) -> Values {
     if (combiner == nullptr) return {args[1]};
@@ -393,7 +413,8 @@ constexpr ParamSpec kScatterParams[] = {
     {"update_jaxpr", Type::kJaxpr, Show::kAlways, "None", /*nullable=*/true},
 };
 
-// Samples differ between the primitives in the combiner only: what stands before it and after it, joined when compiled.
+// Samples differ between the primitives in the combiner only: what stands before it and after it,
+// joined when compiled.
 template <const std::string_view&... Pieces>
 struct Joined {
   static constexpr auto kChars = [] {
@@ -407,27 +428,38 @@ struct Joined {
 
 // rows; some lie outside and are dropped
 constexpr std::string_view kRows =
-    "{ lambda ; a:f32[2,3] b:i32[4,1] c:f32[4,3]. let d:f32[2,3] = OP[dimension_numbers=ScatterDimensionNumbers("
-    "update_window_dims=(1,), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,), operand_batching_dims=(), "
-    "scatter_indices_batching_dims=()) indices_are_sorted=False mode=GatherScatterMode.FILL_OR_DROP "
+    "{ lambda ; a:f32[2,3] b:i32[4,1] c:f32[4,3]. let d:f32[2,3] = "
+    "OP[dimension_numbers=ScatterDimensionNumbers("
+    "update_window_dims=(1,), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,), "
+    "operand_batching_dims=(), "
+    "scatter_indices_batching_dims=()) indices_are_sorted=False "
+    "mode=GatherScatterMode.FILL_OR_DROP "
     "unique_indices=False update_consts=() update_jaxpr=";
 // one window
 constexpr std::string_view kWindow =
-    "{ lambda ; a:f32[4,4] b:i32[2] c:f32[2,2]. let d:f32[4,4] = OP[dimension_numbers=ScatterDimensionNumbers("
+    "{ lambda ; a:f32[4,4] b:i32[2] c:f32[2,2]. let d:f32[4,4] = "
+    "OP[dimension_numbers=ScatterDimensionNumbers("
     "update_window_dims=(0, 1), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 0), "
-    "operand_batching_dims=(), scatter_indices_batching_dims=()) indices_are_sorted=True mode=GatherScatterMode.CLIP "
+    "operand_batching_dims=(), scatter_indices_batching_dims=()) indices_are_sorted=True "
+    "mode=GatherScatterMode.CLIP "
     "unique_indices=True update_consts=() update_jaxpr=";
 // batching dimensions
 constexpr std::string_view kBatches =
-    "{ lambda ; a:f32[2,3] b:i32[4,2,1] c:f32[4,2]. let d:f32[2,3] = OP[dimension_numbers=ScatterDimensionNumbers("
-    "update_window_dims=(), inserted_window_dims=(1,), scatter_dims_to_operand_dims=(1,), operand_batching_dims=(0,), "
-    "scatter_indices_batching_dims=(1,)) indices_are_sorted=False mode=GatherScatterMode.PROMISE_IN_BOUNDS "
+    "{ lambda ; a:f32[2,3] b:i32[4,2,1] c:f32[4,2]. let d:f32[2,3] = "
+    "OP[dimension_numbers=ScatterDimensionNumbers("
+    "update_window_dims=(), inserted_window_dims=(1,), scatter_dims_to_operand_dims=(1,), "
+    "operand_batching_dims=(0,), "
+    "scatter_indices_batching_dims=(1,)) indices_are_sorted=False "
+    "mode=GatherScatterMode.PROMISE_IN_BOUNDS "
     "unique_indices=False update_consts=() update_jaxpr=";
 // no update
 constexpr std::string_view kNothing =
-    "{ lambda ; a:f32[5] b:i32[0,1] c:f32[0]. let d:f32[5] = OP[dimension_numbers=ScatterDimensionNumbers("
-    "update_window_dims=(), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,), operand_batching_dims=(), "
-    "scatter_indices_batching_dims=()) indices_are_sorted=False mode=GatherScatterMode.CLIP unique_indices=False "
+    "{ lambda ; a:f32[5] b:i32[0,1] c:f32[0]. let d:f32[5] = "
+    "OP[dimension_numbers=ScatterDimensionNumbers("
+    "update_window_dims=(), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,), "
+    "operand_batching_dims=(), "
+    "scatter_indices_batching_dims=()) indices_are_sorted=False mode=GatherScatterMode.CLIP "
+    "unique_indices=False "
     "update_consts=() update_jaxpr=";
 constexpr std::string_view kEnd = "] a b c in (d,) }";
 constexpr std::string_view kNoCombiner = "None";
@@ -445,17 +477,24 @@ constexpr Sample kSamples[] = {
     {Joined<kNothing, Combiner, kEnd>::kText, ir::Domain::kIndex},
 };
 constexpr Sample kScatterSamples[] = {
-    kSamples<kNoCombiner>[0], kSamples<kNoCombiner>[1], kSamples<kNoCombiner>[2], kSamples<kNoCombiner>[3],
+    kSamples<kNoCombiner>[0],
+    kSamples<kNoCombiner>[1],
+    kSamples<kNoCombiner>[2],
+    kSamples<kNoCombiner>[3],
     // clamped indices of a narrow type, and keys
-    {"{ lambda ; a:f32[2,3] b:u8[2] c:f32[2]. let d:f32[2,3] = OP[dimension_numbers=ScatterDimensionNumbers("
+    {"{ lambda ; a:f32[2,3] b:u8[2] c:f32[2]. let d:f32[2,3] = "
+     "OP[dimension_numbers=ScatterDimensionNumbers("
      "update_window_dims=(0,), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0, 1), "
      "operand_batching_dims=(), scatter_indices_batching_dims=()) indices_are_sorted=False "
-     "mode=GatherScatterMode.CLIP unique_indices=False update_consts=() update_jaxpr=None] a b c in (d,) }",
+     "mode=GatherScatterMode.CLIP unique_indices=False update_consts=() update_jaxpr=None] a b c "
+     "in (d,) }",
      ir::Domain::kIndex},
     {"{ lambda ; a:key<fry>[2] b:i32[4,1] c:key<fry>[4]. let d:key<fry>[2] = OP[dimension_numbers="
-     "ScatterDimensionNumbers(update_window_dims=(), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,), "
+     "ScatterDimensionNumbers(update_window_dims=(), inserted_window_dims=(0,), "
+     "scatter_dims_to_operand_dims=(0,), "
      "operand_batching_dims=(), scatter_indices_batching_dims=()) indices_are_sorted=False "
-     "mode=GatherScatterMode.CLIP unique_indices=False update_consts=() update_jaxpr=None] a b c in (d,) }",
+     "mode=GatherScatterMode.CLIP unique_indices=False update_consts=() update_jaxpr=None] a b c "
+     "in (d,) }",
      ir::Domain::kIndex},
 };
 
@@ -463,25 +502,74 @@ constexpr ir::BatchRule kBatch = ir::BatchFull(BatchScatterEqn);
 constexpr std::string_view kSpec = "primitives.md#scatter";
 
 constexpr OpDef kOps[] = {
-    {.name = "scatter", .arity = 3, .params = kScatterParams, .type_rule = ScatterType, .retype = RetypeScatter,
-     .jvp = ir::JvpFull(JvpScatter), .transpose = TransposeScatter, .batch = kBatch, .lower = LowerScatter,
-     .spec = kSpec, .samples = kScatterSamples},
-    {.name = "scatter-add", .arity = 3, .params = kScatterParams, .type_rule = ScatterType, .retype = RetypeScatter,
-     .jvp = ir::JvpFull(JvpLinearScatter), .transpose = TransposeScatterAdd, .batch = kBatch, .lower = LowerScatter,
-     .spec = kSpec, .samples = kSamples<kAdd>},
-    {.name = "scatter-sub", .arity = 3, .params = kScatterParams, .tier = 2, .type_rule = ScatterType,
-     .retype = RetypeScatter, .jvp = ir::JvpFull(JvpLinearScatter), .transpose = TransposeScatterSub, .batch = kBatch,
-     .lower = LowerScatter, .spec = kSpec, .samples = kSamples<kSub>},
-    {.name = "scatter-mul", .arity = 3, .params = kScatterParams, .tier = 2, .type_rule = ScatterType,
-     .retype = RetypeScatter, .jvp = ir::JvpTerms<JvpScatterMulLeft, nullptr, JvpScatterMulRight>(),
-     .transpose = TransposeScatterMul, .batch = kBatch, .lower = LowerScatter,
-     .spec = kSpec, .samples = kSamples<kMul>},
-    {.name = "scatter-min", .arity = 3, .params = kScatterParams, .tier = 2, .type_rule = ScatterType,
-     .retype = RetypeScatter, .jvp = ir::JvpFull(JvpScatterExtremum), .batch = kBatch, .lower = LowerScatter,
-     .spec = kSpec, .samples = kSamples<kMin>},
-    {.name = "scatter-max", .arity = 3, .params = kScatterParams, .tier = 2, .type_rule = ScatterType,
-     .retype = RetypeScatter, .jvp = ir::JvpFull(JvpScatterExtremum), .batch = kBatch, .lower = LowerScatter,
-     .spec = kSpec, .samples = kSamples<kMax>},
+    {.name = "scatter",
+     .arity = 3,
+     .params = kScatterParams,
+     .type_rule = ScatterType,
+     .retype = RetypeScatter,
+     .jvp = ir::JvpFull(JvpScatter),
+     .transpose = TransposeScatter,
+     .batch = kBatch,
+     .lower = LowerScatter,
+     .spec = kSpec,
+     .samples = kScatterSamples},
+    {.name = "scatter-add",
+     .arity = 3,
+     .params = kScatterParams,
+     .type_rule = ScatterType,
+     .retype = RetypeScatter,
+     .jvp = ir::JvpFull(JvpLinearScatter),
+     .transpose = TransposeScatterAdd,
+     .batch = kBatch,
+     .lower = LowerScatter,
+     .spec = kSpec,
+     .samples = kSamples<kAdd>},
+    {.name = "scatter-sub",
+     .arity = 3,
+     .params = kScatterParams,
+     .tier = 2,
+     .type_rule = ScatterType,
+     .retype = RetypeScatter,
+     .jvp = ir::JvpFull(JvpLinearScatter),
+     .transpose = TransposeScatterSub,
+     .batch = kBatch,
+     .lower = LowerScatter,
+     .spec = kSpec,
+     .samples = kSamples<kSub>},
+    {.name = "scatter-mul",
+     .arity = 3,
+     .params = kScatterParams,
+     .tier = 2,
+     .type_rule = ScatterType,
+     .retype = RetypeScatter,
+     .jvp = ir::JvpTerms<JvpScatterMulLeft, nullptr, JvpScatterMulRight>(),
+     .transpose = TransposeScatterMul,
+     .batch = kBatch,
+     .lower = LowerScatter,
+     .spec = kSpec,
+     .samples = kSamples<kMul>},
+    {.name = "scatter-min",
+     .arity = 3,
+     .params = kScatterParams,
+     .tier = 2,
+     .type_rule = ScatterType,
+     .retype = RetypeScatter,
+     .jvp = ir::JvpFull(JvpScatterExtremum),
+     .batch = kBatch,
+     .lower = LowerScatter,
+     .spec = kSpec,
+     .samples = kSamples<kMin>},
+    {.name = "scatter-max",
+     .arity = 3,
+     .params = kScatterParams,
+     .tier = 2,
+     .type_rule = ScatterType,
+     .retype = RetypeScatter,
+     .jvp = ir::JvpFull(JvpScatterExtremum),
+     .batch = kBatch,
+     .lower = LowerScatter,
+     .spec = kSpec,
+     .samples = kSamples<kMax>},
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Primitives that only move elements: broadcasts, reshapes, transposes, slices, joins and pads, and iota.
+// Primitives that only move elements: broadcasts, reshapes, transposes, slices, joins and pads, and
+// iota.
 #include <algorithm>
 
 #include "common/foundation/base/strings.h"
@@ -15,15 +16,19 @@ using tensor::TupleText;
 int64_t Rank(const Aval& a) { return static_cast<int64_t>(a.rank()); }
 int64_t Rank(Value v) { return static_cast<int64_t>(v.rank()); }
 
-Types One(DType dtype, bool weak, Shape shape) { return std::vector<Aval>{Aval{dtype, weak, std::move(shape)}}; }
-Types Reshaped(const Aval& operand, Shape shape) { return One(operand.dtype, operand.weak_type, std::move(shape)); }
+Types One(DType dtype, bool weak, Shape shape) {
+  return std::vector<Aval>{Aval{dtype, weak, std::move(shape)}};
+}
+Types Reshaped(const Aval& operand, Shape shape) {
+  return One(operand.dtype, operand.weak_type, std::move(shape));
+}
 
 // JAX's check of tuples that are shapes or lists of dimensions.
 Status CheckNonNegative(std::string_view op, std::string_view what, const Dims& values) {
   for (const int64_t v : values) {
     if (v < 0) {
-      return TypeError(
-          StrCat(op, " ", what, " must have every element be nonnegative, got ", TupleText(values), "."));
+      return TypeError(StrCat(op, " ", what, " must have every element be nonnegative, got ",
+                              TupleText(values), "."));
     }
   }
   return OkStatus();
@@ -55,30 +60,38 @@ Types BroadcastInDimType(const TypeArgs& a) {
   RETURN_IF_ERROR(CheckNonNegative("broadcast_in_dim", "shape", shape));
   RETURN_IF_ERROR(CheckNonNegative("broadcast_in_dim", "broadcast_dimensions", dims));
   if (dims.size() != x.rank()) {
-    return TypeError(StrCat("broadcast_in_dim broadcast_dimensions must have length equal to operand ndim; got "
-                            "broadcast_dimensions ", TupleText(dims), " for operand ndim ", x.rank(), "."));
+    return TypeError(
+        StrCat("broadcast_in_dim broadcast_dimensions must have length equal to operand ndim; got "
+               "broadcast_dimensions ",
+               TupleText(dims), " for operand ndim ", x.rank(), "."));
   }
   if (shape.size() < x.rank()) {
-    return TypeError(StrCat("broadcast_in_dim target broadcast shape must have equal or higher rank to the operand "
-                            "shape; got operand ndim ", x.rank(), " and target broadcast ndim ", shape.size(), "."));
+    return TypeError(StrCat(
+        "broadcast_in_dim target broadcast shape must have equal or higher rank to the operand "
+        "shape; got operand ndim ",
+        x.rank(), " and target broadcast ndim ", shape.size(), "."));
   }
   for (size_t i = 0; i < dims.size(); ++i) {
     if (dims[i] >= static_cast<int64_t>(shape.size())) {
-      return TypeError(StrCat("broadcast_in_dim broadcast_dimensions must be a subset of output dimensions, got ",
-                              TupleText(dims), " for operand ndim ", x.rank(), " and shape ", TupleText(shape), "."));
+      return TypeError(StrCat(
+          "broadcast_in_dim broadcast_dimensions must be a subset of output dimensions, got ",
+          TupleText(dims), " for operand ndim ", x.rank(), " and shape ", TupleText(shape), "."));
     }
   }
   for (size_t i = 0; i < dims.size(); ++i) {
     if (x.shape[i] != 1 && x.shape[i] != shape[static_cast<size_t>(dims[i])]) {
-      return TypeError(StrCat("broadcast_in_dim operand dimension sizes must either be 1, or be equal to their "
-                              "corresponding dimensions in the target broadcast shape; got operand of shape ",
-                              TupleText(x.shape), ", target broadcast shape ", TupleText(shape),
-                              ", broadcast_dimensions ", TupleText(dims), " "));
+      return TypeError(
+          StrCat("broadcast_in_dim operand dimension sizes must either be 1, or be equal to their "
+                 "corresponding dimensions in the target broadcast shape; got operand of shape ",
+                 TupleText(x.shape), ", target broadcast shape ", TupleText(shape),
+                 ", broadcast_dimensions ", TupleText(dims), " "));
     }
   }
   if (std::adjacent_find(dims.begin(), dims.end(), std::greater_equal<>()) != dims.end()) {
-    return TypeError(StrCat("broadcast_in_dim broadcast_dimensions must be strictly increasing; got "
-                            "broadcast_dimensions ", TupleText(dims)));
+    return TypeError(
+        StrCat("broadcast_in_dim broadcast_dimensions must be strictly increasing; got "
+               "broadcast_dimensions ",
+               TupleText(dims)));
   }
   return Reshaped(x, shape);
 }
@@ -100,7 +113,8 @@ std::vector<Value> TransposeBroadcast(Builder& b, const TransposeArgs& a) {
       kept.push_back(dims[i]);
     }
   }
-  const Value summed = ir::ReduceSum(b, a.cotangents[0], ir::Without(ir::Range(Rank(a.results[0])), kept));
+  const Value summed =
+      ir::ReduceSum(b, a.cotangents[0], ir::Without(ir::Range(Rank(a.results[0])), kept));
   return {ir::ExpandDims(b, summed, unit)};
 }
 
@@ -119,19 +133,23 @@ Types ReshapeType(const TypeArgs& a) {
   const Aval& x = a.operands[0];
   const Shape shape = a.params.Ints("new_sizes");
   for (const int64_t d : shape) {
-    if (d < 0) return TypeError(StrCat("reshape new_sizes must all be positive, got ", TupleText(shape), "."));
+    if (d < 0)
+      return TypeError(
+          StrCat("reshape new_sizes must all be positive, got ", TupleText(shape), "."));
   }
   const ParamValue& dimensions = a.params["dimensions"];
   if (!dimensions.is_none() && !IsPermutation(dimensions.AsInts(), Rank(x))) {
-    return TypeError(StrCat("reshape dimensions must be a permutation of operand dimensions, got dimensions ",
-                            TupleText(dimensions.AsInts()), " for shape ", TupleText(x.shape), "."));
+    return TypeError(
+        StrCat("reshape dimensions must be a permutation of operand dimensions, got dimensions ",
+               TupleText(dimensions.AsInts()), " for shape ", TupleText(x.shape), "."));
   }
-  // JAX leaves this to the compiler; a program that cannot run is refused here (spec/transforms.md section 8).
+  // JAX leaves this to the compiler; a program that cannot run is refused here (spec/transforms.md
+  // section 8).
   const auto have = tensor::NumElements(x.shape);
   const auto want = tensor::NumElements(shape);
   if (!want || have != want) {
-    return TypeError(StrCat("cannot reshape array of shape ", TupleText(x.shape), " (size ", have.value_or(0),
-                            ") into shape ", TupleText(shape), " (size ",
+    return TypeError(StrCat("cannot reshape array of shape ", TupleText(x.shape), " (size ",
+                            have.value_or(0), ") into shape ", TupleText(shape), " (size ",
                             want ? StrCat(*want) : std::string("over 2^63"), ")"));
   }
   return Reshaped(x, shape);
@@ -153,7 +171,8 @@ BatchResult BatchReshape(Builder& b, const BatchArgs& a) {
   const Shape shape = ir::Concat(Dims{a.axis.size}, a.params.Ints("new_sizes"));
   const ParamValue& dimensions = a.params["dimensions"];
   if (dimensions.is_none()) return {{ir::Reshape(b, x, shape)}, {0}};
-  return {{ir::Reshape(b, x, shape, ir::Concat(Dims{0}, ir::Shifted(dimensions.AsInts(), 1)))}, {0}};
+  return {{ir::Reshape(b, x, shape, ir::Concat(Dims{0}, ir::Shifted(dimensions.AsInts(), 1)))},
+          {0}};
 }
 
 // ---- transpose, rev, squeeze ----
@@ -162,8 +181,9 @@ Types TransposeType(const TypeArgs& a) {
   const Aval& x = a.operands[0];
   const Dims permutation = a.params.Ints("permutation");
   if (!IsPermutation(permutation, Rank(x))) {
-    return TypeError(StrCat("transpose permutation isn't a permutation of operand dimensions, got permutation ",
-                            TupleText(permutation), " for operand shape ", TupleText(x.shape), "."));
+    return TypeError(
+        StrCat("transpose permutation isn't a permutation of operand dimensions, got permutation ",
+               TupleText(permutation), " for operand shape ", TupleText(x.shape), "."));
   }
   Shape shape;
   for (const int64_t d : permutation) shape.push_back(x.shape[static_cast<size_t>(d)]);
@@ -183,10 +203,11 @@ BatchResult BatchTranspose(Builder& b, const BatchArgs& a) {
 Types RevType(const TypeArgs& a) {
   const Dims dims = a.params.Ints("dimensions");
   RETURN_IF_ERROR(CheckNonNegative("rev", "dimensions", dims));
-  if (HasDuplicates(dims)) return TypeError(StrCat("rev dimensions must be unique, got ", TupleText(dims), "."));
+  if (HasDuplicates(dims))
+    return TypeError(StrCat("rev dimensions must be unique, got ", TupleText(dims), "."));
   if (!dims.empty() && *std::max_element(dims.begin(), dims.end()) >= Rank(a.operands[0])) {
-    return TypeError(StrCat("rev dimensions must all be less than operand ndim, got dimensions ", TupleText(dims),
-                            " for operand ndim ", a.operands[0].rank(), "."));
+    return TypeError(StrCat("rev dimensions must all be less than operand ndim, got dimensions ",
+                            TupleText(dims), " for operand ndim ", a.operands[0].rank(), "."));
   }
   return std::vector<Aval>{a.operands[0]};
 }
@@ -199,14 +220,17 @@ BatchResult BatchRev(Builder& b, const BatchArgs& a) {
 Types SqueezeType(const TypeArgs& a) {
   const Aval& x = a.operands[0];
   const Dims dims = a.params.Ints("dimensions");
-  if (HasDuplicates(dims)) return ValueError(StrCat("dimensions are not unique: ", TupleText(dims)));
+  if (HasDuplicates(dims))
+    return ValueError(StrCat("dimensions are not unique: ", TupleText(dims)));
   for (const int64_t d : dims) {
-    if (d < 0 || d >= Rank(x)) return ValueError(StrCat("dimensions outside range [0, ndim): ", TupleText(dims)));
+    if (d < 0 || d >= Rank(x))
+      return ValueError(StrCat("dimensions outside range [0, ndim): ", TupleText(dims)));
   }
   for (const int64_t d : dims) {
     if (x.shape[static_cast<size_t>(d)] != 1) {
-      return ValueError(StrCat("cannot select an axis to squeeze out which has size not equal to one, got shape=",
-                               TupleText(x.shape), " and dimensions=", TupleText(dims)));
+      return ValueError(
+          StrCat("cannot select an axis to squeeze out which has size not equal to one, got shape=",
+                 TupleText(x.shape), " and dimensions=", TupleText(dims)));
     }
   }
   return Reshaped(x, ir::Without(x.shape, dims));
@@ -229,13 +253,14 @@ Types ConcatenateType(const TypeArgs& a) {
   const int64_t dimension = a.params.Int("dimension");
   for (const Aval& x : a.operands) {
     if (x.rank() != first.rank()) {
-      return TypeError(StrCat("Cannot concatenate arrays with different numbers of dimensions: got ",
-                              ShapesText(a.operands), "."));
+      return TypeError(
+          StrCat("Cannot concatenate arrays with different numbers of dimensions: got ",
+                 ShapesText(a.operands), "."));
     }
   }
   if (dimension < 0 || dimension >= Rank(first)) {
-    return TypeError(StrCat("concatenate dimension out of bounds: dimension ", dimension, " for shapes ",
-                            ShapesText(a.operands), "."));
+    return TypeError(StrCat("concatenate dimension out of bounds: dimension ", dimension,
+                            " for shapes ", ShapesText(a.operands), "."));
   }
   const auto d = static_cast<size_t>(dimension);
   Shape shape = first.shape;
@@ -244,9 +269,10 @@ Types ConcatenateType(const TypeArgs& a) {
     Shape same = x.shape;
     same[d] = shape[d];
     if (!(same == shape)) {
-      return TypeError(StrCat("Cannot concatenate arrays with shapes that differ in dimensions other than the one "
-                              "being concatenated: concatenating along dimension ", dimension, " for shapes ",
-                              ShapesText(a.operands), "."));
+      return TypeError(StrCat(
+          "Cannot concatenate arrays with shapes that differ in dimensions other than the one "
+          "being concatenated: concatenating along dimension ",
+          dimension, " for shapes ", ShapesText(a.operands), "."));
     }
     if (__builtin_add_overflow(shape[d], x.shape[d], &shape[d])) {
       return TypeError(StrCat("concatenate makes dimension ", dimension, " larger than 2^63 - 1"));
@@ -259,7 +285,8 @@ Types ConcatenateType(const TypeArgs& a) {
 std::vector<Value> TransposeConcatenate(Builder& b, const TransposeArgs& a) {
   const int64_t dimension = a.params.Int("dimension");
   Dims sizes;
-  for (const LinearOperand& x : a.operands) sizes.push_back(x.aval.shape[static_cast<size_t>(dimension)]);
+  for (const LinearOperand& x : a.operands)
+    sizes.push_back(x.aval.shape[static_cast<size_t>(dimension)]);
   return ir::Split(b, a.cotangents[0], sizes, dimension);
 }
 
@@ -283,12 +310,13 @@ Types SplitType(const TypeArgs& a) {
   int64_t sum = 0;
   bool overflow = false;
   for (const int64_t s : sizes) {
-    if (s < 0) return ValueError(StrCat("Sizes passed to split must be nonnegative, got ", sizes_text));
+    if (s < 0)
+      return ValueError(StrCat("Sizes passed to split must be nonnegative, got ", sizes_text));
     overflow |= __builtin_add_overflow(sum, s, &sum);
   }
   if (overflow || sum != x.shape[static_cast<size_t>(axis)]) {
-    return ValueError(StrCat("Sum of sizes ", sum, " must be equal to dimension ", axis, " of the operand shape [",
-                             Join(x.shape, ", "), "]"));
+    return ValueError(StrCat("Sum of sizes ", sum, " must be equal to dimension ", axis,
+                             " of the operand shape [", Join(x.shape, ", "), "]"));
   }
   std::vector<Aval> results;
   for (const int64_t s : sizes) {
@@ -329,7 +357,8 @@ Result<std::vector<IntTuple>> PaddingConfig(const Params& params) {
       return ValueError("padding_config must hold (low, high, interior) for every dimension");
     }
     for (const ParamValue& e : v.elements()) {
-      if (e.kind() != ParamValue::Kind::kInt || e.AsInt() > kMaxPadding || e.AsInt() < -kMaxPadding) {
+      if (e.kind() != ParamValue::Kind::kInt || e.AsInt() > kMaxPadding ||
+          e.AsInt() < -kMaxPadding) {
         return ValueError("padding_config must hold integers between -2^61 and 2^61");
       }
     }
@@ -344,34 +373,39 @@ Types PadType(const TypeArgs& a) {
   ASSIGN_OR_RETURN(const std::vector<IntTuple> config, PaddingConfig(a.params));
   const std::string config_text = a.params["padding_config"].PythonText();
   if (value.rank() != 0) {
-    return ValueError(StrCat("padding_value must be a scalar; got np.shape(padding_value)=", TupleText(value.shape)));
+    return ValueError(StrCat("padding_value must be a scalar; got np.shape(padding_value)=",
+                             TupleText(value.shape)));
   }
   if (config.size() != x.rank()) {
-    return ValueError(StrCat("length of padding_config must equal the number of axes of operand, got padding_config ",
-                             config_text, " for operand shape ", TupleText(x.shape)));
+    return ValueError(StrCat(
+        "length of padding_config must equal the number of axes of operand, got padding_config ",
+        config_text, " for operand shape ", TupleText(x.shape)));
   }
   Shape shape;
   bool negative = false;
   for (size_t i = 0; i < config.size(); ++i) {
     const int64_t interior = config[i][2];
     if (interior < 0) {
-      return ValueError(StrCat("interior padding in padding_config must be nonnegative, got padding_config ",
-                               config_text));
+      return ValueError(
+          StrCat("interior padding in padding_config must be nonnegative, got padding_config ",
+                 config_text));
     }
     // Exact: |low|, |high| and interior are bounded, the size is below 2^63.
     const __int128 dilated = x.shape[i] == 0 ? 0 : 1 + (__int128{interior} + 1) * (x.shape[i] - 1);
     const __int128 size = dilated + config[i][0] + config[i][1];
-    if (size > INT64_MAX) return ValueError(StrCat("pad makes dimension ", i, " larger than 2^63 - 1"));
+    if (size > INT64_MAX)
+      return ValueError(StrCat("pad makes dimension ", i, " larger than 2^63 - 1"));
     negative = negative || size < 0;
     shape.push_back(static_cast<int64_t>(size < INT64_MIN ? INT64_MIN : size));
   }
   if (negative) {
-    return ValueError(StrCat("Dimension size after padding is not at least 0, got result shape ", TupleText(shape),
-                             ", for padding_config ", config_text, " and operand shape ", TupleText(x.shape)));
+    return ValueError(StrCat("Dimension size after padding is not at least 0, got result shape ",
+                             TupleText(shape), ", for padding_config ", config_text,
+                             " and operand shape ", TupleText(x.shape)));
   }
   if (x.dtype != value.dtype) {
-    return TypeError(StrCat("pad operand and padding_value must be same dtype: got ", DTypeText(x.dtype), " and ",
-                            DTypeText(value.dtype), "."));
+    return TypeError(StrCat("pad operand and padding_value must be same dtype: got ",
+                            DTypeText(x.dtype), " and ", DTypeText(value.dtype), "."));
   }
   return One(x.dtype, AllWeak(a.operands), shape);
 }
@@ -398,7 +432,8 @@ std::vector<Value> TransposePad(Builder& b, const TransposeArgs& a) {
   }
   if (a.operands[1].linear) {
     const Value total = ir::ReduceSum(b, ct, all);
-    // JAX's rule fails here when the operand is not linear; without an operand there is nothing to subtract.
+    // JAX's rule fails here when the operand is not linear; without an operand there is nothing to
+    // subtract.
     out[1] = total;
     if (out[0]) {
       const Value inside = ir::ReduceSum(b, out[0], all);
@@ -435,35 +470,43 @@ Types SliceType(const TypeArgs& a) {
   RETURN_IF_ERROR(CheckNonNegative("slice", "start_indices", start));
   RETURN_IF_ERROR(CheckNonNegative("slice", "limit_indices", limit));
   if (start.size() != x.rank()) {
-    return TypeError(StrCat("slice start_indices must have length equal to the number of dimensions of the operand, "
-                            "got indices ", TupleText(start), " for operand shape ", TupleText(x.shape), "."));
+    return TypeError(StrCat(
+        "slice start_indices must have length equal to the number of dimensions of the operand, "
+        "got indices ",
+        TupleText(start), " for operand shape ", TupleText(x.shape), "."));
   }
   if (start.size() != limit.size()) {
-    return TypeError(StrCat("slice limit_indices must have the same length as start_indices, got start_indices ",
-                            TupleText(start), " and limit_indices ", TupleText(limit), "."));
+    return TypeError(
+        StrCat("slice limit_indices must have the same length as start_indices, got start_indices ",
+               TupleText(start), " and limit_indices ", TupleText(limit), "."));
   }
   for (size_t i = 0; i < limit.size(); ++i) {
     if (limit[i] > x.shape[i]) {
-      return TypeError(StrCat("slice limit_indices must be less than or equal to operand shape, got limit_indices ",
-                              TupleText(limit), " for operand shape ", TupleText(x.shape), "."));
+      return TypeError(StrCat(
+          "slice limit_indices must be less than or equal to operand shape, got limit_indices ",
+          TupleText(limit), " for operand shape ", TupleText(x.shape), "."));
     }
   }
   for (size_t i = 0; i < limit.size(); ++i) {
     if (limit[i] < start[i]) {
-      return TypeError(StrCat("slice limit_indices must be greater than or equal to start_indices, got start_indices ",
-                              TupleText(start), " and limit_indices ", TupleText(limit), "."));
+      return TypeError(StrCat(
+          "slice limit_indices must be greater than or equal to start_indices, got start_indices ",
+          TupleText(start), " and limit_indices ", TupleText(limit), "."));
     }
   }
   const ParamValue& given = a.params["strides"];
   const Dims strides = given.is_none() ? Dims(x.rank(), 1) : given.AsInts();
   RETURN_IF_ERROR(CheckNonNegative("slice", "strides", strides));
   if (strides.size() != x.rank()) {
-    return TypeError(StrCat("slice strides must have length equal to the number of dimensions of the operand, got "
-                            "strides ", TupleText(strides), " for operand shape ", TupleText(x.shape), "."));
+    return TypeError(StrCat(
+        "slice strides must have length equal to the number of dimensions of the operand, got "
+        "strides ",
+        TupleText(strides), " for operand shape ", TupleText(x.shape), "."));
   }
   Shape shape;
   for (size_t i = 0; i < limit.size(); ++i) {
-    if (strides[i] == 0) return TypeError(StrCat("slice strides must be positive, got ", TupleText(strides)));
+    if (strides[i] == 0)
+      return TypeError(StrCat("slice strides must be positive, got ", TupleText(strides)));
     const int64_t length = limit[i] - start[i];
     shape.push_back(length == 0 ? 0 : (length - 1) / strides[i] + 1);
   }
@@ -475,14 +518,17 @@ std::vector<Value> TransposeSlice(Builder& b, const TransposeArgs& a) {
   const Shape& shape = a.operands[0].aval.shape;
   const ir::ParamValues& start = a.params["start_indices"].elements();
   const Dims limit = a.params.Ints("limit_indices");
-  const Dims strides = a.params["strides"].is_none() ? Dims(shape.size(), 1) : a.params.Ints("strides");
+  const Dims strides =
+      a.params["strides"].is_none() ? Dims(shape.size(), 1) : a.params.Ints("strides");
   const bool plain = strides == Dims(shape.size(), 1);
   std::vector<IntTuple> config;
   for (size_t i = 0; i < shape.size(); ++i) {
     const int64_t n = ct.shape()[i];
-    const int64_t end = plain ? limit[i] : start[i].AsInt() + (n == 0 ? 0 : 1 + (n - 1) * strides[i]);
-    config.push_back(IntTuple(ParamValue::Tuple({start[i], ParamValue::Int(shape[i] - end, /*numpy=*/true),
-                                                 ParamValue::Int(strides[i] - 1, /*numpy=*/!plain)})));
+    const int64_t end =
+        plain ? limit[i] : start[i].AsInt() + (n == 0 ? 0 : 1 + (n - 1) * strides[i]);
+    config.push_back(
+        IntTuple(ParamValue::Tuple({start[i], ParamValue::Int(shape[i] - end, /*numpy=*/true),
+                                    ParamValue::Int(strides[i] - 1, /*numpy=*/!plain)})));
   }
   const Value zero = ir::ScalarLike(b, ct, 0);
   return {ir::Pad(b, ct, zero, config)};
@@ -508,12 +554,13 @@ Types IotaType(const TypeArgs& a) {
   const int64_t dimension = a.params.Int("dimension");
   RETURN_IF_ERROR(CheckNonNegative("iota", "shape", shape));
   if (!tensor::IsInteger(dtype) && !tensor::IsInexact(dtype)) {
-    return TypeError(StrCat("iota does not accept dtype ", DTypeText(dtype),
-                            ". Accepted dtypes are subtypes of integer, floating, complexfloating."));
+    return TypeError(
+        StrCat("iota does not accept dtype ", DTypeText(dtype),
+               ". Accepted dtypes are subtypes of integer, floating, complexfloating."));
   }
   if (dimension < 0 || dimension >= static_cast<int64_t>(shape.size())) {
-    return ValueError(StrCat("iota dimension must be between 0 and len(shape), got dimension=", dimension,
-                             " for shape=", TupleText(shape)));
+    return ValueError(StrCat("iota dimension must be between 0 and len(shape), got dimension=",
+                             dimension, " for shape=", TupleText(shape)));
   }
   return One(dtype, false, shape);
 }
@@ -522,8 +569,8 @@ Types TileType(const TypeArgs& a) {
   const Aval& x = a.operands[0];
   const Dims reps = a.params.Ints("reps");
   if (reps.size() != x.rank()) {
-    return TypeError(StrCat("reps length must be equal to the ndim of x, got len(reps)=", reps.size(), " and x.ndim=",
-                            x.rank(), "."));
+    return TypeError(StrCat("reps length must be equal to the ndim of x, got len(reps)=",
+                            reps.size(), " and x.ndim=", x.rank(), "."));
   }
   RETURN_IF_ERROR(CheckNonNegative("tile", "reps", reps));
   Shape shape = x.shape;
@@ -572,7 +619,8 @@ Status LowerBroadcastInDim(LowerContext& c) {
 Status LowerReshape(LowerContext& c) {
   ValueId x = c.in(0);
   const ParamValue& dimensions = c.params()["dimensions"];
-  if (!dimensions.is_none()) x = c.b().Transpose(x, WithPhysical(c.in_aval(0), dimensions.AsInts(), Rank(c.in_aval(0))));
+  if (!dimensions.is_none())
+    x = c.b().Transpose(x, WithPhysical(c.in_aval(0), dimensions.AsInts(), Rank(c.in_aval(0))));
   c.Out(c.b().Reshape(x, c.out_type().shape));
   return OkStatus();
 }
@@ -657,7 +705,8 @@ Status LowerTile(LowerContext& c) {
     tiled.push_back(shape[i]);
   }
   const ValueId spread = c.b().Reshape(c.in(0), ones);
-  const ValueId repeated = c.b().BroadcastInDim(spread, tiled, ir::Range(static_cast<int64_t>(tiled.size())));
+  const ValueId repeated =
+      c.b().BroadcastInDim(spread, tiled, ir::Range(static_cast<int64_t>(tiled.size())));
   c.Out(c.b().Reshape(repeated, c.out_type().shape));
   return OkStatus();
 }
@@ -702,10 +751,14 @@ constexpr Sample kBroadcastSamples[] = {
     {"{ lambda ; a:f32[0]. let b:f32[0,2] = OP[broadcast_dimensions=(0,)] a in (b,) }"},
 };
 constexpr Sample kReshapeSamples[] = {
-    {"{ lambda ; a:f32[2,6]. let b:f32[3,4] = OP[dimensions=None new_sizes=(3, 4) sharding=None] a in (b,) }"},
-    {"{ lambda ; a:f32[2,3]. let b:f32[6] = OP[dimensions=(1, 0) new_sizes=(6,) sharding=None] a in (b,) }"},
-    {"{ lambda ; a:f32[]. let b:f32[1] = OP[dimensions=None new_sizes=(1,) sharding=None] a in (b,) }"},
-    {"{ lambda ; a:f32[0,3]. let b:f32[0] = OP[dimensions=None new_sizes=(0,) sharding=None] a in (b,) }"},
+    {"{ lambda ; a:f32[2,6]. let b:f32[3,4] = OP[dimensions=None new_sizes=(3, 4) sharding=None] a "
+     "in (b,) }"},
+    {"{ lambda ; a:f32[2,3]. let b:f32[6] = OP[dimensions=(1, 0) new_sizes=(6,) sharding=None] a "
+     "in (b,) }"},
+    {"{ lambda ; a:f32[]. let b:f32[1] = OP[dimensions=None new_sizes=(1,) sharding=None] a in "
+     "(b,) }"},
+    {"{ lambda ; a:f32[0,3]. let b:f32[0] = OP[dimensions=None new_sizes=(0,) sharding=None] a in "
+     "(b,) }"},
 };
 constexpr Sample kTransposeSamples[] = {
     {"{ lambda ; a:f32[2,3,5]. let b:f32[5,2,3] = OP[permutation=(2, 0, 1)] a in (b,) }"},
@@ -720,26 +773,34 @@ constexpr Sample kSqueezeSamples[] = {
     {"{ lambda ; a:f32[1]. let b:f32[] = OP[dimensions=(0,)] a in (b,) }"},
 };
 constexpr Sample kConcatenateSamples[] = {
-    {"{ lambda ; a:f32[2,3] b:f32[2,4] c:f32[2,0]. let d:f32[2,7] = OP[dimension=1] a b c in (d,) }"},
+    {"{ lambda ; a:f32[2,3] b:f32[2,4] c:f32[2,0]. let d:f32[2,7] = OP[dimension=1] a b c in (d,) "
+     "}"},
     {"{ lambda ; a:f32[1] b:f32[17]. let c:f32[18] = OP[dimension=0] a b in (c,) }"},
 };
 constexpr Sample kSplitSamples[] = {
-    {"{ lambda ; a:f32[2,7]. let b:f32[2,3] c:f32[2,0] d:f32[2,4] = OP[axis=1 sizes=(3, 0, 4)] a in (b, c, d) }"},
+    {"{ lambda ; a:f32[2,7]. let b:f32[2,3] c:f32[2,0] d:f32[2,4] = OP[axis=1 sizes=(3, 0, 4)] a "
+     "in (b, c, d) }"},
     {"{ lambda ; a:f32[17]. let b:f32[17] = OP[axis=0 sizes=(17,)] a in (b,) }"},
 };
 constexpr Sample kPadSamples[] = {
-    {"{ lambda ; a:f32[3,4] b:f32[]. let c:f32[7,3] = OP[padding_config=((1, 1, 1), (-1, 0, 0))] a b in (c,) }"},
+    {"{ lambda ; a:f32[3,4] b:f32[]. let c:f32[7,3] = OP[padding_config=((1, 1, 1), (-1, 0, 0))] a "
+     "b in (c,) }"},
     {"{ lambda ; a:f32[5] b:f32[]. let c:f32[4] = OP[padding_config=((-2, -3, 1),)] a b in (c,) }"},
     {"{ lambda ; a:f32[0] b:f32[]. let c:f32[3] = OP[padding_config=((1, 2, 3),)] a b in (c,) }"},
 };
 constexpr Sample kSliceSamples[] = {
-    {"{ lambda ; a:f32[4,7]. let b:f32[2,3] = OP[limit_indices=(3, 7) start_indices=(1, 1) strides=(1, 2)] a in (b,) }"},
-    {"{ lambda ; a:f32[4,7]. let b:f32[2,0] = OP[limit_indices=(4, 3) start_indices=(2, 3) strides=None] a in (b,) }"},
-    {"{ lambda ; a:f32[9]. let b:f32[3] = OP[limit_indices=(8,) start_indices=(0,) strides=(3,)] a in (b,) }"},
+    {"{ lambda ; a:f32[4,7]. let b:f32[2,3] = OP[limit_indices=(3, 7) start_indices=(1, 1) "
+     "strides=(1, 2)] a in (b,) }"},
+    {"{ lambda ; a:f32[4,7]. let b:f32[2,0] = OP[limit_indices=(4, 3) start_indices=(2, 3) "
+     "strides=None] a in (b,) }"},
+    {"{ lambda ; a:f32[9]. let b:f32[3] = OP[limit_indices=(8,) start_indices=(0,) strides=(3,)] a "
+     "in (b,) }"},
 };
 constexpr Sample kIotaSamples[] = {
-    {"{ lambda ; . let a:f32[3,5] = OP[dimension=1 dtype=float32 shape=(3, 5) sharding=None]  in (a,) }"},
-    {"{ lambda ; . let a:i32[17] = OP[dimension=0 dtype=int32 shape=(17,) sharding=None]  in (a,) }"},
+    {"{ lambda ; . let a:f32[3,5] = OP[dimension=1 dtype=float32 shape=(3, 5) sharding=None]  in "
+     "(a,) }"},
+    {"{ lambda ; . let a:i32[17] = OP[dimension=0 dtype=int32 shape=(17,) sharding=None]  in (a,) "
+     "}"},
 };
 constexpr Sample kTileSamples[] = {
     {"{ lambda ; a:f32[2,3]. let b:f32[6,3] = OP[reps=(3, 1)] a in (b,) }"},
@@ -747,38 +808,115 @@ constexpr Sample kTileSamples[] = {
 };
 
 constexpr OpDef kOps[] = {
-    {.name = "broadcast_in_dim", .arity = 1, .params = kBroadcastParams, .type_rule = BroadcastInDimType,
-     .jvp = ir::JvpLinear(), .transpose = TransposeBroadcast, .batch = ir::BatchFull(BatchBroadcastInDim),
-     .forward = ForwardBroadcast, .lower = LowerBroadcastInDim, .spec = "primitives.md#broadcast_in_dim",
+    {.name = "broadcast_in_dim",
+     .arity = 1,
+     .params = kBroadcastParams,
+     .type_rule = BroadcastInDimType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeBroadcast,
+     .batch = ir::BatchFull(BatchBroadcastInDim),
+     .forward = ForwardBroadcast,
+     .lower = LowerBroadcastInDim,
+     .spec = "primitives.md#broadcast_in_dim",
      .samples = kBroadcastSamples},
-    {.name = "reshape", .arity = 1, .params = kReshapeParams, .type_rule = ReshapeType, .jvp = ir::JvpLinear(),
-     .transpose = TransposeReshape, .batch = ir::BatchFull(BatchReshape), .lower = LowerReshape,
-     .spec = "primitives.md#reshape", .samples = kReshapeSamples},
-    {.name = "transpose", .arity = 1, .params = kTransposeParams, .type_rule = TransposeType, .jvp = ir::JvpLinear(),
-     .transpose = TransposeTranspose, .batch = ir::BatchFull(BatchTranspose), .lower = LowerTranspose,
-     .spec = "primitives.md#transpose", .samples = kTransposeSamples},
-    {.name = "rev", .arity = 1, .params = kDimensionsParams, .type_rule = RevType, .jvp = ir::JvpLinear(),
-     .transpose = TransposeSame, .batch = ir::BatchFull(BatchRev), .lower = LowerRev, .spec = "primitives.md#rev",
+    {.name = "reshape",
+     .arity = 1,
+     .params = kReshapeParams,
+     .type_rule = ReshapeType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeReshape,
+     .batch = ir::BatchFull(BatchReshape),
+     .lower = LowerReshape,
+     .spec = "primitives.md#reshape",
+     .samples = kReshapeSamples},
+    {.name = "transpose",
+     .arity = 1,
+     .params = kTransposeParams,
+     .type_rule = TransposeType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeTranspose,
+     .batch = ir::BatchFull(BatchTranspose),
+     .lower = LowerTranspose,
+     .spec = "primitives.md#transpose",
+     .samples = kTransposeSamples},
+    {.name = "rev",
+     .arity = 1,
+     .params = kDimensionsParams,
+     .type_rule = RevType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeSame,
+     .batch = ir::BatchFull(BatchRev),
+     .lower = LowerRev,
+     .spec = "primitives.md#rev",
      .samples = kRevSamples},
-    {.name = "squeeze", .arity = 1, .params = kDimensionsParams, .type_rule = SqueezeType, .jvp = ir::JvpLinear(),
-     .transpose = TransposeSqueeze, .batch = ir::BatchFull(BatchSqueeze), .lower = LowerSqueeze,
-     .spec = "primitives.md#squeeze", .samples = kSqueezeSamples},
-    {.name = "concatenate", .params = kConcatenateParams, .type_rule = ConcatenateType, .jvp = ir::JvpLinear(),
-     .transpose = TransposeConcatenate, .batch = ir::BatchFull(BatchConcatenate), .lower = LowerConcatenate,
-     .spec = "primitives.md#concatenate", .samples = kConcatenateSamples},
-    {.name = "split", .arity = 1, .results = -1, .params = kSplitParams, .type_rule = SplitType,
-     .jvp = ir::JvpLinear(), .transpose = TransposeSplit, .batch = ir::BatchFull(BatchSplit), .lower = LowerSplit,
-     .spec = "primitives.md#split", .samples = kSplitSamples},
-    {.name = "pad", .arity = 2, .params = kPadParams, .type_rule = PadType, .jvp = ir::JvpLinear(),
-     .transpose = TransposePad, .batch = ir::BatchFull(BatchPad), .lower = LowerPad, .spec = "primitives.md#pad",
+    {.name = "squeeze",
+     .arity = 1,
+     .params = kDimensionsParams,
+     .type_rule = SqueezeType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeSqueeze,
+     .batch = ir::BatchFull(BatchSqueeze),
+     .lower = LowerSqueeze,
+     .spec = "primitives.md#squeeze",
+     .samples = kSqueezeSamples},
+    {.name = "concatenate",
+     .params = kConcatenateParams,
+     .type_rule = ConcatenateType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeConcatenate,
+     .batch = ir::BatchFull(BatchConcatenate),
+     .lower = LowerConcatenate,
+     .spec = "primitives.md#concatenate",
+     .samples = kConcatenateSamples},
+    {.name = "split",
+     .arity = 1,
+     .results = -1,
+     .params = kSplitParams,
+     .type_rule = SplitType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeSplit,
+     .batch = ir::BatchFull(BatchSplit),
+     .lower = LowerSplit,
+     .spec = "primitives.md#split",
+     .samples = kSplitSamples},
+    {.name = "pad",
+     .arity = 2,
+     .params = kPadParams,
+     .type_rule = PadType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposePad,
+     .batch = ir::BatchFull(BatchPad),
+     .lower = LowerPad,
+     .spec = "primitives.md#pad",
      .samples = kPadSamples},
-    {.name = "slice", .arity = 1, .params = kSliceParams, .type_rule = SliceType, .jvp = ir::JvpLinear(),
-     .transpose = TransposeSlice, .batch = ir::BatchFull(BatchSlice), .lower = LowerSlice,
-     .spec = "primitives.md#slice", .samples = kSliceSamples},
-    {.name = "iota", .arity = 0, .params = kIotaParams, .type_rule = IotaType, .jvp = ir::JvpZero(),
-     .lower = LowerIota, .spec = "primitives.md#iota", .samples = kIotaSamples},
-    {.name = "tile", .arity = 1, .params = kTileParams, .tier = 2, .type_rule = TileType, .jvp = ir::JvpLinear(),
-     .transpose = TransposeTile, .batch = ir::BatchFull(BatchTile), .lower = LowerTile, .spec = "primitives.md#tile",
+    {.name = "slice",
+     .arity = 1,
+     .params = kSliceParams,
+     .type_rule = SliceType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeSlice,
+     .batch = ir::BatchFull(BatchSlice),
+     .lower = LowerSlice,
+     .spec = "primitives.md#slice",
+     .samples = kSliceSamples},
+    {.name = "iota",
+     .arity = 0,
+     .params = kIotaParams,
+     .type_rule = IotaType,
+     .jvp = ir::JvpZero(),
+     .lower = LowerIota,
+     .spec = "primitives.md#iota",
+     .samples = kIotaSamples},
+    {.name = "tile",
+     .arity = 1,
+     .params = kTileParams,
+     .tier = 2,
+     .type_rule = TileType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeTile,
+     .batch = ir::BatchFull(BatchTile),
+     .lower = LowerTile,
+     .spec = "primitives.md#tile",
      .samples = kTileSamples},
 };
 

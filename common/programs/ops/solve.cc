@@ -14,24 +14,27 @@ using tensor::TupleText;
 Types CholeskyType(const TypeArgs& a) {
   ASSIGN_OR_RETURN(const MatrixShapes m, SplitBatch(a, {2}));
   if (m.dims[0][0] != m.dims[0][1]) {
-    return ValueError(StrCat("The input to cholesky must be a square matrix. Got shape ", TupleText(m.dims[0]), "."));
+    return ValueError(StrCat("The input to cholesky must be a square matrix. Got shape ",
+                             TupleText(m.dims[0]), "."));
   }
   return std::vector<Aval>{a.operands[0]};
 }
 
-// L' = L phi(inv(L) X' inv(L)^H), where phi takes the lower triangle with half of the diagonal (arXiv 1602.07527).
+// L' = L phi(inv(L) X' inv(L)^H), where phi takes the lower triangle with half of the diagonal
+// (arXiv 1602.07527).
 JvpResult JvpCholesky(Builder& b, const JvpArgs& a) {
   const Value factor = b.Emit(a.op, a.params, a.primals)[0];
   const Value l = Tril(b, factor);
-  const Value right =
-      TriangularSolve(b, l, a.tangents[0], {.lower = true, .transpose_a = true, .conjugate_a = true});
+  const Value right = TriangularSolve(b, l, a.tangents[0],
+                                      {.lower = true, .transpose_a = true, .conjugate_a = true});
   const Value both = TriangularSolve(b, l, right, {.left_side = true, .lower = true});
   const Value lower = Tril(b, both);
   if (!b.ok()) return {};
   const int64_t n = l.shape()[l.rank() - 1];
   const Value eye = Eye(b, both.dtype(), n, n);
   const Value one_plus_eye = ir::Add(b, ir::ScalarLike(b, both, 1), eye);
-  const Value halves = ir::ExpandDims(b, one_plus_eye, ir::Range(static_cast<int64_t>(lower.rank()) - 2));
+  const Value halves =
+      ir::ExpandDims(b, one_plus_eye, ir::Range(static_cast<int64_t>(lower.rank()) - 2));
   const Value phi = NumpyBinary(b, "div", lower, halves);
   return {{l}, {DotHighest(b, l, phi)}};
 }
@@ -43,22 +46,24 @@ Types TriangularSolveType(const TypeArgs& a) {
   const Shape& x = m.dims[0];
   const Shape& rhs = m.dims[1];
   if (x[0] != x[1]) {
-    return ValueError(StrCat("The first input to triangular_solve must be a square matrix. Got shape ", TupleText(x),
-                             "."));
+    return ValueError(
+        StrCat("The first input to triangular_solve must be a square matrix. Got shape ",
+               TupleText(x), "."));
   }
   if (x[1] != rhs[a.params.Bool("left_side") ? 0 : 1]) {
-    return ValueError(StrCat("Incompatible shapes for arguments to triangular_solve: ", TupleText(x), " and ",
-                             TupleText(rhs), "."));
+    return ValueError(StrCat("Incompatible shapes for arguments to triangular_solve: ",
+                             TupleText(x), " and ", TupleText(rhs), "."));
   }
   return std::vector<Aval>{Aval{a.operands[0].dtype, AllWeak(a.operands), a.operands[1].shape}};
 }
 
 TriangularSolveOptions OptionsOf(const Params& params) {
-  return {params.Bool("left_side"), params.Bool("lower"), params.Bool("transpose_a"), params.Bool("conjugate_a"),
-          params.Bool("unit_diagonal")};
+  return {params.Bool("left_side"), params.Bool("lower"), params.Bool("transpose_a"),
+          params.Bool("conjugate_a"), params.Bool("unit_diagonal")};
 }
 
-// -inv(A) A' X on the left, -X A' inv(A) on the right; the product and the solve in the order that is cheaper.
+// -inv(A) A' X on the left, -X A' inv(A) on the right; the product and the solve in the order that
+// is cheaper.
 Value JvpSolveMatrix(Builder& b, Value t, Value y, std::span<const Value> x, const Params& params) {
   const TriangularSolveOptions o = OptionsOf(params);
   const int64_t k = o.unit_diagonal ? 1 : 0;
@@ -116,8 +121,10 @@ Types TridiagonalSolveType(const TypeArgs& a) {
     return TypeError("tridiagonal_solve requires that all diagonal arguments have the same shape.");
   }
   if (m.dims[0][0] != m.dims[3][0]) {
-    return TypeError("tridiagonal_solve requires that the leading ndim-1 dimensions of b equal the dimensions of the "
-                     "diagonal arguments.");
+    return TypeError(
+        "tridiagonal_solve requires that the leading ndim-1 dimensions of b equal the dimensions "
+        "of the "
+        "diagonal arguments.");
   }
   return std::vector<Aval>{Aval{a.operands[0].dtype, AllWeak(a.operands), a.operands[3].shape}};
 }
@@ -168,8 +175,10 @@ JvpResult JvpTridiagonal(Builder& b, const JvpArgs& a) {
   Value rhs = a.tangents[3];
   if (a.tangents[0] || a.tangents[1] || a.tangents[2]) {
     Value diagonals[3];
-    for (size_t i = 0; i < 3; ++i) diagonals[i] = ir::InstantiateZeros(b, a.tangents[i], a.primals[i].aval());
-    const Value product = TridiagonalProduct(b, diagonals[0], diagonals[1], diagonals[2], out.primals[0]);
+    for (size_t i = 0; i < 3; ++i)
+      diagonals[i] = ir::InstantiateZeros(b, a.tangents[i], a.primals[i].aval());
+    const Value product =
+        TridiagonalProduct(b, diagonals[0], diagonals[1], diagonals[2], out.primals[0]);
     const Value negated = ir::Neg(b, product);
     rhs = ir::AddTangents(b, rhs, negated);
   }
@@ -200,11 +209,13 @@ std::vector<Value> TransposeTridiagonal(Builder& b, const TransposeArgs& a) {
   const Value lower[] = {rest, zero_of(dl)};
   const Value du_transposed = ir::Concatenate(b, lower, last);
   return {Value(), Value(), Value(),
-          b.Emit1("tridiagonal_solve", {dl_transposed, a.operands[1].value, du_transposed, a.cotangents[0]})};
+          b.Emit1("tridiagonal_solve",
+                  {dl_transposed, a.operands[1].value, du_transposed, a.cotangents[0]})};
 }
 
 BatchResult BatchTridiagonal(Builder& b, const BatchArgs& a) {
-  if (a.dims[0] != kUnmapped || a.dims[1] != kUnmapped || a.dims[2] != kUnmapped) return BatchLeading(b, a);
+  if (a.dims[0] != kUnmapped || a.dims[1] != kUnmapped || a.dims[2] != kUnmapped)
+    return BatchLeading(b, a);
   const auto to = static_cast<int64_t>(a.values[3].rank()) - 2;
   const Value rhs = ir::MoveAxis(b, a.values[3], a.dims[3], to);
   if (!b.ok()) return {};
@@ -252,44 +263,75 @@ constexpr ParamSpec kSolveParams[] = {
 };
 
 constexpr Sample kSolveSamples[] = {
-    {"{ lambda ; a:f32[3,3] b:f32[3,2]. let c:f32[3,2] = OP[conjugate_a=False left_side=True lower=True "
-     "transpose_a=False unit_diagonal=False] a b in (c,) }", ir::Domain::kPositive},
-    {"{ lambda ; a:f32[2,3,3] b:f32[2,2,3]. let c:f32[2,2,3] = OP[conjugate_a=False left_side=False lower=False "
-     "transpose_a=True unit_diagonal=True] a b in (c,) }", ir::Domain::kPositive},
-    {"{ lambda ; a:c64[3,3] b:c64[3,1]. let c:c64[3,1] = OP[conjugate_a=True left_side=True lower=False "
-     "transpose_a=True unit_diagonal=False] a b in (c,) }", ir::Domain::kPositive},
+    {"{ lambda ; a:f32[3,3] b:f32[3,2]. let c:f32[3,2] = OP[conjugate_a=False left_side=True "
+     "lower=True "
+     "transpose_a=False unit_diagonal=False] a b in (c,) }",
+     ir::Domain::kPositive},
+    {"{ lambda ; a:f32[2,3,3] b:f32[2,2,3]. let c:f32[2,2,3] = OP[conjugate_a=False "
+     "left_side=False lower=False "
+     "transpose_a=True unit_diagonal=True] a b in (c,) }",
+     ir::Domain::kPositive},
+    {"{ lambda ; a:c64[3,3] b:c64[3,1]. let c:c64[3,1] = OP[conjugate_a=True left_side=True "
+     "lower=False "
+     "transpose_a=True unit_diagonal=False] a b in (c,) }",
+     ir::Domain::kPositive},
 };
 
 // A product of a wide matrix with its transpose is positive definite, and well enough so.
 constexpr Sample kCholeskySamples[] = {
-    {"{ lambda ; a:f32[3,8]. let b:f32[3,3] = dot_general[dimension_numbers=(([1], [1]), ([], []))] a a "
+    {"{ lambda ; a:f32[3,8]. let b:f32[3,3] = dot_general[dimension_numbers=(([1], [1]), ([], "
+     "[]))] a a "
      "c:f32[3,3] = OP b in (c,) }"},
-    {"{ lambda ; a:f32[2,3,9]. let b:f32[2,3,3] = dot_general[dimension_numbers=(([2], [2]), ([0], [0]))] a a "
+    {"{ lambda ; a:f32[2,3,9]. let b:f32[2,3,3] = dot_general[dimension_numbers=(([2], [2]), ([0], "
+     "[0]))] a a "
      "c:f32[2,3,3] = OP b in (c,) }"},
     {"{ lambda ; a:f32[1,1]. let b:f32[1,1] = OP a in (b,) }", ir::Domain::kPositive},
-    {"{ lambda ; a:c64[1,1]. let b:c64[1,1] = OP a in (b,) }", ir::Domain::kReal, /*has_slope=*/false},
+    {"{ lambda ; a:c64[1,1]. let b:c64[1,1] = OP a in (b,) }", ir::Domain::kReal,
+     /*has_slope=*/false},
     {"{ lambda ; a:f32[2,0,0]. let b:f32[2,0,0] = OP a in (b,) }"},
 };
 constexpr Sample kTridiagonalSamples[] = {
-    {"{ lambda ; a:f32[4] b:f32[4] c:f32[4] d:f32[4,2]. let e:f32[4,2] = OP a b c d in (e,) }", ir::Domain::kAboveOne},
-    {"{ lambda ; a:f32[1] b:f32[1] c:f32[1] d:f32[1,3]. let e:f32[1,3] = OP a b c d in (e,) }", ir::Domain::kPositive},
-    {"{ lambda ; a:f32[2,3] b:f32[2,3] c:f32[2,3] d:f32[2,3,1]. let e:f32[2,3,1] = OP a b c d in (e,) }",
+    {"{ lambda ; a:f32[4] b:f32[4] c:f32[4] d:f32[4,2]. let e:f32[4,2] = OP a b c d in (e,) }",
+     ir::Domain::kAboveOne},
+    {"{ lambda ; a:f32[1] b:f32[1] c:f32[1] d:f32[1,3]. let e:f32[1,3] = OP a b c d in (e,) }",
+     ir::Domain::kPositive},
+    {"{ lambda ; a:f32[2,3] b:f32[2,3] c:f32[2,3] d:f32[2,3,1]. let e:f32[2,3,1] = OP a b c d in "
+     "(e,) }",
      ir::Domain::kAboveOne},
 };
 
 constexpr OpDef kOps[] = {
-    {.name = "cholesky", .arity = 1, .accepts = ir::kAcceptsInexact, .type_rule = CholeskyType,
-     .jvp = ir::JvpFull(JvpCholesky), .batch = ir::BatchFull(BatchLeading), .lower = LowerCholesky,
-     .spec = "primitives.md#cholesky", .samples = kCholeskySamples},
-    {.name = "triangular_solve", .arity = 2, .params = kSolveParams, .accepts = ir::kAcceptsInexact,
-     .type_rule = TriangularSolveType, .jvp = ir::JvpTerms<JvpSolveMatrix, JvpSolveRhs>(),
-     .transpose = TransposeSolve, .batch = ir::BatchFull(BatchSolve), .lower = LowerTriangularSolve,
+    {.name = "cholesky",
+     .arity = 1,
+     .accepts = ir::kAcceptsInexact,
+     .type_rule = CholeskyType,
+     .jvp = ir::JvpFull(JvpCholesky),
+     .batch = ir::BatchFull(BatchLeading),
+     .lower = LowerCholesky,
+     .spec = "primitives.md#cholesky",
+     .samples = kCholeskySamples},
+    {.name = "triangular_solve",
+     .arity = 2,
+     .params = kSolveParams,
+     .accepts = ir::kAcceptsInexact,
+     .type_rule = TriangularSolveType,
+     .jvp = ir::JvpTerms<JvpSolveMatrix, JvpSolveRhs>(),
+     .transpose = TransposeSolve,
+     .batch = ir::BatchFull(BatchSolve),
+     .lower = LowerTriangularSolve,
      .spec = "primitives.md#triangular_solve",
      .samples = kSolveSamples},
-    {.name = "tridiagonal_solve", .arity = 4, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = TridiagonalSolveType, .jvp = ir::JvpFull(JvpTridiagonal), .transpose = TransposeTridiagonal,
-     .batch = ir::BatchFull(BatchTridiagonal), .lower = LowerTridiagonalSolve,
-     .spec = "primitives.md#tridiagonal_solve", .samples = kTridiagonalSamples},
+    {.name = "tridiagonal_solve",
+     .arity = 4,
+     .accepts = ir::kAcceptsInexact,
+     .tier = 2,
+     .type_rule = TridiagonalSolveType,
+     .jvp = ir::JvpFull(JvpTridiagonal),
+     .transpose = TransposeTridiagonal,
+     .batch = ir::BatchFull(BatchTridiagonal),
+     .lower = LowerTridiagonalSolve,
+     .spec = "primitives.md#tridiagonal_solve",
+     .samples = kTridiagonalSamples},
 };
 
 }  // namespace

@@ -27,11 +27,13 @@ Types SortType(const TypeArgs& a) {
   }
   const int64_t dimension = a.params.Int("dimension");
   if (dimension < 0 || dimension >= static_cast<int64_t>(a.operands[0].rank())) {
-    return ValueError(StrCat("axis ", dimension, " is out of bounds for array of dimension ", a.operands[0].rank()));
+    return ValueError(StrCat("axis ", dimension, " is out of bounds for array of dimension ",
+                             a.operands[0].rank()));
   }
   const int64_t num_keys = a.params.Int("num_keys");
   if (num_keys < 1 || num_keys > static_cast<int64_t>(a.operands.size())) {
-    return ValueError(StrCat("num_keys=", num_keys, " must be between 1 and len(operand)=", a.operands.size()));
+    return ValueError(
+        StrCat("num_keys=", num_keys, " must be between 1 and len(operand)=", a.operands.size()));
   }
   for (size_t i = 0; i < static_cast<size_t>(num_keys); ++i) {
     if (tensor::IsKey(a.operands[i].dtype)) return TypeError("PRNG keys have no order to sort by");
@@ -58,7 +60,8 @@ JvpResult JvpSort(Builder& b, const JvpArgs& a) {
   const GatherNumbers numbers{{}, {dimension}, {dimension}, others, others};
   const Value indices = ir::ExpandDims(b, order, Dims{rank});
   for (const Value& t : a.tangents) {
-    out.tangents.push_back(t ? Gather(b, t, indices, numbers, Dims(shape.size(), 1), IndexOptions{}) : Value());
+    out.tangents.push_back(t ? Gather(b, t, indices, numbers, Dims(shape.size(), 1), IndexOptions{})
+                             : Value());
   }
   return out;
 }
@@ -83,7 +86,8 @@ BatchResult BatchSort(Builder& b, const BatchArgs& a) {
   return out;
 }
 
-// One value for both zeros and one for every NaN, so that equal elements keep their order under a total order.
+// One value for both zeros and one for every NaN, so that equal elements keep their order under a
+// total order.
 Value UniformFloat(Builder& b, Value x) {
   const Value is_zero = ir::Binary(b, "eq", x, ir::ScalarLike(b, x, 0));
   const Value zero = ir::FullLike(b, x, 0);
@@ -93,8 +97,10 @@ Value UniformFloat(Builder& b, Value x) {
   return ir::Select(b, is_nan, nan, result);
 }
 
-// The keys of both sides, most significant first. Complex numbers are ordered by real, then by imaginary part.
-void AppendKeys(Builder& b, Value x, Value y, std::vector<Value>* x_keys, std::vector<Value>* y_keys) {
+// The keys of both sides, most significant first. Complex numbers are ordered by real, then by
+// imaginary part.
+void AppendKeys(Builder& b, Value x, Value y, std::vector<Value>* x_keys,
+                std::vector<Value>* y_keys) {
   if (tensor::IsComplex(x.dtype())) {
     for (std::vector<Value>* keys : {x_keys, y_keys}) {
       const Value& from = keys == x_keys ? x : y;
@@ -158,20 +164,24 @@ Types TopKType(const TypeArgs& a) {
   if (k < 0) return ValueError(StrCat("k argument to top_k must be nonnegative, got ", k));
   if (x.rank() == 0) return TypeError("top_k operand must have >= 1 dimension, got ()");
   if (axis < 0 || axis >= static_cast<int64_t>(x.rank())) {
-    return ValueError(StrCat("axis argument out of range: axis=", axis, " for operand.shape=", TupleText(x.shape)));
+    return ValueError(StrCat("axis argument out of range: axis=", axis,
+                             " for operand.shape=", TupleText(x.shape)));
   }
   Shape shape = x.shape;
   int64_t& size = shape[static_cast<size_t>(axis)];
   if (size < k) {
-    return ValueError(StrCat("k argument to top_k must be no larger than size along axis; got k=", k, " with shape=[",
-                             Join(x.shape, ", "), "] and axis=", axis));
+    return ValueError(StrCat("k argument to top_k must be no larger than size along axis; got k=",
+                             k, " with shape=[", Join(x.shape, ", "), "] and axis=", axis));
   }
   if (size > int64_t{INT32_MAX} + 1) {
-    return ValueError(StrCat("top_k returns int32 indices, which will overflow for array dimensions larger than the "
-                             "maximum int32 (", INT32_MAX, "). Got operand.shape=", TupleText(x.shape)));
+    return ValueError(StrCat(
+        "top_k returns int32 indices, which will overflow for array dimensions larger than the "
+        "maximum int32 (",
+        INT32_MAX, "). Got operand.shape=", TupleText(x.shape)));
   }
   size = k;
-  return std::vector<Aval>{Aval{x.dtype, x.weak_type, shape}, Aval{DType::kI32, x.weak_type, shape}};
+  return std::vector<Aval>{Aval{x.dtype, x.weak_type, shape},
+                           Aval{DType::kI32, x.weak_type, shape}};
 }
 
 JvpResult JvpTopK(Builder& b, const JvpArgs& a) {
@@ -212,20 +222,24 @@ Status LowerTopK(LowerContext& c) {
 
 // ---- approx_top_k ----
 
-// How many candidates an approximate top-k keeps that is not aggregated: XLA's formula, with tiles of 1024 elements for
-// vectors and of 128 otherwise.
-Result<int64_t> CandidateCount(int64_t size, size_t rank, int64_t k, double recall, int64_t size_override) {
+// How many candidates an approximate top-k keeps that is not aggregated: XLA's formula, with tiles
+// of 1024 elements for vectors and of 128 otherwise.
+Result<int64_t> CandidateCount(int64_t size, size_t rank, int64_t k, double recall,
+                               int64_t size_override) {
   if (!(recall > 0.0 && recall <= 1.0)) {
     return ValueError(StrCat("recall_target should range in (0,1], got ", PythonFloat(recall)));
   }
   if (size_override > -1 && size > size_override) {
-    return ValueError(StrCat("reduction_input_size_override: ", size_override, " should be greater than size: ", size));
+    return ValueError(StrCat("reduction_input_size_override: ", size_override,
+                             " should be greater than size: ", size));
   }
   const int64_t tiling = rank == 1 ? 1024 : 128;
   if (size <= tiling) return size;
   if (k == 1) return tiling;
-  // The expected share of the top k elements that do not collide in m windows is at least recall if m is this large.
-  const double windows = (1.0 - static_cast<double>(k)) / std::log(static_cast<double>(static_cast<float>(recall)));
+  // The expected share of the top k elements that do not collide in m windows is at least recall if
+  // m is this large.
+  const double windows =
+      (1.0 - static_cast<double>(k)) / std::log(static_cast<double>(static_cast<float>(recall)));
   const auto m = static_cast<int64_t>(
       std::min(std::max(windows, static_cast<double>(tiling)), static_cast<double>(size)));
   const int64_t logical = size_override >= 0 ? size_override : size;
@@ -256,7 +270,9 @@ Types ApproxTopKType(const TypeArgs& a) {
   }
   Shape shape = x.shape;
   int64_t& size = shape[static_cast<size_t>(dim)];
-  if (size < k) return ValueError(StrCat("k must be smaller than the size of reduction_dim ", size, ", got ", k));
+  if (size < k)
+    return ValueError(
+        StrCat("k must be smaller than the size of reduction_dim ", size, ", got ", k));
   if (!tensor::IsFloat(x.dtype)) return ValueError("operand must be a floating type");
   if (a.params.Bool("aggregate_to_topk")) {
     size = k;
@@ -264,14 +280,17 @@ Types ApproxTopKType(const TypeArgs& a) {
     ASSIGN_OR_RETURN(size, CandidateCount(size, x.rank(), k, a.params["recall_target"].AsFloat(),
                                           a.params.Int("reduction_input_size_override")));
   }
-  return std::vector<Aval>{Aval{x.dtype, x.weak_type, shape}, Aval{DType::kI32, x.weak_type, shape}};
+  return std::vector<Aval>{Aval{x.dtype, x.weak_type, shape},
+                           Aval{DType::kI32, x.weak_type, shape}};
 }
 
-// What jnp.take_along_axis emits for indices that differ from x in the size of `axis` only; out-of-range ones give NaN.
+// What jnp.take_along_axis emits for indices that differ from x in the size of `axis` only;
+// out-of-range ones give NaN.
 Value TakeAlongAxisBody(Builder& b, Value x, Value indices, int64_t axis) {
   const Shape& shape = indices.shape();
   const auto at = static_cast<size_t>(axis);
-  const Value ints = ir::ConvertElementType(b, indices, b.session().x64() ? DType::kI64 : DType::kI32);
+  const Value ints =
+      ir::ConvertElementType(b, indices, b.session().x64() ? DType::kI64 : DType::kI32);
   const Value wrapped = WrapIndices(b, ints, x.shape()[at]);
   // Dimensions of size 1 are taken whole; the others run along with the indices.
   Dims offset_dims;
@@ -294,22 +313,25 @@ Value TakeAlongAxisBody(Builder& b, Value x, Value indices, int64_t axis) {
   }
   index_shape.push_back(1);
   const Value vectors = ir::Reshape(b, wrapped, index_shape);
-  return Gather(b, x, vectors, {offset_dims, {axis}, {axis}, batching_dims, index_batching_dims}, sizes,
-                {.mode = IndexMode::kFillOrDrop});
+  return Gather(b, x, vectors, {offset_dims, {axis}, {axis}, batching_dims, index_batching_dims},
+                sizes, {.mode = IndexMode::kFillOrDrop});
 }
 
 Value TakeAlongAxis(Builder& b, Value x, Value indices, int64_t axis) {
   const Value operands[] = {x, indices};
-  return EmitJit(b, "take_along_axis", StrCat(axis), operands, [axis](Builder& inner, std::span<const Value> in) {
-    return std::vector<Value>{TakeAlongAxisBody(inner, in[0], in[1], axis)};
-  })[0];
+  return EmitJit(b, "take_along_axis", StrCat(axis), operands,
+                 [axis](Builder& inner, std::span<const Value> in) {
+                   return std::vector<Value>{TakeAlongAxisBody(inner, in[0], in[1], axis)};
+                 })[0];
 }
 
 JvpResult JvpApproxTopK(Builder& b, const JvpArgs& a) {
   JvpResult out{.primals = b.Emit(a.op, a.params, a.primals), .tangents = {}};
   if (!b.ok()) return out;
   const Value indices = out.primals[1];
-  out.tangents = {TakeAlongAxis(b, a.tangents[0], indices, ReductionDimension(a.params, indices.rank())), Value()};
+  out.tangents = {
+      TakeAlongAxis(b, a.tangents[0], indices, ReductionDimension(a.params, indices.rank())),
+      Value()};
   return out;
 }
 
@@ -320,19 +342,19 @@ BatchResult BatchApproxTopK(Builder& b, const BatchArgs& a) {
   return {b.Emit(a.op, std::move(params), a.values), {a.dims[0], a.dims[0]}};
 }
 
-// JAX emits a custom call here, of which platforms without a method of their own make this: the exact answer, as many of
-// the first elements in order as the approximate one has candidates.
+// JAX emits a custom call here, of which platforms without a method of their own make this: the
+// exact answer, as many of the first elements in order as the approximate one has candidates.
 Status LowerApproxTopK(LowerContext& c) {
   const Shape& shape = c.in_aval(0).shape;
   const int64_t dim = ReductionDimension(c.params(), shape.size());
-  const auto direction =
-      c.params().Bool("is_max_k") ? stablehlo::CompareDirection::kGt : stablehlo::CompareDirection::kLt;
+  const auto direction = c.params().Bool("is_max_k") ? stablehlo::CompareDirection::kGt
+                                                     : stablehlo::CompareDirection::kLt;
   const ValueId positions = c.b().Iota({DType::kI32, shape}, dim);
-  const Values sorted = c.b().Sort(Values{c.in(0), positions}, dim, /*is_stable=*/true,
-                                   [&](std::span<const ValueId> v) {
-                                     return Values{c.b().Compare(direction, v[0], v[1])};
-                                   });
-  for (size_t i = 0; i < 2; ++i) c.Out(c.b().Slice(sorted[i], Dims(shape.size(), 0), c.out_aval(i).shape));
+  const Values sorted = c.b().Sort(
+      Values{c.in(0), positions}, dim, /*is_stable=*/true,
+      [&](std::span<const ValueId> v) { return Values{c.b().Compare(direction, v[0], v[1])}; });
+  for (size_t i = 0; i < 2; ++i)
+    c.Out(c.b().Slice(sorted[i], Dims(shape.size(), 0), c.out_aval(i).shape));
   return OkStatus();
 }
 
@@ -353,13 +375,17 @@ constexpr ParamSpec kApproxTopKParams[] = {
 };
 
 constexpr Sample kSortSamples[] = {
-    {"{ lambda ; a:f32[3,7]. let b:f32[3,7] = OP[dimension=1 is_stable=True num_keys=1] a in (b,) }"},
-    {"{ lambda ; a:f32[5,2] b:f32[5,2]. let c:f32[5,2] d:f32[5,2] = OP[dimension=0 is_stable=True num_keys=1] a b "
+    {"{ lambda ; a:f32[3,7]. let b:f32[3,7] = OP[dimension=1 is_stable=True num_keys=1] a in (b,) "
+     "}"},
+    {"{ lambda ; a:f32[5,2] b:f32[5,2]. let c:f32[5,2] d:f32[5,2] = OP[dimension=0 is_stable=True "
+     "num_keys=1] a b "
      "in (c, d) }"},
-    {"{ lambda ; a:f32[5] b:f32[5]. let c:f32[5] d:f32[5] = OP[dimension=0 is_stable=True num_keys=2] a b "
+    {"{ lambda ; a:f32[5] b:f32[5]. let c:f32[5] d:f32[5] = OP[dimension=0 is_stable=True "
+     "num_keys=2] a b "
      "in (c, d) }"},
     {"{ lambda ; a:f32[0]. let b:f32[0] = OP[dimension=0 is_stable=True num_keys=1] a in (b,) }"},
-    {"{ lambda ; a:i32[67] b:f32[67] c:f32[67]. let d:i32[67] e:f32[67] f:f32[67] = OP[dimension=0 is_stable=True "
+    {"{ lambda ; a:i32[67] b:f32[67] c:f32[67]. let d:i32[67] e:f32[67] f:f32[67] = OP[dimension=0 "
+     "is_stable=True "
      "num_keys=2] a b c in (d, e, f) }"},
 };
 constexpr Sample kTopKSamples[] = {
@@ -368,24 +394,49 @@ constexpr Sample kTopKSamples[] = {
     {"{ lambda ; a:f32[4]. let b:f32[0] c:i32[0] = OP[axis=0 k=0] a in (b, c) }"},
 };
 constexpr Sample kApproxTopKSamples[] = {
-    {"{ lambda ; a:f32[3,7]. let b:f32[3,2] c:i32[3,2] = OP[aggregate_to_topk=True is_max_k=True k=2 "
+    {"{ lambda ; a:f32[3,7]. let b:f32[3,2] c:i32[3,2] = OP[aggregate_to_topk=True is_max_k=True "
+     "k=2 "
      "recall_target=0.95 reduction_dimension=-1 reduction_input_size_override=-1] a in (b, c) }"},
-    {"{ lambda ; a:f32[9,2]. let b:f32[9,2] c:i32[9,2] = OP[aggregate_to_topk=False is_max_k=False k=2 "
+    {"{ lambda ; a:f32[9,2]. let b:f32[9,2] c:i32[9,2] = OP[aggregate_to_topk=False is_max_k=False "
+     "k=2 "
      "recall_target=0.95 reduction_dimension=0 reduction_input_size_override=-1] a in (b, c) }"},
 };
 
 constexpr uint16_t kOrderedOrKey = ir::kAcceptsOrdered | ir::kAcceptsComplex | ir::kAcceptsKey;
 
 constexpr OpDef kOps[] = {
-    {.name = "sort", .results = -1, .params = kSortParams, .accepts = kOrderedOrKey, .type_rule = SortType,
-     .jvp = ir::JvpFull(JvpSort), .batch = ir::BatchFull(BatchSort), .lower = LowerSort, .spec = "primitives.md#sort",
+    {.name = "sort",
+     .results = -1,
+     .params = kSortParams,
+     .accepts = kOrderedOrKey,
+     .type_rule = SortType,
+     .jvp = ir::JvpFull(JvpSort),
+     .batch = ir::BatchFull(BatchSort),
+     .lower = LowerSort,
+     .spec = "primitives.md#sort",
      .samples = kSortSamples},
-    {.name = "top_k", .arity = 1, .results = 2, .params = kTopKParams, .accepts = ir::kAcceptsOrdered,
-     .type_rule = TopKType, .jvp = ir::JvpFull(JvpTopK), .batch = ir::BatchFull(BatchTopK),
-     .lower = LowerTopK, .spec = "primitives.md#top_k", .samples = kTopKSamples},
-    {.name = "approx_top_k", .arity = 1, .results = 2, .params = kApproxTopKParams, .accepts = ir::kAcceptsFloat,
-     .tier = 2, .type_rule = ApproxTopKType, .jvp = ir::JvpFull(JvpApproxTopK),
-     .batch = ir::BatchFull(BatchApproxTopK), .lower = LowerApproxTopK, .spec = "primitives.md#approx_top_k",
+    {.name = "top_k",
+     .arity = 1,
+     .results = 2,
+     .params = kTopKParams,
+     .accepts = ir::kAcceptsOrdered,
+     .type_rule = TopKType,
+     .jvp = ir::JvpFull(JvpTopK),
+     .batch = ir::BatchFull(BatchTopK),
+     .lower = LowerTopK,
+     .spec = "primitives.md#top_k",
+     .samples = kTopKSamples},
+    {.name = "approx_top_k",
+     .arity = 1,
+     .results = 2,
+     .params = kApproxTopKParams,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = ApproxTopKType,
+     .jvp = ir::JvpFull(JvpApproxTopK),
+     .batch = ir::BatchFull(BatchApproxTopK),
+     .lower = LowerApproxTopK,
+     .spec = "primitives.md#approx_top_k",
      .samples = kApproxTopKSamples},
 };
 

@@ -28,8 +28,12 @@ Value Gaussian(Builder& b, double scale, Value t, Value x) {
   return Mul(b, ScalarLike(b, x, scale), Mul(b, t, bell));
 }
 
-Value JvpErf(Builder& b, Value t, Value, Operands x, const Params&) { return Gaussian(b, 2 / kSqrtPi, t, x[0]); }
-Value JvpErfc(Builder& b, Value t, Value, Operands x, const Params&) { return Gaussian(b, -2 / kSqrtPi, t, x[0]); }
+Value JvpErf(Builder& b, Value t, Value, Operands x, const Params&) {
+  return Gaussian(b, 2 / kSqrtPi, t, x[0]);
+}
+Value JvpErfc(Builder& b, Value t, Value, Operands x, const Params&) {
+  return Gaussian(b, -2 / kSqrtPi, t, x[0]);
+}
 
 Value JvpErfInv(Builder& b, Value t, Value y, Operands x, const Params&) {
   const Value growth = Unary(b, "exp", Unary(b, "square", y));
@@ -137,7 +141,9 @@ Status LowerWith(LowerContext& c, const std::function<Value(Builder&, Operands)>
     for (const Value& x : v) {
       const Shape& shape = c.out_aval().shape;
       const Value full =
-          x.shape() == shape ? x : ir::BroadcastInDim(b, x, shape, ir::Range(static_cast<int64_t>(x.rank())));
+          x.shape() == shape
+              ? x
+              : ir::BroadcastInDim(b, x, shape, ir::Range(static_cast<int64_t>(x.rank())));
       operands.push_back(narrow ? ir::ConvertElementType(b, full, DType::kF32) : full);
     }
     const Value out = fn(b, operands);
@@ -161,8 +167,10 @@ Status LowerBeta(LowerContext& c) {
 constexpr Sample kSamples[] = {{"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP a in (b,) }"},
                                {"{ lambda ; a:f32[]. let b:f32[] = OP a in (b,) }"},
                                {"{ lambda ; a:f32[0]. let b:f32[0] = OP a in (b,) }"}};
-constexpr Sample kUnit[] = {{"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP a in (b,) }", ir::Domain::kUnit}};
-constexpr Sample kPositive[] = {{"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP a in (b,) }", ir::Domain::kPositive}};
+constexpr Sample kUnit[] = {
+    {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP a in (b,) }", ir::Domain::kUnit}};
+constexpr Sample kPositive[] = {
+    {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP a in (b,) }", ir::Domain::kPositive}};
 constexpr Sample kPositivePair[] = {
     {"{ lambda ; a:f32[3,5] b:f32[3,5]. let c:f32[3,5] = OP a b in (c,) }", ir::Domain::kPositive},
     {"{ lambda ; a:f32[] b:f32[7]. let c:f32[7] = OP a b in (c,) }", ir::Domain::kPositive},
@@ -173,49 +181,135 @@ constexpr Sample kSecondOnly[] = {
 constexpr Sample kAboveOnePair[] = {
     {"{ lambda ; a:f32[3,5] b:f32[3,5]. let c:f32[3,5] = OP a b in (c,) }", ir::Domain::kAboveOne}};
 constexpr Sample kBetaSamples[] = {
-    {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP 1.5:f32[] 2.5:f32[] a in (b,) }", ir::Domain::kUnit}};
+    {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP 1.5:f32[] 2.5:f32[] a in (b,) }",
+     ir::Domain::kUnit}};
 
 constexpr OpDef kOps[] = {
-    {.name = "erf", .arity = 1, .accepts = ir::kAcceptsFloat, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpErf>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.erf">,
-     .spec = "primitives.md#erf", .samples = kSamples},
-    {.name = "erfc", .arity = 1, .accepts = ir::kAcceptsFloat, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpErfc>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.erfc">,
-     .spec = "primitives.md#erfc", .samples = kSamples},
-    {.name = "erf_inv", .arity = 1, .accepts = ir::kAcceptsFloat, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpErfInv>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.erf_inv">,
-     .spec = "primitives.md#erf_inv", .samples = kUnit},
-    {.name = "lgamma", .arity = 1, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpLgamma>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.lgamma">,
-     .spec = "primitives.md#lgamma", .samples = kPositive},
-    {.name = "digamma", .arity = 1, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpDigamma>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.digamma">,
-     .spec = "primitives.md#digamma", .samples = kPositive},
-    {.name = "polygamma", .arity = 2, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = NaryType,
-     .jvp = ir::JvpTerms<JvpPolygammaOrder, JvpPolygamma>(), .batch = ir::BatchBroadcasting(),
-     .lower = LowerTo<"chlo.polygamma">, .spec = "primitives.md#polygamma", .samples = kSecondOnly},
-    {.name = "igamma", .arity = 2, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = NaryType,
-     .jvp = ir::JvpTerms<JvpIgammaA, JvpIgammaX>(), .batch = ir::BatchBroadcasting(), .lower = LowerTraced<Igamma>,
-     .spec = "primitives.md#igamma", .samples = kPositivePair},
-    {.name = "igammac", .arity = 2, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = NaryType,
-     .jvp = ir::JvpTerms<JvpIgammacA, JvpIgammacX>(), .batch = ir::BatchBroadcasting(), .lower = LowerTraced<Igammac>,
-     .spec = "primitives.md#igammac", .samples = kPositivePair},
-    {.name = "igamma_grad_a", .arity = 2, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = NaryType,
-     .batch = ir::BatchBroadcasting(), .lower = LowerTraced<IgammaGradA>, .spec = "primitives.md#igamma_grad_a",
+    {.name = "erf",
+     .arity = 1,
+     .accepts = ir::kAcceptsFloat,
+     .type_rule = SameAsOperand,
+     .jvp = ir::JvpTerms<JvpErf>(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerTo<"chlo.erf">,
+     .spec = "primitives.md#erf",
+     .samples = kSamples},
+    {.name = "erfc",
+     .arity = 1,
+     .accepts = ir::kAcceptsFloat,
+     .type_rule = SameAsOperand,
+     .jvp = ir::JvpTerms<JvpErfc>(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerTo<"chlo.erfc">,
+     .spec = "primitives.md#erfc",
+     .samples = kSamples},
+    {.name = "erf_inv",
+     .arity = 1,
+     .accepts = ir::kAcceptsFloat,
+     .type_rule = SameAsOperand,
+     .jvp = ir::JvpTerms<JvpErfInv>(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerTo<"chlo.erf_inv">,
+     .spec = "primitives.md#erf_inv",
+     .samples = kUnit},
+    {.name = "lgamma",
+     .arity = 1,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = SameAsOperand,
+     .jvp = ir::JvpTerms<JvpLgamma>(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerTo<"chlo.lgamma">,
+     .spec = "primitives.md#lgamma",
+     .samples = kPositive},
+    {.name = "digamma",
+     .arity = 1,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = SameAsOperand,
+     .jvp = ir::JvpTerms<JvpDigamma>(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerTo<"chlo.digamma">,
+     .spec = "primitives.md#digamma",
+     .samples = kPositive},
+    {.name = "polygamma",
+     .arity = 2,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = NaryType,
+     .jvp = ir::JvpTerms<JvpPolygammaOrder, JvpPolygamma>(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerTo<"chlo.polygamma">,
+     .spec = "primitives.md#polygamma",
+     .samples = kSecondOnly},
+    {.name = "igamma",
+     .arity = 2,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = NaryType,
+     .jvp = ir::JvpTerms<JvpIgammaA, JvpIgammaX>(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerTraced<Igamma>,
+     .spec = "primitives.md#igamma",
      .samples = kPositivePair},
-    {.name = "zeta", .arity = 2, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = NaryType,
-     .batch = ir::BatchBroadcasting(), .lower = LowerTo<"chlo.zeta">, .spec = "primitives.md#zeta",
+    {.name = "igammac",
+     .arity = 2,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = NaryType,
+     .jvp = ir::JvpTerms<JvpIgammacA, JvpIgammacX>(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerTraced<Igammac>,
+     .spec = "primitives.md#igammac",
+     .samples = kPositivePair},
+    {.name = "igamma_grad_a",
+     .arity = 2,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = NaryType,
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerTraced<IgammaGradA>,
+     .spec = "primitives.md#igamma_grad_a",
+     .samples = kPositivePair},
+    {.name = "zeta",
+     .arity = 2,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = NaryType,
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerTo<"chlo.zeta">,
+     .spec = "primitives.md#zeta",
      .samples = kAboveOnePair},
-    {.name = "regularized_incomplete_beta", .arity = 3, .accepts = ir::kAcceptsFloat, .tier = 2,
-     .type_rule = NaryType, .jvp = ir::JvpTerms<JvpBetaParameter, JvpBetaParameter, JvpBetaX>(),
-     .batch = ir::BatchBroadcasting(), .lower = LowerBeta,
-     .spec = "primitives.md#regularized_incomplete_beta", .samples = kBetaSamples},
-    {.name = "bessel_i0e", .arity = 1, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpI0e>(), .batch = ir::BatchElementwise(), .lower = LowerTraced<BesselI0e>,
-     .spec = "primitives.md#bessel_i0e", .samples = kSamples},
-    {.name = "bessel_i1e", .arity = 1, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpI1e>(), .batch = ir::BatchElementwise(), .lower = LowerTo<"chlo.bessel_i1e">,
-     .spec = "primitives.md#bessel_i1e", .samples = kSamples},
+    {.name = "regularized_incomplete_beta",
+     .arity = 3,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = NaryType,
+     .jvp = ir::JvpTerms<JvpBetaParameter, JvpBetaParameter, JvpBetaX>(),
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerBeta,
+     .spec = "primitives.md#regularized_incomplete_beta",
+     .samples = kBetaSamples},
+    {.name = "bessel_i0e",
+     .arity = 1,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = SameAsOperand,
+     .jvp = ir::JvpTerms<JvpI0e>(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerTraced<BesselI0e>,
+     .spec = "primitives.md#bessel_i0e",
+     .samples = kSamples},
+    {.name = "bessel_i1e",
+     .arity = 1,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = SameAsOperand,
+     .jvp = ir::JvpTerms<JvpI1e>(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerTo<"chlo.bessel_i1e">,
+     .spec = "primitives.md#bessel_i1e",
+     .samples = kSamples},
 };
 
 }  // namespace

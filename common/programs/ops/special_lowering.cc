@@ -29,7 +29,9 @@ Value Or(Builder& b, Value x, Value y) { return Binary(b, "or", x, y); }
 Value And(Builder& b, Value x, Value y) { return Binary(b, "and", x, y); }
 Value Not(Builder& b, Value x) { return Unary(b, "not", x); }
 Value IsNan(Builder& b, Value x) { return Binary(b, "ne", x, x); }
-Value Compare(Builder& b, std::string_view op, Value x, double y) { return Binary(b, op, x, ScalarLike(b, x, y)); }
+Value Compare(Builder& b, std::string_view op, Value x, double y) {
+  return Binary(b, op, x, ScalarLike(b, x, y));
+}
 
 Value AnyOf(Builder& b, Value predicates) {
   return b.Emit1("reduce_or", {predicates},
@@ -38,8 +40,8 @@ Value AnyOf(Builder& b, Value predicates) {
 
 // ---- incomplete gamma ----
 
-// What is wanted of the incomplete gamma function: its value, its derivative in a, or the derivative in a of a sample
-// x of the gamma distribution (dx/da at fixed probability).
+// What is wanted of the incomplete gamma function: its value, its derivative in a, or the
+// derivative in a of a sample x of the gamma distribution (dx/da at fixed probability).
 enum class Mode { kValue, kDerivative, kSampleDerivative };
 
 struct GammaArgs {
@@ -70,7 +72,8 @@ Value IgammaSeries(Builder& b, const GammaArgs& g, Value enabled) {
         const Value dans_da = Add(e, v[kDansDa], dc_da);
         const Value c = Mul(e, v[kC], Div(e, x, r));
         const Value ans = Add(e, v[kAns], c);
-        const Value step = mode == Mode::kValue ? Div(e, c, ans) : Unary(e, "abs", Div(e, dc_da, dans_da));
+        const Value step =
+            mode == Mode::kValue ? Div(e, c, ans) : Unary(e, "abs", Div(e, dc_da, dans_da));
         const Value live = And(e, v[kEnabled], Compare(e, "gt", step, Eps(x)));
         std::vector<Value> next{live};
         const Value fresh[] = {r, c, ans, x, dc_da, dans_da};
@@ -86,10 +89,26 @@ Value IgammaSeries(Builder& b, const GammaArgs& g, Value enabled) {
   return Div(b, Mul(b, Neg(b, Add(b, out[kDansDa], product)), g.x), a);
 }
 
-// One step of the continued fraction: the state is (enabled, ans, t, y, z, c, pkm1, qkm1, pkm2, qkm2, and the
-// derivatives in a of pkm2, qkm2, pkm1, qkm1 and ans).
+// One step of the continued fraction: the state is (enabled, ans, t, y, z, c, pkm1, qkm1, pkm2,
+// qkm2, and the derivatives in a of pkm2, qkm2, pkm1, qkm1 and ans).
 std::vector<Value> FractionStep(Builder& b, Operands v, Mode mode) {
-  enum : size_t { kEnabled, kAns, kT, kY, kZ, kC, kPkm1, kQkm1, kPkm2, kQkm2, kDp2, kDq2, kDp1, kDq1, kDans };
+  enum : size_t {
+    kEnabled,
+    kAns,
+    kT,
+    kY,
+    kZ,
+    kC,
+    kPkm1,
+    kQkm1,
+    kPkm2,
+    kQkm2,
+    kDp2,
+    kDq2,
+    kDp1,
+    kDq1,
+    kDans
+  };
   const double eps = Eps(v[kAns]);
   const Value c = Add(b, v[kC], ScalarLike(b, v[kC], 1));
   const Value y = Add(b, v[kY], ScalarLike(b, v[kY], 1));
@@ -120,7 +139,9 @@ std::vector<Value> FractionStep(Builder& b, Operands v, Mode mode) {
   // Numerators and denominators are scaled down before they overflow.
   const Value size = Unary(b, "abs", pk);
   const Value rescale = Binary(b, "gt", size, ir::IntegerPow(b, ScalarLike(b, pk, eps), -1));
-  const auto scaled = [&](Value x) { return Select(b, rescale, Mul(b, x, ScalarLike(b, x, eps)), x); };
+  const auto scaled = [&](Value x) {
+    return Select(b, rescale, Mul(b, x, ScalarLike(b, x, eps)), x);
+  };
   const Value pkm2 = scaled(v[kPkm1]);
   const Value pkm1 = scaled(pk);
   const Value qkm2 = scaled(v[kQkm1]);
@@ -232,13 +253,15 @@ Value Chebyshev(Builder& b, Value x, std::span<const double> coefficients) {
 
 // Cephes: e^-|x| I0(x) on [0, 8] and, times sqrt x, beyond.
 constexpr double kI0eNear32[] = {
-    -1.30002500998624804212E-8, 6.04699502254191894932E-8,  -2.67079385394061173391E-7, 1.11738753912010371815E-6,
-    -4.41673835845875056359E-6, 1.64484480707288970893E-5,  -5.75419501008210370398E-5, 1.88502885095841655729E-4,
-    -5.76375574538582365885E-4, 1.63947561694133579842E-3,  -4.32430999505057594430E-3, 1.05464603945949983183E-2,
-    -2.37374148058994688156E-2, 4.93052842396707084878E-2,  -9.49010970480476444210E-2, 1.71620901522208775349E-1,
-    -3.04682672343198398683E-1, 6.76795274409476084995E-1};
-constexpr double kI0eFar32[] = {3.39623202570838634515E-9, 2.26666899049817806459E-8, 2.04891858946906374183E-7,
-                                2.89137052083475648297E-6, 6.88975834691682398426E-5, 3.36911647825569408990E-3,
+    -1.30002500998624804212E-8, 6.04699502254191894932E-8,  -2.67079385394061173391E-7,
+    1.11738753912010371815E-6,  -4.41673835845875056359E-6, 1.64484480707288970893E-5,
+    -5.75419501008210370398E-5, 1.88502885095841655729E-4,  -5.76375574538582365885E-4,
+    1.63947561694133579842E-3,  -4.32430999505057594430E-3, 1.05464603945949983183E-2,
+    -2.37374148058994688156E-2, 4.93052842396707084878E-2,  -9.49010970480476444210E-2,
+    1.71620901522208775349E-1,  -3.04682672343198398683E-1, 6.76795274409476084995E-1};
+constexpr double kI0eFar32[] = {3.39623202570838634515E-9, 2.26666899049817806459E-8,
+                                2.04891858946906374183E-7, 2.89137052083475648297E-6,
+                                6.88975834691682398426E-5, 3.36911647825569408990E-3,
                                 8.04490411014108831608E-1};
 constexpr double kI0eNear64[] = {
     -4.41534164647933937950E-18, 3.33079451882223809783E-17,  -2.43127984654795469359E-16,
@@ -290,7 +313,8 @@ Value FloorDivide(Builder& b, Value x, Value y) {
   return Select(b, shift, less, quotient);
 }
 
-// The numerator of the continued fraction (dlmf.nist.gov/8.17.E23) at one iteration, counted from 1, where it is 1.
+// The numerator of the continued fraction (dlmf.nist.gov/8.17.E23) at one iteration, counted from
+// 1, where it is 1.
 Value BetaNumerator(Builder& b, Value iteration, Value a, Value bb, Value x) {
   const Value i = ir::BroadcastInDim(b, iteration, a.shape(), Dims{});
   const Value half = Remainder(b, i, FullLike(b, i, 2));
@@ -329,7 +353,8 @@ Value BetaDenominator(Builder& b, Value iteration, Value x) {
   return Select(b, first, zero, one);
 }
 
-// Lentz, Thompson and Barnett's evaluation of the continued fraction, until every lane has converged.
+// Lentz, Thompson and Barnett's evaluation of the continued fraction, until every lane has
+// converged.
 Value BetaFraction(Builder& b, Value a, Value bb, Value x, DType counter) {
   const double small = Eps(x) / 2;
   const int64_t max_iterations = x.dtype() == DType::kF32 ? 200 : 600;
@@ -428,14 +453,20 @@ Value Igammac(Builder& b, Operands v) {
   return Select(b, domain_error, FullLike(b, a, kNan), out);
 }
 
-Value IgammaGradA(Builder& b, Operands v) { return GammaDerivative(b, v[0], v[1], Mode::kDerivative); }
+Value IgammaGradA(Builder& b, Operands v) {
+  return GammaDerivative(b, v[0], v[1], Mode::kDerivative);
+}
 
-Value RandomGammaGrad(Builder& b, Operands v) { return GammaDerivative(b, v[0], v[1], Mode::kSampleDerivative); }
+Value RandomGammaGrad(Builder& b, Operands v) {
+  return GammaDerivative(b, v[0], v[1], Mode::kSampleDerivative);
+}
 
 Value BesselI0e(Builder& b, Operands v) {
   const bool wide = v[0].dtype() == DType::kF64;
-  const std::span<const double> near_coefficients = wide ? std::span<const double>(kI0eNear64) : kI0eNear32;
-  const std::span<const double> far_coefficients = wide ? std::span<const double>(kI0eFar64) : kI0eFar32;
+  const std::span<const double> near_coefficients =
+      wide ? std::span<const double>(kI0eNear64) : kI0eNear32;
+  const std::span<const double> far_coefficients =
+      wide ? std::span<const double>(kI0eFar64) : kI0eFar32;
   const Value x = Unary(b, "abs", v[0]);
   const Value half = FullLike(b, x, 0.5);
   const Value two = FullLike(b, x, 2);

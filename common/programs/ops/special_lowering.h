@@ -1,4 +1,5 @@
-// Special functions written in terms of simpler primitives: how they are lowered, and the derivative of gamma samples.
+// Special functions written in terms of simpler primitives: how they are lowered, and the
+// derivative of gamma samples.
 //
 // Formulas and iteration limits follow jax/_src/lax/special.py, so that both give the same program.
 #pragma once

@@ -10,7 +10,8 @@
 namespace megalith::ops {
 namespace {
 
-// Named tuples write their programs out in full; the definitions in front say that both equations share them.
+// Named tuples write their programs out in full; the definitions in front say that both equations
+// share them.
 TEST(ParseTextTest, ProgramsInNamedTuplesStayShared) {
   const std::string text =
       R"(let jaxpr = { lambda ; a:f32[] b:f32[]. let c:f32[] = mul a b in (c,) } in

@@ -20,14 +20,16 @@ Types AbsType(const TypeArgs& a) {
   RETURN_IF_ERROR(CheckAccepts(a, 0));
   const DType d = a.operands[0].dtype;
   if (tensor::IsInteger(d) && tensor::BitWidth(d) < 8) {
-    return TypeError(StrCat("abs does not accept dtype ", DTypeText(d),
-                            ". Support for narrow-width integers is platform-dependent and limited to a few specific "
-                            "operations, e.g. basic arithmetic and type casting."));
+    return TypeError(StrCat(
+        "abs does not accept dtype ", DTypeText(d),
+        ". Support for narrow-width integers is platform-dependent and limited to a few specific "
+        "operations, e.g. basic arithmetic and type casting."));
   }
   return std::vector<Aval>{Aval{tensor::RealPart(d), a.operands[0].weak_type, a.operands[0].shape}};
 }
 
-// Real: the tangent with the operand's sign. Complex: the real part of t * conj(x) / |x|, with 1 in place of |x| = 0.
+// Real: the tangent with the operand's sign. Complex: the real part of t * conj(x) / |x|, with 1 in
+// place of |x| = 0.
 Value JvpAbs(Builder& b, Value t, Value y, Operands x, const Params&) {
   if (!tensor::IsComplex(x[0].dtype())) {
     const Value is_positive = ir::Binary(b, "ge", x[0], ir::WeakScalarLike(b, x[0], 0));
@@ -51,8 +53,8 @@ Types IntegerPowType(const TypeArgs& a) {
   RETURN_IF_ERROR(CheckAccepts(a, 0));
   const int64_t y = a.params.Int("y");
   if (y < 0 && tensor::IsInteger(a.operands[0].dtype)) {
-    return TypeError(StrCat("Integers cannot be raised to negative powers, got integer_pow(", a.operands[0].Text(),
-                            ", ", y, ")"));
+    return TypeError(StrCat("Integers cannot be raised to negative powers, got integer_pow(",
+                            a.operands[0].Text(), ", ", y, ")"));
   }
   return std::vector<Aval>{a.operands[0]};
 }
@@ -68,14 +70,17 @@ Value JvpIntegerPow(Builder& b, Value t, Value, Operands x, const Params& p) {
   return Mul(b, t, Mul(b, ScalarLike(b, x[0], static_cast<double>(y)), power));
 }
 
-std::vector<Value> TransposeNeg(Builder& b, const TransposeArgs& a) { return {Neg(b, a.cotangents[0])}; }
+std::vector<Value> TransposeNeg(Builder& b, const TransposeArgs& a) {
+  return {Neg(b, a.cotangents[0])};
+}
 
 // ---- rounding ----
 
 Types RoundType(const TypeArgs& a) {
   const int64_t method = a.params.Int("rounding_method");
   if (method != 0 && method != 1) {
-    return ValueError(StrCat("round has no rounding_method ", method, "; 0 is away from zero, 1 to even"));
+    return ValueError(
+        StrCat("round has no rounding_method ", method, "; 0 is away from zero, 1 to even"));
   }
   return SameAsOperand(a);
 }
@@ -100,7 +105,8 @@ std::vector<Value> TransposeComplex(Builder& b, const TransposeArgs& a) {
   std::vector<Value> out(2);
   const Value& ct = a.cotangents[0];
   if (a.operands[0].linear) out[0] = Unbroadcast(b, a.operands[0].aval, Unary(b, "real", ct));
-  if (a.operands[1].linear) out[1] = Unbroadcast(b, a.operands[1].aval, Unary(b, "imag", Neg(b, ct)));
+  if (a.operands[1].linear)
+    out[1] = Unbroadcast(b, a.operands[1].aval, Unary(b, "imag", Neg(b, ct)));
   return out;
 }
 
@@ -124,11 +130,11 @@ Types ConjType(const TypeArgs& a) {
   const Aval& x = a.operands[0];
   if (!tensor::IsComplex(x.dtype)) RETURN_IF_ERROR(CheckComplexElement("conj", x, ""));
   if (a.params.Type("input_dtype") != x.dtype) {
-    return TypeError(StrCat("conj has input_dtype=", DTypeText(a.params.Type("input_dtype")), " and an operand of ",
-                            DTypeText(x.dtype)));
+    return TypeError(StrCat("conj has input_dtype=", DTypeText(a.params.Type("input_dtype")),
+                            " and an operand of ", DTypeText(x.dtype)));
   }
-  return std::vector<Aval>{Aval{tensor::IsComplex(x.dtype) ? x.dtype : tensor::ComplexOf(x.dtype), x.weak_type,
-                                x.shape}};
+  return std::vector<Aval>{Aval{tensor::IsComplex(x.dtype) ? x.dtype : tensor::ComplexOf(x.dtype),
+                                x.weak_type, x.shape}};
 }
 
 std::vector<Value> TransposeConj(Builder& b, const TransposeArgs& a) {
@@ -141,7 +147,8 @@ std::vector<Value> TransposeConj(Builder& b, const TransposeArgs& a) {
 Status LowerSign(LowerContext& c) {
   if (!tensor::IsUnsigned(c.in_aval(0).dtype)) return LowerElementwise(c, "stablehlo.sign");
   const TensorType type = c.out_type();
-  const ValueId is_zero = c.b().Compare(stablehlo::CompareDirection::kEq, c.in(0), FullOf(c.b(), type, 0));
+  const ValueId is_zero =
+      c.b().Compare(stablehlo::CompareDirection::kEq, c.in(0), FullOf(c.b(), type, 0));
   const ValueId zero = FullOf(c.b(), type, 0);
   const ValueId one = FullOf(c.b(), type, 1);
   c.Out(c.b().Select(is_zero, zero, one));
@@ -150,7 +157,8 @@ Status LowerSign(LowerContext& c) {
 
 Status LowerRound(LowerContext& c) {
   const bool to_even = c.params().Int("rounding_method") == 1;
-  return LowerElementwise(c, to_even ? "stablehlo.round_nearest_even" : "stablehlo.round_nearest_afz");
+  return LowerElementwise(c,
+                          to_even ? "stablehlo.round_nearest_even" : "stablehlo.round_nearest_afz");
 }
 
 Status LowerSquare(LowerContext& c) {
@@ -214,9 +222,11 @@ constexpr Sample kIntegerPowSamples[] = {
     {"{ lambda ; a:f32[7]. let b:f32[7] = OP[y=0] a in (b,) }"},
     {"{ lambda ; a:f32[7]. let b:f32[7] = OP[y=-3] a in (b,) }", ir::Domain::kNonZero},
 };
-constexpr Sample kRoundSamples[] = {{"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP[rounding_method=0] a in (b,) }"},
-                                    {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP[rounding_method=1] a in (b,) }"}};
-constexpr Sample kPredicateSamples[] = {{"{ lambda ; a:f32[3,5]. let b:bool[3,5] = OP a in (b,) }"}};
+constexpr Sample kRoundSamples[] = {
+    {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP[rounding_method=0] a in (b,) }"},
+    {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP[rounding_method=1] a in (b,) }"}};
+constexpr Sample kPredicateSamples[] = {
+    {"{ lambda ; a:f32[3,5]. let b:bool[3,5] = OP a in (b,) }"}};
 constexpr Sample kComplexSamples[] = {
     {"{ lambda ; a:f32[3,5] b:f32[3,5]. let c:c64[3,5] = OP a b in (c,) }"},
     {"{ lambda ; a:f32[] b:f32[7]. let c:c64[7] = OP a b in (c,) }"},
@@ -226,48 +236,144 @@ constexpr Sample kConjSamples[] = {
     {"{ lambda ; a:c64[3,5]. let b:c64[3,5] = OP[input_dtype=complex64] a in (b,) }"},
     {"{ lambda ; a:f32[3,5]. let b:c64[3,5] = OP[input_dtype=float32] a in (b,) }"},
 };
-constexpr Sample kAbsSamples[] = {{"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP a in (b,) }", ir::Domain::kNonZero},
-                                  {"{ lambda ; a:c64[3,5]. let b:f32[3,5] = OP a in (b,) }", ir::Domain::kNonZero}};
+constexpr Sample kAbsSamples[] = {
+    {"{ lambda ; a:f32[3,5]. let b:f32[3,5] = OP a in (b,) }", ir::Domain::kNonZero},
+    {"{ lambda ; a:c64[3,5]. let b:f32[3,5] = OP a in (b,) }", ir::Domain::kNonZero}};
 
 constexpr OpDef kOps[] = {
-    {.name = "neg", .arity = 1, .accepts = ir::kAcceptsNumber, .type_rule = SameAsOperand, .jvp = ir::JvpLinear(),
-     .transpose = TransposeNeg, .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.negate">,
-     .spec = "primitives.md#neg", .samples = kSamples},
-    {.name = "sign", .arity = 1, .accepts = ir::kAcceptsNumber, .type_rule = SameAsOperand, .jvp = ir::JvpZero(),
-     .batch = ir::BatchElementwise(), .lower = LowerSign, .spec = "primitives.md#sign", .samples = kSamples},
-    {.name = "floor", .arity = 1, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.floor">,
-     .spec = "primitives.md#floor", .samples = kSamples},
-    {.name = "ceil", .arity = 1, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = SameAsOperand,
-     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.ceil">,
-     .spec = "primitives.md#ceil", .samples = kSamples},
-    {.name = "round", .arity = 1, .params = kRoundParams, .accepts = ir::kAcceptsFloat, .tier = 2,
-     .type_rule = RoundType, .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .lower = LowerRound,
-     .spec = "primitives.md#round", .samples = kRoundSamples},
-    {.name = "is_finite", .arity = 1, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = PredicateType,
-     .jvp = ir::JvpZero(), .batch = ir::BatchElementwise(), .lower = LowerTo<"stablehlo.is_finite">,
-     .spec = "primitives.md#is_finite", .samples = kPredicateSamples},
-    {.name = "abs", .arity = 1, .accepts = ir::kAcceptsSigned | ir::kAcceptsFloat | ir::kAcceptsComplex,
-     .type_rule = AbsType, .jvp = ir::JvpTerms<JvpAbs>(), .batch = ir::BatchElementwise(),
-     .lower = LowerTo<"stablehlo.abs">, .spec = "primitives.md#abs", .samples = kAbsSamples},
-    {.name = "square", .arity = 1, .accepts = ir::kAcceptsNumber, .type_rule = SameAsOperand,
-     .jvp = ir::JvpTerms<JvpSquare>(), .batch = ir::BatchElementwise(), .lower = LowerSquare,
-     .spec = "primitives.md#square", .samples = kSamples},
-    {.name = "integer_pow", .arity = 1, .params = kIntegerPowParams, .accepts = ir::kAcceptsNumber,
-     .type_rule = IntegerPowType, .jvp = ir::JvpTerms<JvpIntegerPow>(), .batch = ir::BatchElementwise(),
-     .lower = LowerIntegerPow, .spec = "primitives.md#integer_pow", .samples = kIntegerPowSamples},
-    {.name = "complex", .arity = 2, .accepts = ir::kAcceptsFloat, .tier = 2, .type_rule = ComplexType,
-     .jvp = ir::JvpLinear(), .transpose = TransposeComplex, .batch = ir::BatchBroadcasting(),
-     .lower = LowerTo<"stablehlo.complex">, .spec = "primitives.md#complex", .samples = kComplexSamples},
-    {.name = "real", .arity = 1, .accepts = ir::kAcceptsComplex, .tier = 2, .type_rule = PartType,
-     .jvp = ir::JvpLinear(), .transpose = TransposeReal, .batch = ir::BatchElementwise(),
-     .lower = LowerTo<"stablehlo.real">, .spec = "primitives.md#real", .samples = kPartSamples},
-    {.name = "imag", .arity = 1, .accepts = ir::kAcceptsComplex, .tier = 2, .type_rule = PartType,
-     .jvp = ir::JvpLinear(), .transpose = TransposeImag, .batch = ir::BatchElementwise(),
-     .lower = LowerTo<"stablehlo.imag">, .spec = "primitives.md#imag", .samples = kPartSamples},
-    {.name = "conj", .arity = 1, .params = kConjParams, .accepts = ir::kAcceptsInexact, .tier = 2,
-     .type_rule = ConjType, .jvp = ir::JvpLinear(), .transpose = TransposeConj, .batch = ir::BatchElementwise(),
-     .lower = LowerConj, .spec = "primitives.md#conj", .samples = kConjSamples},
+    {.name = "neg",
+     .arity = 1,
+     .accepts = ir::kAcceptsNumber,
+     .type_rule = SameAsOperand,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeNeg,
+     .batch = ir::BatchElementwise(),
+     .lower = LowerTo<"stablehlo.negate">,
+     .spec = "primitives.md#neg",
+     .samples = kSamples},
+    {.name = "sign",
+     .arity = 1,
+     .accepts = ir::kAcceptsNumber,
+     .type_rule = SameAsOperand,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerSign,
+     .spec = "primitives.md#sign",
+     .samples = kSamples},
+    {.name = "floor",
+     .arity = 1,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = SameAsOperand,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerTo<"stablehlo.floor">,
+     .spec = "primitives.md#floor",
+     .samples = kSamples},
+    {.name = "ceil",
+     .arity = 1,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = SameAsOperand,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerTo<"stablehlo.ceil">,
+     .spec = "primitives.md#ceil",
+     .samples = kSamples},
+    {.name = "round",
+     .arity = 1,
+     .params = kRoundParams,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = RoundType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerRound,
+     .spec = "primitives.md#round",
+     .samples = kRoundSamples},
+    {.name = "is_finite",
+     .arity = 1,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = PredicateType,
+     .jvp = ir::JvpZero(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerTo<"stablehlo.is_finite">,
+     .spec = "primitives.md#is_finite",
+     .samples = kPredicateSamples},
+    {.name = "abs",
+     .arity = 1,
+     .accepts = ir::kAcceptsSigned | ir::kAcceptsFloat | ir::kAcceptsComplex,
+     .type_rule = AbsType,
+     .jvp = ir::JvpTerms<JvpAbs>(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerTo<"stablehlo.abs">,
+     .spec = "primitives.md#abs",
+     .samples = kAbsSamples},
+    {.name = "square",
+     .arity = 1,
+     .accepts = ir::kAcceptsNumber,
+     .type_rule = SameAsOperand,
+     .jvp = ir::JvpTerms<JvpSquare>(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerSquare,
+     .spec = "primitives.md#square",
+     .samples = kSamples},
+    {.name = "integer_pow",
+     .arity = 1,
+     .params = kIntegerPowParams,
+     .accepts = ir::kAcceptsNumber,
+     .type_rule = IntegerPowType,
+     .jvp = ir::JvpTerms<JvpIntegerPow>(),
+     .batch = ir::BatchElementwise(),
+     .lower = LowerIntegerPow,
+     .spec = "primitives.md#integer_pow",
+     .samples = kIntegerPowSamples},
+    {.name = "complex",
+     .arity = 2,
+     .accepts = ir::kAcceptsFloat,
+     .tier = 2,
+     .type_rule = ComplexType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeComplex,
+     .batch = ir::BatchBroadcasting(),
+     .lower = LowerTo<"stablehlo.complex">,
+     .spec = "primitives.md#complex",
+     .samples = kComplexSamples},
+    {.name = "real",
+     .arity = 1,
+     .accepts = ir::kAcceptsComplex,
+     .tier = 2,
+     .type_rule = PartType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeReal,
+     .batch = ir::BatchElementwise(),
+     .lower = LowerTo<"stablehlo.real">,
+     .spec = "primitives.md#real",
+     .samples = kPartSamples},
+    {.name = "imag",
+     .arity = 1,
+     .accepts = ir::kAcceptsComplex,
+     .tier = 2,
+     .type_rule = PartType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeImag,
+     .batch = ir::BatchElementwise(),
+     .lower = LowerTo<"stablehlo.imag">,
+     .spec = "primitives.md#imag",
+     .samples = kPartSamples},
+    {.name = "conj",
+     .arity = 1,
+     .params = kConjParams,
+     .accepts = ir::kAcceptsInexact,
+     .tier = 2,
+     .type_rule = ConjType,
+     .jvp = ir::JvpLinear(),
+     .transpose = TransposeConj,
+     .batch = ir::BatchElementwise(),
+     .lower = LowerConj,
+     .spec = "primitives.md#conj",
+     .samples = kConjSamples},
 };
 
 }  // namespace

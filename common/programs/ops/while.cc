@@ -1,6 +1,7 @@
 // while: a loop with a condition.
 //
-// Source: spec/transforms.md section 6. Operands: constants of the condition, constants of the body, initial carry.
+// Source: spec/transforms.md section 6. Operands: constants of the condition, constants of the
+// body, initial carry.
 #include "common/foundation/base/strings.h"
 #include "common/programs/autodiff/jvp.h"
 #include "common/programs/batching/batching.h"
@@ -22,14 +23,17 @@ struct While {
   size_t num_carry = 0;
 
   explicit While(const Params& p)
-      : cond(p.Sub("cond_jaxpr")), body(p.Sub("body_jaxpr")),
+      : cond(p.Sub("cond_jaxpr")),
+        body(p.Sub("body_jaxpr")),
         cond_consts(static_cast<size_t>(p.Int("cond_nconsts"))),
-        body_consts(static_cast<size_t>(p.Int("body_nconsts"))), num_carry(body->outs().size()) {}
+        body_consts(static_cast<size_t>(p.Int("body_nconsts"))),
+        num_carry(body->outs().size()) {}
   size_t first_carry() const { return cond_consts + body_consts; }
   size_t num_in() const { return first_carry() + num_carry; }
 };
 
-Params WhileParams(const Params& base, JaxprPtr cond, size_t cond_consts, JaxprPtr body, size_t body_consts) {
+Params WhileParams(const Params& base, JaxprPtr cond, size_t cond_consts, JaxprPtr body,
+                   size_t body_consts) {
   Params p = base;
   p.Set("cond_jaxpr", ParamValue::SubJaxpr(std::move(cond)));
   p.Set("cond_nconsts", ParamValue::Int(static_cast<int64_t>(cond_consts)));
@@ -46,8 +50,8 @@ Status CheckCounts(const TypeArgs& a) {
   if (cn < 0 || bn < 0 || cn > operands || bn > operands || cn + bn + carry != operands ||
       static_cast<int64_t>(a.params.Sub("cond_jaxpr")->invars().size()) != cn + carry ||
       static_cast<int64_t>(a.params.Sub("body_jaxpr")->invars().size()) != bn + carry) {
-    return TypeError(StrCat("while_loop of ", operands, " operands does not fit cond_nconsts=", cn, ", body_nconsts=",
-                            bn, " and a carry of ", carry));
+    return TypeError(StrCat("while_loop of ", operands, " operands does not fit cond_nconsts=", cn,
+                            ", body_nconsts=", bn, " and a carry of ", carry));
   }
   return OkStatus();
 }
@@ -69,8 +73,9 @@ Types WhileType(const TypeArgs& a) {
     for (size_t i = 0; i < jaxpr.invars().size(); ++i) {
       const Aval& want = jaxpr.aval(jaxpr.invars()[i]);
       if (!want.SameType(operand(in_cond, i))) {
-        return TypeError(StrCat("while_loop ", in_cond ? "cond" : "body", " function takes input ", i, " of type ",
-                                want.Text(), ", called with ", operand(in_cond, i).Text()));
+        return TypeError(StrCat("while_loop ", in_cond ? "cond" : "body", " function takes input ",
+                                i, " of type ", want.Text(), ", called with ",
+                                operand(in_cond, i).Text()));
       }
     }
   }
@@ -78,9 +83,11 @@ Types WhileType(const TypeArgs& a) {
     const Aval& in = a.operands[w.first_carry() + i];
     const Aval& out = w.body->aval(w.body->outs()[i]);
     if (!in.SameType(out)) {
-      return TypeError(StrCat("while_loop body function carry input and carry output must have equal types, but they "
-                              "differ: carry component ", i, " has type ", in.Text(),
-                              " but the corresponding output carry component has type ", out.Text()));
+      return TypeError(StrCat(
+          "while_loop body function carry input and carry output must have equal types, but they "
+          "differ: carry component ",
+          i, " has type ", in.Text(), " but the corresponding output carry component has type ",
+          out.Text()));
     }
   }
   const Shape& pred = w.cond->aval(w.cond->outs()[0]).shape;
@@ -89,8 +96,9 @@ Types WhileType(const TypeArgs& a) {
     for (size_t d = 0; d < pred.size(); ++d) {
       if (d >= in.rank() || in.shape[d] != pred[d]) {
         return TypeError(StrCat("cond_fun must return a boolean scalar, but got output type(s) ",
-                                w.cond->aval(w.cond->outs()[0]).Text(), ", which is no prefix of carry component ", i,
-                                " of type ", in.Text()));
+                                w.cond->aval(w.cond->outs()[0]).Text(),
+                                ", which is no prefix of carry component ", i, " of type ",
+                                in.Text()));
       }
     }
   }
@@ -100,7 +108,8 @@ Types WhileType(const TypeArgs& a) {
 Result<Params> RetypeWhile(ir::TypeChecker& checker, const TypeArgs& a) {
   RETURN_IF_ERROR(CheckCounts(a));
   const While w(a.params);
-  std::vector<Aval> carry(a.operands.begin() + static_cast<int64_t>(w.first_carry()), a.operands.end());
+  std::vector<Aval> carry(a.operands.begin() + static_cast<int64_t>(w.first_carry()),
+                          a.operands.end());
   JaxprPtr body;
   for (size_t round = 0; round <= w.num_carry; ++round) {
     std::vector<Aval> inputs = Slice(a.operands, w.cond_consts, w.first_carry());
@@ -129,7 +138,8 @@ JvpResult JvpWhile(Builder& b, const JvpArgs& a) {
   Bits carry_nz = Slice(nonzeros, w.first_carry(), w.num_in());
   autodiff::JvpJaxprResult jvp;
   for (size_t round = 0; round <= w.num_carry; ++round) {
-    const auto result = autodiff::JvpJaxpr(b.session(), w.body, Concat({const_nz, carry_nz}), carry_nz);
+    const auto result =
+        autodiff::JvpJaxpr(b.session(), w.body, Concat({const_nz, carry_nz}), carry_nz);
     if (!result.ok()) {
       b.Fail(result.status());
       return {};
@@ -162,8 +172,8 @@ JvpResult JvpWhile(Builder& b, const JvpArgs& a) {
   Append(&operands, const_dot);
   Append(&operands, Slice(a.primals, w.first_carry(), w.num_in()));
   Append(&operands, init_dot);
-  const std::vector<Value> results =
-      b.Emit(a.op, WhileParams(a.params, cond, w.cond_consts, body, n + const_dot.size()), operands);
+  const std::vector<Value> results = b.Emit(
+      a.op, WhileParams(a.params, cond, w.cond_consts, body, n + const_dot.size()), operands);
   JvpResult out;
   if (!b.ok()) return out;
   out.primals = Slice(results, 0, w.num_carry);
@@ -173,8 +183,10 @@ JvpResult JvpWhile(Builder& b, const JvpArgs& a) {
 
 // ---- partial evaluation ----
 
-// The known part of the loop runs at once; the unknown outputs come from running the whole loop later.
-std::vector<Value> PartialEvalWhile(Builder& known, Builder& unknown, const ir::PartialEvalArgs& a) {
+// The known part of the loop runs at once; the unknown outputs come from running the whole loop
+// later.
+std::vector<Value> PartialEvalWhile(Builder& known, Builder& unknown,
+                                    const ir::PartialEvalArgs& a) {
   const While w(a.params);
   const auto fail = [&](const Status& s) {
     known.Fail(s);
@@ -187,7 +199,8 @@ std::vector<Value> PartialEvalWhile(Builder& known, Builder& unknown, const ir::
   Bits carry_uk = Slice(uk, w.first_carry(), w.num_in());
   staging::KnownUnknown body;
   for (size_t round = 0; round <= w.num_carry; ++round) {
-    const auto result = staging::PartialEval(known.session(), w.body, Concat({body_uk, carry_uk}), {}, carry_uk);
+    const auto result =
+        staging::PartialEval(known.session(), w.body, Concat({body_uk, carry_uk}), {}, carry_uk);
     if (!result.ok()) return fail(result.status());
     body = *result;
     if (body.unknown_outs == carry_uk) break;
@@ -233,16 +246,17 @@ std::vector<ir::SplitValue> SplitWhile(Builder& known, Builder& staged, const ir
   // Nothing of an unbounded loop can be saved, so the policy is to save nothing.
   staging::SplitJaxprs body;
   for (size_t round = 0; round <= w.num_carry; ++round) {
-    const auto result =
-        staging::SplitByPolicy(known.session(), w.body, Concat({body_uk, carry_uk}),
-                               Bits(w.body_consts + w.num_carry, true), carry_uk, Bits(w.num_carry, true), SaveNothing);
+    const auto result = staging::SplitByPolicy(known.session(), w.body, Concat({body_uk, carry_uk}),
+                                               Bits(w.body_consts + w.num_carry, true), carry_uk,
+                                               Bits(w.num_carry, true), SaveNothing);
     if (!result.ok()) return fail(result.status());
     body = *result;
     if (body.unknown_outs == carry_uk) break;
     carry_uk = Or(carry_uk, body.unknown_outs);
   }
-  const auto cond = staging::SplitByPolicy(known.session(), w.cond, Concat({cond_uk, carry_uk}),
-                                           Bits(w.cond_consts + w.num_carry, true), {false}, {true}, SaveNothing);
+  const auto cond =
+      staging::SplitByPolicy(known.session(), w.cond, Concat({cond_uk, carry_uk}),
+                             Bits(w.cond_consts + w.num_carry, true), {false}, {true}, SaveNothing);
   if (!cond.ok()) return fail(cond.status());
   const bool all_staged = cond->unknown_outs[0];
   std::vector<Value> known_results;
@@ -253,8 +267,8 @@ std::vector<ir::SplitValue> SplitWhile(Builder& known, Builder& staged, const ir
       if (!all_uk[i]) ins.push_back(a.operands[i].known);
     }
     known_results = known.Emit(a.op,
-                               WhileParams(a.params, cond->known, w.cond_consts - Count(cond_uk), body.known,
-                                           w.body_consts - Count(body_uk)),
+                               WhileParams(a.params, cond->known, w.cond_consts - Count(cond_uk),
+                                           body.known, w.body_consts - Count(body_uk)),
                                ins);
   }
   const std::vector<Value> again = staged.Emit(a.op, a.params, staged_ins);
@@ -270,9 +284,10 @@ std::vector<ir::SplitValue> SplitWhile(Builder& known, Builder& staged, const ir
 }
 
 std::vector<Value> TransposeWhile(Builder& b, const TransposeArgs&) {
-  b.Fail(ValueError(
-      "Reverse-mode differentiation does not work for lax.while_loop or lax.fori_loop with dynamic start/stop values. "
-      "Try using lax.scan, or using fori_loop with static start/stop."));
+  b.Fail(
+      ValueError("Reverse-mode differentiation does not work for lax.while_loop or lax.fori_loop "
+                 "with dynamic start/stop values. "
+                 "Try using lax.scan, or using fori_loop with static start/stop."));
   return {};
 }
 
@@ -302,17 +317,20 @@ BatchResult BatchWhile(Builder& b, const BatchArgs& a) {
     for (size_t i = 0; i < w.num_carry; ++i) {
       if (carry[i]) dests[i] = {batching::OutDim::Kind::kAt, 0};
     }
-    const auto result = batching::BatchJaxprTo(session, w.body, zero_if(body_dims, carry), a.axis, dests);
+    const auto result =
+        batching::BatchJaxprTo(session, w.body, zero_if(body_dims, carry), a.axis, dests);
     if (!result.ok()) return fail(result.status());
     Bits next;
     for (const int d : result->out_dims) next.push_back(d != kUnmapped);
     if (next == carry) break;
     carry = Or(carry, next);
   }
-  const auto pred = batching::BatchJaxprTo(session, w.cond, zero_if(cond_dims, carry), a.axis, {batching::OutDim{}});
+  const auto pred = batching::BatchJaxprTo(session, w.cond, zero_if(cond_dims, carry), a.axis,
+                                           {batching::OutDim{}});
   if (!pred.ok()) return fail(pred.status());
   const bool pred_batched = pred->out_dims[0] != kUnmapped;
-  // A batched predicate batches the whole carry; otherwise the batch dimension comes after those of the predicate.
+  // A batched predicate batches the whole carry; otherwise the batch dimension comes after those of
+  // the predicate.
   if (pred_batched) carry.assign(w.num_carry, true);
   const int carry_dim = pred_batched ? 0 : static_cast<int>(w.cond->aval(w.cond->outs()[0]).rank());
   std::vector<int> carry_dims;
@@ -339,7 +357,9 @@ BatchResult BatchWhile(Builder& b, const BatchArgs& a) {
     operands.push_back(batching::MatchAxis(b, v, init_dims[i], carry_dims[i], a.axis.size));
   }
   BatchResult out;
-  out.values = b.Emit(a.op, WhileParams(a.params, cond->jaxpr, w.cond_consts, body->jaxpr, w.body_consts), operands);
+  out.values =
+      b.Emit(a.op, WhileParams(a.params, cond->jaxpr, w.cond_consts, body->jaxpr, w.body_consts),
+             operands);
   out.dims = carry_dims;
   return out;
 }
@@ -351,8 +371,10 @@ Status LowerWhile(lowering::LowerContext& c) {
   const Aval pred = w.cond->aval(w.cond->outs()[0]);
   using lowering::Values;
   using stablehlo::ValueId;
-  const auto call = [&](const JaxprPtr& jaxpr, std::span<const ValueId> all, size_t first, size_t count) {
-    Values in(all.begin() + static_cast<int64_t>(first), all.begin() + static_cast<int64_t>(first + count));
+  const auto call = [&](const JaxprPtr& jaxpr, std::span<const ValueId> all, size_t first,
+                        size_t count) {
+    Values in(all.begin() + static_cast<int64_t>(first),
+              all.begin() + static_cast<int64_t>(first + count));
     in.insert(in.end(), all.begin() + static_cast<int64_t>(w.first_carry()), all.end());
     return c.Inline(jaxpr, in);
   };
@@ -372,7 +394,8 @@ Status LowerWhile(lowering::LowerContext& c) {
           const Values live = call(w.cond, args, 0, w.cond_consts);
           for (size_t i = 0; i < next.size() && !live.empty(); ++i) {
             const Shape shape = c.b().shape(next[i]);
-            const ValueId mask = c.b().BroadcastInDim(live[0], shape, ir::Range(static_cast<int64_t>(pred.rank())));
+            const ValueId mask =
+                c.b().BroadcastInDim(live[0], shape, ir::Range(static_cast<int64_t>(pred.rank())));
             next.data()[i] = c.b().Select(mask, next[i], args[w.first_carry() + i]);
           }
         }
@@ -389,14 +412,24 @@ Status LowerWhile(lowering::LowerContext& c) {
 using Type = ParamSpec::Type;
 
 constexpr ParamSpec kWhileParams[] = {
-    {"body_jaxpr", Type::kJaxpr}, {"body_nconsts", Type::kInt}, {"cond_jaxpr", Type::kJaxpr},
+    {"body_jaxpr", Type::kJaxpr},
+    {"body_nconsts", Type::kInt},
+    {"cond_jaxpr", Type::kJaxpr},
     {"cond_nconsts", Type::kInt},
 };
 
 constexpr OpDef kOps[] = {
-    {.name = "while", .results = -1, .params = kWhileParams, .type_rule = WhileType, .retype = RetypeWhile,
-     .jvp = ir::JvpFull(JvpWhile), .partial_eval = PartialEvalWhile, .split = SplitWhile,
-     .transpose = TransposeWhile, .batch = ir::BatchFull(BatchWhile), .lower = LowerWhile,
+    {.name = "while",
+     .results = -1,
+     .params = kWhileParams,
+     .type_rule = WhileType,
+     .retype = RetypeWhile,
+     .jvp = ir::JvpFull(JvpWhile),
+     .partial_eval = PartialEvalWhile,
+     .split = SplitWhile,
+     .transpose = TransposeWhile,
+     .batch = ir::BatchFull(BatchWhile),
+     .lower = LowerWhile,
      .spec = "primitives.md#while"},
 };
 

@@ -47,7 +47,8 @@ Pads PadsOf(const Params& params) { return *ParsePads(params["padding"]); }
 
 ParamValue PadsParam(const Pads& pads) {
   ir::ParamValues out;
-  for (size_t i = 0; i < pads.low.size(); ++i) out.push_back(ParamValue::Ints(Dims{pads.low[i], pads.high[i]}));
+  for (size_t i = 0; i < pads.low.size(); ++i)
+    out.push_back(ParamValue::Ints(Dims{pads.low[i], pads.high[i]}));
   return ParamValue::Tuple(std::move(out));
 }
 
@@ -60,12 +61,13 @@ Dims InterleavedPads(const Pads& pads) {
   return out;
 }
 
-Status CheckWindowNumbers(std::string_view op, std::string_view what, const Dims& values, int64_t least) {
+Status CheckWindowNumbers(std::string_view op, std::string_view what, const Dims& values,
+                          int64_t least) {
   for (const int64_t v : values) {
     if (v >= least && v <= kMaxWindowNumber) continue;
     return TypeError(StrCat(op, " ", what, " must have every element be ",
-                            least == 0 ? "nonnegative" : "strictly positive", ", got ", tensor::TupleText(values),
-                            "."));
+                            least == 0 ? "nonnegative" : "strictly positive", ", got ",
+                            tensor::TupleText(values), "."));
   }
   return OkStatus();
 }

@@ -1,4 +1,5 @@
-// Arithmetic of windows sliding over padded and dilated dimensions, shared by convolutions and window reductions.
+// Arithmetic of windows sliding over padded and dilated dimensions, shared by convolutions and
+// window reductions.
 #pragma once
 
 #include <vector>
@@ -17,8 +18,8 @@ struct Pads {
   Dims high;
 };
 
-// max(0, 1 + dilation * (size - 1)): a size after holes are put between elements. Exact for sizes and dilations up to
-// kMaxWindowNumber whose result is; kMaxWindowNumber + 1 beyond that.
+// max(0, 1 + dilation * (size - 1)): a size after holes are put between elements. Exact for sizes
+// and dilations up to kMaxWindowNumber whose result is; kMaxWindowNumber + 1 beyond that.
 int64_t DilateDim(int64_t size, int64_t dilation);
 Shape DilateShape(const Shape& shape, const Dims& dilation);
 // max(0, (size - window) / stride + 1), rounded down: how many windows fit.
@@ -33,6 +34,7 @@ ParamValue PadsParam(const Pads& pads);
 Dims InterleavedPads(const Pads& pads);
 
 // TypeError unless every number is from `least` to kMaxWindowNumber.
-Status CheckWindowNumbers(std::string_view op, std::string_view what, const Dims& values, int64_t least);
+Status CheckWindowNumbers(std::string_view op, std::string_view what, const Dims& values,
+                          int64_t least);
 
 }  // namespace megalith::ops

@@ -52,8 +52,8 @@ int64_t TotalSize(const Avals& avals) {
   return n;
 }
 
-// Converts to the example's type. `placed` keeps the equation even where nothing changes: JAX gives the standard basis a
-// sharding of its own.
+// Converts to the example's type. `placed` keeps the equation even where nothing changes: JAX gives
+// the standard basis a sharding of its own.
 Value DowncastLike(Builder& b, Value x, const Aval& example, bool placed) {
   if (tensor::IsComplex(x.dtype()) && !tensor::IsComplex(example.dtype)) x = b.Emit1("real", {x});
   return b.Emit1("convert_element_type", {x},
@@ -62,8 +62,9 @@ Value DowncastLike(Builder& b, Value x, const Aval& example, bool placed) {
                   {"placed", ParamValue::Bool(placed)}});
 }
 
-// Cuts `x` along `axis` into pieces for `leaves` and gives each piece the leaf's shape in place of that axis and the type
-// of `example`. Without an example `x` is the standard basis, and each piece takes its leaf's type.
+// Cuts `x` along `axis` into pieces for `leaves` and gives each piece the leaf's shape in place of
+// that axis and the type of `example`. Without an example `x` is the standard basis, and each piece
+// takes its leaf's type.
 Values Unravel(Builder& b, Value x, size_t axis, const Avals& leaves, const Aval* example) {
   Dims sizes;
   for (const Aval& leaf : leaves) sizes.push_back(Size(leaf));
@@ -78,12 +79,14 @@ Values Unravel(Builder& b, Value x, size_t axis, const Avals& leaves, const Aval
     for (const int64_t d : leaves[i].shape) shape.push_back(d);
     for (size_t d = axis + 1; d < x.rank(); ++d) shape.push_back(x.shape()[d]);
     const Value reshaped = ir::Reshape(b, parts[i], shape);
-    out.push_back(DowncastLike(b, reshaped, example != nullptr ? *example : leaves[i], example == nullptr));
+    out.push_back(
+        DowncastLike(b, reshaped, example != nullptr ? *example : leaves[i], example == nullptr));
   }
   return out;
 }
 
-// All directions of the space of `leaves`: one array per leaf with the direction as leading dimension.
+// All directions of the space of `leaves`: one array per leaf with the direction as leading
+// dimension.
 Values StandardBasis(Builder& b, const Avals& leaves) {
   if (leaves.empty()) {
     b.Fail(ValueError("at least one array or dtype is required"));
@@ -109,21 +112,26 @@ Result<std::vector<size_t>> ResolveArgnums(const Transform& t, size_t num_args) 
   for (const int64_t a : t.argnums) most = std::max(most, a);
   if (t.argnums.empty()) return TypeError("argnums must not be empty");
   if (most >= n) {
-    return TypeError(StrCat("differentiating with respect to argnums=", t.argnums_is_list ? "(" : "",
-                            Join(t.argnums, ", "), t.argnums_is_list ? ")" : "", " requires at least ", most + 1,
-                            " positional arguments to be passed by the caller, but got only ", n,
-                            " positional arguments."));
+    return TypeError(
+        StrCat("differentiating with respect to argnums=", t.argnums_is_list ? "(" : "",
+               Join(t.argnums, ", "), t.argnums_is_list ? ")" : "", " requires at least ", most + 1,
+               " positional arguments to be passed by the caller, but got only ", n,
+               " positional arguments."));
   }
   for (const int64_t a : t.argnums) {
-    if (a < -n) return ValueError(StrCat("argnums ", a, " is out of bounds for ", n, " positional arguments"));
+    if (a < -n)
+      return ValueError(
+          StrCat("argnums ", a, " is out of bounds for ", n, " positional arguments"));
     const auto i = static_cast<size_t>(a < 0 ? a + n : a);
-    if (std::find(out.begin(), out.end(), i) != out.end()) return ValueError("argnums name an argument twice");
+    if (std::find(out.begin(), out.end(), i) != out.end())
+      return ValueError("argnums name an argument twice");
     out.push_back(i);
   }
   return out;
 }
 
-Result<Values> EmitJacfwd(Builder& b, const Transform& t, const Callee& f, std::span<const Value> args) {
+Result<Values> EmitJacfwd(Builder& b, const Transform& t, const Callee& f,
+                          std::span<const Value> args) {
   ASSIGN_OR_RETURN(const std::vector<size_t> argnums, ResolveArgnums(t, args.size()));
   Avals leaves;
   for (const size_t i : argnums) leaves.push_back(args[i].aval());
@@ -152,7 +160,8 @@ Result<Values> EmitJacfwd(Builder& b, const Transform& t, const Callee& f, std::
   inputs.insert(inputs.end(), basis.begin(), basis.end());
   dims.resize(inputs.size(), 0);
   const int64_t size = TotalSize(leaves);
-  const ir::BatchResult r = batching::EvalBatched(b, *jaxpr, {}, inputs, dims, ir::AxisData{"", size});
+  const ir::BatchResult r =
+      batching::EvalBatched(b, *jaxpr, {}, inputs, dims, ir::AxisData{"", size});
   RETURN_IF_ERROR(b.status());
   Values jacobians;
   for (size_t i = 0; i < num_outs; ++i) {
@@ -171,13 +180,15 @@ Result<Values> EmitJacfwd(Builder& b, const Transform& t, const Callee& f, std::
   return out;
 }
 
-Result<Values> EmitJacrev(Builder& b, const Transform& t, const Callee& f, std::span<const Value> args) {
+Result<Values> EmitJacrev(Builder& b, const Transform& t, const Callee& f,
+                          std::span<const Value> args) {
   ASSIGN_OR_RETURN(const std::vector<size_t> argnums, ResolveArgnums(t, args.size()));
   std::vector<bool> wanted(args.size(), false);
   for (const size_t i : argnums) wanted[i] = true;
   const Values consts = b.BindConsts(*f.jaxpr, f.captured);
   Values ys;
-  ASSIGN_OR_RETURN(const autodiff::LinearMap map, autodiff::Linearize(b, *f.jaxpr, consts, args, wanted, &ys));
+  ASSIGN_OR_RETURN(const autodiff::LinearMap map,
+                   autodiff::Linearize(b, *f.jaxpr, consts, args, wanted, &ys));
   Avals y_avals;
   for (const Value& y : ys) y_avals.push_back(y.aval());
   const Values basis = StandardBasis(b, y_avals);
@@ -193,7 +204,8 @@ Result<Values> EmitJacrev(Builder& b, const Transform& t, const Callee& f, std::
     if (map.nonzero_out[i]) cts.push_back(all_cts.back());
   }
   std::vector<ir::LinearOperand> inputs;
-  for (const ir::VarId v : map.jaxpr->invars()) inputs.push_back({Value(), map.jaxpr->aval(v), true});
+  for (const ir::VarId v : map.jaxpr->invars())
+    inputs.push_back({Value(), map.jaxpr->aval(v), true});
   Values in_cts = autodiff::BackwardPass(pull, *map.jaxpr, residuals, inputs, cts);
   RETURN_IF_ERROR(pull.status());
   for (size_t i = 0; i < in_cts.size(); ++i) {
@@ -207,7 +219,8 @@ Result<Values> EmitJacrev(Builder& b, const Transform& t, const Callee& f, std::
   const int64_t size = TotalSize(y_avals);
   ir::BatchResult r = batching::EvalBatched(b, *jaxpr, {}, operands, dims, ir::AxisData{"", size});
   RETURN_IF_ERROR(b.status());
-  for (size_t i = 0; i < r.values.size(); ++i) r.values[i] = batching::MatchAxis(b, r.values[i], r.dims[i], 0, size);
+  for (size_t i = 0; i < r.values.size(); ++i)
+    r.values[i] = batching::MatchAxis(b, r.values[i], r.dims[i], 0, size);
   // Arguments outside, outputs inside while emitting; the result lists outputs outside.
   std::vector<Values> by_arg(args.size());
   size_t next = 0;

@@ -18,7 +18,8 @@ using ir::Program;
 using ir::Value;
 using Avals = std::vector<Aval>;
 
-// Bumped when the tracer's output for some program changes, so that old cache entries are not found.
+// Bumped when the tracer's output for some program changes, so that old cache entries are not
+// found.
 constexpr std::string_view kTracerVersion = "1";
 
 std::vector<bool> WeakInputs(const ir::Jaxpr& jaxpr) {
@@ -32,14 +33,16 @@ uint64_t CountEqns(const ir::Jaxpr& jaxpr) { return jaxpr.eqns().size(); }
 // Every jvp doubles the inputs, which are no equations: they have the same limit.
 Status CheckInputs(const ir::Session& session, const Avals& args) {
   if (args.size() <= session.limits().max_eqns) return OkStatus();
-  return ResourceExhausted(StrCat("the transformed program has more than ", session.limits().max_eqns,
-                                  " inputs (limit max_eqns)"));
+  return ResourceExhausted(StrCat("the transformed program has more than ",
+                                  session.limits().max_eqns, " inputs (limit max_eqns)"));
 }
 
-// Builds the transformed program level by level: types flow from the outermost transform in, programs back out.
+// Builds the transformed program level by level: types flow from the outermost transform in,
+// programs back out.
 class StackApplier {
  public:
-  StackApplier(ir::Session& session, const Program& source, const std::vector<Transform>& stack, Traced* out)
+  StackApplier(ir::Session& session, const Program& source, const std::vector<Transform>& stack,
+               Traced* out)
       : session_(session), source_(source), stack_(stack), out_(out) {}
 
   // The function after the first `level` transforms, for arguments of the given types.
@@ -65,12 +68,14 @@ class StackApplier {
     ASSIGN_OR_RETURN(ir::JaxprPtr jaxpr, b.Finish(*outs));
     result.closed = ir::Closed(std::move(jaxpr));
     result.fun_name = def->keeps_name ? inner.fun_name : "<lambda>";
-    out_->steps.push_back({t.Text(), CountEqns(*inner.closed.jaxpr), CountEqns(*result.closed.jaxpr), watch.Seconds()});
+    out_->steps.push_back({t.Text(), CountEqns(*inner.closed.jaxpr),
+                           CountEqns(*result.closed.jaxpr), watch.Seconds()});
     return result;
   }
 
  private:
-  // The source for arguments of these types. Types equal up to weakness are checked again with the new flags.
+  // The source for arguments of these types. Types equal up to weakness are checked again with the
+  // new flags.
   Result<Program> Specialized(const Avals& args) {
     const Avals own = source_.closed.jaxpr->InAvals();
     if (args.size() != own.size()) {
@@ -79,7 +84,8 @@ class StackApplier {
     Program out = source_;
     if (args == own) return out;
     Avals consts;
-    for (const tensor::Tensor& t : source_.closed.consts) consts.push_back(Aval{t.dtype(), false, t.shape()});
+    for (const tensor::Tensor& t : source_.closed.consts)
+      consts.push_back(Aval{t.dtype(), false, t.shape()});
     ir::TypeChecker checker(session_.limits().max_depth);
     ASSIGN_OR_RETURN(out.closed.jaxpr, checker.Check(source_.closed.jaxpr, args, consts));
     return out;
@@ -105,17 +111,20 @@ Result<Program> Retrace(ir::Session& session, const Program& p) {
 }
 
 // Argument types of the transformed program from the program's own.
-Result<Avals> DeriveArgs(ir::Session& session, const Program& source, const std::vector<Transform>& stack) {
+Result<Avals> DeriveArgs(ir::Session& session, const Program& source,
+                         const std::vector<Transform>& stack) {
   Avals args = source.closed.jaxpr->InAvals();
   for (size_t i = 0; i < stack.size(); ++i) {
     const TransformDef* def = FindTransform(stack[i].name);
-    if (def == nullptr) return InvalidArgument(StrCat("unknown transform '", Printable(stack[i].name), "'"));
+    if (def == nullptr)
+      return InvalidArgument(StrCat("unknown transform '", Printable(stack[i].name), "'"));
     Avals outs;
     if (stack[i].name == "vjp" || stack[i].name == "linear_transpose") {
       // Cotangent types are output types, which only the program built so far can tell.
       Traced scratch;
       const std::vector<Transform> below(stack.begin(), stack.begin() + static_cast<int64_t>(i));
-      ASSIGN_OR_RETURN(const Program p, StackApplier(session, source, below, &scratch).Build(i, args));
+      ASSIGN_OR_RETURN(const Program p,
+                       StackApplier(session, source, below, &scratch).Build(i, args));
       outs = p.closed.jaxpr->OutAvals();
     }
     ASSIGN_OR_RETURN(args, def->outer(stack[i], args, outs));
@@ -131,7 +140,8 @@ Result<Program> Load(const Source& source, const TraceOptions& options) {
   program.fun_name = source.fun_name;
   program.closed.jaxpr = source.jaxpr;
   if (program.closed.jaxpr == nullptr) {
-    ASSIGN_OR_RETURN(program.closed.jaxpr, ir::ParseJaxpr(source.text, ops::AllOps(), options.parse_limits));
+    ASSIGN_OR_RETURN(program.closed.jaxpr,
+                     ir::ParseJaxpr(source.text, ops::AllOps(), options.parse_limits));
   }
   program.closed.consts = source.consts;
   const int max_depth = options.limits.max_depth;
@@ -139,22 +149,26 @@ Result<Program> Load(const Source& source, const TraceOptions& options) {
   for (ir::RuleBodies& rule : rules) {
     for (ir::ClosedJaxpr* body : {&rule.jvp, &rule.fwd, &rule.bwd}) {
       if (body->jaxpr == nullptr) continue;
-      Result<ir::ClosedJaxpr> checked = ir::CheckProgram(*body, WeakInputs(*body->jaxpr), max_depth);
+      Result<ir::ClosedJaxpr> checked =
+          ir::CheckProgram(*body, WeakInputs(*body->jaxpr), max_depth);
       if (!checked.ok()) return checked.status().Annotate(StrCat("rule of ", Printable(rule.name)));
       *body = *std::move(checked);
     }
   }
   ASSIGN_OR_RETURN(program.closed.jaxpr,
-                   AttachRules(program.closed.jaxpr, std::make_shared<const ir::RuleSet>(std::move(rules)), max_depth));
-  const std::vector<bool> weak = source.weak_inputs.empty() ? WeakInputs(*program.closed.jaxpr) : source.weak_inputs;
+                   AttachRules(program.closed.jaxpr,
+                               std::make_shared<const ir::RuleSet>(std::move(rules)), max_depth));
+  const std::vector<bool> weak =
+      source.weak_inputs.empty() ? WeakInputs(*program.closed.jaxpr) : source.weak_inputs;
   ASSIGN_OR_RETURN(program.closed, ir::CheckProgram(program.closed, weak, max_depth));
   return program;
 }
 
-Result<Traced> Apply(const Program& source, const std::vector<Transform>& stack, const TraceOptions& options) {
+Result<Traced> Apply(const Program& source, const std::vector<Transform>& stack,
+                     const TraceOptions& options) {
   if (stack.size() > static_cast<size_t>(options.limits.max_depth)) {
-    return ResourceExhausted(StrCat("the stack has ", stack.size(), " transforms, more than ", options.limits.max_depth,
-                                    " (limit max_depth)"));
+    return ResourceExhausted(StrCat("the stack has ", stack.size(), " transforms, more than ",
+                                    options.limits.max_depth, " (limit max_depth)"));
   }
   ir::Session session(ops::AllOps(), options.limits, options.cancel);
   session.set_x64(options.x64);
@@ -165,7 +179,8 @@ Result<Traced> Apply(const Program& source, const std::vector<Transform>& stack,
   } else {
     ASSIGN_OR_RETURN(args, DeriveArgs(session, source, stack));
   }
-  ASSIGN_OR_RETURN(out.program, StackApplier(session, source, stack, &out).Build(stack.size(), args));
+  ASSIGN_OR_RETURN(out.program,
+                   StackApplier(session, source, stack, &out).Build(stack.size(), args));
   if (stack.empty()) {
     ASSIGN_OR_RETURN(out.program, Retrace(session, out.program));
   }
@@ -186,7 +201,8 @@ std::vector<KeyComponent> TraceKey(const Program& source, const std::vector<Tran
   std::string args = "derived";
   if (options.arg_avals) {
     args.clear();
-    for (const Aval& a : *options.arg_avals) StrAppend(&args, a.Text(), a.weak_type ? "~" : "", ";");
+    for (const Aval& a : *options.arg_avals)
+      StrAppend(&args, a.Text(), a.weak_type ? "~" : "", ";");
   }
   return {{"program", Sha256::Of(ir::CanonicalBytes(source.closed)).Hex()},
           {"name", source.fun_name},

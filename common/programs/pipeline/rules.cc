@@ -25,14 +25,19 @@ using Choose = std::function<Result<std::shared_ptr<const ir::CustomRule>>(const
 using Wants = bool (*)(const ParamValue& rule, const ir::RuleSet* set);
 
 // The call has no rule yet: none at all, or a place in the set.
-bool HasNoRule(const ParamValue& rule, const ir::RuleSet*) { return rule.is_none() || rule.AsRule()->set == nullptr; }
-bool IsOfSet(const ParamValue& rule, const ir::RuleSet* set) { return !rule.is_none() && rule.AsRule()->set.get() == set; }
+bool HasNoRule(const ParamValue& rule, const ir::RuleSet*) {
+  return rule.is_none() || rule.AsRule()->set == nullptr;
+}
+bool IsOfSet(const ParamValue& rule, const ir::RuleSet* set) {
+  return !rule.is_none() && rule.AsRule()->set.get() == set;
+}
 
-// Copies a jaxpr with other rules for the calls that want one, nested programs included; a program that occurs twice
-// stays one object.
+// Copies a jaxpr with other rules for the calls that want one, nested programs included; a program
+// that occurs twice stays one object.
 class RuleFiller {
  public:
-  RuleFiller(int max_depth, Choose choose, Wants wants = HasNoRule, const ir::RuleSet* set = nullptr)
+  RuleFiller(int max_depth, Choose choose, Wants wants = HasNoRule,
+             const ir::RuleSet* set = nullptr)
       : max_depth_(max_depth), choose_(std::move(choose)), wants_(wants), set_(set) {}
 
   Result<JaxprPtr> Fill(const JaxprPtr& jaxpr) {
@@ -50,7 +55,8 @@ class RuleFiller {
  private:
   bool WantsRule(const ir::Eqn& eqn) const {
     for (size_t i = 0; i < eqn.op->params.size(); ++i) {
-      if (eqn.op->params[i].type == ir::ParamSpec::Type::kRule) return wants_(eqn.params->values()[i], set_);
+      if (eqn.op->params[i].type == ir::ParamSpec::Type::kRule)
+        return wants_(eqn.params->values()[i], set_);
     }
     return false;
   }
@@ -59,7 +65,8 @@ class RuleFiller {
   Result<bool> Wanting(const JaxprPtr& jaxpr) {
     if (const auto it = wanting_.find(jaxpr.get()); it != wanting_.end()) return it->second;
     if (++depth_ > max_depth_) {
-      return ResourceExhausted(StrCat("jaxprs are nested deeper than ", max_depth_, " levels (limit max_depth)"));
+      return ResourceExhausted(
+          StrCat("jaxprs are nested deeper than ", max_depth_, " levels (limit max_depth)"));
     }
     bool any = false;
     for (const ir::Eqn& eqn : jaxpr->eqns()) {
@@ -115,10 +122,12 @@ class RuleFiller {
       elements.push_back(std::move(filled));
     }
     switch (value.kind()) {
-      case ParamValue::Kind::kList: return ParamValue::List(std::move(elements));
+      case ParamValue::Kind::kList:
+        return ParamValue::List(std::move(elements));
       case ParamValue::Kind::kNamedTuple:
         return ParamValue::NamedTuple(value.tuple_name(), value.fields(), std::move(elements));
-      default: return ParamValue::Tuple(std::move(elements));
+      default:
+        return ParamValue::Tuple(std::move(elements));
     }
   }
 
@@ -135,14 +144,16 @@ class RuleFiller {
 Result<ir::RuleBodies> OriginalBodies(ir::Session&, const ir::CustomRule& rule) {
   const SetPtr& set = rule.set;
   ir::RuleBodies out = (*set)[rule.index];
-  RuleFiller filler(kMaxBodyDepth, [&set](const ir::Eqn& eqn) -> Result<std::shared_ptr<const ir::CustomRule>> {
-    if (const auto& place = (*eqn.params)["rule"].AsRule()) return RuleAt(set, place->index);
-    const std::string& name = eqn.params->Text("name");
-    for (size_t i = 0; i < set->size(); ++i) {
-      if ((*set)[i].name == name) return RuleAt(set, i);
-    }
-    return std::shared_ptr<const ir::CustomRule>();
-  });
+  RuleFiller filler(kMaxBodyDepth,
+                    [&set](const ir::Eqn& eqn) -> Result<std::shared_ptr<const ir::CustomRule>> {
+                      if (const auto& place = (*eqn.params)["rule"].AsRule())
+                        return RuleAt(set, place->index);
+                      const std::string& name = eqn.params->Text("name");
+                      for (size_t i = 0; i < set->size(); ++i) {
+                        if ((*set)[i].name == name) return RuleAt(set, i);
+                      }
+                      return std::shared_ptr<const ir::CustomRule>();
+                    });
   for (ir::ClosedJaxpr* body : {&out.jvp, &out.fwd, &out.bwd}) {
     if (body->jaxpr == nullptr) continue;
     ASSIGN_OR_RETURN(body->jaxpr, filler.Fill(body->jaxpr));
@@ -166,7 +177,8 @@ Result<JaxprPtr> DetachRules(const JaxprPtr& jaxpr, const ir::RuleSet& set) {
       [](const ir::Eqn& eqn) -> Result<std::shared_ptr<const ir::CustomRule>> {
         const auto& own = (*eqn.params)["rule"].AsRule();
         if (!own->derivation.empty()) {
-          return Unimplemented(StrCat("a derivative rule in which '", Printable(own->original().name),
+          return Unimplemented(StrCat("a derivative rule in which '",
+                                      Printable(own->original().name),
                                       "' itself is mapped by vmap"));
         }
         auto place = std::make_shared<ir::CustomRule>();
@@ -180,22 +192,24 @@ Result<JaxprPtr> DetachRules(const JaxprPtr& jaxpr, const ir::RuleSet& set) {
 Result<JaxprPtr> AttachRules(const JaxprPtr& jaxpr, SetPtr set, int max_depth) {
   size_t next = 0;
   bool in_order = true;
-  RuleFiller filler(max_depth, [&](const ir::Eqn& eqn) -> Result<std::shared_ptr<const ir::CustomRule>> {
-    if (const auto& place = (*eqn.params)["rule"].AsRule()) {
-      in_order = false;
-      return RuleAt(set, place->index);
-    }
-    if (set->empty() || !in_order) return std::shared_ptr<const ir::CustomRule>();
-    if (next >= set->size()) {
-      return InvalidArgument(StrCat("the program calls ", eqn.op->name, " function '",
-                                    Printable(eqn.params->Text("name")), "' as number ", next, ", but only ",
-                                    set->size(), " rules were sent"));
-    }
-    return RuleAt(set, next++);
-  });
+  RuleFiller filler(
+      max_depth, [&](const ir::Eqn& eqn) -> Result<std::shared_ptr<const ir::CustomRule>> {
+        if (const auto& place = (*eqn.params)["rule"].AsRule()) {
+          in_order = false;
+          return RuleAt(set, place->index);
+        }
+        if (set->empty() || !in_order) return std::shared_ptr<const ir::CustomRule>();
+        if (next >= set->size()) {
+          return InvalidArgument(StrCat("the program calls ", eqn.op->name, " function '",
+                                        Printable(eqn.params->Text("name")), "' as number ", next,
+                                        ", but only ", set->size(), " rules were sent"));
+        }
+        return RuleAt(set, next++);
+      });
   ASSIGN_OR_RETURN(JaxprPtr out, filler.Fill(jaxpr));
   if (in_order && next != set->size()) {
-    return InvalidArgument(StrCat(set->size(), " rules were sent, but the program has ", next, " custom calls"));
+    return InvalidArgument(
+        StrCat(set->size(), " rules were sent, but the program has ", next, " custom calls"));
   }
   return out;
 }

@@ -15,7 +15,8 @@ namespace megalith::pipeline {
 // One entry per argument or output; nullopt: not mapped.
 using Axes = std::vector<std::optional<int64_t>>;
 
-// One transform with its fields (spec/transforms.md section 1); a transform reads the fields it knows.
+// One transform with its fields (spec/transforms.md section 1); a transform reads the fields it
+// knows.
 struct Transform {
   std::string name;  // "jit", "grad", "vmap" ... of the table in transforms.cc
 

@@ -5,8 +5,8 @@
 //   field     = word ["=" value]                       a flag without a value is true
 //   value     = item | "[" items "]" | "(" items ")" | item { "," item }
 //
-// A comma begins a new field where a field's name follows, and goes on with the list otherwise. Brackets make a list of
-// one. The form with parentheses is what Transform::Text() prints.
+// A comma begins a new field where a field's name follows, and goes on with the list otherwise.
+// Brackets make a list of one. The form with parentheses is what Transform::Text() prints.
 #pragma once
 
 #include <string_view>
@@ -16,7 +16,8 @@
 
 namespace megalith::pipeline {
 
-// Errors: kInvalidArgument with the column (1-based); unknown names come with the nearest known one.
+// Errors: kInvalidArgument with the column (1-based); unknown names come with the nearest known
+// one.
 Result<Transform> ParseTransform(std::string_view text);
 
 }  // namespace megalith::pipeline

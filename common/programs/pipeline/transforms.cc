@@ -34,8 +34,10 @@ Result<Avals> SameArgsOut(const Transform&, const Avals& args, const Avals&) { r
 
 // ---- jit ----
 
-// Calls the function as a nested program, which keeps its array constants; captured values are leading operands.
-Result<Values> ApplyJit(Builder& b, const Transform&, const Callee& inner, std::span<const Value> args) {
+// Calls the function as a nested program, which keeps its array constants; captured values are
+// leading operands.
+Result<Values> ApplyJit(Builder& b, const Transform&, const Callee& inner,
+                        std::span<const Value> args) {
   Values operands = inner.captured;
   operands.insert(operands.end(), args.begin(), args.end());
   return b.EmitN("jit", operands,
@@ -47,17 +49,24 @@ Result<Values> ApplyJit(Builder& b, const Transform&, const Callee& inner, std::
 
 Status CheckReverseInput(std::string_view name, const Aval& aval) {
   if (tensor::IsInexact(aval.dtype)) return OkStatus();
-  return TypeError(StrCat(name, " requires real- or complex-valued inputs (input dtype that is a sub-dtype of "
-                          "np.inexact), but got ", DTypeText(aval.dtype),
-                          ". If you want to use Boolean- or integer-valued inputs, use vjp or set allow_int to True."));
+  return TypeError(StrCat(
+      name,
+      " requires real- or complex-valued inputs (input dtype that is a sub-dtype of "
+      "np.inexact), but got ",
+      DTypeText(aval.dtype),
+      ". If you want to use Boolean- or integer-valued inputs, use vjp or set allow_int to True."));
 }
 
 Status CheckReverseOutput(std::string_view name, const Aval& aval) {
   if (tensor::IsFloat(aval.dtype)) return OkStatus();
-  if (tensor::IsKey(aval.dtype)) return TypeError(StrCat(name, " with output element type ", DTypeText(aval.dtype)));
-  return TypeError(StrCat(name, " requires real-valued outputs (output dtype that is a sub-dtype of np.floating), but "
-                          "got ", DTypeText(aval.dtype), ". For differentiation of functions with ",
-                          tensor::IsComplex(aval.dtype) ? "complex" : "integer", " outputs, use jax.vjp directly."));
+  if (tensor::IsKey(aval.dtype))
+    return TypeError(StrCat(name, " with output element type ", DTypeText(aval.dtype)));
+  return TypeError(StrCat(
+      name,
+      " requires real-valued outputs (output dtype that is a sub-dtype of np.floating), but "
+      "got ",
+      DTypeText(aval.dtype), ". For differentiation of functions with ",
+      tensor::IsComplex(aval.dtype) ? "complex" : "integer", " outputs, use jax.vjp directly."));
 }
 
 Result<Avals> InnerOfReverse(std::string_view name, const Transform& t, const Avals& args) {
@@ -66,8 +75,12 @@ Result<Avals> InnerOfReverse(std::string_view name, const Transform& t, const Av
   return args;
 }
 
-Result<Avals> InnerOfGrad(const Transform& t, const Avals& args) { return InnerOfReverse("grad", t, args); }
-Result<Avals> InnerOfJacrev(const Transform& t, const Avals& args) { return InnerOfReverse("jacrev", t, args); }
+Result<Avals> InnerOfGrad(const Transform& t, const Avals& args) {
+  return InnerOfReverse("grad", t, args);
+}
+Result<Avals> InnerOfJacrev(const Transform& t, const Avals& args) {
+  return InnerOfReverse("jacrev", t, args);
+}
 
 // Value, aux outputs and gradients.
 struct ValueAndGrad {
@@ -81,11 +94,12 @@ Result<ValueAndGrad> EmitValueAndGrad(Builder& b, const Transform& t, const Call
   ASSIGN_OR_RETURN(const std::vector<size_t> argnums, ResolveArgnums(t, args.size()));
   const Avals out_avals = inner.jaxpr->OutAvals();
   if (t.has_aux && out_avals.size() < 2) {
-    return TypeError("expected function with aux output to return a two-element tuple, but got a single output");
+    return TypeError(
+        "expected function with aux output to return a two-element tuple, but got a single output");
   }
   if (out_avals.empty() || (!t.has_aux && out_avals.size() != 1)) {
-    return TypeError(StrCat("Gradient only defined for scalar-output functions. Output was ", out_avals.size(),
-                            " values."));
+    return TypeError(StrCat("Gradient only defined for scalar-output functions. Output was ",
+                            out_avals.size(), " values."));
   }
   const Aval& out = out_avals[0];
   if (out.rank() != 0) {
@@ -106,13 +120,15 @@ Result<ValueAndGrad> EmitValueAndGrad(Builder& b, const Transform& t, const Call
     cts.push_back(i == 0 ? ir::ScalarOf(b, outs[0].dtype(), 1, outs[0].aval().weak_type) : Value());
   }
   std::vector<ir::LinearOperand> inputs;
-  for (const ir::VarId v : map.jaxpr->invars()) inputs.push_back({Value(), map.jaxpr->aval(v), true});
+  for (const ir::VarId v : map.jaxpr->invars())
+    inputs.push_back({Value(), map.jaxpr->aval(v), true});
   const Values in_cts = autodiff::BackwardPass(b, *map.jaxpr, map.residuals, inputs, cts);
   RETURN_IF_ERROR(b.status());
   ValueAndGrad result;
   result.value = outs[0];
   result.aux.assign(outs.begin() + 1, outs.end());
-  // Inputs of the linear map are the wanted arguments in argument order; zeros are instantiated in that order too.
+  // Inputs of the linear map are the wanted arguments in argument order; zeros are instantiated in
+  // that order too.
   std::vector<Value> by_arg(args.size());
   size_t next = 0;
   for (size_t i = 0; i < args.size(); ++i) {
@@ -124,14 +140,16 @@ Result<ValueAndGrad> EmitValueAndGrad(Builder& b, const Transform& t, const Call
   return result;
 }
 
-Result<Values> ApplyGrad(Builder& b, const Transform& t, const Callee& inner, std::span<const Value> args) {
+Result<Values> ApplyGrad(Builder& b, const Transform& t, const Callee& inner,
+                         std::span<const Value> args) {
   ASSIGN_OR_RETURN(ValueAndGrad r, EmitValueAndGrad(b, t, inner, args));
   Values out = std::move(r.grads);
   out.insert(out.end(), r.aux.begin(), r.aux.end());
   return out;
 }
 
-Result<Values> ApplyValueAndGrad(Builder& b, const Transform& t, const Callee& inner, std::span<const Value> args) {
+Result<Values> ApplyValueAndGrad(Builder& b, const Transform& t, const Callee& inner,
+                                 std::span<const Value> args) {
   ASSIGN_OR_RETURN(ValueAndGrad r, EmitValueAndGrad(b, t, inner, args));
   Values out = {r.value};
   out.insert(out.end(), r.aux.begin(), r.aux.end());
@@ -143,22 +161,25 @@ Result<Values> ApplyValueAndGrad(Builder& b, const Transform& t, const Callee& i
 
 Result<Avals> InnerOfJvp(const Transform& t, const Avals& args) {
   if (args.size() % 2 != 0) {
-    return TypeError(StrCat(t.name, " takes as many tangents as primals, got ", args.size(), " arguments"));
+    return TypeError(
+        StrCat(t.name, " takes as many tangents as primals, got ", args.size(), " arguments"));
   }
   const size_t n = args.size() / 2;
   for (size_t i = 0; i < n; ++i) {
     const Aval& p = args[i];
     const Aval& tangent = args[n + i];
     if (tensor::TangentDType(p.dtype) != tangent.dtype) {
-      return TypeError(StrCat("primal and tangent arguments to jax.jvp do not match; dtypes must be equal, or in case "
-                              "of int/bool primal dtype the tangent dtype must be float0.Got primal dtype ",
-                              DTypeText(p.dtype), " and so expected tangent dtype ",
-                              DTypeText(tensor::TangentDType(p.dtype)), ", but got tangent dtype ",
-                              DTypeText(tangent.dtype), " instead."));
+      return TypeError(StrCat(
+          "primal and tangent arguments to jax.jvp do not match; dtypes must be equal, or in case "
+          "of int/bool primal dtype the tangent dtype must be float0.Got primal dtype ",
+          DTypeText(p.dtype), " and so expected tangent dtype ",
+          DTypeText(tensor::TangentDType(p.dtype)), ", but got tangent dtype ",
+          DTypeText(tangent.dtype), " instead."));
     }
     if (!(p.shape == tangent.shape)) {
-      return ValueError(StrCat("jvp called with different primal and tangent shapes;Got primal shape ",
-                               tensor::TupleText(p.shape), " and tangent shape as ", tensor::TupleText(tangent.shape)));
+      return ValueError(StrCat(
+          "jvp called with different primal and tangent shapes;Got primal shape ",
+          tensor::TupleText(p.shape), " and tangent shape as ", tensor::TupleText(tangent.shape)));
     }
   }
   return Avals(args.begin(), args.begin() + static_cast<int64_t>(n));
@@ -170,7 +191,8 @@ Result<Avals> OuterOfJvp(const Transform&, const Avals& inner, const Avals&) {
   return out;
 }
 
-Result<Values> ApplyJvp(Builder& b, const Transform&, const Callee& inner, std::span<const Value> args) {
+Result<Values> ApplyJvp(Builder& b, const Transform&, const Callee& inner,
+                        std::span<const Value> args) {
   const size_t n = args.size() / 2;
   const Values consts = Constants(b, inner);
   const ir::JvpResult r =
@@ -183,7 +205,8 @@ Result<Values> ApplyJvp(Builder& b, const Transform&, const Callee& inner, std::
   return out;
 }
 
-Result<Values> ApplyLinearize(Builder& b, const Transform&, const Callee& inner, std::span<const Value> args) {
+Result<Values> ApplyLinearize(Builder& b, const Transform&, const Callee& inner,
+                              std::span<const Value> args) {
   const size_t n = args.size() / 2;
   const Values consts = Constants(b, inner);
   Values outs;
@@ -208,7 +231,8 @@ Result<Values> ApplyLinearize(Builder& b, const Transform&, const Callee& inner,
 
 Result<Avals> InnerOfVjp(const Transform& t, const Avals& args) {
   if (t.num_primals < 0 || static_cast<size_t>(t.num_primals) > args.size()) {
-    return InvalidArgument(StrCat(t.name, " has num_primals=", t.num_primals, " but ", args.size(), " arguments"));
+    return InvalidArgument(
+        StrCat(t.name, " has num_primals=", t.num_primals, " but ", args.size(), " arguments"));
   }
   return Avals(args.begin(), args.begin() + t.num_primals);
 }
@@ -221,34 +245,37 @@ Result<Avals> OuterOfVjp(const Transform&, const Avals& inner, const Avals& outs
 
 Status CheckCotangents(const Values& outs, std::span<const Value> cts) {
   if (outs.size() != cts.size()) {
-    return ValueError(StrCat("unexpected tree structure. The function has ", outs.size(), " outputs, but ", cts.size(),
-                             " cotangents were given."));
+    return ValueError(StrCat("unexpected tree structure. The function has ", outs.size(),
+                             " outputs, but ", cts.size(), " cotangents were given."));
   }
   for (size_t i = 0; i < outs.size(); ++i) {
     const Aval want = outs[i].aval().Tangent();
     if (want.SameType(cts[i].aval())) continue;
-    return ValueError(StrCat("unexpected JAX type (e.g. shape/dtype) for argument to VJP function: got ",
-                             cts[i].aval().Text(), ", but expected ", want.Text(),
-                             " because the corresponding output of the differentiated function had JAX type ",
-                             outs[i].aval().Text()));
+    return ValueError(
+        StrCat("unexpected JAX type (e.g. shape/dtype) for argument to VJP function: got ",
+               cts[i].aval().Text(), ", but expected ", want.Text(),
+               " because the corresponding output of the differentiated function had JAX type ",
+               outs[i].aval().Text()));
   }
   return OkStatus();
 }
 
-Result<Values> ApplyVjp(Builder& b, const Transform& t, const Callee& inner, std::span<const Value> args) {
+Result<Values> ApplyVjp(Builder& b, const Transform& t, const Callee& inner,
+                        std::span<const Value> args) {
   const auto n = static_cast<size_t>(t.num_primals);
   const Values consts = Constants(b, inner);
   Values outs;
   ASSIGN_OR_RETURN(const autodiff::LinearMap map,
-                   autodiff::Linearize(b, *inner.jaxpr, consts, args.subspan(0, n), std::vector<bool>(n, true),
-                                       &outs));
+                   autodiff::Linearize(b, *inner.jaxpr, consts, args.subspan(0, n),
+                                       std::vector<bool>(n, true), &outs));
   RETURN_IF_ERROR(CheckCotangents(outs, args.subspan(n)));
   Values cts;
   for (size_t i = 0; i < outs.size(); ++i) {
     if (map.nonzero_out[i]) cts.push_back(args[n + i]);
   }
   std::vector<ir::LinearOperand> inputs;
-  for (const ir::VarId v : map.jaxpr->invars()) inputs.push_back({Value(), map.jaxpr->aval(v), true});
+  for (const ir::VarId v : map.jaxpr->invars())
+    inputs.push_back({Value(), map.jaxpr->aval(v), true});
   Values in_cts = autodiff::BackwardPass(b, *map.jaxpr, map.residuals, inputs, cts);
   RETURN_IF_ERROR(b.status());
   for (size_t i = 0; i < n; ++i) {
@@ -271,18 +298,20 @@ Result<Values> ApplyLinearTranspose(Builder& b, const Transform& t, const Callee
     }
   }
   if (!all_inexact && !all_integer) {
-    return TypeError("linear_transpose only supports [float or complex] -> [float or complex], and integer -> integer "
-                     "functions");
+    return TypeError(
+        "linear_transpose only supports [float or complex] -> [float or complex], and integer -> "
+        "integer "
+        "functions");
   }
   const Avals outs = jaxpr->OutAvals();
   if (args.size() != n + outs.size()) {
-    return TypeError(StrCat("cotangent tree does not match function output: ", outs.size(), " outputs, ",
-                            args.size() - n, " cotangents"));
+    return TypeError(StrCat("cotangent tree does not match function output: ", outs.size(),
+                            " outputs, ", args.size() - n, " cotangents"));
   }
   for (size_t i = 0; i < outs.size(); ++i) {
     if (!outs[i].SameType(args[n + i].aval())) {
-      return TypeError(StrCat("cotangent type does not match function output, expected ", outs[i].Text(), " but got ",
-                              args[n + i].aval().Text()));
+      return TypeError(StrCat("cotangent type does not match function output, expected ",
+                              outs[i].Text(), " but got ", args[n + i].aval().Text()));
     }
   }
   // What does not depend on the arguments is evaluated first; what does is the linear program.
@@ -309,9 +338,10 @@ Result<Values> ApplyLinearTranspose(Builder& b, const Transform& t, const Callee
 
 Result<std::vector<int>> InDims(const Transform& t, const Avals& args) {
   if (t.in_axes_is_list && t.in_axes.size() != args.size()) {
-    return ValueError(StrCat("vmap in_axes must be an int, None, or a tuple of entries corresponding to the "
-                             "positional arguments passed to the function, but got len(in_axes)=", t.in_axes.size(),
-                             ", len(args)=", args.size()));
+    return ValueError(
+        StrCat("vmap in_axes must be an int, None, or a tuple of entries corresponding to the "
+               "positional arguments passed to the function, but got len(in_axes)=",
+               t.in_axes.size(), ", len(args)=", args.size()));
   }
   std::vector<int> dims;
   for (size_t i = 0; i < args.size(); ++i) {
@@ -323,8 +353,9 @@ Result<std::vector<int>> InDims(const Transform& t, const Avals& args) {
     const auto rank = static_cast<int64_t>(args[i].rank());
     if (*axis >= rank || *axis < -rank) {
       return ValueError(StrCat("vmap was requested to map its argument along axis ", *axis,
-                               ", which implies that its rank should be at least ", *axis >= 0 ? *axis + 1 : -*axis,
-                               ", but is only ", rank, " (its shape is ", tensor::TupleText(args[i].shape), ")"));
+                               ", which implies that its rank should be at least ",
+                               *axis >= 0 ? *axis + 1 : -*axis, ", but is only ", rank,
+                               " (its shape is ", tensor::TupleText(args[i].shape), ")"));
     }
     dims.push_back(static_cast<int>(*axis < 0 ? *axis + rank : *axis));
   }
@@ -338,12 +369,14 @@ Result<int64_t> MappedSize(const Transform& t, const Avals& args, const std::vec
   for (size_t i = 0; i < args.size(); ++i) {
     if (dims[i] == ir::kUnmapped) continue;
     const int64_t n = args[i].shape[static_cast<size_t>(dims[i])];
-    StrAppend(&sizes, "\n  * axis ", dims[i], " of argument ", i, " of type ", args[i].Text(), " has size ", n);
+    StrAppend(&sizes, "\n  * axis ", dims[i], " of argument ", i, " of type ", args[i].Text(),
+              " has size ", n);
     if (!size) size = n;
     consistent = consistent && *size == n;
   }
   if (!size) return ValueError("vmap must have at least one non-None value in in_axes");
-  if (!consistent) return ValueError(StrCat("vmap got inconsistent sizes for array axes to be mapped:", sizes));
+  if (!consistent)
+    return ValueError(StrCat("vmap got inconsistent sizes for array axes to be mapped:", sizes));
   if (*size < 0) return ValueError("vmap axis_size must not be negative");
   return *size;
 }
@@ -360,7 +393,9 @@ Result<Avals> InnerOfVmap(const Transform& t, const Avals& args) {
 
 Result<Avals> OuterOfVmap(const Transform& t, const Avals& inner, const Avals&) {
   if (!t.axis_size) {
-    return InvalidArgument("vmap needs axis_size, or the types of the arguments, when a program is traced without them");
+    return InvalidArgument(
+        "vmap needs axis_size, or the types of the arguments, when a program is traced without "
+        "them");
   }
   if (*t.axis_size < 0) return ValueError("vmap axis_size must not be negative");
   Avals out = inner;
@@ -369,13 +404,15 @@ Result<Avals> OuterOfVmap(const Transform& t, const Avals& inner, const Avals&) 
         t.in_axes_is_list ? (i < t.in_axes.size() ? t.in_axes[i] : std::nullopt) : t.in_axes[0];
     if (!axis) continue;
     const auto rank = static_cast<int64_t>(out[i].rank()) + 1;
-    if (*axis >= rank || *axis < -rank) return ValueError(StrCat("vmap in_axes ", *axis, " is out of range"));
+    if (*axis >= rank || *axis < -rank)
+      return ValueError(StrCat("vmap in_axes ", *axis, " is out of range"));
     out[i].shape.insert(static_cast<size_t>(*axis < 0 ? *axis + rank : *axis), *t.axis_size);
   }
   return out;
 }
 
-Result<Values> ApplyVmap(Builder& b, const Transform& t, const Callee& inner, std::span<const Value> args) {
+Result<Values> ApplyVmap(Builder& b, const Transform& t, const Callee& inner,
+                         std::span<const Value> args) {
   Avals arg_avals;
   for (const Value& v : args) arg_avals.push_back(v.aval());
   ASSIGN_OR_RETURN(const std::vector<int> dims, InDims(t, arg_avals));
@@ -385,23 +422,25 @@ Result<Values> ApplyVmap(Builder& b, const Transform& t, const Callee& inner, st
   ir::BatchResult r = batching::EvalBatched(b, *inner.jaxpr, consts, args, dims, axis);
   RETURN_IF_ERROR(b.status());
   if (t.out_axes_is_list && t.out_axes.size() != r.values.size()) {
-    return ValueError(StrCat("vmap out_axes specification must be a tree prefix of the corresponding value, got ",
-                             t.out_axes.size(), " entries for ", r.values.size(), " outputs"));
+    return ValueError(
+        StrCat("vmap out_axes specification must be a tree prefix of the corresponding value, got ",
+               t.out_axes.size(), " entries for ", r.values.size(), " outputs"));
   }
   for (size_t i = 0; i < r.values.size(); ++i) {
     const std::optional<int64_t> to = t.out_axes_is_list ? t.out_axes[i] : t.out_axes[0];
     const std::string where = t.out_axes_is_list ? StrCat("[", i, "]") : "";
     if (!to) {
       if (r.dims[i] == ir::kUnmapped) continue;
-      return ValueError(StrCat("at vmap out_axes", where, ", got axis spec None but output was batched on axis ",
-                               r.dims[i]));
+      return ValueError(StrCat("at vmap out_axes", where,
+                               ", got axis spec None but output was batched on axis ", r.dims[i]));
     }
-    const auto rank = static_cast<int64_t>(r.values[i].rank()) + (r.dims[i] == ir::kUnmapped ? 1 : 0);
+    const auto rank =
+        static_cast<int64_t>(r.values[i].rank()) + (r.dims[i] == ir::kUnmapped ? 1 : 0);
     if (*to >= rank || *to < -rank) {
       return ValueError(StrCat("axis ", *to, " is out of bounds for array of dimension ", rank));
     }
-    r.values[i] =
-        batching::MatchAxis(b, r.values[i], r.dims[i], static_cast<int>(*to < 0 ? *to + rank : *to), size);
+    r.values[i] = batching::MatchAxis(b, r.values[i], r.dims[i],
+                                      static_cast<int>(*to < 0 ? *to + rank : *to), size);
   }
   RETURN_IF_ERROR(b.status());
   return r.values;
@@ -413,19 +452,23 @@ Result<Avals> InnerOfJacfwd(const Transform& t, const Avals& args) {
   ASSIGN_OR_RETURN(const std::vector<size_t> argnums, ResolveArgnums(t, args.size()));
   for (const size_t i : argnums) {
     if (tensor::IsFloat(args[i].dtype)) continue;
-    return TypeError(StrCat("jacfwd requires real-valued inputs (input dtype that is a sub-dtype of np.floating), but "
-                            "got ", DTypeText(args[i].dtype),
-                            ". For differentiation of functions involving complex inputs or integer inputs, use "
-                            "jax.jvp directly."));
+    return TypeError(StrCat(
+        "jacfwd requires real-valued inputs (input dtype that is a sub-dtype of np.floating), but "
+        "got ",
+        DTypeText(args[i].dtype),
+        ". For differentiation of functions involving complex inputs or integer inputs, use "
+        "jax.jvp directly."));
   }
   return args;
 }
 
-Result<Values> ApplyJacfwd(Builder& b, const Transform& t, const Callee& inner, std::span<const Value> args) {
+Result<Values> ApplyJacfwd(Builder& b, const Transform& t, const Callee& inner,
+                           std::span<const Value> args) {
   return EmitJacfwd(b, t, inner, args);
 }
 
-Result<Values> ApplyJacrev(Builder& b, const Transform& t, const Callee& inner, std::span<const Value> args) {
+Result<Values> ApplyJacrev(Builder& b, const Transform& t, const Callee& inner,
+                           std::span<const Value> args) {
   for (const Aval& a : inner.jaxpr->OutAvals()) RETURN_IF_ERROR(CheckReverseOutput("jacrev", a));
   return EmitJacrev(b, t, inner, args);
 }
@@ -436,7 +479,8 @@ Result<Avals> InnerOfHessian(const Transform& t, const Avals& args) {
   return InnerOfJacrev(t, args);
 }
 
-Result<Values> ApplyHessian(Builder& b, const Transform& t, const Callee& inner, std::span<const Value> args) {
+Result<Values> ApplyHessian(Builder& b, const Transform& t, const Callee& inner,
+                            std::span<const Value> args) {
   Builder rev(b.session());
   Values inputs;
   for (const Value& v : args) inputs.push_back(rev.Input(v.aval()));
@@ -455,11 +499,13 @@ ir::JaxprPtr AllConstsToInputs(const ir::JaxprPtr& jaxpr) {
   return staging::ConstsToInputs(open.Finish());
 }
 
-Result<Values> ApplyCheckpoint(Builder& b, const Transform& t, const Callee& inner, std::span<const Value> args) {
+Result<Values> ApplyCheckpoint(Builder& b, const Transform& t, const Callee& inner,
+                               std::span<const Value> args) {
   Values operands = Constants(b, inner);
   operands.insert(operands.end(), args.begin(), args.end());
-  const ParamValue policy =
-      t.policy.empty() ? ParamValue::None() : ParamValue::Text(StrCat("<function ", t.policy, " at 0x0>"));
+  const ParamValue policy = t.policy.empty()
+                                ? ParamValue::None()
+                                : ParamValue::Text(StrCat("<function ", t.policy, " at 0x0>"));
   return b.EmitN("remat2", operands,
                  {{"jaxpr", ParamValue::SubJaxpr(AllConstsToInputs(inner.jaxpr))},
                   {"policy", policy},
@@ -486,7 +532,9 @@ constexpr TransformDef kTransforms[] = {
 
 Callee CalleeOf(const ir::Program& program) {
   const ir::JaxprPtr& jaxpr = program.closed.jaxpr;
-  return {jaxpr->num_open() == 0 ? jaxpr : ir::WithConstValues(jaxpr, program.closed.consts), {}, program.fun_name};
+  return {jaxpr->num_open() == 0 ? jaxpr : ir::WithConstValues(jaxpr, program.closed.consts),
+          {},
+          program.fun_name};
 }
 
 const TransformDef* FindTransform(std::string_view name) {
@@ -514,22 +562,28 @@ std::string AxesText(const Axes& axes, bool is_list) {
 
 std::string Transform::Text() const {
   std::vector<std::string> fields;
-  const bool differentiates =
-      name == "grad" || name == "value_and_grad" || name == "jacfwd" || name == "jacrev" || name == "hessian";
+  const bool differentiates = name == "grad" || name == "value_and_grad" || name == "jacfwd" ||
+                              name == "jacrev" || name == "hessian";
   if (differentiates) {
-    fields.push_back(StrCat("argnums=", argnums_is_list ? "[" : "", Join(argnums, ","), argnums_is_list ? "]" : ""));
+    fields.push_back(StrCat("argnums=", argnums_is_list ? "[" : "", Join(argnums, ","),
+                            argnums_is_list ? "]" : ""));
     if (has_aux) fields.push_back("has_aux=True");
   }
   if (name == "vmap") {
     fields.push_back(StrCat("in_axes=", AxesText(in_axes, in_axes_is_list)));
     fields.push_back(StrCat("out_axes=", AxesText(out_axes, out_axes_is_list)));
-    // Any text may be a name; quoted it cannot pass for another field or transform, so that keys stay apart.
-    const auto is_plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; };
+    // Any text may be a name; quoted it cannot pass for another field or transform, so that keys
+    // stay apart.
+    const auto is_plain = [](char c) {
+      return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+    };
     const bool plain = std::all_of(axis_name.begin(), axis_name.end(), is_plain);
-    if (!axis_name.empty()) fields.push_back(StrCat("axis_name=", plain ? axis_name : JsonQuote(axis_name)));
+    if (!axis_name.empty())
+      fields.push_back(StrCat("axis_name=", plain ? axis_name : JsonQuote(axis_name)));
     if (axis_size) fields.push_back(StrCat("axis_size=", *axis_size));
   }
-  if (name == "vjp" || name == "linear_transpose") fields.push_back(StrCat("num_primals=", num_primals));
+  if (name == "vjp" || name == "linear_transpose")
+    fields.push_back(StrCat("num_primals=", num_primals));
   if (name == "checkpoint") {
     fields.push_back(StrCat("policy=", policy.empty() ? "None" : policy));
     fields.push_back(StrCat("prevent_cse=", prevent_cse ? "True" : "False"));

@@ -1,4 +1,5 @@
-// The table of transforms: what the pipeline applies to programs and the C++ front end to functions it traces.
+// The table of transforms: what the pipeline applies to programs and the C++ front end to functions
+// it traces.
 #pragma once
 
 #include <span>
@@ -11,10 +12,11 @@
 
 namespace megalith::pipeline {
 
-// The function that a transform acts on. It may use values of the trace it is called in: those are its open constvars.
+// The function that a transform acts on. It may use values of the trace it is called in: those are
+// its open constvars.
 struct Callee {
-  ir::JaxprPtr jaxpr;                // array constants carry their values
-  std::vector<ir::Value> captured;   // one per open constvar
+  ir::JaxprPtr jaxpr;               // array constants carry their values
+  std::vector<ir::Value> captured;  // one per open constvar
   std::string fun_name = "<lambda>";
 };
 // A program as a callee: nothing is captured.
@@ -23,10 +25,11 @@ Callee CalleeOf(const ir::Program& program);
 // How one transform acts. `inner` is called outside in, `apply` inside out.
 struct TransformDef {
   std::string_view name;
-  // Argument types of the function being transformed, from those of the result; checks what JAX checks before it
-  // calls the function.
+  // Argument types of the function being transformed, from those of the result; checks what JAX
+  // checks before it calls the function.
   Result<std::vector<ir::Aval>> (*inner)(const Transform&, const std::vector<ir::Aval>& args);
-  // Argument types of the result, from those of the function, where they follow (used when a caller sends none).
+  // Argument types of the result, from those of the function, where they follow (used when a caller
+  // sends none).
   Result<std::vector<ir::Aval>> (*outer)(const Transform&, const std::vector<ir::Aval>& inner_args,
                                          const std::vector<ir::Aval>& inner_outs);
   // Emits the transformed function into `b` for inputs of the result.

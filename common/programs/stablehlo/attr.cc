@@ -11,8 +11,9 @@
 namespace megalith::stablehlo {
 
 struct Attr::Payload {
-  std::variant<std::string, TensorType, FuncType, std::vector<int64_t>, Dense, AttrDict, std::vector<Attr>, GatherDims,
-               ScatterDims, DotDims, ConvDims, DotAlgorithm, ChannelHandle, ResultAccuracy, OperandAlias>
+  std::variant<std::string, TensorType, FuncType, std::vector<int64_t>, Dense, AttrDict,
+               std::vector<Attr>, GatherDims, ScatterDims, DotDims, ConvDims, DotAlgorithm,
+               ChannelHandle, ResultAccuracy, OperandAlias>
       v;
 };
 
@@ -82,7 +83,9 @@ Attr Attr::ScalarType(DType dtype) {
   return a;
 }
 
-Attr Attr::Ints(std::span<const int64_t> v) { return Make(AttrKind::kInts, std::vector<int64_t>(v.begin(), v.end())); }
+Attr Attr::Ints(std::span<const int64_t> v) {
+  return Make(AttrKind::kInts, std::vector<int64_t>(v.begin(), v.end()));
+}
 
 Attr Attr::Bools(std::span<const bool> v) {
   return Make(AttrKind::kBools, std::vector<int64_t>(v.begin(), v.end()));
@@ -127,7 +130,8 @@ Attr Attr::Of(ResultAccuracy v) { return Make(AttrKind::kResultAccuracy, v); }
 Attr Attr::Of(OperandAlias v) { return Make(AttrKind::kOperandAlias, std::move(v)); }
 
 Attr Attr::Dict(AttrDict v) {
-  std::sort(v.begin(), v.end(), [](const NamedAttr& a, const NamedAttr& b) { return a.name < b.name; });
+  std::sort(v.begin(), v.end(),
+            [](const NamedAttr& a, const NamedAttr& b) { return a.name < b.name; });
   return Make(AttrKind::kDict, std::move(v));
 }
 
@@ -151,7 +155,8 @@ const OperandAlias& Attr::AsOperandAlias() const { return Get<OperandAlias>(); }
 
 namespace {
 
-constexpr EnumValueInfo kDirections[] = {{"EQ", 0}, {"NE", 1}, {"GE", 2}, {"GT", 3}, {"LE", 4}, {"LT", 5}};
+constexpr EnumValueInfo kDirections[] = {{"EQ", 0}, {"NE", 1}, {"GE", 2},
+                                         {"GT", 3}, {"LE", 4}, {"LT", 5}};
 constexpr EnumValueInfo kCompareTypes[] = {
     {"NOTYPE", 0}, {"FLOAT", 1}, {"TOTALORDER", 2}, {"SIGNED", 3}, {"UNSIGNED", 4}};
 constexpr EnumValueInfo kPrecisions[] = {{"DEFAULT", 0}, {"HIGH", 1}, {"HIGHEST", 2}};
@@ -174,7 +179,8 @@ constexpr EnumInfo kEnums[] = {
 };
 
 bool SameDense(const Dense& a, const Dense& b) {
-  return a.type == b.type && a.splat == b.splat && a.is_index == b.is_index && a.data.bytes() == b.data.bytes();
+  return a.type == b.type && a.splat == b.splat && a.is_index == b.is_index &&
+         a.data.bytes() == b.data.bytes();
 }
 
 bool SameDict(const AttrDict& a, const AttrDict& b) {
@@ -223,22 +229,31 @@ bool operator==(const Attr& a, const Attr& b) {
   switch (a.kind_) {
     case AttrKind::kString:
     case AttrKind::kSymbol:
-    case AttrKind::kOpaque: return a.AsText() == b.AsText();
-    case AttrKind::kType: return a.AsType() == b.AsType();
+    case AttrKind::kOpaque:
+      return a.AsText() == b.AsText();
+    case AttrKind::kType:
+      return a.AsType() == b.AsType();
     case AttrKind::kFuncType:
-      return a.AsFuncType().inputs == b.AsFuncType().inputs && a.AsFuncType().results == b.AsFuncType().results;
+      return a.AsFuncType().inputs == b.AsFuncType().inputs &&
+             a.AsFuncType().results == b.AsFuncType().results;
     case AttrKind::kInts:
-    case AttrKind::kBools: return std::ranges::equal(a.AsInts(), b.AsInts());
-    case AttrKind::kDense: return SameDense(a.AsDense(), b.AsDense());
-    case AttrKind::kDict: return SameDict(a.AsDict(), b.AsDict());
-    case AttrKind::kList: return a.AsList() == b.AsList();
-    default: break;
+    case AttrKind::kBools:
+      return std::ranges::equal(a.AsInts(), b.AsInts());
+    case AttrKind::kDense:
+      return SameDense(a.AsDense(), b.AsDense());
+    case AttrKind::kDict:
+      return SameDict(a.AsDict(), b.AsDict());
+    case AttrKind::kList:
+      return a.AsList() == b.AsList();
+    default:
+      break;
   }
   bool same = true;
   VisitRecord(a, [&](const auto& record) {
     using R = std::remove_cvref_t<decltype(record)>;
     VisitRecord(b, [&](const auto& other) {
-      if constexpr (std::is_same_v<R, std::remove_cvref_t<decltype(other)>>) same = SameRecord(record, other);
+      if constexpr (std::is_same_v<R, std::remove_cvref_t<decltype(other)>>)
+        same = SameRecord(record, other);
     });
   });
   return same;
@@ -283,45 +298,78 @@ void SetAttr(AttrDict* dict, std::string_view name, Attr value) {
 
 std::string_view KindName(AttrKind kind) {
   switch (kind) {
-    case AttrKind::kNone: return "nothing";
-    case AttrKind::kUnit: return "unit";
-    case AttrKind::kBool: return "bool";
-    case AttrKind::kInt: return "integer";
-    case AttrKind::kFloat: return "float";
-    case AttrKind::kString: return "string";
-    case AttrKind::kSymbol: return "symbol";
-    case AttrKind::kType: return "type";
-    case AttrKind::kFuncType: return "function type";
-    case AttrKind::kInts: return "integer array";
-    case AttrKind::kBools: return "bool array";
-    case AttrKind::kDense: return "dense elements";
-    case AttrKind::kEnum: return "enumeration";
-    case AttrKind::kDict: return "dictionary";
-    case AttrKind::kList: return "list";
-    case AttrKind::kGather: return "gather dimension numbers";
-    case AttrKind::kScatter: return "scatter dimension numbers";
-    case AttrKind::kDot: return "dot dimension numbers";
-    case AttrKind::kConv: return "convolution dimension numbers";
-    case AttrKind::kDotAlgorithm: return "dot algorithm";
-    case AttrKind::kChannel: return "channel handle";
-    case AttrKind::kResultAccuracy: return "result accuracy";
-    case AttrKind::kOperandAlias: return "output operand alias";
-    case AttrKind::kOpaque: return "opaque";
+    case AttrKind::kNone:
+      return "nothing";
+    case AttrKind::kUnit:
+      return "unit";
+    case AttrKind::kBool:
+      return "bool";
+    case AttrKind::kInt:
+      return "integer";
+    case AttrKind::kFloat:
+      return "float";
+    case AttrKind::kString:
+      return "string";
+    case AttrKind::kSymbol:
+      return "symbol";
+    case AttrKind::kType:
+      return "type";
+    case AttrKind::kFuncType:
+      return "function type";
+    case AttrKind::kInts:
+      return "integer array";
+    case AttrKind::kBools:
+      return "bool array";
+    case AttrKind::kDense:
+      return "dense elements";
+    case AttrKind::kEnum:
+      return "enumeration";
+    case AttrKind::kDict:
+      return "dictionary";
+    case AttrKind::kList:
+      return "list";
+    case AttrKind::kGather:
+      return "gather dimension numbers";
+    case AttrKind::kScatter:
+      return "scatter dimension numbers";
+    case AttrKind::kDot:
+      return "dot dimension numbers";
+    case AttrKind::kConv:
+      return "convolution dimension numbers";
+    case AttrKind::kDotAlgorithm:
+      return "dot algorithm";
+    case AttrKind::kChannel:
+      return "channel handle";
+    case AttrKind::kResultAccuracy:
+      return "result accuracy";
+    case AttrKind::kOperandAlias:
+      return "output operand alias";
+    case AttrKind::kOpaque:
+      return "opaque";
   }
   return "?";
 }
 
 std::string_view RecordName(AttrKind kind) {
   switch (kind) {
-    case AttrKind::kGather: return "gather";
-    case AttrKind::kScatter: return "scatter";
-    case AttrKind::kDot: return "dot";
-    case AttrKind::kConv: return "conv";
-    case AttrKind::kDotAlgorithm: return "dot_algorithm";
-    case AttrKind::kChannel: return "channel_handle";
-    case AttrKind::kResultAccuracy: return "result_accuracy";
-    case AttrKind::kOperandAlias: return "output_operand_alias";
-    default: return "";
+    case AttrKind::kGather:
+      return "gather";
+    case AttrKind::kScatter:
+      return "scatter";
+    case AttrKind::kDot:
+      return "dot";
+    case AttrKind::kConv:
+      return "conv";
+    case AttrKind::kDotAlgorithm:
+      return "dot_algorithm";
+    case AttrKind::kChannel:
+      return "channel_handle";
+    case AttrKind::kResultAccuracy:
+      return "result_accuracy";
+    case AttrKind::kOperandAlias:
+      return "output_operand_alias";
+    default:
+      return "";
   }
 }
 
@@ -343,7 +391,8 @@ int64_t ByteCount(const TensorType& type) {
   const int64_t n = ElementCount(type);
   if (n < 0) return -1;
   int64_t bytes = 0;
-  if (__builtin_mul_overflow(n, static_cast<int64_t>(tensor::ByteWidth(type.dtype)), &bytes)) return -1;
+  if (__builtin_mul_overflow(n, static_cast<int64_t>(tensor::ByteWidth(type.dtype)), &bytes))
+    return -1;
   return bytes;
 }
 

@@ -1,7 +1,7 @@
 // Attributes: the constant parameters of StableHLO operations, functions and modules.
 //
-// An Attr is a small value (32 bytes); lists, tensors, dictionaries and dimension-number records are shared and
-// immutable, so copying an Attr never copies them. Safe to read from any thread.
+// An Attr is a small value (32 bytes); lists, tensors, dictionaries and dimension-number records
+// are shared and immutable, so copying an Attr never copies them. Safe to read from any thread.
 #pragma once
 
 #include <cstdint>
@@ -20,11 +20,11 @@ using tensor::Tensor;
 
 // Numbers appear in encoded modules (persistent: never change, append only).
 enum class AttrKind : uint8_t {
-  kNone = 0,      // absent
-  kUnit = 1,      // present, without a value
+  kNone = 0,  // absent
+  kUnit = 1,  // present, without a value
   kBool = 2,
-  kInt = 3,       // with an integer dtype, i64 unless said otherwise; kInvalid stands for `index`
-  kFloat = 4,     // with a float dtype
+  kInt = 3,    // with an integer dtype, i64 unless said otherwise; kInvalid stands for `index`
+  kFloat = 4,  // with a float dtype
   kString = 5,
   kSymbol = 6,    // @name
   kType = 7,      // a tensor, token or scalar type
@@ -36,14 +36,26 @@ enum class AttrKind : uint8_t {
   kDict = 13,
   kList = 14,
   // Records of the stablehlo dialect, #stablehlo.gather<...> and so on.
-  kGather = 15, kScatter = 16, kDot = 17, kConv = 18, kDotAlgorithm = 19, kChannel = 20, kResultAccuracy = 21,
+  kGather = 15,
+  kScatter = 16,
+  kDot = 17,
+  kConv = 18,
+  kDotAlgorithm = 19,
+  kChannel = 20,
+  kResultAccuracy = 21,
   kOperandAlias = 22,
-  kOpaque = 23,   // an attribute of a dialect we only carry along, kept as its text
+  kOpaque = 23,  // an attribute of a dialect we only carry along, kept as its text
 };
 
 // Enumerations. Numbers are those of the portable bytecode (persistent: never change).
 enum class CompareDirection : uint8_t { kEq = 0, kNe = 1, kGe = 2, kGt = 3, kLe = 4, kLt = 5 };
-enum class CompareType : uint8_t { kNoType = 0, kFloat = 1, kTotalOrder = 2, kSigned = 3, kUnsigned = 4 };
+enum class CompareType : uint8_t {
+  kNoType = 0,
+  kFloat = 1,
+  kTotalOrder = 2,
+  kSigned = 3,
+  kUnsigned = 4
+};
 enum class Precision : uint8_t { kDefault = 0, kHigh = 1, kHighest = 2 };
 enum class FftType : uint8_t { kFft = 0, kIfft = 1, kRfft = 2, kIrfft = 3 };
 enum class TransposeA : uint8_t { kInvalid = 0, kNoTranspose = 1, kTranspose = 2, kAdjoint = 3 };
@@ -53,8 +65,14 @@ enum class AccuracyMode : uint8_t { kDefault = 0, kHighest = 1, kTolerance = 2 }
 
 // Which enumeration an attribute of kind kEnum belongs to (persistent: never change, append only).
 enum class EnumId : uint8_t {
-  kCompareDirection = 0, kCompareType = 1, kPrecision = 2, kFftType = 3, kTransposeA = 4, kRngDistribution = 5,
-  kRngAlgorithm = 6, kAccuracyMode = 7,
+  kCompareDirection = 0,
+  kCompareType = 1,
+  kPrecision = 2,
+  kFftType = 3,
+  kTransposeA = 4,
+  kRngDistribution = 5,
+  kRngAlgorithm = 6,
+  kAccuracyMode = 7,
 };
 
 // One row per enumeration: the word in the text and its values.
@@ -72,7 +90,8 @@ const EnumInfo* FindEnum(std::string_view mnemonic);
 
 // Dimension numbers of stablehlo.gather and stablehlo.scatter, named as in the specification.
 struct GatherDims {
-  Dims offset_dims, collapsed_slice_dims, operand_batching_dims, start_indices_batching_dims, start_index_map;
+  Dims offset_dims, collapsed_slice_dims, operand_batching_dims, start_indices_batching_dims,
+      start_index_map;
   int64_t index_vector_dim = 0;
 };
 struct ScatterDims {
@@ -118,11 +137,11 @@ struct FuncType {
   std::vector<TensorType> inputs, results;
 };
 
-// Elements of a dense attribute. A splat keeps one element, whatever the shape, so that a huge constant costs nothing
-// until it is evaluated.
+// Elements of a dense attribute. A splat keeps one element, whatever the shape, so that a huge
+// constant costs nothing until it is evaluated.
 struct Dense {
   TensorType type;
-  Tensor data;            // shape of `type`, or rank 0 if `splat`
+  Tensor data;  // shape of `type`, or rank 0 if `splat`
   bool splat = false;
   bool is_index = false;  // element type printed as `index`; held as i64
 
@@ -149,13 +168,17 @@ class Attr {
   static Attr ScalarType(DType dtype);
   static Attr Function(FuncType type);
   static Attr Ints(std::span<const int64_t> v);
-  static Attr Ints(std::initializer_list<int64_t> v) { return Ints(std::span<const int64_t>(v.begin(), v.size())); }
+  static Attr Ints(std::initializer_list<int64_t> v) {
+    return Ints(std::span<const int64_t>(v.begin(), v.size()));
+  }
   static Attr Bools(std::span<const bool> v);
   static Attr OfDense(Dense v);
   // A dense attribute holding `t`; all-equal elements (bitwise) become a splat.
   static Attr OfTensor(const Tensor& t);
   static Attr Enum(EnumId id, int value);
-  static Attr Of(CompareDirection v) { return Enum(EnumId::kCompareDirection, static_cast<int>(v)); }
+  static Attr Of(CompareDirection v) {
+    return Enum(EnumId::kCompareDirection, static_cast<int>(v));
+  }
   static Attr Of(CompareType v) { return Enum(EnumId::kCompareType, static_cast<int>(v)); }
   static Attr Of(Precision v) { return Enum(EnumId::kPrecision, static_cast<int>(v)); }
   static Attr Of(FftType v) { return Enum(EnumId::kFftType, static_cast<int>(v)); }
@@ -177,7 +200,8 @@ class Attr {
   AttrKind kind() const { return kind_; }
   bool present() const { return kind_ != AttrKind::kNone; }
 
-  // Each accessor requires the kind it names; the verifier has checked kinds before rules and kernels run.
+  // Each accessor requires the kind it names; the verifier has checked kinds before rules and
+  // kernels run.
   bool AsBool() const { return scalar_ != 0; }
   int64_t AsInt() const { return scalar_; }
   double AsFloat() const;
@@ -230,7 +254,8 @@ void SetAttr(AttrDict* dict, std::string_view name, Attr value);
 
 // "integer", "dense elements" and so on, for messages.
 std::string_view KindName(AttrKind kind);
-// "gather", "dot_algorithm": what follows "#stablehlo." in the text; "" if `kind` is not one of a record.
+// "gather", "dot_algorithm": what follows "#stablehlo." in the text; "" if `kind` is not one of a
+// record.
 std::string_view RecordName(AttrKind kind);
 
 }  // namespace megalith::stablehlo

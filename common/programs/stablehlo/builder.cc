@@ -78,12 +78,14 @@ ValueId FuncBuilder::Arg(const TensorType& type, AttrDict attrs) {
 }
 
 void FuncBuilder::Return(std::span<const ValueId> values, std::vector<AttrDict> result_attrs) {
-  if (returned_ || open_.size() != 1) Fail(InvalidArgument("Return is called twice or inside a region"));
+  if (returned_ || open_.size() != 1)
+    Fail(InvalidArgument("Return is called twice or inside a region"));
   returned_ = true;
   EmitOp("func.return", values, {}, {}, {});
   for (const ValueId v : values) func_.results.push_back(type(v));
   if (!result_attrs.empty() && result_attrs.size() != values.size()) {
-    Fail(InvalidArgument(StrCat(result_attrs.size(), " result attributes for ", values.size(), " results")));
+    Fail(InvalidArgument(
+        StrCat(result_attrs.size(), " result attributes for ", values.size(), " results")));
   }
   func_.result_attrs = std::move(result_attrs);
 }
@@ -140,19 +142,23 @@ Values FuncBuilder::Emit(std::string_view op, std::span<const ValueId> operands,
   return EmitOp(op, operands, std::move(attrs), std::move(results), std::move(regions));
 }
 
-ValueId FuncBuilder::Emit1(std::string_view op, std::initializer_list<ValueId> operands, AttrDict attrs) {
-  const Values v = EmitOp(op, std::span(operands.begin(), operands.size()), std::move(attrs), {}, {});
+ValueId FuncBuilder::Emit1(std::string_view op, std::initializer_list<ValueId> operands,
+                           AttrDict attrs) {
+  const Values v =
+      EmitOp(op, std::span(operands.begin(), operands.size()), std::move(attrs), {}, {});
   if (v.size() == 1) return v[0];
   Fail(InvalidArgument(StrCat(op, " has ", v.size(), " results, wanted one")));
   return kNoValue;
 }
 
-ValueId FuncBuilder::Emit1(std::string_view op, std::initializer_list<ValueId> operands, AttrDict attrs,
-                           TensorType result) {
-  return Emit1(op, std::span(operands.begin(), operands.size()), std::move(attrs), std::move(result));
+ValueId FuncBuilder::Emit1(std::string_view op, std::initializer_list<ValueId> operands,
+                           AttrDict attrs, TensorType result) {
+  return Emit1(op, std::span(operands.begin(), operands.size()), std::move(attrs),
+               std::move(result));
 }
 
-ValueId FuncBuilder::Emit1(std::string_view op, std::span<const ValueId> operands, AttrDict attrs, TensorType result) {
+ValueId FuncBuilder::Emit1(std::string_view op, std::span<const ValueId> operands, AttrDict attrs,
+                           TensorType result) {
   const Values v = EmitOp(op, operands, std::move(attrs), {std::move(result)}, {});
   return v.empty() ? kNoValue : v[0];
 }
@@ -250,14 +256,17 @@ ValueId FuncBuilder::Compare(CompareDirection direction, ValueId x, ValueId y) {
 
 ValueId FuncBuilder::Compare(CompareDirection direction, ValueId x, ValueId y, CompareType type) {
   return Emit1("stablehlo.compare", {x, y},
-               Attrs({Named("comparison_direction", Attr::Of(direction)), Named("compare_type", Attr::Of(type))}));
+               Attrs({Named("comparison_direction", Attr::Of(direction)),
+                      Named("compare_type", Attr::Of(type))}));
 }
 
 ValueId FuncBuilder::Select(ValueId predicate, ValueId on_true, ValueId on_false) {
   return Emit1("stablehlo.select", {predicate, on_true, on_false});
 }
 
-ValueId FuncBuilder::Clamp(ValueId low, ValueId x, ValueId high) { return Emit1("stablehlo.clamp", {low, x, high}); }
+ValueId FuncBuilder::Clamp(ValueId low, ValueId x, ValueId high) {
+  return Emit1("stablehlo.clamp", {low, x, high});
+}
 
 ValueId FuncBuilder::Convert(ValueId x, DType dtype) {
   return Emit1("stablehlo.convert", {x}, {}, type(x).With(dtype));
@@ -276,7 +285,8 @@ ValueId FuncBuilder::ReducePrecision(ValueId x, int exponent_bits, int mantissa_
 // --- shape ---
 
 ValueId FuncBuilder::BroadcastInDim(ValueId x, const Shape& shape, const Dims& dims) {
-  return Emit1("stablehlo.broadcast_in_dim", {x}, Attrs({Named("broadcast_dimensions", Attr::Ints(dims))}),
+  return Emit1("stablehlo.broadcast_in_dim", {x},
+               Attrs({Named("broadcast_dimensions", Attr::Ints(dims))}),
                TensorType{dtype(x), shape});
 }
 
@@ -293,38 +303,43 @@ ValueId FuncBuilder::Reverse(ValueId x, const Dims& dims) {
 }
 
 ValueId FuncBuilder::Slice(ValueId x, const Dims& start, const Dims& limit, const Dims& strides) {
-  return Emit1("stablehlo.slice", {x},
-               Attrs({Named("start_indices", Attr::Ints(start)), Named("limit_indices", Attr::Ints(limit)),
-                      Named("strides", Attr::Ints(strides.empty() ? Dims(start.size(), 1) : strides))}));
+  return Emit1(
+      "stablehlo.slice", {x},
+      Attrs({Named("start_indices", Attr::Ints(start)), Named("limit_indices", Attr::Ints(limit)),
+             Named("strides", Attr::Ints(strides.empty() ? Dims(start.size(), 1) : strides))}));
 }
 
 ValueId FuncBuilder::DynamicSlice(ValueId x, std::span<const ValueId> starts, const Dims& sizes) {
   const ValueId first[] = {x};
-  return Emit1("stablehlo.dynamic_slice", Concat(first, starts), Attrs({Named("slice_sizes", Attr::Ints(sizes))}),
-               TensorType{dtype(x), sizes});
+  return Emit1("stablehlo.dynamic_slice", Concat(first, starts),
+               Attrs({Named("slice_sizes", Attr::Ints(sizes))}), TensorType{dtype(x), sizes});
 }
 
-ValueId FuncBuilder::DynamicUpdateSlice(ValueId x, ValueId update, std::span<const ValueId> starts) {
+ValueId FuncBuilder::DynamicUpdateSlice(ValueId x, ValueId update,
+                                        std::span<const ValueId> starts) {
   const ValueId first[] = {x, update};
   return Emit1("stablehlo.dynamic_update_slice", Concat(first, starts), {}, type(x));
 }
 
 ValueId FuncBuilder::Concatenate(std::span<const ValueId> xs, int64_t dimension) {
-  const Values v =
-      EmitOp("stablehlo.concatenate", xs, Attrs({Named("dimension", Attr::Int(dimension))}), {}, {});
+  const Values v = EmitOp("stablehlo.concatenate", xs,
+                          Attrs({Named("dimension", Attr::Int(dimension))}), {}, {});
   return v.empty() ? kNoValue : v[0];
 }
 
-ValueId FuncBuilder::Pad(ValueId x, ValueId value, const Dims& low, const Dims& high, const Dims& interior) {
+ValueId FuncBuilder::Pad(ValueId x, ValueId value, const Dims& low, const Dims& high,
+                         const Dims& interior) {
   return Emit1("stablehlo.pad", {x, value},
-               Attrs({Named("edge_padding_low", Attr::Ints(low)), Named("edge_padding_high", Attr::Ints(high)),
+               Attrs({Named("edge_padding_low", Attr::Ints(low)),
+                      Named("edge_padding_high", Attr::Ints(high)),
                       Named("interior_padding", Attr::Ints(interior))}));
 }
 
-ValueId FuncBuilder::Gather(ValueId x, ValueId indices, const GatherDims& dims, const Dims& slice_sizes,
-                            bool indices_are_sorted) {
+ValueId FuncBuilder::Gather(ValueId x, ValueId indices, const GatherDims& dims,
+                            const Dims& slice_sizes, bool indices_are_sorted) {
   return Emit1("stablehlo.gather", {x, indices},
-               Attrs({Named("dimension_numbers", Attr::Of(dims)), Named("slice_sizes", Attr::Ints(slice_sizes)),
+               Attrs({Named("dimension_numbers", Attr::Of(dims)),
+                      Named("slice_sizes", Attr::Ints(slice_sizes)),
                       Named("indices_are_sorted", Attr::Bool(indices_are_sorted))}));
 }
 
@@ -344,7 +359,8 @@ ValueId FuncBuilder::Scatter(ValueId x, ValueId indices, ValueId updates, const 
 }
 
 ValueId FuncBuilder::Scatter(ValueId x, ValueId indices, ValueId updates, const ScatterDims& dims,
-                             std::string_view body_op, bool indices_are_sorted, bool unique_indices) {
+                             std::string_view body_op, bool indices_are_sorted,
+                             bool unique_indices) {
   return Scatter(
       x, indices, updates, dims,
       [&](std::span<const ValueId> a) -> Values {
@@ -359,8 +375,9 @@ ValueId FuncBuilder::Scatter(ValueId x, ValueId indices, ValueId updates, const 
 ValueId FuncBuilder::Reduce(ValueId x, ValueId init, const Dims& dims, std::string_view body_op) {
   const ValueId xs[] = {x};
   const ValueId inits[] = {init};
-  const Values v = Reduce(xs, inits, dims,
-                          [&](std::span<const ValueId> a) -> Values { return {Binary(body_op, a[0], a[1])}; });
+  const Values v = Reduce(xs, inits, dims, [&](std::span<const ValueId> a) -> Values {
+    return {Binary(body_op, a[0], a[1])};
+  });
   return v.empty() ? kNoValue : v[0];
 }
 
@@ -374,27 +391,30 @@ std::vector<TensorType> ScalarPairs(const FuncBuilder& b, std::span<const ValueI
 }
 }  // namespace
 
-Values FuncBuilder::Reduce(std::span<const ValueId> xs, std::span<const ValueId> inits, const Dims& dims,
-                           const RegionFn& body) {
+Values FuncBuilder::Reduce(std::span<const ValueId> xs, std::span<const ValueId> inits,
+                           const Dims& dims, const RegionFn& body) {
   std::vector<Region> regions;
   regions.push_back(BuildRegion(ScalarPairs(*this, xs), body));
-  return EmitOp("stablehlo.reduce", Concat(xs, inits), Attrs({Named("dimensions", Attr::Ints(dims))}), {},
-                std::move(regions));
+  return EmitOp("stablehlo.reduce", Concat(xs, inits),
+                Attrs({Named("dimensions", Attr::Ints(dims))}), {}, std::move(regions));
 }
 
-ValueId FuncBuilder::ReduceWindow(ValueId x, ValueId init, const Window& window, std::string_view body_op) {
+ValueId FuncBuilder::ReduceWindow(ValueId x, ValueId init, const Window& window,
+                                  std::string_view body_op) {
   const ValueId xs[] = {x};
   const ValueId inits[] = {init};
-  const Values v = ReduceWindow(xs, inits, window,
-                                [&](std::span<const ValueId> a) -> Values { return {Binary(body_op, a[0], a[1])}; });
+  const Values v = ReduceWindow(xs, inits, window, [&](std::span<const ValueId> a) -> Values {
+    return {Binary(body_op, a[0], a[1])};
+  });
   return v.empty() ? kNoValue : v[0];
 }
 
-Values FuncBuilder::ReduceWindow(std::span<const ValueId> xs, std::span<const ValueId> inits, const Window& window,
-                                 const RegionFn& body) {
+Values FuncBuilder::ReduceWindow(std::span<const ValueId> xs, std::span<const ValueId> inits,
+                                 const Window& window, const RegionFn& body) {
   std::vector<Region> regions;
   regions.push_back(BuildRegion(ScalarPairs(*this, xs), body));
-  return EmitOp("stablehlo.reduce_window", Concat(xs, inits), WindowAttrs(window), {}, std::move(regions));
+  return EmitOp("stablehlo.reduce_window", Concat(xs, inits), WindowAttrs(window), {},
+                std::move(regions));
 }
 
 ValueId FuncBuilder::SelectAndScatter(ValueId x, ValueId source, ValueId init, const Window& window,
@@ -411,14 +431,16 @@ ValueId FuncBuilder::SelectAndScatter(ValueId x, ValueId source, ValueId init, c
   return v.empty() ? kNoValue : v[0];
 }
 
-Values FuncBuilder::Sort(std::span<const ValueId> xs, int64_t dimension, bool is_stable, const RegionFn& comparator) {
+Values FuncBuilder::Sort(std::span<const ValueId> xs, int64_t dimension, bool is_stable,
+                         const RegionFn& comparator) {
   std::vector<TensorType> args;
   for (const ValueId x : xs) args.insert(args.end(), 2, TensorType::Scalar(dtype(x)));
   std::vector<Region> regions;
   regions.push_back(BuildRegion(args, comparator));
-  return EmitOp("stablehlo.sort", xs,
-                Attrs({Named("dimension", Attr::Int(dimension)), Named("is_stable", Attr::Bool(is_stable))}), {},
-                std::move(regions));
+  return EmitOp(
+      "stablehlo.sort", xs,
+      Attrs({Named("dimension", Attr::Int(dimension)), Named("is_stable", Attr::Bool(is_stable))}),
+      {}, std::move(regions));
 }
 
 // --- linear algebra ---
@@ -441,9 +463,10 @@ ValueId FuncBuilder::DotGeneral(ValueId x, ValueId y, const DotDims& dims, DType
                inferred.empty() ? TensorType() : inferred[0].With(result));
 }
 
-ValueId FuncBuilder::Convolution(ValueId x, ValueId kernel, const ConvDims& dims, const Window& window, DType result,
-                                 int64_t feature_groups, int64_t batch_groups,
-                                 std::initializer_list<Precision> precision, std::span<const bool> reversal) {
+ValueId FuncBuilder::Convolution(ValueId x, ValueId kernel, const ConvDims& dims,
+                                 const Window& window, DType result, int64_t feature_groups,
+                                 int64_t batch_groups, std::initializer_list<Precision> precision,
+                                 std::span<const bool> reversal) {
   AttrDict attrs = Attrs({Named("dimension_numbers", Attr::Of(dims)),
                           Named("feature_group_count", Attr::Int(feature_groups)),
                           Named("batch_group_count", Attr::Int(batch_groups))});
@@ -467,30 +490,33 @@ ValueId FuncBuilder::Convolution(ValueId x, ValueId kernel, const ConvDims& dims
 }
 
 ValueId FuncBuilder::Fft(ValueId x, FftType type, const Dims& length) {
-  return Emit1("stablehlo.fft", {x}, Attrs({Named("fft_type", Attr::Of(type)), Named("fft_length", Attr::Ints(length))}));
+  return Emit1("stablehlo.fft", {x},
+               Attrs({Named("fft_type", Attr::Of(type)), Named("fft_length", Attr::Ints(length))}));
 }
 
 ValueId FuncBuilder::Cholesky(ValueId x, bool lower) {
   return Emit1("stablehlo.cholesky", {x}, Attrs({Named("lower", Attr::Bool(lower))}));
 }
 
-ValueId FuncBuilder::TriangularSolve(ValueId a, ValueId b, bool left_side, bool lower, bool unit_diagonal,
-                                     TransposeA transpose) {
+ValueId FuncBuilder::TriangularSolve(ValueId a, ValueId b, bool left_side, bool lower,
+                                     bool unit_diagonal, TransposeA transpose) {
   return Emit1("stablehlo.triangular_solve", {a, b},
                Attrs({Named("left_side", Attr::Bool(left_side)), Named("lower", Attr::Bool(lower)),
-                      Named("unit_diagonal", Attr::Bool(unit_diagonal)), Named("transpose_a", Attr::Of(transpose))}));
+                      Named("unit_diagonal", Attr::Bool(unit_diagonal)),
+                      Named("transpose_a", Attr::Of(transpose))}));
 }
 
 Values FuncBuilder::RngBitGenerator(ValueId state, RngAlgorithm algorithm, const TensorType& bits) {
   const ValueId operands[] = {state};
-  Values v = EmitOp("stablehlo.rng_bit_generator", operands, Attrs({Named("rng_algorithm", Attr::Of(algorithm))}),
-                    {type(state), bits}, {});
+  Values v = EmitOp("stablehlo.rng_bit_generator", operands,
+                    Attrs({Named("rng_algorithm", Attr::Of(algorithm))}), {type(state), bits}, {});
   return v.empty() ? Values{kNoValue, kNoValue} : v;
 }
 
 // --- control and calls ---
 
-Values FuncBuilder::While(std::span<const ValueId> init, const RegionFn& condition, const RegionFn& body) {
+Values FuncBuilder::While(std::span<const ValueId> init, const RegionFn& condition,
+                          const RegionFn& body) {
   std::vector<TensorType> types;
   for (const ValueId v : init) types.push_back(type(v));
   std::vector<Region> regions;
@@ -514,8 +540,10 @@ Values FuncBuilder::If(ValueId predicate, const RegionFn& on_true, const RegionF
   return EmitOp("stablehlo.if", operands, {}, {}, std::move(regions));
 }
 
-Values FuncBuilder::Call(std::string_view callee, std::span<const ValueId> operands, std::vector<TensorType> results) {
-  return EmitOp("func.call", operands, Attrs({Named("callee", Attr::Symbol(callee))}), std::move(results), {});
+Values FuncBuilder::Call(std::string_view callee, std::span<const ValueId> operands,
+                         std::vector<TensorType> results) {
+  return EmitOp("func.call", operands, Attrs({Named("callee", Attr::Symbol(callee))}),
+                std::move(results), {});
 }
 
 Values FuncBuilder::CustomCall(std::string_view target, std::span<const ValueId> operands,
@@ -527,8 +555,10 @@ Values FuncBuilder::CustomCall(std::string_view target, std::span<const ValueId>
 Values FuncBuilder::Composite(std::string_view name, std::string_view decomposition,
                               std::span<const ValueId> operands, std::vector<TensorType> results,
                               AttrDict composite_attrs, int64_t version) {
-  AttrDict attrs = Attrs({Named("name", Attr::String(name)), Named("decomposition", Attr::Symbol(decomposition))});
-  if (!composite_attrs.empty()) SetAttr(&attrs, "composite_attributes", Attr::Dict(std::move(composite_attrs)));
+  AttrDict attrs = Attrs(
+      {Named("name", Attr::String(name)), Named("decomposition", Attr::Symbol(decomposition))});
+  if (!composite_attrs.empty())
+    SetAttr(&attrs, "composite_attributes", Attr::Dict(std::move(composite_attrs)));
   if (version != 0) SetAttr(&attrs, "version", Attr::Int(version, DType::kI32));
   return EmitOp("stablehlo.composite", operands, std::move(attrs), std::move(results), {});
 }

@@ -32,7 +32,8 @@ std::vector<Tensor> RunOrFail(FuncBuilder& b, const std::vector<Tensor>& inputs 
 
 void ExpectValues(const Tensor& t, const std::vector<double>& want) {
   ASSERT_EQ(t.size(), static_cast<int64_t>(want.size())) << t.TypeText();
-  for (size_t i = 0; i < want.size(); ++i) EXPECT_FLOAT_EQ(t.DoubleAt(static_cast<int64_t>(i)), want[i]) << i;
+  for (size_t i = 0; i < want.size(); ++i)
+    EXPECT_FLOAT_EQ(t.DoubleAt(static_cast<int64_t>(i)), want[i]) << i;
 }
 
 TEST(FuncBuilderTest, BuildsElementwiseOps) {
@@ -40,7 +41,8 @@ TEST(FuncBuilderTest, BuildsElementwiseOps) {
   const ValueId x = b.Arg(kF4);
   const ValueId y = b.Add(x, b.Splat(kF4, 1.0));
   const ValueId p = b.Compare(CompareDirection::kGt, y, b.Splat(kF4, 2.5));
-  b.Return({b.Select(p, b.Mul(y, y), b.Neg(y)), b.Convert(p, DType::kI32), b.Clamp(b.Scalar(DType::kF32, 2.0), y, b.Splat(kF4, 3))});
+  b.Return({b.Select(p, b.Mul(y, y), b.Neg(y)), b.Convert(p, DType::kI32),
+            b.Clamp(b.Scalar(DType::kF32, 2.0), y, b.Splat(kF4, 3))});
   const auto out = RunOrFail(b, {MakeTensor(DType::kF32, {4}, {0, 1, 2, 3})});
   ExpectValues(out[0], {-1, -2, 9, 16});
   ExpectValues(out[1], {0, 0, 1, 1});
@@ -53,9 +55,10 @@ TEST(FuncBuilderTest, BuildsShapeOps) {
   const ValueId one = b.Scalar(DType::kI32, 1);
   const ValueId starts[] = {b.Scalar(DType::kI32, 0), one};
   const ValueId cat[] = {i, i};
-  b.Return({b.Transpose(i, {1, 0}), b.Reshape(i, {6}), b.Slice(i, {0, 1}, {2, 3}), b.Reverse(i, {1}),
-            b.BroadcastInDim(one, {2}, {}), b.Concatenate(cat, 0), b.Pad(i, one, {0, 1}, {0, 0}, {0, 0}),
-            b.DynamicSlice(i, starts, {1, 2}), b.DynamicUpdateSlice(i, b.Splat({DType::kI32, {1, 2}}, 7), starts)});
+  b.Return({b.Transpose(i, {1, 0}), b.Reshape(i, {6}), b.Slice(i, {0, 1}, {2, 3}),
+            b.Reverse(i, {1}), b.BroadcastInDim(one, {2}, {}), b.Concatenate(cat, 0),
+            b.Pad(i, one, {0, 1}, {0, 0}, {0, 0}), b.DynamicSlice(i, starts, {1, 2}),
+            b.DynamicUpdateSlice(i, b.Splat({DType::kI32, {1, 2}}, 7), starts)});
   const auto out = RunOrFail(b);
   ExpectValues(out[0], {0, 0, 1, 1, 2, 2});
   ExpectValues(out[2], {1, 2, 1, 2});
@@ -82,8 +85,8 @@ TEST(FuncBuilderTest, BuildsReductionsAndWindows) {
   });
   b.Return({b.Reduce(x, zero, {0}, "stablehlo.add"), argmax[1], sorted[0],
             b.ReduceWindow(x, zero, {.dimensions = {1, 2}}, "stablehlo.add"),
-            b.SelectAndScatter(x, b.Constant(MakeTensor(DType::kF32, {1, 1}, {10})), zero, {.dimensions = {2, 3}},
-                               CompareDirection::kGe, "stablehlo.add")});
+            b.SelectAndScatter(x, b.Constant(MakeTensor(DType::kF32, {1, 1}, {10})), zero,
+                               {.dimensions = {2, 3}}, CompareDirection::kGe, "stablehlo.add")});
   const auto out = RunOrFail(b);
   ExpectValues(out[0], {5, 8, 8});
   ExpectValues(out[1], {1, 2});
@@ -105,7 +108,8 @@ TEST(FuncBuilderTest, BuildsGatherAndScatter) {
   s.scatter_dims_to_operand_dims = {0};
   s.index_vector_dim = 1;
   const ValueId u = b.Constant(MakeTensor(DType::kF32, {2}, {10, 20}));
-  b.Return({b.Gather(x, i, g, {1}), b.Scatter(x, i, u, s, "stablehlo.add"), b.Scatter(x, i, u, s, "")});
+  b.Return(
+      {b.Gather(x, i, g, {1}), b.Scatter(x, i, u, s, "stablehlo.add"), b.Scatter(x, i, u, s, "")});
   const auto out = RunOrFail(b);
   ExpectValues(out[0], {4, 1});
   ExpectValues(out[1], {0, 21, 2, 3, 14});
@@ -126,7 +130,8 @@ TEST(FuncBuilderTest, BuildsProducts) {
   c.kernel_output_feature = 1;
   const ValueId lower = b.Cholesky(x, true);
   b.Return({b.DotGeneral(x, y, d, DType::kF32, {Precision::kHighest, Precision::kHighest}),
-            b.Convolution(x, y, c, {}, DType::kF32), b.TriangularSolve(lower, y, true, true, false, TransposeA::kNoTranspose),
+            b.Convolution(x, y, c, {}, DType::kF32),
+            b.TriangularSolve(lower, y, true, true, false, TransposeA::kNoTranspose),
             b.Fft(b.Complex(x, x), FftType::kFft, {2})});
   const auto out = RunOrFail(b);
   ExpectValues(out[0], {8, 8});
@@ -147,12 +152,17 @@ TEST(FuncBuilderTest, BuildsControlFlowAndCalls) {
   const ValueId x = b.Arg(kF4, {{"jax.name", Attr::String("x")}});
   const ValueId init[] = {b.Scalar(DType::kI32, 0), x};
   const Values loop = b.While(
-      init, [&](std::span<const ValueId> a) -> Values { return {b.Compare(CompareDirection::kLt, a[0], n)}; },
+      init,
       [&](std::span<const ValueId> a) -> Values {
-        return {b.Add(a[0], b.Scalar(DType::kI32, 1)), b.Call("half", std::span(&a[1], 1), {kF4})[0]};
+        return {b.Compare(CompareDirection::kLt, a[0], n)};
+      },
+      [&](std::span<const ValueId> a) -> Values {
+        return {b.Add(a[0], b.Scalar(DType::kI32, 1)),
+                b.Call("half", std::span(&a[1], 1), {kF4})[0]};
       });
-  const RegionFn branches[] = {[&](std::span<const ValueId>) -> Values { return {x}; },
-                               [&](std::span<const ValueId>) -> Values { return {b.Neg(loop[1])}; }};
+  const RegionFn branches[] = {
+      [&](std::span<const ValueId>) -> Values { return {x}; },
+      [&](std::span<const ValueId>) -> Values { return {b.Neg(loop[1])}; }};
   const Values chosen = b.Case(b.Scalar(DType::kI32, 9), branches);
   const Values either = b.If(
       b.Compare(CompareDirection::kEq, n, b.Scalar(DType::kI32, 3)),
@@ -160,10 +170,12 @@ TEST(FuncBuilderTest, BuildsControlFlowAndCalls) {
       [&](std::span<const ValueId>) -> Values { return {n}; });
   const ValueId barrier[] = {chosen[0], x};
   b.Return({b.OptimizationBarrier(barrier)[0], either[0]},
-           {{{"jax.result_info", Attr::String("result[0]")}}, {{"jax.result_info", Attr::String("result[1]")}}});
+           {{{"jax.result_info", Attr::String("result[0]")}},
+            {{"jax.result_info", Attr::String("result[1]")}}});
   ASSERT_TRUE(b.FinishInto(&m).ok()) << b.status().ToString();
   ASSERT_TRUE(Verify(m).ok()) << Verify(m).ToString();
-  const auto out = Evaluate(m, std::vector<Tensor>{Tensor::Scalar(DType::kI32, 3), MakeTensor(DType::kF32, {4}, {8, 16, 24, 32})});
+  const auto out = Evaluate(m, std::vector<Tensor>{Tensor::Scalar(DType::kI32, 3),
+                                                   MakeTensor(DType::kF32, {4}, {8, 16, 24, 32})});
   ASSERT_TRUE(out.ok()) << out.status().ToString();
   ExpectValues((*out)[0], {-1, -2, -3, -4});
   ExpectValues((*out)[1], {100});
@@ -180,7 +192,8 @@ TEST(FuncBuilderTest, BuildsRegionsInTwoSteps) {
   std::vector<Region> regions;
   regions.push_back(b.EndRegion(sum));
   const ValueId operands[] = {x, b.Scalar(DType::kF32, 0.0)};
-  b.Return(b.Emit("stablehlo.reduce", operands, {{"dimensions", Attr::Ints({0})}}, {}, std::move(regions)));
+  b.Return(b.Emit("stablehlo.reduce", operands, {{"dimensions", Attr::Ints({0})}}, {},
+                  std::move(regions)));
   ExpectValues(RunOrFail(b, {MakeTensor(DType::kF32, {4}, {1, 2, 3, 4})})[0], {10});
 }
 
@@ -191,14 +204,21 @@ TEST(FuncBuilderTest, KeepsTheFirstErrorAndGoesOnHarmlessly) {
   EXPECT_EQ(bad, kNoValue);
   const ValueId xs[] = {bad, bad};
   EXPECT_EQ(b.Concatenate(xs, 3), kNoValue);
-  EXPECT_EQ(b.Sort(xs, 0, true, [&](std::span<const ValueId> a) -> Values { return {b.Neg(a[0])}; })[1], kNoValue);
-  EXPECT_EQ(b.While(xs, [&](auto a) -> Values { return {a[0]}; }, [&](auto a) -> Values { return {a[1]}; })[7], kNoValue);
+  EXPECT_EQ(
+      b.Sort(xs, 0, true, [&](std::span<const ValueId> a) -> Values { return {b.Neg(a[0])}; })[1],
+      kNoValue);
+  EXPECT_EQ(b.While(
+                xs, [&](auto a) -> Values { return {a[0]}; },
+                [&](auto a) -> Values { return {a[1]}; })[7],
+            kNoValue);
   EXPECT_EQ(b.DotGeneral(bad, x, {}, DType::kF32), kNoValue);
   EXPECT_FALSE(b.type(bad).valid());
   b.Return({bad});
   const Status s = b.Finish().status();
   EXPECT_EQ(s.code(), Code::kInvalidArgument);
-  EXPECT_EQ(s.message(), "@main: op 1 (stablehlo.add): operand 1 has type tensor<5xf32>, wanted that of operand 0, tensor<4xf32>");
+  EXPECT_EQ(s.message(),
+            "@main: op 1 (stablehlo.add): operand 1 has type tensor<5xf32>, wanted that of operand "
+            "0, tensor<4xf32>");
 }
 
 TEST(FuncBuilderTest, NoticesMisuse) {

@@ -1,6 +1,6 @@
-// Works on a graph: values are numbers, nodes are ops with their operands as such numbers, and each region keeps a table
-// of the pure nodes it has so that an equal one is found instead of added. The graph is written out depth-first from
-// what the regions return.
+// Works on a graph: values are numbers, nodes are ops with their operands as such numbers, and each
+// region keeps a table of the pure nodes it has so that an equal one is found instead of added. The
+// graph is written out depth-first from what the regions return.
 #include "common/programs/stablehlo/canonical.h"
 
 #include <algorithm>
@@ -27,18 +27,19 @@ struct Node {
   std::vector<GraphRegion*> regions;
   Val first_result = 0;
   uint32_t num_results = 0;
-  bool effect = false;      // it, or an op in its regions, does more than compute results
+  bool effect = false;  // it, or an op in its regions, does more than compute results
   GraphRegion* home = nullptr;
 };
 
 struct GraphRegion {
   GraphRegion* parent = nullptr;
   std::vector<Val> args;
-  std::vector<Node*> nodes;         // in the order they were met
+  std::vector<Node*> nodes;  // in the order they were met
   std::vector<Val> returns;
   std::unordered_map<std::string, Node*> known;  // pure nodes by content
   std::unordered_map<std::string, std::vector<Val>> known_calls;
-  // Set when the region is complete: nodes in canonical order, and values of outer regions in the order of first use.
+  // Set when the region is complete: nodes in canonical order, and values of outer regions in the
+  // order of first use.
   std::vector<Node*> order;
   std::vector<Val> captured;
 };
@@ -73,8 +74,8 @@ class Graph {
   static constexpr Val kUnset = UINT32_MAX;
   struct Value {
     TensorType type;
-    Node* node;          // null for region arguments
-    GraphRegion* home;   // where it is defined
+    Node* node;         // null for region arguments
+    GraphRegion* home;  // where it is defined
   };
 
   GraphRegion* NewRegion(GraphRegion* parent) {
@@ -110,8 +111,8 @@ class Graph {
   std::vector<ValueId> number_;  // of each value, in the module that is written
 };
 
-Status Graph::Import(const Region& region, const Func& func, std::vector<Val>* env, GraphRegion* into,
-                     std::vector<Val>* returns) {
+Status Graph::Import(const Region& region, const Func& func, std::vector<Val>* env,
+                     GraphRegion* into, std::vector<Val>* returns) {
   for (const Op& op : region.ops) {
     if (op.def->has(kTerminator)) {
       for (const ValueId v : op.operands) returns->push_back((*env)[v]);
@@ -122,23 +123,25 @@ Status Graph::Import(const Region& region, const Func& func, std::vector<Val>* e
   return Internal("region without a terminator");
 }
 
-Status Graph::ImportCallee(const Op& op, std::string_view name, const Func& func, std::vector<Val>* env,
-                           GraphRegion* into) {
+Status Graph::ImportCallee(const Op& op, std::string_view name, const Func& func,
+                           std::vector<Val>* env, GraphRegion* into) {
   const Func* callee = module_.Find(name);
-  if (callee == nullptr) return InvalidArgument(StrCat("@", func.name, " calls @", name, ", which does not exist"));
+  if (callee == nullptr)
+    return InvalidArgument(StrCat("@", func.name, " calls @", name, ", which does not exist"));
   // The same call in the same region gives the same values, unless it has effects.
   std::string key(name);
   for (const ValueId v : op.operands) StrAppend(&key, ' ', (*env)[v]);
   auto known = into->known_calls.find(key);
   if (known == into->known_calls.end()) {
     std::vector<Val> inner(callee->types.size(), kUnset);
-    for (size_t i = 0; i < op.operands.size(); ++i) inner[callee->body.args[i]] = (*env)[op.operands[i]];
+    for (size_t i = 0; i < op.operands.size(); ++i)
+      inner[callee->body.args[i]] = (*env)[op.operands[i]];
     std::vector<Val> results;
     const size_t before = into->nodes.size();
     RETURN_IF_ERROR(Import(callee->body, *callee, &inner, into, &results));
-    const bool mergeable = std::none_of(
-        into->nodes.begin() + static_cast<std::ptrdiff_t>(before), into->nodes.end(),
-        [](const Node* n) { return n->effect || n->def->has(kIndeterminate); });
+    const bool mergeable =
+        std::none_of(into->nodes.begin() + static_cast<std::ptrdiff_t>(before), into->nodes.end(),
+                     [](const Node* n) { return n->effect || n->def->has(kIndeterminate); });
     if (!mergeable) {
       for (uint32_t i = 0; i < op.num_results; ++i) (*env)[op.result(i)] = results[i];
       return OkStatus();
@@ -151,7 +154,8 @@ Status Graph::ImportCallee(const Op& op, std::string_view name, const Func& func
 
 Status Graph::ImportOp(const Op& op, const Func& func, std::vector<Val>* env, GraphRegion* into) {
   if (++imported_ > 16 * limits_.max_ops) {
-    return ResourceExhausted(StrCat("inlining visits more than 16 * max_ops = ", 16 * limits_.max_ops, " operations"));
+    return ResourceExhausted(
+        StrCat("inlining visits more than 16 * max_ops = ", 16 * limits_.max_ops, " operations"));
   }
   if (IsNoOp(op, func)) {
     for (uint32_t i = 0; i < op.num_results; ++i) (*env)[op.result(i)] = (*env)[op.operands[i]];
@@ -171,7 +175,8 @@ Status Graph::ImportOp(const Op& op, const Func& func, std::vector<Val>* env, Gr
     Node constant;
     constant.def = FindOp("stablehlo.constant");
     SetAttr(&constant.attrs, "value", s.constant);
-    node.operands.push_back(Intern(std::move(constant), {s.constant.AsDense().type}, root_)->first_result);
+    node.operands.push_back(
+        Intern(std::move(constant), {s.constant.AsDense().type}, root_)->first_result);
   }
   for (const Region& r : op.regions) {
     GraphRegion* inner = NewRegion(into);
@@ -186,10 +191,12 @@ Status Graph::ImportOp(const Op& op, const Func& func, std::vector<Val>* env, Gr
   }
   std::vector<TensorType> types;
   for (uint32_t i = 0; i < op.num_results; ++i) types.push_back(func.type(op.result(i)));
-  const Node* interned = Intern(std::move(node), std::move(types), op.def->has(kConstantLike) ? root_ : into);
+  const Node* interned =
+      Intern(std::move(node), std::move(types), op.def->has(kConstantLike) ? root_ : into);
   for (uint32_t i = 0; i < op.num_results; ++i) (*env)[op.result(i)] = interned->first_result + i;
   if (nodes_.size() > limits_.max_ops) {
-    return ResourceExhausted(StrCat("inlining gives more than max_ops = ", limits_.max_ops, " operations"));
+    return ResourceExhausted(
+        StrCat("inlining gives more than max_ops = ", limits_.max_ops, " operations"));
   }
   return OkStatus();
 }
@@ -212,8 +219,9 @@ Node* Graph::Intern(Node node, std::vector<TensorType> types, GraphRegion* into)
   return added;
 }
 
-// Bytes that two nodes share exactly if they compute the same: op, attributes, types, operands, and the contents of
-// their regions with values defined inside numbered in canonical order. Long contents are hashed.
+// Bytes that two nodes share exactly if they compute the same: op, attributes, types, operands, and
+// the contents of their regions with values defined inside numbered in canonical order. Long
+// contents are hashed.
 std::string Graph::ContentOf(const Node& node, const std::vector<TensorType>& types) const {
   std::string out(node.def->name);
   out += '\0';
@@ -228,7 +236,8 @@ std::string Graph::ContentOf(const Node& node, const std::vector<TensorType>& ty
 }
 
 void Graph::AppendContent(const GraphRegion& region, std::string* out) const {
-  // Inner values are numbered from the top of the value space down, so that they never meet an outer one.
+  // Inner values are numbered from the top of the value space down, so that they never meet an
+  // outer one.
   std::unordered_map<Val, uint64_t> local;
   const auto define = [&](Val v) {
     local.emplace(v, UINT64_MAX - local.size());
@@ -262,7 +271,8 @@ void Graph::AppendContent(const GraphRegion& region, std::string* out) const {
 void Graph::Finish(GraphRegion* region) {
   std::unordered_map<const Node*, bool> done;  // false while its operands are being visited
   std::unordered_map<Val, bool> seen_outside;
-  // Goes through the values a node needs: operands, then what its regions take from outside of them.
+  // Goes through the values a node needs: operands, then what its regions take from outside of
+  // them.
   struct Visit {
     Node* node;
     size_t operand = 0;
@@ -272,7 +282,8 @@ void Graph::Finish(GraphRegion* region) {
     std::optional<Val> Next() {
       if (operand < node->operands.size()) return node->operands[operand++];
       for (; inner < node->regions.size(); ++inner, captured = 0) {
-        if (captured < node->regions[inner]->captured.size()) return node->regions[inner]->captured[captured++];
+        if (captured < node->regions[inner]->captured.size())
+          return node->regions[inner]->captured[captured++];
       }
       return std::nullopt;
     }
@@ -283,7 +294,8 @@ void Graph::Finish(GraphRegion* region) {
       if (seen_outside.emplace(v, true).second) region->captured.push_back(v);
       return;
     }
-    if (Node* n = values_[v].node; n != nullptr && done.emplace(n, false).second) stack.push_back({n});
+    if (Node* n = values_[v].node; n != nullptr && done.emplace(n, false).second)
+      stack.push_back({n});
   };
   const auto drain = [&] {
     while (!stack.empty()) {

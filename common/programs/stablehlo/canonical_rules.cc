@@ -6,16 +6,19 @@
 namespace megalith::stablehlo {
 namespace {
 
-// Attributes of the row with a value or a default; of others only those that an op of an unknown kind (a custom call)
-// may read. `written` are the attributes given.
-AttrDict MeaningfulAttrs(const OpDef& def, const AttrDict& written, const Op& op, const Func& func) {
+// Attributes of the row with a value or a default; of others only those that an op of an unknown
+// kind (a custom call) may read. `written` are the attributes given.
+AttrDict MeaningfulAttrs(const OpDef& def, const AttrDict& written, const Op& op,
+                         const Func& func) {
   AttrDict out;
   for (const AttrSpec& spec : def.attrs) {
     if (spec.meaningless) continue;
     Attr value = FindAttr(written, spec.name);
-    const bool unspecified = value.kind() == AttrKind::kEnum && value.enum_id() == EnumId::kCompareType &&
+    const bool unspecified = value.kind() == AttrKind::kEnum &&
+                             value.enum_id() == EnumId::kCompareType &&
                              value.AsEnum() == static_cast<int>(CompareType::kNoType);
-    if ((!value.present() || unspecified) && spec.fallback != nullptr) value = spec.fallback(op, func);
+    if ((!value.present() || unspecified) && spec.fallback != nullptr)
+      value = spec.fallback(op, func);
     if (value.kind() == AttrKind::kDense && !value.AsDense().splat && !value.AsDense().is_index) {
       value = Attr::OfTensor(value.AsDense().data);
     }
@@ -23,7 +26,8 @@ AttrDict MeaningfulAttrs(const OpDef& def, const AttrDict& written, const Op& op
   }
   if (def.has(kPure)) return out;
   for (const NamedAttr& a : written) {
-    const bool carried = a.name.starts_with("jax.") || a.name.starts_with("sdy.") || a.name == "mhlo.sharding";
+    const bool carried =
+        a.name.starts_with("jax.") || a.name.starts_with("sdy.") || a.name == "mhlo.sharding";
     if (def.FindAttr(a.name) == nullptr && !carried) SetAttr(&out, a.name, a.value);
   }
   return out;
@@ -33,7 +37,8 @@ AttrDict MeaningfulAttrs(const OpDef& def, const AttrDict& written, const Op& op
 const OpDef* NamedByComposite(const Op& op, const Func& func, Op* direct) {
   const std::string& name = op.attr("name").AsText();
   const OpDef* def = name.starts_with("chlo.") ? FindOp(name) : nullptr;
-  if (def == nullptr || def->type_rule == nullptr || static_cast<int>(op.operands.size()) != def->operands) {
+  if (def == nullptr || def->type_rule == nullptr ||
+      static_cast<int>(op.operands.size()) != def->operands) {
     return nullptr;
   }
   direct->def = def;
@@ -79,11 +84,14 @@ Result<CanonicalOp> CanonicalOf(const Op& op, const Func& func) {
   }
   for (size_t i = 0; i < op.operands.size(); ++i) out.operands.push_back({i, {}});
   out.attrs = MeaningfulAttrs(*op.def, op.attrs, op, func);
-  if (const Attr& called = op.attr("called_computations"); called.present() && !called.AsList().empty()) {
-    return Unimplemented(StrCat("custom call target @", op.attr("call_target_name").AsText(), " is not supported"));
+  if (const Attr& called = op.attr("called_computations");
+      called.present() && !called.AsList().empty()) {
+    return Unimplemented(
+        StrCat("custom call target @", op.attr("call_target_name").AsText(), " is not supported"));
   }
   const Attr& effect = op.attr("has_side_effect");
-  out.no_effect = op.def->FindAttr("has_side_effect") != nullptr && !(effect.present() && effect.AsBool());
+  out.no_effect =
+      op.def->FindAttr("has_side_effect") != nullptr && !(effect.present() && effect.AsBool());
   return out;
 }
 

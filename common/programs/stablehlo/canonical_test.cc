@@ -12,7 +12,8 @@
 namespace megalith::stablehlo {
 namespace {
 
-const std::string kDirectory = std::string(MEGALITH_SOURCE_DIR) + "/conformance/fixtures/stablehlo/";
+const std::string kDirectory =
+    std::string(MEGALITH_SOURCE_DIR) + "/conformance/fixtures/stablehlo/";
 
 Module ParseOrFail(const std::string& text) {
   auto m = ParseModule(text);
@@ -27,8 +28,9 @@ std::string BytesOrFail(const Module& m) {
 
 class CanonicalFixtureTest : public testing::TestWithParam<std::string> {};
 
-// The two texts of one program have one canonical form. Exception: complex_arith, whose .txt has a complex exponential
-// expanded into real arithmetic; recognising that expansion would undo what its producer decided.
+// The two texts of one program have one canonical form. Exception: complex_arith, whose .txt has a
+// complex exponential expanded into real arithmetic; recognising that expansion would undo what its
+// producer decided.
 TEST_P(CanonicalFixtureTest, UpgradedAndLoweredTextAgree) {
   const Module upgraded = ParseOrFail(ReadFileOrFail(kDirectory + GetParam() + ".txt"));
   const Module lowered = ParseOrFail(ReadFileOrFail(kDirectory + GetParam() + ".lowered.txt"));
@@ -40,13 +42,15 @@ TEST_P(CanonicalFixtureTest, UpgradedAndLoweredTextAgree) {
   EXPECT_EQ(BytesOrFail(upgraded), BytesOrFail(lowered));
 }
 
-INSTANTIATE_TEST_SUITE_P(Programs, CanonicalFixtureTest, testing::ValuesIn(NamesIn(kDirectory, ".json")),
+INSTANTIATE_TEST_SUITE_P(Programs, CanonicalFixtureTest,
+                         testing::ValuesIn(NamesIn(kDirectory, ".json")),
                          [](const auto& info) { return info.param; });
 
 // What each region takes from outside was found by a search through all regions before it.
 TEST(CanonicalizeTest, ManyBranchesTakeLinearTime) {
   std::string text =
-      "func.func @main(%i: tensor<i32>, %x: tensor<f32>) -> tensor<f32> {\n  %r = \"stablehlo.case\"(%i) (";
+      "func.func @main(%i: tensor<i32>, %x: tensor<f32>) -> tensor<f32> {\n  %r = "
+      "\"stablehlo.case\"(%i) (";
   for (int branch = 0; branch < 100'000; ++branch) {
     text += branch == 0 ? "{\n" : ", {\n";
     text += "stablehlo.return %x : tensor<f32> }";

@@ -1,5 +1,5 @@
-// The cases of conformance/cases/stablehlo, which XLA's CPU backend answered: every op over dtypes, shapes and special
-// values, and small JAX programs.
+// The cases of conformance/cases/stablehlo, which XLA's CPU backend answered: every op over dtypes,
+// shapes and special values, and small JAX programs.
 #include <gtest/gtest.h>
 
 #include "common/programs/stablehlo/canonical.h"
@@ -28,7 +28,8 @@ void ExpectOutputs(const Module& module, const CaseFileEntry& c, const char* wha
   ASSERT_TRUE(out.ok()) << what << ": " << out.status().ToString();
   ASSERT_EQ(out->size(), c.numbers.outputs.size());
   for (size_t i = 0; i < out->size(); ++i) {
-    const std::string difference = Difference((*out)[i], c.numbers.outputs[i], c.numbers.rtol, c.numbers.atol);
+    const std::string difference =
+        Difference((*out)[i], c.numbers.outputs[i], c.numbers.rtol, c.numbers.atol);
     EXPECT_EQ(difference, "") << what << ", output " << i;
   }
 }
@@ -54,7 +55,8 @@ TEST_P(CaseFileTest, CanonicalFormEvaluatesToTheSame) {
   }
 }
 
-// Programs JAX printed print back byte by byte; those spelled by hand print to a text that prints back.
+// Programs JAX printed print back byte by byte; those spelled by hand print to a text that prints
+// back.
 TEST_P(CaseFileTest, PrintsBack) {
   for (const CaseFileEntry& c : cases_) {
     SCOPED_TRACE(c.name);

@@ -105,13 +105,15 @@ class Decoder {
     if (!magic.ok() || *magic != kCodecMagic) return DataLoss("not an encoded module: wrong magic");
     ASSIGN_OR_RETURN(const uint64_t version, Varint());
     if (version != kCodecVersion) {
-      return FailedPrecondition(StrCat("module encoding version ", version, ", this build reads ", kCodecVersion));
+      return FailedPrecondition(
+          StrCat("module encoding version ", version, ", this build reads ", kCodecVersion));
     }
     ASSIGN_OR_RETURN(const uint64_t names, Count());
     for (uint64_t i = 0; i < names; ++i) {
       ASSIGN_OR_RETURN(const std::string name, Text());
       const OpDef* def = FindOp(name);
-      if (def == nullptr) return Unimplemented(StrCat("operation ", Printable(name), " is not supported"));
+      if (def == nullptr)
+        return Unimplemented(StrCat("operation ", Printable(name), " is not supported"));
       ops_.push_back(def);
     }
     Module module;
@@ -199,7 +201,8 @@ class Decoder {
     TensorType t;
     ASSIGN_OR_RETURN(t.dtype, ReadDType());
     ASSIGN_OR_RETURN(const uint64_t rank, Count());
-    if (rank > limits_.max_rank) return ResourceExhausted(StrCat("rank exceeds max_rank = ", limits_.max_rank));
+    if (rank > limits_.max_rank)
+      return ResourceExhausted(StrCat("rank exceeds max_rank = ", limits_.max_rank));
     for (uint64_t i = 0; i < rank; ++i) {
       ASSIGN_OR_RETURN(const int64_t d, Signed());
       if (d < 0) return Damaged("negative dimension");
@@ -208,7 +211,8 @@ class Decoder {
     if (tensor::MlirName(t.dtype).empty()) return Damaged("element type");
     const int64_t n = ElementCount(t);
     if (n < 0 || n > limits_.max_elements) {
-      return ResourceExhausted(StrCat("a value of type ", t.Text(), " exceeds max_elements = ", limits_.max_elements));
+      return ResourceExhausted(
+          StrCat("a value of type ", t.Text(), " exceeds max_elements = ", limits_.max_elements));
     }
     return t;
   }
@@ -224,7 +228,8 @@ class Decoder {
 
   Status ReadRegion(Region* region, uint32_t depth) {
     if (depth > limits_.max_nesting) {
-      return ResourceExhausted(StrCat("nesting is deeper than max_nesting = ", limits_.max_nesting));
+      return ResourceExhausted(
+          StrCat("nesting is deeper than max_nesting = ", limits_.max_nesting));
     }
     ASSIGN_OR_RETURN(const uint64_t args, Count());
     for (uint64_t i = 0; i < args; ++i) RETURN_IF_ERROR(DefineValue(&region->args));
@@ -317,7 +322,8 @@ Result<Attr> Decoder::ReadDense() {
   if (!data.ok()) return Damaged(data.status().message());
   d.data = *std::move(data);
   if (tensor::IsInteger(d.type.dtype) && tensor::BitWidth(d.type.dtype) < 8) {
-    for (int64_t i = 0; i < d.data.size(); ++i) d.data.SetInt(i, d.data.IntAt(i));  // the unused bits
+    for (int64_t i = 0; i < d.data.size(); ++i)
+      d.data.SetInt(i, d.data.IntAt(i));  // the unused bits
   }
   return Attr::OfDense(std::move(d));
 }
@@ -349,7 +355,8 @@ Result<Attr> Decoder::ReadRecord(AttrKind kind) {
 // Numbers, enumerations and text.
 Result<Attr> Decoder::ReadScalar(AttrKind kind) {
   switch (kind) {
-    case AttrKind::kUnit: return Attr::Unit();
+    case AttrKind::kUnit:
+      return Attr::Unit();
     case AttrKind::kBool: {
       ASSIGN_OR_RETURN(const uint8_t v, reader_.U8());
       return Attr::Bool(v != 0);
@@ -386,7 +393,8 @@ Result<Attr> Decoder::ReadAttr(uint32_t depth) {
     return ResourceExhausted(StrCat("nesting is deeper than max_nesting = ", limits_.max_nesting));
   }
   ASSIGN_OR_RETURN(const uint8_t raw_kind, reader_.U8());
-  if (raw_kind == 0 || raw_kind > static_cast<uint8_t>(AttrKind::kOpaque)) return Damaged("kind of attribute");
+  if (raw_kind == 0 || raw_kind > static_cast<uint8_t>(AttrKind::kOpaque))
+    return Damaged("kind of attribute");
   const auto kind = static_cast<AttrKind>(raw_kind);
   switch (kind) {
     case AttrKind::kType: {
@@ -415,7 +423,8 @@ Result<Attr> Decoder::ReadAttr(uint32_t depth) {
       for (size_t i = 0; i < v.size(); ++i) flags[i] = v[i] != 0;
       return Attr::Bools(std::span<const bool>(flags.get(), v.size()));
     }
-    case AttrKind::kDense: return ReadDense();
+    case AttrKind::kDense:
+      return ReadDense();
     case AttrKind::kDict: {
       ASSIGN_OR_RETURN(AttrDict dict, Dict(depth));
       return Attr::Dict(std::move(dict));
@@ -429,7 +438,8 @@ Result<Attr> Decoder::ReadAttr(uint32_t depth) {
       }
       return Attr::List(std::move(list));
     }
-    default: return RecordName(kind).empty() ? ReadScalar(kind) : ReadRecord(kind);
+    default:
+      return RecordName(kind).empty() ? ReadScalar(kind) : ReadRecord(kind);
   }
 }
 
@@ -461,8 +471,11 @@ void EncodeAttr(const Attr& attr, std::string* out) {
   *out += static_cast<char>(attr.kind());
   switch (attr.kind()) {
     case AttrKind::kNone:
-    case AttrKind::kUnit: return;
-    case AttrKind::kBool: *out += static_cast<char>(attr.AsBool() ? 1 : 0); return;
+    case AttrKind::kUnit:
+      return;
+    case AttrKind::kBool:
+      *out += static_cast<char>(attr.AsBool() ? 1 : 0);
+      return;
     case AttrKind::kInt:
       *out += static_cast<char>(attr.dtype());
       return EncodeSigned(attr.AsInt(), out);
@@ -471,7 +484,8 @@ void EncodeAttr(const Attr& attr, std::string* out) {
       return EncodeDouble(attr.AsFloat(), out);
     case AttrKind::kString:
     case AttrKind::kSymbol:
-    case AttrKind::kOpaque: return EncodeText(attr.AsText(), out);
+    case AttrKind::kOpaque:
+      return EncodeText(attr.AsText(), out);
     case AttrKind::kType:
       *out += static_cast<char>(attr.is_scalar_type() ? 1 : 0);
       return EncodeType(attr.AsType(), out);
@@ -482,13 +496,16 @@ void EncodeAttr(const Attr& attr, std::string* out) {
       }
       return;
     case AttrKind::kInts:
-    case AttrKind::kBools: return EncodeInts(attr.AsInts(), out);
-    case AttrKind::kDense: return EncodeDense(attr.AsDense(), out);
+    case AttrKind::kBools:
+      return EncodeInts(attr.AsInts(), out);
+    case AttrKind::kDense:
+      return EncodeDense(attr.AsDense(), out);
     case AttrKind::kEnum:
       *out += static_cast<char>(attr.enum_id());
       *out += static_cast<char>(attr.AsEnum());
       return;
-    case AttrKind::kDict: return EncodeDict(attr.AsDict(), out);
+    case AttrKind::kDict:
+      return EncodeDict(attr.AsDict(), out);
     case AttrKind::kList:
       EncodeVarint(attr.AsList().size(), out);
       for (const Attr& a : attr.AsList()) EncodeAttr(a, out);
@@ -502,6 +519,8 @@ void EncodeAttr(const Attr& attr, std::string* out) {
 
 std::string EncodeModule(const Module& module) { return Encoder().Run(module); }
 
-Result<Module> DecodeModule(std::string_view bytes, const Limits& limits) { return Decoder(bytes, limits).Run(); }
+Result<Module> DecodeModule(std::string_view bytes, const Limits& limits) {
+  return Decoder(bytes, limits).Run();
+}
 
 }  // namespace megalith::stablehlo

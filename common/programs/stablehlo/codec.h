@@ -1,4 +1,5 @@
-// Modules as bytes: the versioned encoding that canonical bytes use (docs/formats/canonical-stablehlo.md).
+// Modules as bytes: the versioned encoding that canonical bytes use
+// (docs/formats/canonical-stablehlo.md).
 #pragma once
 
 #include <string>
@@ -9,18 +10,20 @@
 
 namespace megalith::stablehlo {
 
-// First bytes of an encoded module, and the version of what follows (persistent: never change; a new layout gets a new
-// version).
+// First bytes of an encoded module, and the version of what follows (persistent: never change; a
+// new layout gets a new version).
 inline constexpr std::string_view kCodecMagic = "MGSTBHLO";
 inline constexpr uint64_t kCodecVersion = 1;
 
-// Everything that has a meaning: functions, types, operations, regions, attributes. Not the module's name and
-// attributes, function attributes, declarations and line numbers. Equal modules give equal bytes.
+// Everything that has a meaning: functions, types, operations, regions, attributes. Not the
+// module's name and attributes, function attributes, declarations and line numbers. Equal modules
+// give equal bytes.
 std::string EncodeModule(const Module& module);
 
-// The module that was encoded, verified. Errors: kDataLoss (not an encoded module, or damaged; the message names the
-// offset), kFailedPrecondition (another version), kUnimplemented (an op this build does not know),
-// kResourceExhausted (a limit), kInvalidArgument (well-formed, but not a valid program).
+// The module that was encoded, verified. Errors: kDataLoss (not an encoded module, or damaged; the
+// message names the offset), kFailedPrecondition (another version), kUnimplemented (an op this
+// build does not know), kResourceExhausted (a limit), kInvalidArgument (well-formed, but not a
+// valid program).
 Result<Module> DecodeModule(std::string_view bytes, const Limits& limits = {});
 
 // One attribute in the same encoding; equal attributes give equal bytes.

@@ -15,7 +15,9 @@ double Bytes(const Func& func, ValueId v) {
   return static_cast<double>(std::max<int64_t>(ByteCount(func.type(v)), 0));
 }
 
-OpCost Times(OpCost cost, double n) { return {cost.flops * n, cost.transcendentals * n, cost.bytes * n}; }
+OpCost Times(OpCost cost, double n) {
+  return {cost.flops * n, cost.transcendentals * n, cost.bytes * n};
+}
 
 // The value of an integer constant scalar defined in `region`, as counted loops have it.
 bool ConstantInt(const Region& region, ValueId v, int64_t* out) {
@@ -46,7 +48,8 @@ class Estimator {
  private:
   using Scopes = std::vector<const Region*>;
 
-  // Trip count of `for i = start; i < bound; i += step` written as a while; 0 if the loop has another form.
+  // Trip count of `for i = start; i < bound; i += step` written as a while; 0 if the loop has
+  // another form.
   double TripCount(const Op& loop, const Func& func, Scopes scopes) {
     scopes.push_back(&loop.regions[0]);
     const auto constant = [&](ValueId v, int64_t* out) {
@@ -57,13 +60,16 @@ class Estimator {
     for (const Op& op : condition.ops) {
       if (op.num_results != 1 || op.first_result != condition.ops.back().operands[0]) continue;
       const Attr& direction = op.attr("comparison_direction");
-      if (!direction.present() || direction.AsEnum() != static_cast<int>(CompareDirection::kLt)) return 0;
+      if (!direction.present() || direction.AsEnum() != static_cast<int>(CompareDirection::kLt))
+        return 0;
       const auto counter = std::ranges::find(condition.args, op.operands[0]);
       int64_t start = 0;
       int64_t bound = 0;
       if (counter == condition.args.end() || !constant(op.operands[1], &bound)) return 0;
       const auto i = static_cast<size_t>(counter - condition.args.begin());
-      if (!constant(loop.operands[i], &start) || !tensor::IsInteger(func.type(loop.operands[i]).dtype)) return 0;
+      if (!constant(loop.operands[i], &start) ||
+          !tensor::IsInteger(func.type(loop.operands[i]).dtype))
+        return 0;
       return std::max(0.0, static_cast<double>(bound) - static_cast<double>(start));
     }
     return 0;

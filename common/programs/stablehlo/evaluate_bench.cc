@@ -1,4 +1,5 @@
-// How fast the reference evaluator is, on one core: prints one line per program. Run a release build:
+// How fast the reference evaluator is, on one core: prints one line per program. Run a release
+// build:
 //   cmake --preset release && cmake --build build/release --target stablehlo_evaluate_bench
 #include <chrono>
 #include <cstdio>
@@ -22,7 +23,8 @@ void Measure(const char* name, const std::string& text) {
   std::vector<Tensor> inputs;
   for (const TensorType& t : plan.input_types()) {
     Tensor x = *Tensor::Create(t.dtype, t.shape);
-    for (int64_t i = 0; i < x.size(); ++i) x.SetDouble(i, static_cast<double>((i * 7919) % 1000) / 500.0 - 1.0);
+    for (int64_t i = 0; i < x.size(); ++i)
+      x.SetDouble(i, static_cast<double>((i * 7919) % 1000) / 500.0 - 1.0);
     inputs.push_back(std::move(x));
   }
   const auto seconds = [&] {
@@ -38,8 +40,8 @@ void Measure(const char* name, const std::string& text) {
     total += s;
   }
   const OpCost cost = EstimateCost(*module)->total;
-  std::printf("%-34s %10.3f ms %8.2f GFLOP/s %8.2f GB/s\n", name, best * 1e3, cost.flops / best / 1e9,
-              cost.bytes / best / 1e9);
+  std::printf("%-34s %10.3f ms %8.2f GFLOP/s %8.2f GB/s\n", name, best * 1e3,
+              cost.flops / best / 1e9, cost.bytes / best / 1e9);
 }
 
 std::string Main(const std::string& args, const std::string& result, const std::string& body) {
@@ -49,19 +51,21 @@ std::string Main(const std::string& args, const std::string& result, const std::
 std::string Dot(int64_t n, const std::string& type) {
   const std::string t = StrCat("tensor<", n, "x", n, "x", type, ">");
   return Main(StrCat("%a: ", t, ", %b: ", t), t,
-              StrCat("%0 = stablehlo.dot_general %a, %b, contracting_dims = [1] x [0] : (", t, ", ", t, ") -> ", t,
-                     "\nreturn %0 : ", t));
+              StrCat("%0 = stablehlo.dot_general %a, %b, contracting_dims = [1] x [0] : (", t, ", ",
+                     t, ") -> ", t, "\nreturn %0 : ", t));
 }
 
 std::string Unary(const std::string& op, const std::string& type) {
-  return Main(StrCat("%a: ", type), type, StrCat("%0 = ", op, " %a : ", type, "\nreturn %0 : ", type));
+  return Main(StrCat("%a: ", type), type,
+              StrCat("%0 = ", op, " %a : ", type, "\nreturn %0 : ", type));
 }
 
 std::string Sum(const std::string& type, const std::string& dims, const std::string& result) {
-  return Main(StrCat("%a: ", type), result,
-              StrCat("%z = stablehlo.constant dense<0.0> : tensor<f32>\n"
-                     "%0 = stablehlo.reduce(%a init: %z) applies stablehlo.add across dimensions = ", dims, " : (", type,
-                     ", tensor<f32>) -> ", result, "\nreturn %0 : ", result));
+  return Main(
+      StrCat("%a: ", type), result,
+      StrCat("%z = stablehlo.constant dense<0.0> : tensor<f32>\n"
+             "%0 = stablehlo.reduce(%a init: %z) applies stablehlo.add across dimensions = ",
+             dims, " : (", type, ", tensor<f32>) -> ", result, "\nreturn %0 : ", result));
 }
 
 constexpr const char* kScan = R"(

@@ -1,4 +1,5 @@
-// The evaluator beyond single answers: every row over every dtype and length, buffers, limits, cancellation, threads.
+// The evaluator beyond single answers: every row over every dtype and length, buffers, limits,
+// cancellation, threads.
 #include "common/programs/stablehlo/evaluate.h"
 
 #include <gtest/gtest.h>
@@ -37,13 +38,15 @@ std::vector<DType> NumericDTypes() {
 Tensor Values(const TensorType& type, int64_t salt) {
   Tensor t = *Tensor::Create(type.dtype, type.shape);
   for (int64_t i = 0; i < t.size(); ++i) {
-    const auto v = static_cast<double>((i * 5 + salt * 3) % 7) - (tensor::IsUnsigned(type.dtype) ? 0.0 : 3.0);
+    const auto v =
+        static_cast<double>((i * 5 + salt * 3) % 7) - (tensor::IsUnsigned(type.dtype) ? 0.0 : 3.0);
     if (tensor::IsComplex(type.dtype)) {
       t.SetComplex(i, {v / 2, static_cast<double>((i + salt) % 3)});
     } else if (tensor::IsFloat(type.dtype)) {
       t.SetDouble(i, v / 2);
     } else {
-      t.SetInt(i, type.dtype == DType::kBool ? static_cast<int64_t>(v) & 1 : static_cast<int64_t>(v));
+      t.SetInt(i,
+               type.dtype == DType::kBool ? static_cast<int64_t>(v) & 1 : static_cast<int64_t>(v));
     }
   }
   return t;
@@ -52,7 +55,8 @@ Tensor Values(const TensorType& type, int64_t salt) {
 // Attributes that elementwise rows require.
 AttrDict RequiredAttrs(const OpDef& def) {
   AttrDict attrs;
-  if (def.FindAttr("comparison_direction") != nullptr) SetAttr(&attrs, "comparison_direction", Attr::Of(CompareDirection::kLt));
+  if (def.FindAttr("comparison_direction") != nullptr)
+    SetAttr(&attrs, "comparison_direction", Attr::Of(CompareDirection::kLt));
   if (def.FindAttr("exponent_bits") != nullptr) {
     SetAttr(&attrs, "exponent_bits", Attr::Int(5, DType::kI32));
     SetAttr(&attrs, "mantissa_bits", Attr::Int(3, DType::kI32));
@@ -61,7 +65,8 @@ AttrDict RequiredAttrs(const OpDef& def) {
 }
 
 // The op on operands of these types, or an error if it does not accept them.
-Result<Module> OneOp(const OpDef& def, const std::vector<TensorType>& operands, std::vector<TensorType> results) {
+Result<Module> OneOp(const OpDef& def, const std::vector<TensorType>& operands,
+                     std::vector<TensorType> results) {
   FuncBuilder b("main");
   std::vector<ValueId> args;
   for (const TensorType& t : operands) args.push_back(b.Arg(t));
@@ -72,7 +77,8 @@ Result<Module> OneOp(const OpDef& def, const std::vector<TensorType>& operands, 
   return m;
 }
 
-// Each element of a long array is what the op gives for that element alone: no lane, chunk or remainder is special.
+// Each element of a long array is what the op gives for that element alone: no lane, chunk or
+// remainder is special.
 TEST(ElementwiseTest, EveryRowTreatsEveryElementAlike) {
   int programs = 0;
   for (const OpDef* def : AllOps()) {
@@ -83,31 +89,43 @@ TEST(ElementwiseTest, EveryRowTreatsEveryElementAlike) {
         if (def->name == "stablehlo.select") t[0].dtype = DType::kBool;
         return t;
       };
-      const std::vector<TensorType> declared = def->name == "stablehlo.convert" ? types({}) : std::vector<TensorType>();
+      const std::vector<TensorType> declared =
+          def->name == "stablehlo.convert" ? types({}) : std::vector<TensorType>();
       const auto scalar = OneOp(*def, types({}), declared);
       if (!scalar.ok()) continue;  // the type rule refuses this dtype
       const Result<Plan> planned = Plan::Create(*scalar);
-      if (!planned.ok() && def->name == "stablehlo.remainder" && tensor::IsComplex(d)) continue;  // XLA has none either
-      ASSERT_TRUE(planned.ok()) << def->name << " " << tensor::Name(d) << ": " << planned.status().ToString();
+      if (!planned.ok() && def->name == "stablehlo.remainder" && tensor::IsComplex(d))
+        continue;  // XLA has none either
+      ASSERT_TRUE(planned.ok()) << def->name << " " << tensor::Name(d) << ": "
+                                << planned.status().ToString();
       const Plan& one = *planned;
       for (const Shape& shape : {Shape{0}, Shape{1}, Shape{3, 5}, Shape{1037}}) {
-        const auto result = def->name == "stablehlo.convert" ? types(shape) : std::vector<TensorType>();
+        const auto result =
+            def->name == "stablehlo.convert" ? types(shape) : std::vector<TensorType>();
         const auto module = OneOp(*def, types(shape), result);
-        ASSERT_TRUE(module.ok()) << def->name << " " << tensor::Name(d) << ": " << module.status().ToString();
+        ASSERT_TRUE(module.ok()) << def->name << " " << tensor::Name(d) << ": "
+                                 << module.status().ToString();
         std::vector<Tensor> inputs;
-        for (size_t i = 0; i < types(shape).size(); ++i) inputs.push_back(Values(types(shape)[i], static_cast<int64_t>(i)));
+        for (size_t i = 0; i < types(shape).size(); ++i)
+          inputs.push_back(Values(types(shape)[i], static_cast<int64_t>(i)));
         const auto out = Evaluate(*module, inputs);
-        ASSERT_TRUE(out.ok()) << def->name << " " << tensor::Name(d) << ": " << out.status().ToString();
+        ASSERT_TRUE(out.ok()) << def->name << " " << tensor::Name(d) << ": "
+                              << out.status().ToString();
         const Tensor& t = (*out)[0];
         const auto width = static_cast<size_t>(tensor::ByteWidth(t.dtype()));
         for (int64_t i = 0; i < t.size(); i += t.size() > 100 ? 31 : 1) {
           std::vector<Tensor> element;
           for (const Tensor& in : inputs) {
             const auto w = static_cast<size_t>(tensor::ByteWidth(in.dtype()));
-            element.push_back(*Tensor::FromBytes(in.dtype(), {}, in.bytes().substr(static_cast<size_t>(i) * w, w)));
+            element.push_back(*Tensor::FromBytes(in.dtype(), {},
+                                                 in.bytes().substr(static_cast<size_t>(i) * w, w)));
           }
           const Tensor want = one.Run(element)->at(0);
-          EXPECT_EQ(Difference(*Tensor::FromBytes(t.dtype(), {}, t.bytes().substr(static_cast<size_t>(i) * width, width)), want, 1e-6, 0), "")
+          EXPECT_EQ(Difference(
+                        *Tensor::FromBytes(t.dtype(), {},
+                                           t.bytes().substr(static_cast<size_t>(i) * width, width)),
+                        want, 1e-6, 0),
+                    "")
               << def->name << " " << tensor::Name(d) << " element " << i;
         }
         ++programs;
@@ -122,7 +140,9 @@ TEST(ElementwiseTest, NarrowIntegersWrapAtTheirWidth) {
     const OpDef* def = FindOp(op);
     std::vector<Tensor> in = {MakeTensor(d, {}, {a})};
     if (def->operands == 2) in.push_back(MakeTensor(d, {}, {b}));
-    return Evaluate(*OneOp(*def, std::vector<TensorType>(in.size(), TensorType::Scalar(d)), {}), in)->at(0).IntAt(0);
+    return Evaluate(*OneOp(*def, std::vector<TensorType>(in.size(), TensorType::Scalar(d)), {}), in)
+        ->at(0)
+        .IntAt(0);
   };
   EXPECT_EQ(run("stablehlo.add", DType::kI4, 7, 1), -8);
   EXPECT_EQ(run("stablehlo.multiply", DType::kU4, 5, 5), 9);
@@ -160,7 +180,8 @@ func.func public @main(%x: tensor<2000x1000xf32>, %n: tensor<i32>) -> (tensor<20
   return %0#1, %0#2 : tensor<2000x1000xf32>, tensor<f32>
 })";
 
-// The update stands before a read of the old array and must wait for it; then 2000 updates of 8 MB copy it once.
+// The update stands before a read of the old array and must wait for it; then 2000 updates of 8 MB
+// copy it once.
 TEST(PlanTest, LoopsUpdateArraysInPlace) {
   const Plan plan = *Plan::Create(ParseOrFail(kScan));
   Tensor x = *Tensor::Create(DType::kF32, {2000, 1000});
@@ -202,7 +223,8 @@ func.func public @main(%x: tensor<1000000xf32>, %n: tensor<i32>) -> tensor<10000
   return %0#1 : tensor<1000000xf32>
 })"));
   const auto start = std::chrono::steady_clock::now();
-  const auto out = plan.Run(std::vector<Tensor>{*Tensor::Create(DType::kF32, {1000000}), Tensor::Scalar(DType::kI32, 4000)});
+  const auto out = plan.Run(std::vector<Tensor>{*Tensor::Create(DType::kF32, {1000000}),
+                                                Tensor::Scalar(DType::kI32, 4000)});
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
   ASSERT_TRUE(out.ok()) << out.status().ToString();
   EXPECT_EQ((*out)[0].DoubleAt(2), 5);
@@ -242,7 +264,8 @@ TEST(PlanTest, ServesManyThreads) {
   const Tensor x = Values({DType::kF32, {2000, 1000}}, 1);
   for (size_t t = 0; t < sums.size(); ++t) {
     threads.emplace_back([&, t] {
-      sums[t] = plan.Run(std::vector<Tensor>{x, Tensor::Scalar(DType::kI32, 50)})->at(1).DoubleAt(0);
+      sums[t] =
+          plan.Run(std::vector<Tensor>{x, Tensor::Scalar(DType::kI32, 50)})->at(1).DoubleAt(0);
     });
   }
   for (std::thread& t : threads) t.join();
@@ -255,7 +278,9 @@ TEST(PlanTest, OutlivesItsModule) {
     const Module m = ParseOrFail(kScan);
     plan = *Plan::Create(m);
   }
-  EXPECT_TRUE(plan->Run(std::vector<Tensor>{*Tensor::Create(DType::kF32, {2000, 1000}), Tensor::Scalar(DType::kI32, 2)}).ok());
+  EXPECT_TRUE(plan->Run(std::vector<Tensor>{*Tensor::Create(DType::kF32, {2000, 1000}),
+                                            Tensor::Scalar(DType::kI32, 2)})
+                  .ok());
 }
 
 // --- errors and limits ---
@@ -264,32 +289,47 @@ TEST(PlanTest, NamesTheWrongInput) {
   const Plan plan = *Plan::Create(ParseOrFail(kScan));
   const Tensor x = *Tensor::Create(DType::kF32, {2000, 1000});
   EXPECT_EQ(plan.Run(std::vector<Tensor>{x}).status().message(), "got 1 inputs, wanted 2");
-  EXPECT_EQ(plan.Run(std::vector<Tensor>{x, x}).status().message(), "input 1 is f32[2000,1000], wanted i32[]");
+  EXPECT_EQ(plan.Run(std::vector<Tensor>{x, x}).status().message(),
+            "input 1 is f32[2000,1000], wanted i32[]");
 }
 
 TEST(PlanTest, StopsAtItsLimits) {
   const Module m = ParseOrFail(kScan);
-  const std::vector<Tensor> inputs = {*Tensor::Create(DType::kF32, {2000, 1000}), Tensor::Scalar(DType::kI32, 2000)};
+  const std::vector<Tensor> inputs = {*Tensor::Create(DType::kF32, {2000, 1000}),
+                                      Tensor::Scalar(DType::kI32, 2000)};
   EvalLimits limits;
   limits.max_steps = 100;
-  EXPECT_EQ(Evaluate(m, inputs, {}, limits).status().message(), "the program ran more operations than max_steps");
+  EXPECT_EQ(Evaluate(m, inputs, {}, limits).status().message(),
+            "the program ran more operations than max_steps");
   limits = {};
   limits.max_live_bytes = 1 << 20;
   EXPECT_EQ(Evaluate(m, inputs, {}, limits).status().code(), Code::kResourceExhausted);
   limits = {};
   limits.max_bytes_per_value = 1 << 20;
-  EXPECT_FALSE(Evaluate(ParseOrFail("func.func @main() -> tensor<1000000xf32> {\n%0 = stablehlo.iota dim = 0 : tensor<1000000xf32>\nreturn %0 : tensor<1000000xf32>\n}"), {}, {}, limits).ok());
+  EXPECT_FALSE(
+      Evaluate(ParseOrFail("func.func @main() -> tensor<1000000xf32> {\n%0 = stablehlo.iota dim = "
+                           "0 : tensor<1000000xf32>\nreturn %0 : tensor<1000000xf32>\n}"),
+               {}, {}, limits)
+          .ok());
   limits = {};
   limits.max_flops_per_op = 1000;
-  const Status s = Evaluate(ParseOrFail(R"(func.func @main(%x: tensor<100x100xf32>) -> tensor<100x100xf32> {
+  const Status s =
+      Evaluate(ParseOrFail(R"(func.func @main(%x: tensor<100x100xf32>) -> tensor<100x100xf32> {
     %0 = stablehlo.dot_general %x, %x, contracting_dims = [1] x [0] : (tensor<100x100xf32>, tensor<100x100xf32>) -> tensor<100x100xf32>
     return %0 : tensor<100x100xf32>
-  })"), {}, {}, limits).status();
+  })"),
+               {}, {}, limits)
+          .status();
   EXPECT_NE(s.message().find("max_flops_per_op"), std::string::npos) << s.message();
 }
 
 TEST(PlanTest, NamesUnsupportedCustomCalls) {
-  const Status s = Plan::Create(ParseOrFail("func.func @main(%x: tensor<2xf32>) -> tensor<2xf32> {\n%0 = stablehlo.custom_call @Mystery(%x) : (tensor<2xf32>) -> tensor<2xf32>\nreturn %0 : tensor<2xf32>\n}")).status();
+  const Status s =
+      Plan::Create(
+          ParseOrFail(
+              "func.func @main(%x: tensor<2xf32>) -> tensor<2xf32> {\n%0 = stablehlo.custom_call "
+              "@Mystery(%x) : (tensor<2xf32>) -> tensor<2xf32>\nreturn %0 : tensor<2xf32>\n}"))
+          .status();
   EXPECT_EQ(s.code(), Code::kUnimplemented);
   EXPECT_EQ(s.message(), "@main: line 2: custom call target @Mystery is not supported");
 }
@@ -344,16 +384,21 @@ TEST(PlanTest, CancellationStopsLongOps) {
   for (const char* text : programs) {
     const Plan plan = *Plan::Create(ParseOrFail(text));
     const Cancellation deadline(RealClock().Monotonic() + std::chrono::milliseconds(100));
-    EXPECT_EQ(plan.Run(std::vector<Tensor>{x}, {.cancellation = &deadline}).status().code(), Code::kDeadlineExceeded);
+    EXPECT_EQ(plan.Run(std::vector<Tensor>{x}, {.cancellation = &deadline}).status().code(),
+              Code::kDeadlineExceeded);
   }
 }
 
 TEST(PlanTest, ProfilesByOp) {
   std::vector<ProfileRow> profile;
   const Plan plan = *Plan::Create(ParseOrFail(kScan));
-  ASSERT_TRUE(plan.Run(std::vector<Tensor>{*Tensor::Create(DType::kF32, {2000, 1000}), Tensor::Scalar(DType::kI32, 7)}, {.profile = &profile}).ok());
+  ASSERT_TRUE(plan.Run(std::vector<Tensor>{*Tensor::Create(DType::kF32, {2000, 1000}),
+                                           Tensor::Scalar(DType::kI32, 7)},
+                       {.profile = &profile})
+                  .ok());
   uint64_t updates = 0;
-  for (const ProfileRow& row : profile) updates += row.name == "stablehlo.dynamic_update_slice" ? row.calls : 0;
+  for (const ProfileRow& row : profile)
+    updates += row.name == "stablehlo.dynamic_update_slice" ? row.calls : 0;
   EXPECT_EQ(updates, 7u);
   EXPECT_EQ(profile[0].name, "stablehlo.while");
 }
@@ -361,12 +406,14 @@ TEST(PlanTest, ProfilesByOp) {
 // --- odd programs ---
 
 TEST(PlanTest, PassesTokensThrough) {
-  const auto out = Evaluate(ParseOrFail(R"(func.func @main(%t: !stablehlo.token) -> (!stablehlo.token, tensor<i32>) {
+  const auto out = Evaluate(
+      ParseOrFail(R"(func.func @main(%t: !stablehlo.token) -> (!stablehlo.token, tensor<i32>) {
     %0 = stablehlo.create_token : !stablehlo.token
     %1 = stablehlo.after_all %0, %t : !stablehlo.token
     %2 = stablehlo.constant dense<3> : tensor<i32>
     return %1, %2 : !stablehlo.token, tensor<i32>
-  })"), std::vector<Tensor>{*Tensor::Create(DType::kBool, {0})});
+  })"),
+      std::vector<Tensor>{*Tensor::Create(DType::kBool, {0})});
   ASSERT_TRUE(out.ok()) << out.status().ToString();
   EXPECT_EQ((*out)[1].IntAt(0), 3);
 }
@@ -403,39 +450,54 @@ module {
     return %2 : tensor<f32>
   }
 })";
-  const auto out = Evaluate(ParseOrFail(text), std::vector<Tensor>{
-      MakeTensor(DType::kF32, {3, 4}, {1, 2, 3, 4, 8, 7, 6, 5, 0, -1, 1, -2}), MakeTensor(DType::kF32, {}, {10})});
+  const auto out = Evaluate(
+      ParseOrFail(text),
+      std::vector<Tensor>{MakeTensor(DType::kF32, {3, 4}, {1, 2, 3, 4, 8, 7, 6, 5, 0, -1, 1, -2}),
+                          MakeTensor(DType::kF32, {}, {10})});
   ASSERT_TRUE(out.ok()) << out.status().ToString();
   EXPECT_EQ(Difference((*out)[0], MakeTensor(DType::kF32, {3}, {10, 26, -2}), 0, 0), "");
-  EXPECT_EQ(Difference((*out)[1], MakeTensor(DType::kF32, {3, 4}, {4, 3, 2, 1, 8, 7, 6, 5, 1, 0, -1, -2}), 0, 0), "");
-  EXPECT_EQ(Difference((*out)[2], MakeTensor(DType::kF32, {3, 4}, {1, 3, 6, 10, 8, 15, 21, 26, 0, -1, 0, -2}), 0, 0), "");
+  EXPECT_EQ(
+      Difference((*out)[1], MakeTensor(DType::kF32, {3, 4}, {4, 3, 2, 1, 8, 7, 6, 5, 1, 0, -1, -2}),
+                 0, 0),
+      "");
+  EXPECT_EQ(
+      Difference((*out)[2],
+                 MakeTensor(DType::kF32, {3, 4}, {1, 3, 6, 10, 8, 15, 21, 26, 0, -1, 0, -2}), 0, 0),
+      "");
 }
 
 // A comparator that is no order neither hangs nor reads out of bounds.
 TEST(PlanTest, SortSurvivesAnyComparator) {
-  for (const char* body : {"%1 = stablehlo.constant dense<true> : tensor<i1>", "%1 = stablehlo.constant dense<false> : tensor<i1>",
-                           "%1 = stablehlo.compare NE, %a, %b : (tensor<f32>, tensor<f32>) -> tensor<i1>"}) {
-    const auto out = Evaluate(ParseOrFail(StrCat(R"(func.func @main(%x: tensor<1000xf32>) -> tensor<1000xf32> {
+  for (const char* body :
+       {"%1 = stablehlo.constant dense<true> : tensor<i1>",
+        "%1 = stablehlo.constant dense<false> : tensor<i1>",
+        "%1 = stablehlo.compare NE, %a, %b : (tensor<f32>, tensor<f32>) -> tensor<i1>"}) {
+    const auto out =
+        Evaluate(ParseOrFail(StrCat(R"(func.func @main(%x: tensor<1000xf32>) -> tensor<1000xf32> {
     %0 = "stablehlo.sort"(%x) <{dimension = 0 : i64}> ({
     ^bb0(%a: tensor<f32>, %b: tensor<f32>):
-      )", body, R"(
+      )",
+                                    body, R"(
       stablehlo.return %1 : tensor<i1>
     }) : (tensor<1000xf32>) -> tensor<1000xf32>
     return %0 : tensor<1000xf32>
-  })")), std::vector<Tensor>{Values({DType::kF32, {1000}}, 3)});
+  })")),
+                 std::vector<Tensor>{Values({DType::kF32, {1000}}, 3)});
     EXPECT_TRUE(out.ok()) << out.status().ToString();
   }
 }
 
 TEST(PlanTest, RngIsReproducibleAndInRange) {
-  const Module m = ParseOrFail(R"(func.func @main(%a: tensor<f32>, %b: tensor<f32>) -> (tensor<1000xf32>, tensor<1000xf32>, tensor<1000xf32>) {
+  const Module m = ParseOrFail(
+      R"(func.func @main(%a: tensor<f32>, %b: tensor<f32>) -> (tensor<1000xf32>, tensor<1000xf32>, tensor<1000xf32>) {
     %n = stablehlo.constant dense<1000> : tensor<1xi64>
     %0 = stablehlo.rng %a, %b, %n, distribution = UNIFORM : (tensor<f32>, tensor<f32>, tensor<1xi64>) -> tensor<1000xf32>
     %1 = stablehlo.rng %a, %b, %n, distribution = UNIFORM : (tensor<f32>, tensor<f32>, tensor<1xi64>) -> tensor<1000xf32>
     %2 = stablehlo.rng %a, %b, %n, distribution = NORMAL : (tensor<f32>, tensor<f32>, tensor<1xi64>) -> tensor<1000xf32>
     return %0, %1, %2 : tensor<1000xf32>, tensor<1000xf32>, tensor<1000xf32>
   })");
-  const std::vector<Tensor> inputs = {MakeTensor(DType::kF32, {}, {2}), MakeTensor(DType::kF32, {}, {5})};
+  const std::vector<Tensor> inputs = {MakeTensor(DType::kF32, {}, {2}),
+                                      MakeTensor(DType::kF32, {}, {5})};
   const auto out = *Evaluate(m, inputs);
   EXPECT_TRUE(out[0].BitEquals((*Evaluate(m, inputs))[0]));
   EXPECT_FALSE(out[0].BitEquals(out[1]));

@@ -15,7 +15,8 @@ bool IsFromBf16(const Op& op, const Func& func) {
 
 // An operation with one bf16 result that is computed in f32 and rounded.
 bool Rounds(const Op& op, const Func& func) {
-  if (op.num_results != 1 || op.operands.empty() || func.type(op.result()).dtype != DType::kBF16) return false;
+  if (op.num_results != 1 || op.operands.empty() || func.type(op.result()).dtype != DType::kBF16)
+    return false;
   const bool all_bf16 = std::all_of(op.operands.begin(), op.operands.end(),
                                     [&](ValueId v) { return func.type(v).dtype == DType::kBF16; });
   return all_bf16 && (op.def->has(kElementwise) || op.def->has(kWidensProducts));

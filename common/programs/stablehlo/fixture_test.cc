@@ -1,5 +1,5 @@
-// The programs of conformance/fixtures/stablehlo, written and computed by JAX: they parse, print back byte by byte,
-// evaluate to JAX's numbers.
+// The programs of conformance/fixtures/stablehlo, written and computed by JAX: they parse, print
+// back byte by byte, evaluate to JAX's numbers.
 #include <gtest/gtest.h>
 
 #include "common/programs/stablehlo/evaluate.h"
@@ -10,7 +10,8 @@
 namespace megalith::stablehlo {
 namespace {
 
-const std::string kDirectory = std::string(MEGALITH_SOURCE_DIR) + "/conformance/fixtures/stablehlo/";
+const std::string kDirectory =
+    std::string(MEGALITH_SOURCE_DIR) + "/conformance/fixtures/stablehlo/";
 
 class FixtureTest : public testing::TestWithParam<std::string> {};
 

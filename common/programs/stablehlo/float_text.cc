@@ -1,5 +1,6 @@
-// The digits come from exact integer arithmetic, and are cut and rounded the way LLVM's APFloat does it (half up, after
-// dropping digits that a bound on the binary length says are not needed): texts are compared byte by byte.
+// The digits come from exact integer arithmetic, and are cut and rounded the way LLVM's APFloat
+// does it (half up, after dropping digits that a bound on the binary length says are not needed):
+// texts are compared byte by byte.
 #include "common/programs/stablehlo/float_text.h"
 
 #include <algorithm>
@@ -25,7 +26,9 @@ class BigInt {
   }
   bool zero() const { return limbs_.empty(); }
   int bits() const {
-    return limbs_.empty() ? 0 : static_cast<int>(limbs_.size() - 1) * 32 + std::bit_width(limbs_.back());
+    return limbs_.empty()
+               ? 0
+               : static_cast<int>(limbs_.size() - 1) * 32 + std::bit_width(limbs_.back());
   }
   void Multiply(uint32_t factor) {
     uint64_t carry = 0;
@@ -52,7 +55,8 @@ class BigInt {
   std::vector<uint32_t> limbs_;
 };
 
-// Sign, integer significand and binary exponent of a finite value: value = significand * 2^exponent.
+// Sign, integer significand and binary exponent of a finite value: value = significand *
+// 2^exponent.
 struct Parts {
   bool negative;
   uint64_t significand;
@@ -81,7 +85,8 @@ void Digits(Parts p, int precision, std::string* digits, int* exponent) {
       n.Multiply(power);
     }
   }
-  // 196/59 bounds log2(10) from above: so many whole digits can be dropped without touching the wanted ones.
+  // 196/59 bounds log2(10) from above: so many whole digits can be dropped without touching the
+  // wanted ones.
   const int wanted_bits = (precision * 196 + 58) / 59;
   if (n.bits() > wanted_bits) {
     const int drop = (n.bits() - wanted_bits) * 59 / 196;
@@ -128,7 +133,8 @@ void Digits(Parts p, int precision, std::string* digits, int* exponent) {
 // d.ddddde+dd, padded to `precision` digits after the point.
 std::string Short(const Parts& p, int precision) {
   std::string out = p.negative ? "-" : "";
-  if (p.significand == 0) return out + "0." + std::string(static_cast<size_t>(precision), '0') + "e+00";
+  if (p.significand == 0)
+    return out + "0." + std::string(static_cast<size_t>(precision), '0') + "e+00";
   std::string digits;
   int exp = 0;
   Digits(p, precision, &digits, &exp);
@@ -177,16 +183,34 @@ std::string Long(const Parts& p, int precision) {
 int LongPrecision(DType dtype) {
   int bits = 0;
   switch (dtype) {
-    case DType::kF64: bits = 53; break;
-    case DType::kF32: bits = 24; break;
-    case DType::kF16: bits = 11; break;
-    case DType::kBF16: bits = 8; break;
-    case DType::kF8E3M4: bits = 5; break;
+    case DType::kF64:
+      bits = 53;
+      break;
+    case DType::kF32:
+      bits = 24;
+      break;
+    case DType::kF16:
+      bits = 11;
+      break;
+    case DType::kBF16:
+      bits = 8;
+      break;
+    case DType::kF8E3M4:
+      bits = 5;
+      break;
     case DType::kF8E5M2:
-    case DType::kF8E5M2FNUZ: bits = 3; break;
-    case DType::kF4E2M1FN: bits = 2; break;
-    case DType::kF8E8M0FNU: bits = 1; break;
-    default: bits = 4; break;  // f8E4M3 and its kin
+    case DType::kF8E5M2FNUZ:
+      bits = 3;
+      break;
+    case DType::kF4E2M1FN:
+      bits = 2;
+      break;
+    case DType::kF8E8M0FNU:
+      bits = 1;
+      break;
+    default:
+      bits = 4;
+      break;  // f8E4M3 and its kin
   }
   return 2 + bits * 59 / 196;
 }
@@ -197,7 +221,8 @@ double Decode(DType dtype, uint64_t bits) {
   return tensor::DecodeSmallFloat(dtype, static_cast<uint16_t>(bits));
 }
 
-// Reads `text` back in the format itself (not by way of double), so that it may be compared with the original.
+// Reads `text` back in the format itself (not by way of double), so that it may be compared with
+// the original.
 uint64_t Encode(DType dtype, const std::string& text) {
   const bool negative = text.front() == '-';
   const char* first = text.data() + (negative ? 1 : 0);

@@ -20,7 +20,8 @@ size_t EndOf(std::string_view text, size_t at, const Keep& keep) {
   return at;
 }
 
-// Offset after the closing quote of the string whose opening quote is at `at`; 0 if it does not end on its line.
+// Offset after the closing quote of the string whose opening quote is at `at`; 0 if it does not end
+// on its line.
 size_t StringEnd(std::string_view text, size_t at) {
   for (size_t i = at + 1; i < text.size(); ++i) {
     if (text[i] == '"') return i + 1;
@@ -32,7 +33,10 @@ size_t StringEnd(std::string_view text, size_t at) {
 
 }  // namespace
 
-Lexer::Lexer(std::string_view text, size_t start, uint32_t line) : text_(text), at_(start), line_(line) { Advance(); }
+Lexer::Lexer(std::string_view text, size_t start, uint32_t line)
+    : text_(text), at_(start), line_(line) {
+  Advance();
+}
 
 void Lexer::SkipBlanks() {
   while (at_ < text_.size()) {
@@ -54,7 +58,8 @@ Token Lexer::Number() {
   Token t;
   t.kind = TokenKind::kInteger;
   size_t end = at_;
-  if (text_[at_] == '0' && at_ + 2 < text_.size() && text_[at_ + 1] == 'x' && IsHex(text_[at_ + 2])) {
+  if (text_[at_] == '0' && at_ + 2 < text_.size() && text_[at_ + 1] == 'x' &&
+      IsHex(text_[at_ + 2])) {
     end = EndOf(text_, at_ + 2, IsHex);
   } else {
     end = EndOf(text_, at_, IsDigit);
@@ -95,7 +100,8 @@ void Lexer::Advance() {
       end = start + t.text.size();
     } else if ((c == '%' || c == '^' || c == '#' || c == '!') && IsSuffixChar(next)) {
       // A number suffix ends at the first non-digit ("%0#1", "%12:2").
-      end = IsDigit(next) ? EndOf(text_, start + 1, IsDigit) : EndOf(text_, start + 1, IsSuffixChar);
+      end =
+          IsDigit(next) ? EndOf(text_, start + 1, IsDigit) : EndOf(text_, start + 1, IsSuffixChar);
       const TokenKind kind = c == '%'   ? TokenKind::kValue
                              : c == '^' ? TokenKind::kBlock
                              : c == '#' ? TokenKind::kHash

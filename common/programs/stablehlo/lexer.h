@@ -11,17 +11,17 @@ namespace megalith::stablehlo {
 
 enum class TokenKind : uint8_t {
   kEnd,
-  kWord,      // module, stablehlo.add, tensor
-  kValue,     // %0, %arg1 (text without '%'; a following #1 is a token of its own)
-  kSymbol,    // @main, @"odd name" (text without '@', escapes still in place if quoted)
-  kBlock,     // ^bb0
-  kHash,      // #loc1, #stablehlo.gather (text without '#')
-  kBang,      // !stablehlo.token (text without '!')
-  kInteger,   // 12, 0x1F
-  kFloat,     // 1.5e-3
-  kString,    // "..." (text between the quotes, escapes still in place)
-  kPunct,     // ( ) { } [ ] < > , : = - + * ? | / and ->
-  kBad,       // a byte that starts no token, or an unterminated string
+  kWord,     // module, stablehlo.add, tensor
+  kValue,    // %0, %arg1 (text without '%'; a following #1 is a token of its own)
+  kSymbol,   // @main, @"odd name" (text without '@', escapes still in place if quoted)
+  kBlock,    // ^bb0
+  kHash,     // #loc1, #stablehlo.gather (text without '#')
+  kBang,     // !stablehlo.token (text without '!')
+  kInteger,  // 12, 0x1F
+  kFloat,    // 1.5e-3
+  kString,   // "..." (text between the quotes, escapes still in place)
+  kPunct,    // ( ) { } [ ] < > , : = - + * ? | / and ->
+  kBad,      // a byte that starts no token, or an unterminated string
 };
 
 struct Token {
@@ -32,8 +32,8 @@ struct Token {
   std::string_view text;  // borrowed from the input
 };
 
-// Reads tokens one at a time with one token of lookahead. Borrows the text. Comments (// to the end of the line) and
-// blanks are skipped. Cost: linear, no allocation.
+// Reads tokens one at a time with one token of lookahead. Borrows the text. Comments (// to the end
+// of the line) and blanks are skipped. Cost: linear, no allocation.
 class Lexer {
  public:
   // Starts at byte `start`, which is on line `line`.
@@ -46,8 +46,9 @@ class Lexer {
     return t;
   }
 
-  // Character-level access for dimension lists ("4x5xf32"), which are not tokens: the rest of the text from the current
-  // token on, and a jump to `offset` bytes after the start of the current token.
+  // Character-level access for dimension lists ("4x5xf32"), which are not tokens: the rest of the
+  // text from the current token on, and a jump to `offset` bytes after the start of the current
+  // token.
   std::string_view rest() const { return text_.substr(token_.offset); }
   void Skip(size_t offset);
 
@@ -66,7 +67,8 @@ class Lexer {
   Token token_;
 };
 
-// The bytes a quoted token stands for: \" \\ \n \t and \XX are replaced. Unknown escapes stay as they are.
+// The bytes a quoted token stands for: \" \\ \n \t and \XX are replaced. Unknown escapes stay as
+// they are.
 std::string Unescape(std::string_view quoted);
 
 }  // namespace megalith::stablehlo

@@ -25,8 +25,8 @@ Doubles Values(const Tensor& t) {
 }
 
 // One call of a target on one operand of type `in`.
-Result<std::vector<Tensor>> Call(std::string_view call, std::string_view in, std::vector<std::string> results,
-                                 const Tensor& x) {
+Result<std::vector<Tensor>> Call(std::string_view call, std::string_view in,
+                                 std::vector<std::string> results, const Tensor& x) {
   std::string types, names;
   for (size_t i = 0; i < results.size(); ++i) {
     types += StrCat(i == 0 ? "" : ", ", results[i]);
@@ -34,8 +34,8 @@ Result<std::vector<Tensor>> Call(std::string_view call, std::string_view in, std
   }
   const std::string binder = results.size() == 1 ? "%0" : StrCat("%0:", results.size());
   const std::string text = StrCat("func.func @main(%x: ", in, ") -> (", types, ") {\n  ", binder,
-                                  " = stablehlo.custom_call ", call, " : (", in, ") -> (", types, ")\n  return ", names,
-                                  " : ", types, "\n}");
+                                  " = stablehlo.custom_call ", call, " : (", in, ") -> (", types,
+                                  ")\n  return ", names, " : ", types, "\n}");
   ASSIGN_OR_RETURN(const Module module, ParseModule(text));
   return Evaluate(module, std::vector<Tensor>{x});
 }
@@ -56,8 +56,8 @@ void ExpectNear(const Doubles& got, const Doubles& want) {
 }
 
 TEST(LibraryCallTest, QrHasTheSignsOfLapack) {
-  const auto out = Call("@Qr(%x) {backend_config = \"\"}", "tensor<2x2xf64>", {"tensor<2x2xf64>", "tensor<2xf64>"},
-                        F64({2, 2}, {3, 1, 4, 2}));
+  const auto out = Call("@Qr(%x) {backend_config = \"\"}", "tensor<2x2xf64>",
+                        {"tensor<2x2xf64>", "tensor<2xf64>"}, F64({2, 2}, {3, 1, 4, 2}));
   ASSERT_TRUE(out.ok()) << out.status().ToString();
   // The first column becomes (-5, 0), by v = (1, 4 / 8) and tau = 8 / 5.
   ExpectNear(Values((*out)[0]), {-5, -2.2, 0.5, 0.4});
@@ -65,8 +65,9 @@ TEST(LibraryCallTest, QrHasTheSignsOfLapack) {
 }
 
 TEST(LibraryCallTest, EighReadsOneTriangleAndSortsAscending) {
-  const auto out = Call("@megalith.eigh(%x) {api_version = 4 : i32, mhlo.backend_config = {lower = true}}",
-                        "tensor<2x2xf64>", {"tensor<2x2xf64>", "tensor<2xf64>"}, F64({2, 2}, {2, 99, 1, 2}));
+  const auto out =
+      Call("@megalith.eigh(%x) {api_version = 4 : i32, mhlo.backend_config = {lower = true}}",
+           "tensor<2x2xf64>", {"tensor<2x2xf64>", "tensor<2xf64>"}, F64({2, 2}, {2, 99, 1, 2}));
   ASSERT_TRUE(out.ok()) << out.status().ToString();
   ExpectNear(Values((*out)[1]), {1, 3});
   const Doubles v = Values((*out)[0]);
@@ -75,8 +76,9 @@ TEST(LibraryCallTest, EighReadsOneTriangleAndSortsAscending) {
 
 TEST(LibraryCallTest, SvdFactorsMultiplyToTheMatrix) {
   const Doubles a = {1, 2, 3, 4, 5, 7};
-  const auto out = Call("@megalith.svd(%x) {api_version = 4 : i32, mhlo.backend_config = {}}", "tensor<3x2xf64>",
-                        {"tensor<2xf64>", "tensor<3x2xf64>", "tensor<2x2xf64>"}, F64({3, 2}, a));
+  const auto out =
+      Call("@megalith.svd(%x) {api_version = 4 : i32, mhlo.backend_config = {}}", "tensor<3x2xf64>",
+           {"tensor<2xf64>", "tensor<3x2xf64>", "tensor<2x2xf64>"}, F64({3, 2}, a));
   ASSERT_TRUE(out.ok()) << out.status().ToString();
   const Doubles s = Values((*out)[0]);
   EXPECT_GE(s[0], s[1]);
@@ -87,8 +89,8 @@ TEST(LibraryCallTest, SvdFactorsMultiplyToTheMatrix) {
 TEST(LibraryCallTest, SchurFormOfRealMatricesIsReal) {
   // Eigenvalues 1 and +-2i.
   const Doubles a = {0, -4, 1, 1, 0, 2, 0, 0, 1};
-  const auto out = Call("@megalith.schur(%x) {api_version = 4 : i32, mhlo.backend_config = {}}", "tensor<3x3xf64>",
-                        {"tensor<3x3xf64>", "tensor<3x3xf64>"}, F64({3, 3}, a));
+  const auto out = Call("@megalith.schur(%x) {api_version = 4 : i32, mhlo.backend_config = {}}",
+                        "tensor<3x3xf64>", {"tensor<3x3xf64>", "tensor<3x3xf64>"}, F64({3, 3}, a));
   ASSERT_TRUE(out.ok()) << out.status().ToString();
   const Doubles s = Values((*out)[0]);
   const Doubles z = Values((*out)[1]);
@@ -97,9 +99,10 @@ TEST(LibraryCallTest, SchurFormOfRealMatricesIsReal) {
 }
 
 TEST(LibraryCallTest, EigenvectorsHaveLengthOneAndARealComponent) {
-  const auto out = Call("@megalith.eig(%x) {api_version = 4 : i32, mhlo.backend_config = {right = true}}",
-                        "tensor<2x2xf64>", {"tensor<2xcomplex<f64>>", "tensor<2x2xcomplex<f64>>"},
-                        F64({2, 2}, {0, -1, 1, 0}));
+  const auto out =
+      Call("@megalith.eig(%x) {api_version = 4 : i32, mhlo.backend_config = {right = true}}",
+           "tensor<2x2xf64>", {"tensor<2xcomplex<f64>>", "tensor<2x2xcomplex<f64>>"},
+           F64({2, 2}, {0, -1, 1, 0}));
   ASSERT_TRUE(out.ok()) << out.status().ToString();
   EXPECT_NEAR(std::abs((*out)[0].ComplexAt(0) - std::complex<double>(0, 1)), 0, 1e-14);
   EXPECT_NEAR(std::abs((*out)[1].ComplexAt(0)), std::sqrt(0.5), 1e-14);
@@ -108,18 +111,21 @@ TEST(LibraryCallTest, EigenvectorsHaveLengthOneAndARealComponent) {
 
 TEST(LibraryCallTest, WhatIsNotFiniteGivesNan) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  const auto out = Call("@megalith.eigh(%x) {api_version = 4 : i32, mhlo.backend_config = {lower = true}}",
-                        "tensor<1x1xf64>", {"tensor<1x1xf64>", "tensor<1xf64>"}, F64({1, 1}, {nan}));
+  const auto out =
+      Call("@megalith.eigh(%x) {api_version = 4 : i32, mhlo.backend_config = {lower = true}}",
+           "tensor<1x1xf64>", {"tensor<1x1xf64>", "tensor<1xf64>"}, F64({1, 1}, {nan}));
   ASSERT_TRUE(out.ok()) << out.status().ToString();
   EXPECT_TRUE(std::isnan((*out)[0].DoubleAt(0)));
   EXPECT_TRUE(std::isnan((*out)[1].DoubleAt(0)));
 }
 
 TEST(LibraryCallTest, RefusesResultsOfOtherTypes) {
-  const auto out = Call("@Qr(%x)", "tensor<2x3xf64>", {"tensor<2x3xf64>", "tensor<3xf64>"}, F64({2, 3}, {}));
+  const auto out =
+      Call("@Qr(%x)", "tensor<2x3xf64>", {"tensor<2x3xf64>", "tensor<3xf64>"}, F64({2, 3}, {}));
   EXPECT_EQ(out.status().code(), Code::kInvalidArgument);
-  EXPECT_NE(out.status().message().find("@Qr: result 1 has type tensor<3xf64>, wanted tensor<2xf64>"),
-            std::string::npos)
+  EXPECT_NE(
+      out.status().message().find("@Qr: result 1 has type tensor<3xf64>, wanted tensor<2xf64>"),
+      std::string::npos)
       << out.status().message();
 }
 

@@ -40,7 +40,8 @@ Result<const Func*> Module::Entry() const {
   for (const Func& f : funcs_) {
     if (f.visibility == Visibility::kPrivate) continue;
     if (entry != nullptr) {
-      return InvalidArgument(StrCat("no @main, and both @", entry->name, " and @", f.name, " are public"));
+      return InvalidArgument(
+          StrCat("no @main, and both @", entry->name, " and @", f.name, " are public"));
     }
     entry = &f;
   }

@@ -1,7 +1,8 @@
 // The record of one operation: everything this library knows about it, in one row.
 //
-// Rows live in ops_*.cc, one file per family, and are listed in op_table.cc. The parser, printer, verifier, builder,
-// canonicaliser, evaluator and cost estimate find rules through the row an Op points to; none of them knows a name.
+// Rows live in ops_*.cc, one file per family, and are listed in op_table.cc. The parser, printer,
+// verifier, builder, canonicaliser, evaluator and cost estimate find rules through the row an Op
+// points to; none of them knows a name.
 #pragma once
 
 #include <cstdint>
@@ -14,19 +15,19 @@
 
 namespace megalith::stablehlo {
 
-class OpParser;          // text.h
-class OpPrinter;         // text.h
-class Planner;           // kernel.h
-struct Kernel;           // kernel.h
-struct SpanKernel;       // kernel.h
-struct OpCost;           // cost.h
+class OpParser;     // text.h
+class OpPrinter;    // text.h
+class Planner;      // kernel.h
+struct Kernel;      // kernel.h
+struct SpanKernel;  // kernel.h
+struct OpCost;      // cost.h
 
 // What a rule sees of an operation whose result types are wanted.
 struct TypeQuery {
   const Op& op;
   const Func& func;
-  const Module* module = nullptr;         // null while a function is being built: callees are then unknown
-  std::span<const TensorType> declared;   // result types as written; empty if none were
+  const Module* module = nullptr;  // null while a function is being built: callees are then unknown
+  std::span<const TensorType> declared;  // result types as written; empty if none were
 
   size_t num_operands() const { return op.operands.size(); }
   const TensorType& operand(size_t i) const { return func.types[op.operands[i]]; }
@@ -34,15 +35,17 @@ struct TypeQuery {
   Attr attr(std::string_view name) const { return op.attr_or_default(name, func); }
 };
 
-// Checks operands, attributes and regions of an op whose arity and attribute kinds are already right, and gives its
-// result types. Ops whose result type is free (reshape, iota) check `declared` and return it.
+// Checks operands, attributes and regions of an op whose arity and attribute kinds are already
+// right, and gives its result types. Ops whose result type is free (reshape, iota) check `declared`
+// and return it.
 using TypeRule = Status (*)(const TypeQuery& query, std::vector<TensorType>* results);
 
 // One parameter of an op.
 struct AttrSpec {
   std::string_view name;
   AttrKind kind;
-  // A missing required attribute is an error; a missing optional one has `fallback`, or stays absent.
+  // A missing required attribute is an error; a missing optional one has `fallback`, or stays
+  // absent.
   bool required = false;
   Attr (*fallback)(const Op& op, const Func& func) = nullptr;
   // For kEnum, and for lists of enumeration values.
@@ -55,15 +58,16 @@ struct AttrSpec {
 
 // Traits, or-ed together.
 enum OpTrait : uint32_t {
-  kPure = 1,            // no effect but its results: may be removed, merged and moved
-  kElementwise = 2,     // has a span rule; result i depends on operand elements i (or on a scalar operand)
+  kPure = 1,  // no effect but its results: may be removed, merged and moved
+  kElementwise =
+      2,  // has a span rule; result i depends on operand elements i (or on a scalar operand)
   kTerminator = 4,
-  kConstantLike = 8,    // stablehlo.constant
-  kUpdatesInPlace = 16, // overwrites operand 0 if nobody else needs it
-  kCallsFunction = 32,  // names a function of the module
-  kIdentity = 64,       // results are the operands
+  kConstantLike = 8,     // stablehlo.constant
+  kUpdatesInPlace = 16,  // overwrites operand 0 if nobody else needs it
+  kCallsFunction = 32,   // names a function of the module
+  kIdentity = 64,        // results are the operands
   kCommutative = 128,
-  kIndeterminate = 256, // pure, but two occurrences may differ (stablehlo.rng): never merged
+  kIndeterminate = 256,  // pure, but two occurrences may differ (stablehlo.rng): never merged
   kTranscendental = 512,
   kRunsRegionsOnce = 1024,  // each region runs at most once per execution (branches)
   kWidensProducts = 2048,   // may give its sums of products in a wider type than the operands'
@@ -87,10 +91,10 @@ struct Respelling {
 };
 
 struct OpDef {
-  std::string_view name;                 // "stablehlo.add"
-  int operands = 0;                      // exact count, or the least if more_operands
+  std::string_view name;  // "stablehlo.add"
+  int operands = 0;       // exact count, or the least if more_operands
   bool more_operands = false;
-  int regions = 0;                       // exact count, or the least if more_regions
+  int regions = 0;  // exact count, or the least if more_regions
   bool more_regions = false;
   std::span<const AttrSpec> attrs = {};
   uint32_t traits = 0;
@@ -104,11 +108,13 @@ struct OpDef {
   std::string_view region_arg_name = {};
   // Elementwise ops: the loop for these dtypes.
   Result<SpanKernel> (*span)(const Op& op, std::span<const DType> operands, DType result) = nullptr;
-  // Other ops: the kernel of this occurrence. Null with a null span: the op is refused, see `refusal`.
+  // Other ops: the kernel of this occurrence. Null with a null span: the op is refused, see
+  // `refusal`.
   Result<Kernel> (*prepare)(Planner& planner, const Op& op) = nullptr;
   // Work beyond one operation per result element.
   void (*cost)(const Op& op, const Func& func, OpCost* cost) = nullptr;
-  // For ops that may do nothing: true if the result is operand 0, given that it has that operand's type.
+  // For ops that may do nothing: true if the result is operand 0, given that it has that operand's
+  // type.
   bool (*no_op)(const Op& op, const Func& func) = nullptr;
   const Respelling* respelling = nullptr;
   // Why the op is known but not executed; the message of kUnimplemented.

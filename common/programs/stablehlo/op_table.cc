@@ -15,8 +15,8 @@ struct Table {
 const Table& GetTable() {
   static const Table table = [] {
     Table t;
-    for (const auto family : {ElementwiseOps(), ShapeOps(), IndexOps(), ReductionOps(), LinalgOps(), ControlOps(),
-                              EffectOps(), ChloOps(), RefusedOps()}) {
+    for (const auto family : {ElementwiseOps(), ShapeOps(), IndexOps(), ReductionOps(), LinalgOps(),
+                              ControlOps(), EffectOps(), ChloOps(), RefusedOps()}) {
       for (const OpDef& def : family) {
         t.rows.push_back(&def);
         CHECK(t.by_name.emplace(def.name, &def).second);

@@ -27,13 +27,14 @@ Status CheckCallee(const TypeQuery& q, std::string_view attr, Types* results) {
   const Func* callee = q.module->Find(name);
   if (callee == nullptr) return InvalidArgument(StrCat("there is no function @", name));
   if (callee->body.args.size() != q.num_operands()) {
-    return InvalidArgument(StrCat("@", name, " takes ", callee->body.args.size(), " arguments, got ",
-                                  q.num_operands()));
+    return InvalidArgument(StrCat("@", name, " takes ", callee->body.args.size(),
+                                  " arguments, got ", q.num_operands()));
   }
   for (size_t i = 0; i < q.num_operands(); ++i) {
     const TensorType& want = callee->type(callee->body.args[i]);
     if (!(q.operand(i) == want)) {
-      return InvalidArgument(StrCat("argument ", i, " of @", name, " is ", want.Text(), ", got ", q.operand(i).Text()));
+      return InvalidArgument(StrCat("argument ", i, " of @", name, " is ", want.Text(), ", got ",
+                                    q.operand(i).Text()));
     }
   }
   *results = callee->results;
@@ -41,7 +42,9 @@ Status CheckCallee(const TypeQuery& q, std::string_view attr, Types* results) {
 }
 
 Status CallRule(const TypeQuery& q, Types* results) { return CheckCallee(q, "callee", results); }
-Status CompositeRule(const TypeQuery& q, Types* results) { return CheckCallee(q, "decomposition", results); }
+Status CompositeRule(const TypeQuery& q, Types* results) {
+  return CheckCallee(q, "decomposition", results);
+}
 
 Types OperandTypes(const TypeQuery& q, size_t from) {
   Types types;
@@ -73,7 +76,8 @@ Status CaseRule(const TypeQuery& q, Types* results) {
 
 Status IfRule(const TypeQuery& q, Types* results) {
   if (!(q.operand(0) == Predicate())) {
-    return InvalidArgument(StrCat("predicate has type ", q.operand(0).Text(), ", wanted tensor<i1>"));
+    return InvalidArgument(
+        StrCat("predicate has type ", q.operand(0).Text(), ", wanted tensor<i1>"));
   }
   return CheckBranches(q, results);
 }
@@ -164,23 +168,57 @@ void PrintWhile(OpPrinter& p, const Op& op) {
 constexpr CustomText kWhileText = {ParseWhile, PrintWhile};
 
 constexpr OpDef kRows[] = {
-    {.name = "func.return", .more_operands = true, .traits = kTerminator, .type_rule = TerminatorRule,
+    {.name = "func.return",
+     .more_operands = true,
+     .traits = kTerminator,
+     .type_rule = TerminatorRule,
      .text = &kReturnText},
-    {.name = "stablehlo.return", .more_operands = true, .traits = kTerminator, .type_rule = TerminatorRule,
+    {.name = "stablehlo.return",
+     .more_operands = true,
+     .traits = kTerminator,
+     .type_rule = TerminatorRule,
      .text = &kReturnText},
-    {.name = "func.call", .more_operands = true, .attrs = kCallAttrs, .traits = kPure | kCallsFunction,
-     .type_rule = CallRule, .format = " @callee($*){} : <func>", .prepare = PrepareCall},
-    {.name = "stablehlo.composite", .more_operands = true, .attrs = kCompositeAttrs,
-     .traits = kPure | kCallsFunction, .type_rule = CompositeRule, .format = " @name $*{} : <func>",
+    {.name = "func.call",
+     .more_operands = true,
+     .attrs = kCallAttrs,
+     .traits = kPure | kCallsFunction,
+     .type_rule = CallRule,
+     .format = " @callee($*){} : <func>",
+     .prepare = PrepareCall},
+    {.name = "stablehlo.composite",
+     .more_operands = true,
+     .attrs = kCompositeAttrs,
+     .traits = kPure | kCallsFunction,
+     .type_rule = CompositeRule,
+     .format = " @name $*{} : <func>",
      .prepare = PrepareComposite},
-    {.name = "stablehlo.while", .more_operands = true, .regions = 2, .traits = kPure, .type_rule = WhileRule,
-     .text = &kWhileText, .region_arg_name = "iterArg", .prepare = PrepareWhile},
-    {.name = "stablehlo.case", .operands = 1, .regions = 1, .more_regions = true,
-     .traits = kPure | kRunsRegionsOnce, .type_rule = CaseRule, .prepare = PrepareCase},
-    {.name = "stablehlo.if", .operands = 1, .regions = 2, .traits = kPure | kRunsRegionsOnce, .type_rule = IfRule,
+    {.name = "stablehlo.while",
+     .more_operands = true,
+     .regions = 2,
+     .traits = kPure,
+     .type_rule = WhileRule,
+     .text = &kWhileText,
+     .region_arg_name = "iterArg",
+     .prepare = PrepareWhile},
+    {.name = "stablehlo.case",
+     .operands = 1,
+     .regions = 1,
+     .more_regions = true,
+     .traits = kPure | kRunsRegionsOnce,
+     .type_rule = CaseRule,
+     .prepare = PrepareCase},
+    {.name = "stablehlo.if",
+     .operands = 1,
+     .regions = 2,
+     .traits = kPure | kRunsRegionsOnce,
+     .type_rule = IfRule,
      .prepare = PrepareIf},
-    {.name = "stablehlo.optimization_barrier", .more_operands = true, .traits = kPure,
-     .type_rule = BarrierRule, .format = " $*{} : <pairwise>", .prepare = PrepareIdentity},
+    {.name = "stablehlo.optimization_barrier",
+     .more_operands = true,
+     .traits = kPure,
+     .type_rule = BarrierRule,
+     .format = " $*{} : <pairwise>",
+     .prepare = PrepareIdentity},
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Tokens, random numbers, calls out of the program, and collectives, which on one device mean the identity.
+// Tokens, random numbers, calls out of the program, and collectives, which on one device mean the
+// identity.
 #include "common/programs/stablehlo/cost.h"
 #include "common/programs/stablehlo/kernels/prepare.h"
 #include "common/programs/stablehlo/rules.h"
@@ -6,17 +7,27 @@
 namespace megalith::stablehlo {
 namespace {
 
-constexpr AttrSpec kRngAttrs[] = {
-    {.name = "rng_distribution", .kind = AttrKind::kEnum, .required = true, .enum_id = EnumId::kRngDistribution}};
-constexpr AttrSpec kRngBitAttrs[] = {
-    {.name = "rng_algorithm", .kind = AttrKind::kEnum, .required = true, .enum_id = EnumId::kRngAlgorithm}};
+constexpr AttrSpec kRngAttrs[] = {{.name = "rng_distribution",
+                                   .kind = AttrKind::kEnum,
+                                   .required = true,
+                                   .enum_id = EnumId::kRngDistribution}};
+constexpr AttrSpec kRngBitAttrs[] = {{.name = "rng_algorithm",
+                                      .kind = AttrKind::kEnum,
+                                      .required = true,
+                                      .enum_id = EnumId::kRngAlgorithm}};
 Attr EmptyList(const Op&, const Func&) { return Attr::List({}); }
 constexpr AttrSpec kCustomCallAttrs[] = {
     {.name = "api_version", .kind = AttrKind::kInt, .fallback = Int32Default<1>, .elided = true},
     {.name = "call_target_name", .kind = AttrKind::kString, .required = true},
     {.name = "called_computations", .kind = AttrKind::kList, .fallback = EmptyList, .elided = true},
-    {.name = "has_side_effect", .kind = AttrKind::kBool, .fallback = BoolDefault<false>, .elided = true},
-    {.name = "output_operand_aliases", .kind = AttrKind::kList, .fallback = EmptyList, .elided = true},
+    {.name = "has_side_effect",
+     .kind = AttrKind::kBool,
+     .fallback = BoolDefault<false>,
+     .elided = true},
+    {.name = "output_operand_aliases",
+     .kind = AttrKind::kList,
+     .fallback = EmptyList,
+     .elided = true},
 };
 constexpr AttrSpec kGatherAttrs[] = {
     {.name = "all_gather_dim", .kind = AttrKind::kInt, .required = true},
@@ -73,10 +84,10 @@ Status RngRule(const TypeQuery& q, Types* results) {
   RETURN_IF_ERROR(WantDeclared(q, 1));
   const TensorType& shape = q.operand(2);
   const TensorType& out = q.declared[0];
-  if (q.operand(0).rank() != 0 || shape.rank() != 1 || out.is_token || out.dtype != q.operand(0).dtype ||
-      shape.shape[0] != static_cast<int64_t>(out.rank())) {
-    return InvalidArgument(StrCat("bounds ", q.operand(0).Text(), " and shape ", shape.Text(), " do not fit result ",
-                                  out.Text()));
+  if (q.operand(0).rank() != 0 || shape.rank() != 1 || out.is_token ||
+      out.dtype != q.operand(0).dtype || shape.shape[0] != static_cast<int64_t>(out.rank())) {
+    return InvalidArgument(StrCat("bounds ", q.operand(0).Text(), " and shape ", shape.Text(),
+                                  " do not fit result ", out.Text()));
   }
   if (q.op.attr("rng_distribution").AsEnum() == static_cast<int>(RngDistribution::kNormal)) {
     RETURN_IF_ERROR(WantDType(q, 0, kFloatOk));
@@ -89,15 +100,18 @@ Status RngBitRule(const TypeQuery& q, Types* results) {
   RETURN_IF_ERROR(WantDeclared(q, 2));
   const auto algorithm = static_cast<RngAlgorithm>(q.op.attr("rng_algorithm").AsEnum());
   const TensorType& state = q.operand(0);
-  const bool fits = state.dtype == DType::kU64 && state.rank() == 1 &&
-                    (state.shape[0] == 2 || (state.shape[0] == 3 && algorithm != RngAlgorithm::kThreeFry));
+  const bool fits =
+      state.dtype == DType::kU64 && state.rank() == 1 &&
+      (state.shape[0] == 2 || (state.shape[0] == 3 && algorithm != RngAlgorithm::kThreeFry));
   if (!fits) {
-    return InvalidArgument(StrCat("state has type ", state.Text(), ", wanted tensor<2xui64>",
-                                  algorithm == RngAlgorithm::kThreeFry ? "" : " or tensor<3xui64>"));
+    return InvalidArgument(
+        StrCat("state has type ", state.Text(), ", wanted tensor<2xui64>",
+               algorithm == RngAlgorithm::kThreeFry ? "" : " or tensor<3xui64>"));
   }
   const TensorType& out = q.declared[1];
   if (out.is_token || !Matches(out.dtype, kIntOk | kFloatOk)) {
-    return InvalidArgument(StrCat("output has type ", out.Text(), ", wanted integer or float elements"));
+    return InvalidArgument(
+        StrCat("output has type ", out.Text(), ", wanted integer or float elements"));
   }
   results->push_back(state);
   results->push_back(out);
@@ -149,36 +163,100 @@ void RngCost(const Op& op, const Func& func, OpCost* cost) {
 }
 
 constexpr OpDef kRows[] = {
-    {.name = "stablehlo.create_token", .traits = kPure, .type_rule = TokenRule, .format = "{} : <results>",
+    {.name = "stablehlo.create_token",
+     .traits = kPure,
+     .type_rule = TokenRule,
+     .format = "{} : <results>",
      .prepare = PrepareToken},
-    {.name = "stablehlo.after_all", .more_operands = true, .traits = kPure, .type_rule = TokenRule,
-     .format = " $*{} : <same>", .prepare = PrepareToken},
-    {.name = "stablehlo.partition_id", .traits = kPure, .type_rule = IdRule, .format = "{} : <results>",
+    {.name = "stablehlo.after_all",
+     .more_operands = true,
+     .traits = kPure,
+     .type_rule = TokenRule,
+     .format = " $*{} : <same>",
+     .prepare = PrepareToken},
+    {.name = "stablehlo.partition_id",
+     .traits = kPure,
+     .type_rule = IdRule,
+     .format = "{} : <results>",
      .prepare = PrepareDeviceId},
-    {.name = "stablehlo.replica_id", .traits = kPure, .type_rule = IdRule, .format = "{} : <results>",
+    {.name = "stablehlo.replica_id",
+     .traits = kPure,
+     .type_rule = IdRule,
+     .format = "{} : <results>",
      .prepare = PrepareDeviceId},
-    {.name = "stablehlo.rng", .operands = 3, .attrs = kRngAttrs, .traits = kPure | kIndeterminate,
-     .type_rule = RngRule, .format = " $0, $1, $2, distribution = @rng_distribution{} : <func>",
-     .prepare = PrepareRng, .cost = RngCost},
-    {.name = "stablehlo.rng_bit_generator", .operands = 1, .attrs = kRngBitAttrs, .traits = kPure,
-     .type_rule = RngBitRule, .format = " $0, algorithm = @rng_algorithm{} : <func>",
-     .result_names = "output_state,output", .prepare = PrepareRngBitGenerator, .cost = RngCost},
-    {.name = "stablehlo.custom_call", .more_operands = true, .more_regions = true, .attrs = kCustomCallAttrs,
-     .type_rule = CustomCallRule, .format = " <target>($*){} : <func>", .prepare = PrepareCustomCall, .no_op = IsSharding},
-    {.name = "stablehlo.all_reduce", .operands = 1, .more_operands = true, .regions = 1, .attrs = kReduceAttrs,
-     .traits = kPure | kIdentity, .type_rule = CollectiveRule, .prepare = PrepareIdentity},
-    {.name = "stablehlo.all_gather", .operands = 1, .more_operands = true, .attrs = kGatherAttrs,
-     .traits = kPure | kIdentity, .type_rule = CollectiveRule, .prepare = PrepareIdentity},
-    {.name = "stablehlo.all_to_all", .operands = 1, .more_operands = true, .attrs = kAllToAllAttrs,
-     .traits = kPure | kIdentity, .type_rule = CollectiveRule, .prepare = PrepareIdentity},
-    {.name = "stablehlo.reduce_scatter", .operands = 1, .regions = 1, .attrs = kReduceScatterAttrs,
-     .traits = kPure | kIdentity, .type_rule = CollectiveRule, .prepare = PrepareIdentity},
-    {.name = "stablehlo.collective_broadcast", .operands = 1, .attrs = kBroadcastAttrs,
-     .traits = kPure | kIdentity, .type_rule = CollectiveRule, .prepare = PrepareIdentity},
-    {.name = "stablehlo.collective_permute", .operands = 1, .attrs = kPermuteAttrs, .traits = kPure,
-     .type_rule = PermuteRule, .prepare = PrepareCollectivePermute},
-    {.name = "sdy.sharding_constraint", .operands = 1, .attrs = kShardingAttrs, .traits = kPure | kIdentity,
-     .type_rule = SameAsOperands, .format = " $0 <sharding>{} : <same>", .prepare = PrepareIdentity},
+    {.name = "stablehlo.rng",
+     .operands = 3,
+     .attrs = kRngAttrs,
+     .traits = kPure | kIndeterminate,
+     .type_rule = RngRule,
+     .format = " $0, $1, $2, distribution = @rng_distribution{} : <func>",
+     .prepare = PrepareRng,
+     .cost = RngCost},
+    {.name = "stablehlo.rng_bit_generator",
+     .operands = 1,
+     .attrs = kRngBitAttrs,
+     .traits = kPure,
+     .type_rule = RngBitRule,
+     .format = " $0, algorithm = @rng_algorithm{} : <func>",
+     .result_names = "output_state,output",
+     .prepare = PrepareRngBitGenerator,
+     .cost = RngCost},
+    {.name = "stablehlo.custom_call",
+     .more_operands = true,
+     .more_regions = true,
+     .attrs = kCustomCallAttrs,
+     .type_rule = CustomCallRule,
+     .format = " <target>($*){} : <func>",
+     .prepare = PrepareCustomCall,
+     .no_op = IsSharding},
+    {.name = "stablehlo.all_reduce",
+     .operands = 1,
+     .more_operands = true,
+     .regions = 1,
+     .attrs = kReduceAttrs,
+     .traits = kPure | kIdentity,
+     .type_rule = CollectiveRule,
+     .prepare = PrepareIdentity},
+    {.name = "stablehlo.all_gather",
+     .operands = 1,
+     .more_operands = true,
+     .attrs = kGatherAttrs,
+     .traits = kPure | kIdentity,
+     .type_rule = CollectiveRule,
+     .prepare = PrepareIdentity},
+    {.name = "stablehlo.all_to_all",
+     .operands = 1,
+     .more_operands = true,
+     .attrs = kAllToAllAttrs,
+     .traits = kPure | kIdentity,
+     .type_rule = CollectiveRule,
+     .prepare = PrepareIdentity},
+    {.name = "stablehlo.reduce_scatter",
+     .operands = 1,
+     .regions = 1,
+     .attrs = kReduceScatterAttrs,
+     .traits = kPure | kIdentity,
+     .type_rule = CollectiveRule,
+     .prepare = PrepareIdentity},
+    {.name = "stablehlo.collective_broadcast",
+     .operands = 1,
+     .attrs = kBroadcastAttrs,
+     .traits = kPure | kIdentity,
+     .type_rule = CollectiveRule,
+     .prepare = PrepareIdentity},
+    {.name = "stablehlo.collective_permute",
+     .operands = 1,
+     .attrs = kPermuteAttrs,
+     .traits = kPure,
+     .type_rule = PermuteRule,
+     .prepare = PrepareCollectivePermute},
+    {.name = "sdy.sharding_constraint",
+     .operands = 1,
+     .attrs = kShardingAttrs,
+     .traits = kPure | kIdentity,
+     .type_rule = SameAsOperands,
+     .format = " $0 <sharding>{} : <same>",
+     .prepare = PrepareIdentity},
 };
 
 }  // namespace

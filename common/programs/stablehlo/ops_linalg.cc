@@ -11,14 +11,22 @@ namespace {
 constexpr AttrSpec kDotAttrs[] = {
     {.name = "algorithm", .kind = AttrKind::kDotAlgorithm},
     {.name = "dot_dimension_numbers", .kind = AttrKind::kDot, .required = true},
-    {.name = "precision_config", .kind = AttrKind::kList, .fallback = DefaultPrecision, .enum_id = EnumId::kPrecision},
+    {.name = "precision_config",
+     .kind = AttrKind::kList,
+     .fallback = DefaultPrecision,
+     .enum_id = EnumId::kPrecision},
 };
 
 // Convolution's window attributes have one entry per spatial dimension.
-size_t SpatialRank(const Op& op) { return op.attr("dimension_numbers").AsConv().input_spatial.size(); }
-Attr SpatialOnes(const Op& op, const Func&) { return Attr::Ints(std::vector<int64_t>(SpatialRank(op), 1)); }
+size_t SpatialRank(const Op& op) {
+  return op.attr("dimension_numbers").AsConv().input_spatial.size();
+}
+Attr SpatialOnes(const Op& op, const Func&) {
+  return Attr::Ints(std::vector<int64_t>(SpatialRank(op), 1));
+}
 Attr SpatialPadding(const Op& op, const Func&) {
-  return Attr::OfTensor(*Tensor::Create(DType::kI64, Shape{static_cast<int64_t>(SpatialRank(op)), 2}));
+  return Attr::OfTensor(
+      *Tensor::Create(DType::kI64, Shape{static_cast<int64_t>(SpatialRank(op)), 2}));
 }
 Attr NoReversal(const Op& op, const Func&) {
   const std::unique_ptr<bool[]> flags(new bool[SpatialRank(op)]());
@@ -30,7 +38,10 @@ constexpr AttrSpec kConvolutionAttrs[] = {
     {.name = "feature_group_count", .kind = AttrKind::kInt, .required = true},
     {.name = "lhs_dilation", .kind = AttrKind::kInts, .fallback = SpatialOnes},
     {.name = "padding", .kind = AttrKind::kDense, .fallback = SpatialPadding},
-    {.name = "precision_config", .kind = AttrKind::kList, .fallback = DefaultPrecision, .enum_id = EnumId::kPrecision},
+    {.name = "precision_config",
+     .kind = AttrKind::kList,
+     .fallback = DefaultPrecision,
+     .enum_id = EnumId::kPrecision},
     {.name = "rhs_dilation", .kind = AttrKind::kInts, .fallback = SpatialOnes},
     {.name = "window_reversal", .kind = AttrKind::kBools, .fallback = NoReversal},
     {.name = "window_strides", .kind = AttrKind::kInts, .fallback = SpatialOnes},
@@ -44,7 +55,10 @@ constexpr AttrSpec kCholeskyAttrs[] = {
 constexpr AttrSpec kTriangularSolveAttrs[] = {
     {.name = "left_side", .kind = AttrKind::kBool, .required = true},
     {.name = "lower", .kind = AttrKind::kBool, .required = true},
-    {.name = "transpose_a", .kind = AttrKind::kEnum, .required = true, .enum_id = EnumId::kTransposeA},
+    {.name = "transpose_a",
+     .kind = AttrKind::kEnum,
+     .required = true,
+     .enum_id = EnumId::kTransposeA},
     {.name = "unit_diagonal", .kind = AttrKind::kBool, .required = true},
 };
 
@@ -55,7 +69,8 @@ Status CheckPrecision(const TypeQuery& q) {
       return InvalidArgument("precision_config wants a list of precisions");
     }
   }
-  if (config.AsList().size() > 2) return InvalidArgument("precision_config has more than two entries");
+  if (config.AsList().size() > 2)
+    return InvalidArgument("precision_config has more than two entries");
   return OkStatus();
 }
 
@@ -66,10 +81,12 @@ Status CheckProductType(const TypeQuery& q, DType* dtype) {
   *dtype = q.operand(0).dtype;
   if (!q.declared.empty() && !q.declared[0].is_token) *dtype = q.declared[0].dtype;
   const auto kind = [](DType d) { return tensor::IsComplex(d) ? 2 : tensor::IsFloat(d) ? 1 : 0; };
-  if (kind(q.operand(0).dtype) != kind(q.operand(1).dtype) || kind(*dtype) < kind(q.operand(0).dtype) ||
+  if (kind(q.operand(0).dtype) != kind(q.operand(1).dtype) ||
+      kind(*dtype) < kind(q.operand(0).dtype) ||
       (kind(*dtype) == 2) != (kind(q.operand(0).dtype) == 2)) {
-    return InvalidArgument(StrCat("no product of ", q.operand(0).Text(), " and ", q.operand(1).Text(), " with ",
-                                  tensor::MlirName(*dtype), " elements"));
+    return InvalidArgument(StrCat("no product of ", q.operand(0).Text(), " and ",
+                                  q.operand(1).Text(), " with ", tensor::MlirName(*dtype),
+                                  " elements"));
   }
   return OkStatus();
 }
@@ -81,20 +98,24 @@ Status DotRule(const TypeQuery& q, Types* results) {
   const DotDims& d = q.op.attr("dot_dimension_numbers").AsDot();
   const Shape& lhs = q.operand(0).shape;
   const Shape& rhs = q.operand(1).shape;
-  const auto check_side = [](std::string_view side, const Dims& batch, const Dims& contract, const Shape& shape) {
+  const auto check_side = [](std::string_view side, const Dims& batch, const Dims& contract,
+                             const Shape& shape) {
     Dims all = batch;
     for (const int64_t c : contract) all.push_back(c);
     return WantDims(side, all, -1, static_cast<int64_t>(shape.size()), true);
   };
-  RETURN_IF_ERROR(check_side("batching and contracting dimensions of the left side", d.lhs_batch, d.lhs_contract, lhs));
-  RETURN_IF_ERROR(check_side("batching and contracting dimensions of the right side", d.rhs_batch, d.rhs_contract,
-                             rhs));
+  RETURN_IF_ERROR(check_side("batching and contracting dimensions of the left side", d.lhs_batch,
+                             d.lhs_contract, lhs));
+  RETURN_IF_ERROR(check_side("batching and contracting dimensions of the right side", d.rhs_batch,
+                             d.rhs_contract, rhs));
   const auto check_pairs = [&](std::string_view what, const Dims& a, const Dims& b) -> Status {
-    if (a.size() != b.size()) return InvalidArgument(StrCat(a.size(), " and ", b.size(), " ", what, " dimensions"));
+    if (a.size() != b.size())
+      return InvalidArgument(StrCat(a.size(), " and ", b.size(), " ", what, " dimensions"));
     for (size_t i = 0; i < a.size(); ++i) {
       if (lhs[static_cast<size_t>(a[i])] != rhs[static_cast<size_t>(b[i])]) {
-        return InvalidArgument(StrCat(what, " dimensions ", a[i], " of ", q.operand(0).Text(), " and ", b[i], " of ",
-                                      q.operand(1).Text(), " differ in size"));
+        return InvalidArgument(StrCat(what, " dimensions ", a[i], " of ", q.operand(0).Text(),
+                                      " and ", b[i], " of ", q.operand(1).Text(),
+                                      " differ in size"));
       }
     }
     return OkStatus();
@@ -126,9 +147,10 @@ Status ConvolutionRule(const TypeQuery& q, Types* results) {
   const Shape& kernel = q.operand(1).shape;
   const auto rank = static_cast<int64_t>(in.size());
   const size_t spatial = d.input_spatial.size();
-  if (kernel.size() != in.size() || spatial + 2 != in.size() || d.kernel_spatial.size() != spatial ||
-      d.output_spatial.size() != spatial) {
-    return InvalidArgument(StrCat("dimension numbers do not fit ", q.operand(0).Text(), " and ", q.operand(1).Text()));
+  if (kernel.size() != in.size() || spatial + 2 != in.size() ||
+      d.kernel_spatial.size() != spatial || d.output_spatial.size() != spatial) {
+    return InvalidArgument(
+        StrCat("dimension numbers do not fit ", q.operand(0).Text(), " and ", q.operand(1).Text()));
   }
   const auto side = [&](std::string_view what, int64_t a, int64_t b, const Dims& s) {
     Dims all{a, b};
@@ -136,7 +158,8 @@ Status ConvolutionRule(const TypeQuery& q, Types* results) {
     return WantDims(what, all, rank, rank, true);
   };
   RETURN_IF_ERROR(side("input dimensions", d.input_batch, d.input_feature, d.input_spatial));
-  RETURN_IF_ERROR(side("kernel dimensions", d.kernel_input_feature, d.kernel_output_feature, d.kernel_spatial));
+  RETURN_IF_ERROR(
+      side("kernel dimensions", d.kernel_input_feature, d.kernel_output_feature, d.kernel_spatial));
   RETURN_IF_ERROR(side("output dimensions", d.output_batch, d.output_feature, d.output_spatial));
   const int64_t groups = q.op.attr("feature_group_count").AsInt();
   const int64_t batch_groups = q.op.attr("batch_group_count").AsInt();
@@ -144,11 +167,12 @@ Status ConvolutionRule(const TypeQuery& q, Types* results) {
   const int64_t features = in[static_cast<size_t>(d.input_feature)];
   const int64_t kernel_in = kernel[static_cast<size_t>(d.kernel_input_feature)];
   const int64_t kernel_out = kernel[static_cast<size_t>(d.kernel_output_feature)];
-  if (groups < 1 || batch_groups < 1 || (groups > 1 && batch_groups > 1) || features % groups != 0 ||
-      features / groups != kernel_in || kernel_out % groups != 0 || kernel_out % batch_groups != 0 ||
-      batch % batch_groups != 0) {
-    return InvalidArgument(StrCat("feature_group_count ", groups, " and batch_group_count ", batch_groups,
-                                  " do not fit ", q.operand(0).Text(), " and ", q.operand(1).Text()));
+  if (groups < 1 || batch_groups < 1 || (groups > 1 && batch_groups > 1) ||
+      features % groups != 0 || features / groups != kernel_in || kernel_out % groups != 0 ||
+      kernel_out % batch_groups != 0 || batch % batch_groups != 0) {
+    return InvalidArgument(StrCat("feature_group_count ", groups, " and batch_group_count ",
+                                  batch_groups, " do not fit ", q.operand(0).Text(), " and ",
+                                  q.operand(1).Text()));
   }
   ASSIGN_OR_RETURN(const std::vector<WindowDim> window, ReadConvWindow(q.op, q.func));
   TensorType out{dtype, Shape(in.size(), 0)};
@@ -169,17 +193,20 @@ Status FftRule(const TypeQuery& q, Types* results) {
   TensorType out = q.operand(0);
   RETURN_IF_ERROR(WantDType(q, 0, type == FftType::kRfft ? kFloatOk : kComplexOk));
   if (length.empty() || length.size() > 3 || length.size() > out.rank()) {
-    return InvalidArgument(StrCat("fft_length has ", length.size(), " entries, wanted 1 to 3 and at most the rank, ",
-                                  out.rank()));
+    return InvalidArgument(StrCat("fft_length has ", length.size(),
+                                  " entries, wanted 1 to 3 and at most the rank, ", out.rank()));
   }
   const size_t first = out.rank() - length.size();
   for (size_t i = 0; i < length.size(); ++i) {
     const bool last = i + 1 == length.size();
-    const int64_t want = last && type == FftType::kIrfft ? (length[i] == 0 ? 0 : length[i] / 2 + 1) : length[i];
+    const int64_t want =
+        last && type == FftType::kIrfft ? (length[i] == 0 ? 0 : length[i] / 2 + 1) : length[i];
     if (length[i] < 0 || out.shape[first + i] != want) {
-      return InvalidArgument(StrCat("fft_length[", i, "] is ", length[i], ", which does not fit ", out.Text()));
+      return InvalidArgument(
+          StrCat("fft_length[", i, "] is ", length[i], ", which does not fit ", out.Text()));
     }
-    if (last && type == FftType::kRfft) out.shape[first + i] = length[i] == 0 ? 0 : length[i] / 2 + 1;
+    if (last && type == FftType::kRfft)
+      out.shape[first + i] = length[i] == 0 ? 0 : length[i] / 2 + 1;
     if (last && type == FftType::kIrfft) out.shape[first + i] = length[i];
   }
   if (type == FftType::kRfft) out.dtype = tensor::ComplexOf(out.dtype);
@@ -211,7 +238,8 @@ Status TriangularSolveRule(const TypeQuery& q, Types* results) {
   for (size_t i = 0; fits && i + 2 < a.rank(); ++i) fits = a.shape[i] == b.shape[i];
   const size_t side = a.rank() - (q.op.attr("left_side").AsBool() ? 2 : 1);
   if (!fits || b.shape[side] != a.shape[side]) {
-    return InvalidArgument(StrCat("operand 1 has type ", b.Text(), ", which does not fit ", a.Text()));
+    return InvalidArgument(
+        StrCat("operand 1 has type ", b.Text(), ", which does not fit ", a.Text()));
   }
   if (q.op.attr("transpose_a").AsEnum() == static_cast<int>(TransposeA::kInvalid)) {
     return InvalidArgument("transpose_a is TRANSPOSE_INVALID");
@@ -220,7 +248,9 @@ Status TriangularSolveRule(const TypeQuery& q, Types* results) {
   return OkStatus();
 }
 
-double Elements(const Func& func, ValueId v) { return static_cast<double>(ElementCount(func.type(v))); }
+double Elements(const Func& func, ValueId v) {
+  return static_cast<double>(ElementCount(func.type(v)));
+}
 
 void DotCost(const Op& op, const Func& func, OpCost* cost) {
   double depth = 1;
@@ -234,7 +264,8 @@ void DotCost(const Op& op, const Func& func, OpCost* cost) {
 void ConvolutionCost(const Op& op, const Func& func, OpCost* cost) {
   const ConvDims& d = op.attr("dimension_numbers").AsConv();
   const TensorType& kernel = func.type(op.operands[1]);
-  const double outputs = static_cast<double>(kernel.shape[static_cast<size_t>(d.kernel_output_feature)]);
+  const double outputs =
+      static_cast<double>(kernel.shape[static_cast<size_t>(d.kernel_output_feature)]);
   const double depth = outputs == 0 ? 0 : Elements(func, op.operands[1]) / outputs;
   const double complex = tensor::IsComplex(func.type(op.result()).dtype) ? 4 : 1;
   cost->flops = 2 * complex * depth * Elements(func, op.result());
@@ -258,18 +289,45 @@ void TriangularSolveCost(const Op& op, const Func& func, OpCost* cost) {
 }
 
 constexpr OpDef kRows[] = {
-    {.name = "stablehlo.dot_general", .operands = 2, .attrs = kDotAttrs, .traits = kPure | kWidensProducts,
-     .type_rule = DotRule, .format = " $0, $1, <dot><precision>{} : <func>", .prepare = PrepareDotGeneral, .cost = DotCost},
-    {.name = "stablehlo.convolution", .operands = 2, .attrs = kConvolutionAttrs, .traits = kPure | kWidensProducts,
-     .type_rule = ConvolutionRule, .format = "($*) dim_numbers = <conv>, window = <window>{} : <func>",
-     .prepare = PrepareConvolution, .cost = ConvolutionCost},
-    {.name = "stablehlo.fft", .operands = 1, .attrs = kFftAttrs, .traits = kPure, .type_rule = FftRule,
-     .format = " $0, type = @fft_type, length = @fft_length{} : <func>", .prepare = PrepareFft, .cost = FftCost},
-    {.name = "stablehlo.cholesky", .operands = 1, .attrs = kCholeskyAttrs, .traits = kPure,
-     .type_rule = CholeskyRule, .format = " $0[, lower = @lower]{} : <same>", .prepare = PrepareCholesky,
+    {.name = "stablehlo.dot_general",
+     .operands = 2,
+     .attrs = kDotAttrs,
+     .traits = kPure | kWidensProducts,
+     .type_rule = DotRule,
+     .format = " $0, $1, <dot><precision>{} : <func>",
+     .prepare = PrepareDotGeneral,
+     .cost = DotCost},
+    {.name = "stablehlo.convolution",
+     .operands = 2,
+     .attrs = kConvolutionAttrs,
+     .traits = kPure | kWidensProducts,
+     .type_rule = ConvolutionRule,
+     .format = "($*) dim_numbers = <conv>, window = <window>{} : <func>",
+     .prepare = PrepareConvolution,
+     .cost = ConvolutionCost},
+    {.name = "stablehlo.fft",
+     .operands = 1,
+     .attrs = kFftAttrs,
+     .traits = kPure,
+     .type_rule = FftRule,
+     .format = " $0, type = @fft_type, length = @fft_length{} : <func>",
+     .prepare = PrepareFft,
+     .cost = FftCost},
+    {.name = "stablehlo.cholesky",
+     .operands = 1,
+     .attrs = kCholeskyAttrs,
+     .traits = kPure,
+     .type_rule = CholeskyRule,
+     .format = " $0[, lower = @lower]{} : <same>",
+     .prepare = PrepareCholesky,
      .cost = CholeskyCost},
-    {.name = "stablehlo.triangular_solve", .operands = 2, .attrs = kTriangularSolveAttrs, .traits = kPure,
-     .type_rule = TriangularSolveRule, .prepare = PrepareTriangularSolve, .cost = TriangularSolveCost},
+    {.name = "stablehlo.triangular_solve",
+     .operands = 2,
+     .attrs = kTriangularSolveAttrs,
+     .traits = kPure,
+     .type_rule = TriangularSolveRule,
+     .prepare = PrepareTriangularSolve,
+     .cost = TriangularSolveCost},
 };
 
 }  // namespace
@@ -279,7 +337,7 @@ Result<std::vector<WindowDim>> ReadConvWindow(const Op& op, const Func& func) {
   const Shape& kernel = func.type(op.operands[1]).shape;
   const size_t n = d.input_spatial.size();
   std::vector<WindowDim> out(n);
-  const auto read = [&](std::string_view name, int64_t WindowDim::*field) -> Status {
+  const auto read = [&](std::string_view name, int64_t WindowDim::* field) -> Status {
     const Attr a = op.attr_or_default(name, func);
     if (a.AsInts().size() != n) {
       return InvalidArgument(StrCat(name, " has ", a.AsInts().size(), " entries, wanted ", n));
@@ -294,7 +352,8 @@ Result<std::vector<WindowDim>> ReadConvWindow(const Op& op, const Func& func) {
   RETURN_IF_ERROR(ReadPadding(op.attr("padding"), static_cast<int64_t>(n), &padding));
   const Attr reversal = op.attr_or_default("window_reversal", func);
   if (reversal.AsInts().size() != n) {
-    return InvalidArgument(StrCat("window_reversal has ", reversal.AsInts().size(), " entries, wanted ", n));
+    return InvalidArgument(
+        StrCat("window_reversal has ", reversal.AsInts().size(), " entries, wanted ", n));
   }
   for (size_t i = 0; i < n; ++i) {
     out[i].size = kernel[static_cast<size_t>(d.kernel_spatial[i])];

@@ -9,7 +9,8 @@
 namespace megalith::stablehlo {
 namespace {
 
-constexpr AttrSpec kReduceAttrs[] = {{.name = "dimensions", .kind = AttrKind::kInts, .required = true}};
+constexpr AttrSpec kReduceAttrs[] = {
+    {.name = "dimensions", .kind = AttrKind::kInts, .required = true}};
 constexpr AttrSpec kReduceWindowAttrs[] = {
     {.name = "base_dilations", .kind = AttrKind::kInts, .fallback = OnesPerDim},
     {.name = "padding", .kind = AttrKind::kDense, .fallback = NoPadding},
@@ -27,7 +28,8 @@ constexpr AttrSpec kSortAttrs[] = {
     {.name = "is_stable", .kind = AttrKind::kBool, .fallback = BoolDefault<false>},
 };
 
-// n inputs of one shape, then n scalar initial values; a body (accumulators, elements) -> accumulators.
+// n inputs of one shape, then n scalar initial values; a body (accumulators, elements) ->
+// accumulators.
 Status CheckReduction(const TypeQuery& q, size_t* count) {
   if (q.num_operands() % 2 != 0) return InvalidArgument("wanted as many initial values as inputs");
   const size_t n = q.num_operands() / 2;
@@ -37,8 +39,8 @@ Status CheckReduction(const TypeQuery& q, size_t* count) {
     RETURN_IF_ERROR(WantSameShape(q, i));
     const TensorType scalar = TensorType::Scalar(q.operand(i).dtype);
     if (!(q.operand(n + i) == scalar)) {
-      return InvalidArgument(StrCat("initial value ", i, " has type ", q.operand(n + i).Text(), ", wanted ",
-                                    scalar.Text()));
+      return InvalidArgument(StrCat("initial value ", i, " has type ", q.operand(n + i).Text(),
+                                    ", wanted ", scalar.Text()));
     }
     scalars.push_back(scalar);
   }
@@ -88,10 +90,12 @@ Status SelectAndScatterRule(const TypeQuery& q, Types* results) {
     source.shape.push_back(*size);
   }
   if (!(q.operand(1) == source)) {
-    return InvalidArgument(StrCat("source has type ", q.operand(1).Text(), ", wanted ", source.Text()));
+    return InvalidArgument(
+        StrCat("source has type ", q.operand(1).Text(), ", wanted ", source.Text()));
   }
   if (!(q.operand(2) == scalar)) {
-    return InvalidArgument(StrCat("initial value has type ", q.operand(2).Text(), ", wanted ", scalar.Text()));
+    return InvalidArgument(
+        StrCat("initial value has type ", q.operand(2).Text(), ", wanted ", scalar.Text()));
   }
   RETURN_IF_ERROR(WantRegion(q, 0, "select", {scalar, scalar}, {TensorType::Scalar(DType::kBool)}));
   RETURN_IF_ERROR(WantRegion(q, 1, "scatter", {scalar, scalar}, {scalar}));
@@ -118,7 +122,8 @@ Status SortRule(const TypeQuery& q, Types* results) {
 
 // --- text of stablehlo.reduce ---
 
-// True for a body that is one two-operand commutative op on its two arguments: printed as `applies`.
+// True for a body that is one two-operand commutative op on its two arguments: printed as
+// `applies`.
 bool IsOneOp(const Op& op) {
   if (op.operands.size() != 2 || op.regions[0].ops.size() != 2) return false;
   const Region& body = op.regions[0];
@@ -230,31 +235,60 @@ double WindowSize(const Op& op, const Func& func) {
   return n;
 }
 void ReduceWindowCost(const Op& op, const Func& func, OpCost* cost) {
-  cost->flops = BodyOps(op) * WindowSize(op, func) * static_cast<double>(ElementCount(func.type(op.result())));
+  cost->flops = BodyOps(op) * WindowSize(op, func) *
+                static_cast<double>(ElementCount(func.type(op.result())));
 }
 void SelectAndScatterCost(const Op& op, const Func& func, OpCost* cost) {
-  cost->flops = BodyOps(op) * WindowSize(op, func) * static_cast<double>(ElementCount(func.type(op.operands[1])));
+  cost->flops = BodyOps(op) * WindowSize(op, func) *
+                static_cast<double>(ElementCount(func.type(op.operands[1])));
 }
 void SortCost(const Op& op, const Func& func, OpCost* cost) {
   const TensorType& t = func.type(op.operands[0]);
   const int64_t dim = op.attr_or_default("dimension", func).AsInt();
-  const int64_t length = t.shape[static_cast<size_t>(dim < 0 ? dim + static_cast<int64_t>(t.rank()) : dim)];
+  const int64_t length =
+      t.shape[static_cast<size_t>(dim < 0 ? dim + static_cast<int64_t>(t.rank()) : dim)];
   double log2 = 1;
   for (int64_t n = length; n > 2; n /= 2) ++log2;
   cost->flops = BodyOps(op) * static_cast<double>(ElementCount(t)) * log2;
 }
 
 constexpr OpDef kRows[] = {
-    {.name = "stablehlo.reduce", .operands = 2, .more_operands = true, .regions = 1, .attrs = kReduceAttrs,
-     .traits = kPure, .type_rule = ReduceRule, .text = &kReduceText, .prepare = PrepareReduce, .cost = ReduceCost},
-    {.name = "stablehlo.reduce_window", .operands = 2, .more_operands = true, .regions = 1,
-     .attrs = kReduceWindowAttrs, .traits = kPure, .type_rule = ReduceWindowRule, .prepare = PrepareReduceWindow,
+    {.name = "stablehlo.reduce",
+     .operands = 2,
+     .more_operands = true,
+     .regions = 1,
+     .attrs = kReduceAttrs,
+     .traits = kPure,
+     .type_rule = ReduceRule,
+     .text = &kReduceText,
+     .prepare = PrepareReduce,
+     .cost = ReduceCost},
+    {.name = "stablehlo.reduce_window",
+     .operands = 2,
+     .more_operands = true,
+     .regions = 1,
+     .attrs = kReduceWindowAttrs,
+     .traits = kPure,
+     .type_rule = ReduceWindowRule,
+     .prepare = PrepareReduceWindow,
      .cost = ReduceWindowCost},
-    {.name = "stablehlo.select_and_scatter", .operands = 3, .regions = 2, .attrs = kSelectAndScatterAttrs,
-     .traits = kPure, .type_rule = SelectAndScatterRule, .prepare = PrepareSelectAndScatter,
+    {.name = "stablehlo.select_and_scatter",
+     .operands = 3,
+     .regions = 2,
+     .attrs = kSelectAndScatterAttrs,
+     .traits = kPure,
+     .type_rule = SelectAndScatterRule,
+     .prepare = PrepareSelectAndScatter,
      .cost = SelectAndScatterCost},
-    {.name = "stablehlo.sort", .operands = 1, .more_operands = true, .regions = 1, .attrs = kSortAttrs,
-     .traits = kPure, .type_rule = SortRule, .prepare = PrepareSort, .cost = SortCost},
+    {.name = "stablehlo.sort",
+     .operands = 1,
+     .more_operands = true,
+     .regions = 1,
+     .attrs = kSortAttrs,
+     .traits = kPure,
+     .type_rule = SortRule,
+     .prepare = PrepareSort,
+     .cost = SortCost},
 };
 
 }  // namespace

@@ -1,14 +1,17 @@
-// Operations that are known and not executed, so that a program with one gets an answer that says why.
+// Operations that are known and not executed, so that a program with one gets an answer that says
+// why.
 #include "common/programs/stablehlo/rules.h"
 
 namespace megalith::stablehlo {
 namespace {
 
-constexpr std::string_view kDynamic = "shapes that depend on values are not supported: fix the symbolic dimensions";
+constexpr std::string_view kDynamic =
+    "shapes that depend on values are not supported: fix the symbolic dimensions";
 constexpr std::string_view kHost = "host transfers (infeed, outfeed, send, recv) are not supported";
 constexpr std::string_view kSharded = "programs over several devices are not supported";
 constexpr std::string_view kTuples = "tuples are not supported";
-constexpr std::string_view kLegacy = "no current JAX lowering produces this operation, and it is not supported";
+constexpr std::string_view kLegacy =
+    "no current JAX lowering produces this operation, and it is not supported";
 
 consteval OpDef Refuse(std::string_view name, std::string_view why) {
   return {.name = name, .more_operands = true, .more_regions = true, .refusal = why};

@@ -9,13 +9,18 @@ namespace megalith::stablehlo {
 Status OpParser::CheckDepth() const {
   if (depth_ <= limits_.max_nesting) return OkStatus();
   return ResourceExhausted(
-      lexer_.ErrorAt(peek().offset, StrCat("nesting is deeper than max_nesting = ", limits_.max_nesting)).message());
+      lexer_
+          .ErrorAt(peek().offset,
+                   StrCat("nesting is deeper than max_nesting = ", limits_.max_nesting))
+          .message());
 }
 
 Status OpParser::Wanted(std::string_view what) const {
   const Token& t = peek();
-  if (t.kind == TokenKind::kEnd) return Error(StrCat("expected ", what, ", got the end of the text"));
-  if (t.kind == TokenKind::kBad && t.text.starts_with('"')) return Error("string is not closed on its line");
+  if (t.kind == TokenKind::kEnd)
+    return Error(StrCat("expected ", what, ", got the end of the text"));
+  if (t.kind == TokenKind::kBad && t.text.starts_with('"'))
+    return Error("string is not closed on its line");
   return Error(StrCat("expected ", what, ", got '", Printable(t.text, 40), "'"));
 }
 
@@ -31,9 +36,11 @@ Status OpParser::ParseShapePrefix(Shape* shape) {
   size_t used = 0;
   while (used < rest.size()) {
     if (rest[used] == '?') {
-      return Unimplemented(Error("dynamic dimension '?': only static shapes are supported").message());
+      return Unimplemented(
+          Error("dynamic dimension '?': only static shapes are supported").message());
     }
-    if (rest[used] == '*') return Unimplemented(Error("unranked tensors are not supported").message());
+    if (rest[used] == '*')
+      return Unimplemented(Error("unranked tensors are not supported").message());
     size_t end = used;
     while (end < rest.size() && rest[end] >= '0' && rest[end] <= '9') ++end;
     if (end == used || end >= rest.size() || rest[end] != 'x') break;
@@ -41,7 +48,8 @@ Status OpParser::ParseShapePrefix(Shape* shape) {
     const auto r = std::from_chars(rest.data() + used, rest.data() + end, dim);
     if (r.ec != std::errc()) return Error("dimension does not fit into 64 bits");
     if (shape->size() >= limits_.max_rank) {
-      return ResourceExhausted(Error(StrCat("rank exceeds max_rank = ", limits_.max_rank)).message());
+      return ResourceExhausted(
+          Error(StrCat("rank exceeds max_rank = ", limits_.max_rank)).message());
     }
     shape->push_back(dim);
     used = end + 1;
@@ -53,7 +61,9 @@ Status OpParser::ParseShapePrefix(Shape* shape) {
 Result<DType> OpParser::ParseElementType() {
   if (peek().kind != TokenKind::kWord) {
     if (peek().kind == TokenKind::kBang) {
-      return Unimplemented(Error(StrCat("element type !", Printable(peek().text, 40), " is not supported")).message());
+      return Unimplemented(
+          Error(StrCat("element type !", Printable(peek().text, 40), " is not supported"))
+              .message());
     }
     return Wanted("an element type");
   }
@@ -82,15 +92,17 @@ Result<TensorType> OpParser::ParseShapedType(bool allow_index, bool* is_index) {
     ASSIGN_OR_RETURN(type.dtype, ParseElementType());
   }
   if (At(",")) {
-    return Unimplemented(Error("tensor encodings (sparse or bounded types) are not supported").message());
+    return Unimplemented(
+        Error("tensor encodings (sparse or bounded types) are not supported").message());
   }
   const Token close = peek();
   RETURN_IF_ERROR(Expect(">"));
   const int64_t n = ElementCount(type);
   if (n < 0 || n > limits_.max_elements || ByteCount(type) < 0) {
-    return ResourceExhausted(ErrorAt(close, StrCat("type ", type.Text(), " has more than max_elements = ",
-                                                   limits_.max_elements, " elements"))
-                                 .message());
+    return ResourceExhausted(
+        ErrorAt(close, StrCat("type ", type.Text(),
+                              " has more than max_elements = ", limits_.max_elements, " elements"))
+            .message());
   }
   return type;
 }
@@ -99,7 +111,8 @@ Result<TensorType> OpParser::ParseType() {
   if (peek().kind == TokenKind::kBang) {
     const Token t = Take();
     if (t.text == "stablehlo.token" || t.text == "mhlo.token") return TensorType::Token();
-    return Unimplemented(ErrorAt(t, StrCat("type !", Printable(t.text, 40), " is not supported")).message());
+    return Unimplemented(
+        ErrorAt(t, StrCat("type !", Printable(t.text, 40), " is not supported")).message());
   }
   if (At("tensor")) {
     Take();
@@ -151,7 +164,8 @@ Result<int64_t> OpParser::ParseInt() {
   uint64_t magnitude = 0;
   const auto r = std::from_chars(digits.data(), digits.data() + digits.size(), magnitude, base);
   const uint64_t limit = negative ? uint64_t{1} << 63 : UINT64_MAX;
-  if (r.ec != std::errc() || magnitude > limit) return ErrorAt(start, "integer does not fit into 64 bits");
+  if (r.ec != std::errc() || magnitude > limit)
+    return ErrorAt(start, "integer does not fit into 64 bits");
   return static_cast<int64_t>(negative ? uint64_t{0} - magnitude : magnitude);
 }
 
@@ -204,14 +218,17 @@ Result<AttrDict> OpParser::ParseDict() {
   if (TakeIf("}")) return dict;
   do {
     const Token key = peek();
-    if (key.kind != TokenKind::kWord && key.kind != TokenKind::kString) return Wanted("an attribute name");
+    if (key.kind != TokenKind::kWord && key.kind != TokenKind::kString)
+      return Wanted("an attribute name");
     Take();
-    const std::string name = key.kind == TokenKind::kString ? Unescape(key.text) : std::string(key.text);
+    const std::string name =
+        key.kind == TokenKind::kString ? Unescape(key.text) : std::string(key.text);
     Attr value = Attr::Unit();
     if (TakeIf("=")) {
       ASSIGN_OR_RETURN(value, ParseAttr());
     }
-    if (stablehlo::FindAttr(dict, name).present()) return ErrorAt(key, StrCat("attribute '", name, "' is given twice"));
+    if (stablehlo::FindAttr(dict, name).present())
+      return ErrorAt(key, StrCat("attribute '", name, "' is given twice"));
     SetAttr(&dict, name, std::move(value));
   } while (TakeIf(","));
   RETURN_IF_ERROR(Expect("}"));
@@ -236,7 +253,8 @@ Result<Attr> OpParser::ParseArrayAttr() {
   const Token type = peek();
   ASSIGN_OR_RETURN(const DType dtype, ParseElementType());
   const bool bools = dtype == DType::kBool;
-  if (!bools && !tensor::IsInteger(dtype)) return ErrorAt(type, "expected i1 or an integer type in array<...>");
+  if (!bools && !tensor::IsInteger(dtype))
+    return ErrorAt(type, "expected i1 or an integer type in array<...>");
   std::vector<int64_t> values;
   if (TakeIf(":")) {
     do {
@@ -268,19 +286,23 @@ Result<Attr> OpParser::ParseNumberAttr() {
   if (number.kind == TokenKind::kFloat) {
     ASSIGN_OR_RETURN(const double magnitude, ParseFloat());
     ASSIGN_OR_RETURN(const DType dtype, typed(DType::kF64));
-    if (!tensor::IsFloat(dtype)) return ErrorAt(start, "floating-point value with a type that is not a float");
+    if (!tensor::IsFloat(dtype))
+      return ErrorAt(start, "floating-point value with a type that is not a float");
     return Attr::Float(negative ? -magnitude : magnitude, dtype);
   }
   if (number.kind != TokenKind::kInteger) return Wanted("a number");
   ASSIGN_OR_RETURN(const int64_t magnitude, ParseInt());
   ASSIGN_OR_RETURN(const DType dtype, typed(DType::kI64));
   if (tensor::IsFloat(dtype)) {
-    if (negative || !number.text.starts_with("0x")) return ErrorAt(start, "integer where a float is wanted");
+    if (negative || !number.text.starts_with("0x"))
+      return ErrorAt(start, "integer where a float is wanted");
     Tensor bits = *Tensor::Create(dtype, Shape{});
     std::memcpy(bits.mutable_data(), &magnitude, static_cast<size_t>(tensor::ByteWidth(dtype)));
     return Attr::Float(bits.DoubleAt(0), dtype);
   }
-  return Attr::Int(negative ? static_cast<int64_t>(uint64_t{0} - static_cast<uint64_t>(magnitude)) : magnitude, dtype);
+  return Attr::Int(
+      negative ? static_cast<int64_t>(uint64_t{0} - static_cast<uint64_t>(magnitude)) : magnitude,
+      dtype);
 }
 
 Result<std::string> OpParser::BalancedText() {
@@ -304,12 +326,14 @@ Result<Attr> OpParser::ParseEnumWord(EnumId id) {
   for (const EnumValueInfo& v : InfoOf(id).values) {
     if (v.name == word.text) return Attr::Enum(id, v.value);
   }
-  return ErrorAt(word, StrCat("'", Printable(word.text, 40), "' is not a value of ", InfoOf(id).mnemonic));
+  return ErrorAt(
+      word, StrCat("'", Printable(word.text, 40), "' is not a value of ", InfoOf(id).mnemonic));
 }
 
 Result<Attr> OpParser::ParseHashAttr() {
   const Token hash = Take();
-  if (hash.text == "stablehlo" || hash.text == "chlo" || hash.text == "mhlo") {  // #stablehlo<precision DEFAULT>
+  if (hash.text == "stablehlo" || hash.text == "chlo" ||
+      hash.text == "mhlo") {  // #stablehlo<precision DEFAULT>
     RETURN_IF_ERROR(Expect("<"));
     const Token word = Take();
     Attr value;
@@ -324,7 +348,8 @@ Result<Attr> OpParser::ParseHashAttr() {
   const size_t dot = hash.text.find('.');
   if (dot != std::string_view::npos) {
     const std::string_view dialect = hash.text.substr(0, dot);
-    if (dialect == "stablehlo" || dialect == "chlo") return ParseStablehloAttr(hash.text.substr(dot + 1), hash);
+    if (dialect == "stablehlo" || dialect == "chlo")
+      return ParseStablehloAttr(hash.text.substr(dot + 1), hash);
     std::string text = StrCat("#", hash.text);
     if (At("<")) {
       ASSIGN_OR_RETURN(const std::string body, BalancedText());
@@ -334,7 +359,8 @@ Result<Attr> OpParser::ParseHashAttr() {
   }
   const auto alias = aliases_.find(std::string(hash.text));
   if (alias == aliases_.end()) {
-    return ErrorAt(hash, StrCat("attribute alias #", Printable(hash.text, 40), " is not defined before its use"));
+    return ErrorAt(hash, StrCat("attribute alias #", Printable(hash.text, 40),
+                                " is not defined before its use"));
   }
   return alias->second;
 }
@@ -351,12 +377,15 @@ Result<Attr> OpParser::ParseAttr() {
     }
     case TokenKind::kSymbol: {
       ASSIGN_OR_RETURN(std::string name, ParseSymbol());
-      if (At(":")) return Unimplemented(Error("nested symbols (@a::@b) are not supported").message());
+      if (At(":"))
+        return Unimplemented(Error("nested symbols (@a::@b) are not supported").message());
       return Attr::Symbol(name);
     }
     case TokenKind::kInteger:
-    case TokenKind::kFloat: return ParseNumberAttr();
-    case TokenKind::kHash: return ParseHashAttr();
+    case TokenKind::kFloat:
+      return ParseNumberAttr();
+    case TokenKind::kHash:
+      return ParseHashAttr();
     case TokenKind::kBang: {
       ASSIGN_OR_RETURN(TensorType type, ParseType());
       return Attr::Type(std::move(type));
@@ -373,8 +402,10 @@ Result<Attr> OpParser::ParseAttr() {
         return Attr::Function(std::move(type));
       }
       return Wanted("an attribute");
-    case TokenKind::kWord: break;
-    default: return Wanted("an attribute");
+    case TokenKind::kWord:
+      break;
+    default:
+      return Wanted("an attribute");
   }
   if (t.text == "true" || t.text == "false") return Attr::Bool(Take().text == "true");
   if (t.text == "unit") {
@@ -404,7 +435,8 @@ Status OpParser::ParseOptionalDict(Op* op) {
   const Token open = peek();
   ASSIGN_OR_RETURN(AttrDict dict, ParseDict());
   for (NamedAttr& a : dict) {
-    if (op->attr(a.name).present()) return ErrorAt(open, StrCat("attribute '", a.name, "' is given twice"));
+    if (op->attr(a.name).present())
+      return ErrorAt(open, StrCat("attribute '", a.name, "' is given twice"));
     if (const AttrSpec* spec = op->def->FindAttr(a.name)) {
       ASSIGN_OR_RETURN(a.value, Conform(*spec, std::move(a.value), open));
     }
@@ -435,7 +467,8 @@ Result<Attr> OpParser::Conform(const AttrSpec& spec, Attr value, const Token& at
   if (spec.kind == AttrKind::kInts && value.kind() == AttrKind::kList) {  // [] or [1, 2]
     std::vector<int64_t> ints;
     for (const Attr& a : value.AsList()) {
-      if (a.kind() != AttrKind::kInt) return ErrorAt(at, StrCat("attribute '", spec.name, "' wants integers"));
+      if (a.kind() != AttrKind::kInt)
+        return ErrorAt(at, StrCat("attribute '", spec.name, "' wants integers"));
       ints.push_back(a.AsInt());
     }
     return Attr::Ints(ints);

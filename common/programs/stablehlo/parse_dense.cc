@@ -18,7 +18,8 @@ class DenseReader {
   Status List(size_t dim) {
     if (dim == type_.rank()) return Element();
     const Token open = lexer_.peek();
-    if (!TakeIf("[")) return Wanted(StrCat("'[' (", type_.Text(), " has ", type_.rank(), " dimensions)"));
+    if (!TakeIf("["))
+      return Wanted(StrCat("'[' (", type_.Text(), " has ", type_.rank(), " dimensions)"));
     const int64_t want = type_.shape[dim];
     int64_t got = 0;
     if (!TakeIf("]")) {
@@ -30,8 +31,8 @@ class DenseReader {
       if (!TakeIf("]")) return Wanted("',' or ']'");
     }
     if (got != want) {
-      return lexer_.ErrorAt(open.offset, StrCat("list has ", got, " elements, dimension ", dim, " of ", type_.Text(),
-                                                " has ", want));
+      return lexer_.ErrorAt(open.offset, StrCat("list has ", got, " elements, dimension ", dim,
+                                                " of ", type_.Text(), " has ", want));
     }
     return OkStatus();
   }
@@ -67,11 +68,12 @@ class DenseReader {
     return true;
   }
   Status Wanted(std::string_view what) const {
-    return lexer_.ErrorAt(lexer_.peek().offset,
-                          StrCat("expected ", what, ", got '", Printable(lexer_.peek().text, 40), "'"));
+    return lexer_.ErrorAt(lexer_.peek().offset, StrCat("expected ", what, ", got '",
+                                                       Printable(lexer_.peek().text, 40), "'"));
   }
   std::string TooMany(size_t dim) const {
-    return StrCat("more than the ", type_.shape[dim], " elements of dimension ", dim, " of ", type_.Text());
+    return StrCat("more than the ", type_.shape[dim], " elements of dimension ", dim, " of ",
+                  type_.Text());
   }
 
   Status Integer() {
@@ -83,14 +85,17 @@ class DenseReader {
     const bool hex = t.text.starts_with("0x");
     const std::string_view digits = hex ? t.text.substr(2) : t.text;
     uint64_t magnitude = 0;
-    const auto r = std::from_chars(digits.data(), digits.data() + digits.size(), magnitude, hex ? 16 : 10);
+    const auto r =
+        std::from_chars(digits.data(), digits.data() + digits.size(), magnitude, hex ? 16 : 10);
     const int bits = tensor::BitWidth(type_.dtype);
     const bool is_signed = tensor::IsSigned(type_.dtype);
     // Hexadecimal digits may give the bit pattern of a negative number.
     const uint64_t top = uint64_t{1} << (bits - 1);
-    const uint64_t most = negative ? (is_signed ? top : 0) : (is_signed && !hex ? top - 1 : top - 1 + top);
+    const uint64_t most =
+        negative ? (is_signed ? top : 0) : (is_signed && !hex ? top - 1 : top - 1 + top);
     if (r.ec != std::errc() || magnitude > most) {
-      return lexer_.ErrorAt(start.offset, StrCat("integer does not fit into ", tensor::MlirName(type_.dtype)));
+      return lexer_.ErrorAt(start.offset,
+                            StrCat("integer does not fit into ", tensor::MlirName(type_.dtype)));
     }
     out_->SetInt(next_, static_cast<int64_t>(negative ? uint64_t{0} - magnitude : magnitude));
     return OkStatus();
@@ -111,18 +116,21 @@ class DenseReader {
       const auto r = std::from_chars(t.text.data() + 2, t.text.data() + t.text.size(), bits, 16);
       const int info_bits = tensor::BitWidth(dtype);
       if (r.ec != std::errc() || (info_bits < 64 && (bits >> info_bits) != 0)) {
-        return lexer_.ErrorAt(start.offset, StrCat("bit pattern does not fit into ", tensor::MlirName(dtype)));
+        return lexer_.ErrorAt(start.offset,
+                              StrCat("bit pattern does not fit into ", tensor::MlirName(dtype)));
       }
       std::memcpy(p, &bits, width);
       return OkStatus();
     }
-    if (t.kind != TokenKind::kFloat) return Wanted("a floating-point number or a bit pattern (0x...)");
+    if (t.kind != TokenKind::kFloat)
+      return Wanted("a floating-point number or a bit pattern (0x...)");
     lexer_.Take();
     const char* end = t.text.data() + t.text.size();
     double v = 0;
     const auto r = std::from_chars(t.text.data(), end, v);
     if (r.ec == std::errc::result_out_of_range) {
-      v = t.text.find('-') == std::string_view::npos ? std::numeric_limits<double>::infinity() : 0.0;
+      v = t.text.find('-') == std::string_view::npos ? std::numeric_limits<double>::infinity()
+                                                     : 0.0;
     } else if (r.ec != std::errc()) {
       return lexer_.ErrorAt(start.offset, "malformed floating-point number");
     }
@@ -145,19 +153,22 @@ class DenseReader {
   int64_t next_ = 0;
 };
 
-// The element bytes that the digits of dense<"0x..."> stand for. One element means a splat; booleans are one byte each
-// or eight to a byte.
+// The element bytes that the digits of dense<"0x..."> stand for. One element means a splat;
+// booleans are one byte each or eight to a byte.
 Status ReadHex(std::string_view digits, const TensorType& type, Dense* dense) {
-  if (!digits.starts_with("0x")) return InvalidArgument("expected 0x at the start of a hexadecimal constant");
+  if (!digits.starts_with("0x"))
+    return InvalidArgument("expected 0x at the start of a hexadecimal constant");
   const auto bytes = HexDecode(digits.substr(2));
   if (!bytes) return InvalidArgument("expected an even number of hexadecimal digits");
   const size_t width = static_cast<size_t>(tensor::ByteWidth(type.dtype));
   const auto n = static_cast<size_t>(ElementCount(type));
   std::string data(AsText(*bytes));
-  const bool packed_bools = type.dtype == DType::kBool && data.size() != n && data.size() == (n + 7) / 8;
+  const bool packed_bools =
+      type.dtype == DType::kBool && data.size() != n && data.size() == (n + 7) / 8;
   if (packed_bools) {
     std::string wide(n, '\0');
-    for (size_t i = 0; i < n; ++i) wide[i] = static_cast<char>((static_cast<uint8_t>(data[i / 8]) >> (i % 8)) & 1);
+    for (size_t i = 0; i < n; ++i)
+      wide[i] = static_cast<char>((static_cast<uint8_t>(data[i / 8]) >> (i % 8)) & 1);
     data = std::move(wide);
   } else if (type.dtype == DType::kBool) {
     for (char& c : data) c = c != 0 ? 1 : 0;
@@ -168,11 +179,13 @@ Status ReadHex(std::string_view digits, const TensorType& type, Dense* dense) {
     return OkStatus();
   }
   if (data.size() != n * width) {
-    return InvalidArgument(StrCat("constant has ", data.size(), " bytes, ", type.Text(), " needs ", n * width));
+    return InvalidArgument(
+        StrCat("constant has ", data.size(), " bytes, ", type.Text(), " needs ", n * width));
   }
   ASSIGN_OR_RETURN(Tensor t, Tensor::FromBytes(type.dtype, type.shape, data));
   if (tensor::IsInteger(type.dtype) && tensor::BitWidth(type.dtype) < 8) {
-    for (int64_t i = 0; i < t.size(); ++i) t.SetInt(i, t.IntAt(i));  // the unused bits may hold anything
+    for (int64_t i = 0; i < t.size(); ++i)
+      t.SetInt(i, t.IntAt(i));  // the unused bits may hold anything
   }
   const bool is_index = dense->is_index;
   *dense = Attr::OfTensor(t).AsDense();
@@ -187,7 +200,8 @@ Result<Attr> OpParser::ParseDenseAttr() {
   RETURN_IF_ERROR(Expect("<"));
   const Token start = peek();
   while (!At(">")) {  // the type comes last: find it first
-    if (peek().kind == TokenKind::kEnd || peek().kind == TokenKind::kBad) return Wanted("'>' after dense<");
+    if (peek().kind == TokenKind::kEnd || peek().kind == TokenKind::kBad)
+      return Wanted("'>' after dense<");
     Take();
   }
   Take();
@@ -212,7 +226,8 @@ Result<Attr> OpParser::ParseDenseAttr() {
     return Attr::OfDense(std::move(dense));
   }
   if (!is_list) {
-    if (n == 0) return ErrorAt(start, StrCat("elements given for ", type.Text(), ", which has none"));
+    if (n == 0)
+      return ErrorAt(start, StrCat("elements given for ", type.Text(), ", which has none"));
     dense.splat = true;
     ASSIGN_OR_RETURN(dense.data, Tensor::Create(type.dtype, Shape{}));
     DenseReader reader(lexer_.text(), start, type, &dense.data);

@@ -45,7 +45,8 @@ Result<Module> OpParser::ParseTopLevel() {
     if (has_module) return Wanted("the end of the text");
     RETURN_IF_ERROR(ParseTopLevelOp(&module));  // functions without a module around them
   }
-  if (!has_module && module.funcs().empty()) return Error("the text holds no module and no function");
+  if (!has_module && module.funcs().empty())
+    return Error("the text holds no module and no function");
   return module;
 }
 
@@ -54,7 +55,8 @@ Status OpParser::ParseAlias() {
   RETURN_IF_ERROR(Expect("="));
   ASSIGN_OR_RETURN(Attr value, ParseAttr());
   if (!aliases_.emplace(std::string(name.text), std::move(value)).second) {
-    return ErrorAt(name, StrCat("attribute alias #", Printable(name.text, 40), " is defined twice"));
+    return ErrorAt(name,
+                   StrCat("attribute alias #", Printable(name.text, 40), " is defined twice"));
   }
   return OkStatus();
 }
@@ -109,7 +111,9 @@ Status OpParser::ParseTopLevelOp(Module* module) {
   } else if (t.kind == TokenKind::kWord && t.text.starts_with("sdy.")) {
     RETURN_IF_ERROR(ParseDeclaration(module));
   } else if (t.kind == TokenKind::kWord || t.kind == TokenKind::kString) {
-    return Unimplemented(Error(StrCat("operation ", Printable(t.text, 60), " is not supported in a module")).message());
+    return Unimplemented(
+        Error(StrCat("operation ", Printable(t.text, 60), " is not supported in a module"))
+            .message());
   } else {
     return Wanted("a function");
   }
@@ -120,7 +124,8 @@ Status OpParser::ParseTopLevelOp(Module* module) {
 Status OpParser::ParseDeclaration(Module* module) {
   const Token word = Take();
   if (word.text != "sdy.mesh") {
-    return Unimplemented(ErrorAt(word, StrCat("operation ", word.text, " is not supported")).message());
+    return Unimplemented(
+        ErrorAt(word, StrCat("operation ", word.text, " is not supported")).message());
   }
   ASSIGN_OR_RETURN(const std::string name, ParseSymbol());
   RETURN_IF_ERROR(Expect("="));
@@ -174,7 +179,8 @@ Status OpParser::ParseFunc(Module* module) {
   RETURN_IF_ERROR(Expect("("));
   std::vector<std::pair<std::string_view, TensorType>> args;
   if (!TakeIf(")")) {
-    if (At("tensor")) return Unimplemented(Error("functions without a body are not supported").message());
+    if (At("tensor"))
+      return Unimplemented(Error("functions without a body are not supported").message());
     do {
       ASSIGN_OR_RETURN(auto arg, ParseTypedName());
       args.push_back(std::move(arg));
@@ -259,8 +265,9 @@ Status OpParser::ParseGenericFunc(Module* module) {
 
 Result<Module> ParseModule(std::string_view text, const ParseOptions& options) {
   if (text.size() > options.limits.max_text_bytes) {
-    return ResourceExhausted(StrCat("the program has ", text.size(), " bytes, more than max_text_bytes = ",
-                                    options.limits.max_text_bytes));
+    return ResourceExhausted(
+        StrCat("the program has ", text.size(),
+               " bytes, more than max_text_bytes = ", options.limits.max_text_bytes));
   }
   OpParser parser(text, options.limits);
   if (const auto bad = FindInvalidUtf8(text)) {

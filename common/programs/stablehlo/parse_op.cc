@@ -18,11 +18,13 @@ Result<ValueId> OpParser::ParseOperand() {
     const Token number = Take();
     const auto n = ParseUint(number.text);
     if (!n || *n >= it->second.count) {
-      return ErrorAt(number, StrCat("%", Printable(t.text, 40), " has ", it->second.count, " results"));
+      return ErrorAt(number,
+                     StrCat("%", Printable(t.text, 40), " has ", it->second.count, " results"));
     }
     index = static_cast<uint32_t>(*n);
   } else if (it->second.count != 1) {
-    return ErrorAt(t, StrCat("%", Printable(t.text, 40), " has ", it->second.count, " results: say which (#n)"));
+    return ErrorAt(t, StrCat("%", Printable(t.text, 40), " has ", it->second.count,
+                             " results: say which (#n)"));
   }
   return it->second.first + index;
 }
@@ -36,16 +38,17 @@ Status OpParser::ParseOperands(Op* op) {
   return OkStatus();
 }
 
-Status OpParser::CheckOperandTypes(const Op& op, std::span<const TensorType> written, const Token& at) const {
+Status OpParser::CheckOperandTypes(const Op& op, std::span<const TensorType> written,
+                                   const Token& at) const {
   if (written.size() != op.operands.size()) {
-    return ErrorAt(at, StrCat(op.name(), " has ", op.operands.size(), " operands, but ", written.size(),
-                              " operand types are given"));
+    return ErrorAt(at, StrCat(op.name(), " has ", op.operands.size(), " operands, but ",
+                              written.size(), " operand types are given"));
   }
   for (size_t i = 0; i < written.size(); ++i) {
     const TensorType& actual = TypeOf(op.operands[i]);
     if (!(actual == written[i])) {
-      return ErrorAt(at, StrCat(op.name(), ": operand ", i, " is written as ", written[i].Text(), " but has type ",
-                                actual.Text()));
+      return ErrorAt(at, StrCat(op.name(), ": operand ", i, " is written as ", written[i].Text(),
+                                " but has type ", actual.Text()));
     }
   }
   return OkStatus();
@@ -63,15 +66,18 @@ Result<const OpDef*> OpParser::Lookup(std::string_view name, const Token& at) co
     if (def->refusal.empty()) return def;
     return Unimplemented(ErrorAt(at, StrCat(name, ": ", def->refusal)).message());
   }
-  return Unimplemented(ErrorAt(at, StrCat("operation ", Printable(name, 60), " is not supported")).message());
+  return Unimplemented(
+      ErrorAt(at, StrCat("operation ", Printable(name, 60), " is not supported")).message());
 }
 
 Status OpParser::CountOp(const Token& at) {
   if (++ops_ > limits_.max_ops) {
-    return ResourceExhausted(ErrorAt(at, StrCat("more than max_ops = ", limits_.max_ops, " operations")).message());
+    return ResourceExhausted(
+        ErrorAt(at, StrCat("more than max_ops = ", limits_.max_ops, " operations")).message());
   }
   if (func_->types.size() > limits_.max_values) {
-    return ResourceExhausted(ErrorAt(at, StrCat("more than max_values = ", limits_.max_values, " values")).message());
+    return ResourceExhausted(
+        ErrorAt(at, StrCat("more than max_values = ", limits_.max_values, " values")).message());
   }
   return OkStatus();
 }
@@ -90,7 +96,8 @@ Status OpParser::ParseOp(Region* region) {
       if (TakeIf(":")) {
         const Token number = peek();
         ASSIGN_OR_RETURN(const int64_t n, ParseInt());
-        if (n < 1 || static_cast<uint64_t>(n) > limits_.max_values) return ErrorAt(number, "bad number of results");
+        if (n < 1 || static_cast<uint64_t>(n) > limits_.max_values)
+          return ErrorAt(number, "bad number of results");
         r.count = static_cast<uint32_t>(n);
       }
       wanted += r.count;
@@ -116,7 +123,8 @@ Status OpParser::ParseOp(Region* region) {
   }
   RETURN_IF_ERROR(SkipLocation());
   if (!result_names.empty() && wanted != result_types.size()) {
-    return ErrorAt(at, StrCat(op.name(), " has ", result_types.size(), " results, but ", wanted, " are named"));
+    return ErrorAt(at, StrCat(op.name(), " has ", result_types.size(), " results, but ", wanted,
+                              " are named"));
   }
   op.first_result = static_cast<ValueId>(func_->types.size());
   op.num_results = static_cast<uint32_t>(result_types.size());
@@ -130,7 +138,8 @@ Status OpParser::ParseOp(Region* region) {
   return OkStatus();
 }
 
-Status OpParser::ParseOpBody(Op* op, std::string_view name, const Token& at, std::vector<TensorType>* result_types) {
+Status OpParser::ParseOpBody(Op* op, std::string_view name, const Token& at,
+                             std::vector<TensorType>* result_types) {
   if (name.find('.') == std::string_view::npos) {  // the default dialect inside a function is func
     ASSIGN_OR_RETURN(op->def, Lookup(StrCat("func.", name), at));
   } else {
@@ -197,7 +206,8 @@ Status OpParser::ParseRegion(Region* region) {
   return ParseRegionBody(std::move(args), region);
 }
 
-Status OpParser::ParseRegionBody(std::vector<std::pair<std::string_view, TensorType>> args, Region* region) {
+Status OpParser::ParseRegionBody(std::vector<std::pair<std::string_view, TensorType>> args,
+                                 Region* region) {
   const Nesting nesting(this);
   RETURN_IF_ERROR(CheckDepth());
   undo_.emplace_back();

@@ -64,7 +64,8 @@ Result<Attr> OpParser::ParseStablehloAttr(std::string_view name, const Token& at
 Result<Attr> OpParser::ParseRecord(std::string_view name, const Token& at) {
   if (name == RecordName(AttrKind::kConv)) {
     RETURN_IF_ERROR(Expect("<"));
-    if (At("raw")) return Unimplemented(Error("raw convolution dimension numbers are not supported").message());
+    if (At("raw"))
+      return Unimplemented(Error("raw convolution dimension numbers are not supported").message());
     ASSIGN_OR_RETURN(ConvDims d, ParseConvDims());
     RETURN_IF_ERROR(Expect(">"));
     return Attr::Of(std::move(d));
@@ -73,7 +74,9 @@ Result<Attr> OpParser::ParseRecord(std::string_view name, const Token& at) {
     const auto kind = static_cast<AttrKind>(k);
     if (RecordName(kind) == name && !name.empty()) return ParseRecordBody(kind);
   }
-  return Unimplemented(ErrorAt(at, StrCat("attribute #stablehlo.", Printable(name, 40), " is not supported")).message());
+  return Unimplemented(
+      ErrorAt(at, StrCat("attribute #stablehlo.", Printable(name, 40), " is not supported"))
+          .message());
 }
 
 // <key = value, ...>
@@ -100,8 +103,8 @@ Result<Attr> OpParser::ParseRecordBody(AttrKind kind) {
 Result<ConvDims> OpParser::ParseConvDims() {
   ConvDims d;
   // Reads one side: where its two letters and its spatial dimensions stand.
-  const auto side = [&](std::string_view first, std::string_view second, int64_t* first_at, int64_t* second_at,
-                        Dims* spatial) -> Status {
+  const auto side = [&](std::string_view first, std::string_view second, int64_t* first_at,
+                        int64_t* second_at, Dims* spatial) -> Status {
     const Token open = peek();
     RETURN_IF_ERROR(Expect("["));
     *first_at = *second_at = -1;
@@ -119,8 +122,10 @@ Result<ConvDims> OpParser::ParseConvDims() {
         if (number < 0 || number >= static_cast<int64_t>(limits_.max_rank)) {
           return ErrorAt(t, "spatial dimension number out of range");
         }
-        if (where.size() <= static_cast<size_t>(number)) where.resize(static_cast<size_t>(number) + 1, -1);
-        if (where[static_cast<size_t>(number)] >= 0) return ErrorAt(t, "spatial dimension is given twice");
+        if (where.size() <= static_cast<size_t>(number))
+          where.resize(static_cast<size_t>(number) + 1, -1);
+        if (where[static_cast<size_t>(number)] >= 0)
+          return ErrorAt(t, "spatial dimension is given twice");
         where[static_cast<size_t>(number)] = position;
         ++seen;
       } else {
@@ -129,7 +134,8 @@ Result<ConvDims> OpParser::ParseConvDims() {
       ++position;
     } while (TakeIf(","));
     RETURN_IF_ERROR(Expect("]"));
-    if (*first_at < 0 || *second_at < 0 || seen != where.size() || static_cast<size_t>(position) != seen + 2) {
+    if (*first_at < 0 || *second_at < 0 || seen != where.size() ||
+        static_cast<size_t>(position) != seen + 2) {
       return ErrorAt(open, "convolution dimension numbers must name each dimension once");
     }
     *spatial = Dims(std::span<const int64_t>(where));
@@ -137,7 +143,8 @@ Result<ConvDims> OpParser::ParseConvDims() {
   };
   RETURN_IF_ERROR(side("b", "f", &d.input_batch, &d.input_feature, &d.input_spatial));
   RETURN_IF_ERROR(Expect("x"));
-  RETURN_IF_ERROR(side("i", "o", &d.kernel_input_feature, &d.kernel_output_feature, &d.kernel_spatial));
+  RETURN_IF_ERROR(
+      side("i", "o", &d.kernel_input_feature, &d.kernel_output_feature, &d.kernel_spatial));
   RETURN_IF_ERROR(Expect("->"));
   RETURN_IF_ERROR(side("b", "f", &d.output_batch, &d.output_feature, &d.output_spatial));
   return d;

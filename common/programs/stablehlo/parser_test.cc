@@ -28,37 +28,55 @@ TEST(ParseModuleTest, ErrorsNameLineAndColumn) {
       {"", "line 1, column 1", "no module"},
       {"module {", "line 1, column 9", "'}'"},
       {"module {\n  func.func @f(%x tensor<f32>) {", "line 2, column 19", "':'"},
-      {Main("  %0 = stablehlo.add %x, %y : tensor<2xf32>\n  return %0 : tensor<2xf32>"), "line 2, column 26",
-       "%y is not defined"},
-      {Main("  %0 = stablehlo.frobnicate %x : tensor<2xf32>"), "line 2, column 8", "stablehlo.frobnicate is not supported"},
-      {Main("  %0 = stablehlo.negate %x : tensor<3xf32>"), "line 2, column 30", "has type tensor<2xf32>"},
-      {Main("  %0:2 = stablehlo.negate %x : tensor<2xf32>"), "line 2, column 10", "has 1 results, but 2 are named"},
+      {Main("  %0 = stablehlo.add %x, %y : tensor<2xf32>\n  return %0 : tensor<2xf32>"),
+       "line 2, column 26", "%y is not defined"},
+      {Main("  %0 = stablehlo.frobnicate %x : tensor<2xf32>"), "line 2, column 8",
+       "stablehlo.frobnicate is not supported"},
+      {Main("  %0 = stablehlo.negate %x : tensor<3xf32>"), "line 2, column 30",
+       "has type tensor<2xf32>"},
+      {Main("  %0:2 = stablehlo.negate %x : tensor<2xf32>"), "line 2, column 10",
+       "has 1 results, but 2 are named"},
       {Main("  %x = stablehlo.negate %x : tensor<2xf32>"), "line 2, column 3", "already defined"},
       {Main("  return %x#1 : tensor<2xf32>"), "line 2, column 12", "has 1 results"},
-      {Main("  %0 = stablehlo.constant dense<[1.0, 2.0, 3.0]> : tensor<2xf32>"), "line 2, column 44", "more than the 2"},
-      {Main("  %0 = stablehlo.constant dense<[1.0]> : tensor<2xf32>"), "line 2, column 33", "has 1 elements"},
-      {Main("  %0 = stablehlo.constant dense<1> : tensor<f32>"), "line 2, column 33", "floating-point"},
-      {Main("  %0 = stablehlo.constant dense<300> : tensor<i8>"), "line 2, column 33", "does not fit into i8"},
-      {Main("  %0 = stablehlo.constant dense<-1> : tensor<ui8>"), "line 2, column 33", "does not fit into ui8"},
-      {Main("  %0 = stablehlo.constant dense<\"0x00\"> : tensor<2xf32>"), "line 2, column 33", "has 1 bytes"},
-      {Main("  %0 = stablehlo.constant dense<\"0x0\"> : tensor<2xf32>"), "line 2, column 33", "even number"},
-      {Main("  %0 = stablehlo.iota dim = 0 : tensor<2xf99>"), "line 2, column 42", "unknown element type"},
-      {Main("  %0 = stablehlo.iota dim = 0 : tensor<?xf32>"), "line 2, column 40", "dynamic dimension"},
-      {Main("  %0 = stablehlo.compare QQ, %x, %x : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xi1>"), "line 2, column 26",
-       "not a value of comparison_direction"},
-      {Main("  %0 = \"stablehlo.negate\"(%x) {a = 1, a = 2} : (tensor<2xf32>) -> tensor<2xf32>"), "line 2, column 39",
-       "given twice"},
-      {Main("  %0 = \"stablehlo.negate(%x) : (tensor<2xf32>) -> tensor<2xf32>"), "line 2, column 8", "not closed"},
-      {Main("  %0 = stablehlo.negate %x : tuple<tensor<2xf32>>"), "line 2, column 30", "tuple is not supported"},
+      {Main("  %0 = stablehlo.constant dense<[1.0, 2.0, 3.0]> : tensor<2xf32>"),
+       "line 2, column 44", "more than the 2"},
+      {Main("  %0 = stablehlo.constant dense<[1.0]> : tensor<2xf32>"), "line 2, column 33",
+       "has 1 elements"},
+      {Main("  %0 = stablehlo.constant dense<1> : tensor<f32>"), "line 2, column 33",
+       "floating-point"},
+      {Main("  %0 = stablehlo.constant dense<300> : tensor<i8>"), "line 2, column 33",
+       "does not fit into i8"},
+      {Main("  %0 = stablehlo.constant dense<-1> : tensor<ui8>"), "line 2, column 33",
+       "does not fit into ui8"},
+      {Main("  %0 = stablehlo.constant dense<\"0x00\"> : tensor<2xf32>"), "line 2, column 33",
+       "has 1 bytes"},
+      {Main("  %0 = stablehlo.constant dense<\"0x0\"> : tensor<2xf32>"), "line 2, column 33",
+       "even number"},
+      {Main("  %0 = stablehlo.iota dim = 0 : tensor<2xf99>"), "line 2, column 42",
+       "unknown element type"},
+      {Main("  %0 = stablehlo.iota dim = 0 : tensor<?xf32>"), "line 2, column 40",
+       "dynamic dimension"},
+      {Main("  %0 = stablehlo.compare QQ, %x, %x : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xi1>"),
+       "line 2, column 26", "not a value of comparison_direction"},
+      {Main("  %0 = \"stablehlo.negate\"(%x) {a = 1, a = 2} : (tensor<2xf32>) -> tensor<2xf32>"),
+       "line 2, column 39", "given twice"},
+      {Main("  %0 = \"stablehlo.negate(%x) : (tensor<2xf32>) -> tensor<2xf32>"), "line 2, column 8",
+       "not closed"},
+      {Main("  %0 = stablehlo.negate %x : tuple<tensor<2xf32>>"), "line 2, column 30",
+       "tuple is not supported"},
       {Main("  %0 = stablehlo.add %x, : tensor<2xf32>"), "line 2, column 26", "an operand"},
-      {Main("  %0 = stablehlo.slice %x [0:99999999999999999999] : (tensor<2xf32>) -> tensor<2xf32>"), "line 2, column 30",
-       "64 bits"},
-      {Main("  %0 = stablehlo.while(%i = %x) : tensor<2xf32>\n  cond {\n  }"), "line 5, column 1", "'do'"},
-      {"func.func @f() {\n  return\n}\nfunc.func @f() {\n  return\n}", "line 4, column 11", "defined twice"},
+      {Main(
+           "  %0 = stablehlo.slice %x [0:99999999999999999999] : (tensor<2xf32>) -> tensor<2xf32>"),
+       "line 2, column 30", "64 bits"},
+      {Main("  %0 = stablehlo.while(%i = %x) : tensor<2xf32>\n  cond {\n  }"), "line 5, column 1",
+       "'do'"},
+      {"func.func @f() {\n  return\n}\nfunc.func @f() {\n  return\n}", "line 4, column 11",
+       "defined twice"},
       {"#a = 1 : i64\n#a = 2 : i64", "line 2, column 1", "defined twice"},
       {"module {} module {}", "line 1, column 11", "one module"},
       {std::string("module {\n  \xff\n}"), "line 2, column 3", "not UTF-8"},
-      {"module { func.func private @f(tensor<f32>) -> tensor<f32> }", "line 1, column 31", "without a body"},
+      {"module { func.func private @f(tensor<f32>) -> tensor<f32> }", "line 1, column 31",
+       "without a body"},
   };
   for (const Case& c : cases) {
     const Status s = ParseStatus(c.text);
@@ -69,9 +87,10 @@ TEST(ParseModuleTest, ErrorsNameLineAndColumn) {
 }
 
 TEST(ParseModuleTest, UnsupportedThingsAreUnimplemented) {
-  for (const char* op : {"stablehlo.frobnicate", "stablehlo.infeed", "stablehlo.dynamic_reshape", "sdy.manual_computation",
-                         "stablehlo.batch_norm_grad", "arith.addf"}) {
-    const Status s = ParseStatus(Main(StrCat("  %0 = \"", op, "\"(%x) : (tensor<2xf32>) -> tensor<2xf32>")));
+  for (const char* op : {"stablehlo.frobnicate", "stablehlo.infeed", "stablehlo.dynamic_reshape",
+                         "sdy.manual_computation", "stablehlo.batch_norm_grad", "arith.addf"}) {
+    const Status s =
+        ParseStatus(Main(StrCat("  %0 = \"", op, "\"(%x) : (tensor<2xf32>) -> tensor<2xf32>")));
     EXPECT_EQ(s.code(), Code::kUnimplemented) << op;
     EXPECT_NE(s.message().find(op), std::string::npos) << s.message();
   }
@@ -107,23 +126,27 @@ TEST(ParseModuleTest, ReadsConstants) {
       {"dense<1.0e-400>", "tensor<f64>", {0}},
   };
   for (const Case& c : cases) {
-    const std::string text =
-        Main(StrCat("  %0 = stablehlo.constant ", c.text, " : ", c.type, "\n  return %0 : ", c.type), "", c.type);
+    const std::string text = Main(
+        StrCat("  %0 = stablehlo.constant ", c.text, " : ", c.type, "\n  return %0 : ", c.type), "",
+        c.type);
     const auto module = ParseModule(text);
     ASSERT_TRUE(module.ok()) << module.status().ToString() << "\n" << text;
     const auto out = Evaluate(*module, {});
     ASSERT_TRUE(out.ok()) << out.status().ToString();
     ASSERT_EQ(out->at(0).size(), static_cast<int64_t>(c.values.size())) << c.text;
     for (size_t i = 0; i < c.values.size(); ++i) {
-      EXPECT_EQ(out->at(0).DoubleAt(static_cast<int64_t>(i)), c.values[i]) << c.text << " element " << i;
+      EXPECT_EQ(out->at(0).DoubleAt(static_cast<int64_t>(i)), c.values[i])
+          << c.text << " element " << i;
     }
   }
 }
 
 TEST(ParseModuleTest, ReadsComplexConstants) {
   const char* type = "tensor<2xcomplex<f32>>";
-  const auto module = ParseModule(Main(StrCat("  %0 = stablehlo.constant dense<[(1.0,-2.0), (0x7F800000,0.5)]> : ", type,
-                                              "\n  return %0 : ", type), "", type));
+  const auto module = ParseModule(
+      Main(StrCat("  %0 = stablehlo.constant dense<[(1.0,-2.0), (0x7F800000,0.5)]> : ", type,
+                  "\n  return %0 : ", type),
+           "", type));
   ASSERT_TRUE(module.ok()) << module.status().ToString();
   const Tensor t = Evaluate(*module, {})->at(0);
   EXPECT_EQ(t.ComplexAt(0), std::complex<double>(1, -2));
@@ -214,7 +237,8 @@ module @m {  // a comment
   ASSERT_TRUE(module.ok()) << module.status().ToString();
   const std::string printed = PrintModule(*module);
   EXPECT_NE(printed.find("sdy.mesh @mesh = <[\"a\"=1]>"), std::string::npos);
-  EXPECT_NE(printed.find("{sdy.sharding = #sdy.sharding<@mesh, [{}, {\"a\"}]>}"), std::string::npos);
+  EXPECT_NE(printed.find("{sdy.sharding = #sdy.sharding<@mesh, [{}, {\"a\"}]>}"),
+            std::string::npos);
   EXPECT_EQ(printed.find("loc("), std::string::npos);
 }
 
@@ -229,11 +253,13 @@ std::string Repeat(std::string_view piece, int n) {
 // MLIR prints two commas here, but reads (and we print) one.
 TEST(ParseModuleTest, ReadsDynamicSliceOfAScalar) {
   for (const std::string operands : {"%x, , sizes = []", "%x, sizes = []"}) {
-    const Result<Module> m = ParseModule(Main(StrCat("  %0 = stablehlo.dynamic_slice ", operands,
-                                                     " : (tensor<f32>) -> tensor<f32>\n  return %0 : tensor<f32>"),
-                                              "%x: tensor<f32>", "tensor<f32>"));
+    const Result<Module> m =
+        ParseModule(Main(StrCat("  %0 = stablehlo.dynamic_slice ", operands,
+                                " : (tensor<f32>) -> tensor<f32>\n  return %0 : tensor<f32>"),
+                         "%x: tensor<f32>", "tensor<f32>"));
     ASSERT_TRUE(m.ok()) << m.status().ToString();
-    EXPECT_NE(PrintModule(*m).find("dynamic_slice %arg0, sizes = []"), std::string::npos) << PrintModule(*m);
+    EXPECT_NE(PrintModule(*m).find("dynamic_slice %arg0, sizes = []"), std::string::npos)
+        << PrintModule(*m);
   }
 }
 
@@ -243,7 +269,8 @@ TEST(ParseLimitsTest, DeepNestingIsAnErrorNotACrash) {
       StrCat("module attributes {a = ", Repeat("[", kDeep), "} {}"),
       StrCat("module attributes {a = ", Repeat("{a = ", kDeep), "} {}"),
       StrCat("module attributes {a = ", Repeat("#stablehlo<", kDeep), "} {}"),
-      Main(StrCat("  %0 = stablehlo.constant dense<", Repeat("[", kDeep), "1.0", Repeat("]", kDeep), "> : tensor<2xf32>")),
+      Main(StrCat("  %0 = stablehlo.constant dense<", Repeat("[", kDeep), "1.0", Repeat("]", kDeep),
+                  "> : tensor<2xf32>")),
       Main(Repeat("  \"stablehlo.case\"(%x) ({\n", kDeep)),
       Main(Repeat("  stablehlo.while() cond {\n", kDeep)),
       StrCat("#a = ", Repeat("(", kDeep)),
@@ -262,22 +289,25 @@ TEST(ParseLimitsTest, DeepNestingIsAnErrorNotACrash) {
 }
 
 TEST(ParseLimitsTest, HugeDimensionsAreRefused) {
-  for (const char* type : {"tensor<9223372036854775807xf32>", "tensor<9223372036854775808xf32>",
-                           "tensor<4294967296x4294967296xf32>", "tensor<99999999999999999999999xi1>",
-                           "tensor<3037000500x3037000500xi8>"}) {
+  for (const char* type :
+       {"tensor<9223372036854775807xf32>", "tensor<9223372036854775808xf32>",
+        "tensor<4294967296x4294967296xf32>", "tensor<99999999999999999999999xi1>",
+        "tensor<3037000500x3037000500xi8>"}) {
     const Status s = ParseStatus(Main(StrCat("  %0 = stablehlo.iota dim = 0 : ", type)));
     EXPECT_FALSE(s.ok()) << type;
   }
   // Nothing of a huge shape with a zero in it is ever allocated.
   const char* empty = "tensor<0x9223372036854775807xf32>";
-  const auto module = ParseModule(Main(StrCat("  %0 = stablehlo.iota dim = 0 : ", empty, "\n  return %0 : ", empty), "", empty));
+  const auto module = ParseModule(Main(
+      StrCat("  %0 = stablehlo.iota dim = 0 : ", empty, "\n  return %0 : ", empty), "", empty));
   ASSERT_TRUE(module.ok()) << module.status().ToString();
   EXPECT_TRUE(Evaluate(*module, {}).ok());
 }
 
 TEST(ParseLimitsTest, AHugeSplatCostsNothingUntilItIsEvaluated) {
   const char* type = "tensor<1048576x4096xf64>";
-  const std::string text = Main(StrCat("  %0 = stablehlo.constant dense<1.0> : ", type, "\n  return %0 : ", type), "", type);
+  const std::string text = Main(
+      StrCat("  %0 = stablehlo.constant dense<1.0> : ", type, "\n  return %0 : ", type), "", type);
   const auto module = ParseModule(text);
   ASSERT_TRUE(module.ok()) << module.status().ToString();
   EXPECT_NE(PrintModule(*module).find("dense<1.000000e+00>"), std::string::npos);
@@ -288,13 +318,15 @@ TEST(ParseLimitsTest, AHugeSplatCostsNothingUntilItIsEvaluated) {
 
 TEST(ParseLimitsTest, CountsOperationsAndBytes) {
   std::string body;
-  for (int i = 0; i < 100; ++i) StrAppend(&body, "  %", i, " = stablehlo.negate %x : tensor<2xf32>\n");
+  for (int i = 0; i < 100; ++i)
+    StrAppend(&body, "  %", i, " = stablehlo.negate %x : tensor<2xf32>\n");
   const std::string text = Main(body + "  return %0 : tensor<2xf32>");
   EXPECT_TRUE(ParseStatus(text).ok());
   ParseOptions options;
   options.limits.max_ops = 50;
   EXPECT_EQ(ParseStatus(text, options).code(), Code::kResourceExhausted);
-  EXPECT_NE(ParseStatus(text, options).message().find("line 52, column 9: more than max_ops = 50"), std::string::npos)
+  EXPECT_NE(ParseStatus(text, options).message().find("line 52, column 9: more than max_ops = 50"),
+            std::string::npos)
       << ParseStatus(text, options).message();
   options.limits = {};
   options.limits.max_text_bytes = 1000;
@@ -304,7 +336,8 @@ TEST(ParseLimitsTest, CountsOperationsAndBytes) {
 TEST(ParseLimitsTest, LargeProgramsParse) {
   std::string text = "func.func @main(%x: tensor<2xf32>) -> tensor<2xf32> {\n";
   text.reserve(60'000'000);
-  for (int i = 0; i < 300'000; ++i) StrAppend(&text, "%", i, " = stablehlo.negate %x : tensor<2xf32>\n");
+  for (int i = 0; i < 300'000; ++i)
+    StrAppend(&text, "%", i, " = stablehlo.negate %x : tensor<2xf32>\n");
   text += "return %0 : tensor<2xf32>\n}";
   const auto module = ParseModule(text);
   ASSERT_TRUE(module.ok()) << module.status().ToString();

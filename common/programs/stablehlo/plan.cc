@@ -18,7 +18,8 @@
 namespace megalith::stablehlo {
 namespace {
 
-// Calls `visit` for every value that `op` or an op inside its regions reads, values defined in those regions included.
+// Calls `visit` for every value that `op` or an op inside its regions reads, values defined in
+// those regions included.
 template <typename Visit>
 void ForEachRead(const Op& op, const Visit& visit) {
   for (const ValueId v : op.operands) visit(v);
@@ -30,7 +31,8 @@ void ForEachRead(const Op& op, const Visit& visit) {
 // Plans of the functions of one module, made on demand.
 class ModulePlanner {
  public:
-  ModulePlanner(const Module& module, const EvalLimits& limits) : module_(module), limits_(limits) {}
+  ModulePlanner(const Module& module, const EvalLimits& limits)
+      : module_(module), limits_(limits) {}
   Result<std::shared_ptr<const FuncPlan>> Plan(const Func& func);
   const Module& module() const { return module_; }
   const EvalLimits& limits() const { return limits_; }
@@ -41,8 +43,8 @@ class ModulePlanner {
   std::unordered_map<const Func*, std::shared_ptr<const FuncPlan>> done_;
 };
 
-// Puts ops that overwrite an operand behind the other readers of that operand where the data flow allows, so that they
-// need not copy it. Returns the order as indices into region.ops.
+// Puts ops that overwrite an operand behind the other readers of that operand where the data flow
+// allows, so that they need not copy it. Returns the order as indices into region.ops.
 std::vector<uint32_t> OrderForInPlace(const Region& region) {
   std::vector<uint32_t> order;
   order.reserve(region.ops.size());
@@ -97,7 +99,9 @@ std::vector<uint32_t> OrderForInPlace(const Region& region) {
 class FuncPlanner final : public Planner {
  public:
   FuncPlanner(ModulePlanner& modules, const Func& func)
-      : modules_(modules), func_(func), slot_(func.types.size(), kNoSlot),
+      : modules_(modules),
+        func_(func),
+        slot_(func.types.size(), kNoSlot),
         constants_(std::make_shared<std::vector<Tensor>>()) {}
 
   Result<std::shared_ptr<const FuncPlan>> Run() {
@@ -134,11 +138,13 @@ class FuncPlanner final : public Planner {
   static constexpr int32_t kNoSlot = INT32_MIN;
 
   Status PlanInto(const Region& region, RegionPlan* plan);
-  Status PlanOp(const Op& op, RegionPlan* plan, const std::unordered_map<ValueId, uint32_t>& last, uint32_t position);
+  Status PlanOp(const Op& op, RegionPlan* plan, const std::unordered_map<ValueId, uint32_t>& last,
+                uint32_t position);
   Result<Kernel> MakeKernel(const Op& op);
   Status AddConstant(const Op& op);
-  Status CompileInto(const Region& region, const Func& func, std::unordered_map<ValueId, uint32_t>* registers,
-                     SpanProgram* program, bool* possible);
+  Status CompileInto(const Region& region, const Func& func,
+                     std::unordered_map<ValueId, uint32_t>* registers, SpanProgram* program,
+                     bool* possible);
 
   int32_t Acquire(ValueId v) {
     if (free_.empty()) free_.push_back(next_slot_++);
@@ -162,10 +168,11 @@ class FuncPlanner final : public Planner {
   std::shared_ptr<std::vector<Tensor>> constants_;
   double live_bytes_ = 0;
   double peak_bytes_ = 0;
-  // Values of enclosing regions that die with the op being planned, whose regions run at most once: each of its regions
-  // may treat them as its own.
+  // Values of enclosing regions that die with the op being planned, whose regions run at most once:
+  // each of its regions may treat them as its own.
   std::unordered_set<ValueId> bequest_;
-  std::unordered_set<ValueId> borrowed_;  // values so treated, in the region being planned and those around it
+  std::unordered_set<ValueId>
+      borrowed_;  // values so treated, in the region being planned and those around it
 };
 
 Status FuncPlanner::AddConstant(const Op& op) {
@@ -179,22 +186,24 @@ Status FuncPlanner::AddConstant(const Op& op) {
 Result<Kernel> FuncPlanner::MakeKernel(const Op& op) {
   const OpDef& def = *op.def;
   if (def.prepare == nullptr && def.span == nullptr) {
-    return Unimplemented(StrCat(op.name(), def.refusal.empty() ? " cannot be executed" : ": ", def.refusal));
+    return Unimplemented(
+        StrCat(op.name(), def.refusal.empty() ? " cannot be executed" : ": ", def.refusal));
   }
   const OpCost cost = EstimateOp(op, func_);
   if (cost.flops > modules_.limits().max_flops_per_op) {
-    return ResourceExhausted(StrCat(op.name(), " needs ", cost.flops, " operations, more than max_flops_per_op = ",
-                                    modules_.limits().max_flops_per_op));
+    return ResourceExhausted(
+        StrCat(op.name(), " needs ", cost.flops,
+               " operations, more than max_flops_per_op = ", modules_.limits().max_flops_per_op));
   }
   return def.span != nullptr ? PrepareElementwise(*this, op) : def.prepare(*this, op);
 }
 
-Status FuncPlanner::PlanOp(const Op& op, RegionPlan* plan, const std::unordered_map<ValueId, uint32_t>& last,
-                           uint32_t position) {
+Status FuncPlanner::PlanOp(const Op& op, RegionPlan* plan,
+                           const std::unordered_map<ValueId, uint32_t>& last, uint32_t position) {
   PlanStep step;
   step.def = op.def;
-  // Which of the values read here are read for the last time. Values of enclosing regions have no entry in `last`
-  // unless they were bequeathed: they outlive this region.
+  // Which of the values read here are read for the last time. Values of enclosing regions have no
+  // entry in `last` unless they were bequeathed: they outlive this region.
   const auto dies = [&](ValueId v) {
     const auto it = last.find(v);
     return it != last.end() && it->second == position && slot_[v] >= 0;
@@ -244,7 +253,8 @@ Status FuncPlanner::PlanOp(const Op& op, RegionPlan* plan, const std::unordered_
 Status FuncPlanner::PlanInto(const Region& region, RegionPlan* plan) {
   plan->constants = constants_;
   const std::vector<uint32_t> order = OrderForInPlace(region);
-  // Values defined here or left to this region, and the position (in the new order) of their last reader.
+  // Values defined here or left to this region, and the position (in the new order) of their last
+  // reader.
   std::unordered_map<ValueId, uint32_t> last;
   const std::unordered_set<ValueId> bequest = std::exchange(bequest_, {});
   const std::unordered_set<ValueId> outer_borrowed = borrowed_;
@@ -259,7 +269,8 @@ Status FuncPlanner::PlanInto(const Region& region, RegionPlan* plan) {
       if (mine.contains(v)) last[v] = position;
     });
   }
-  for (const ValueId arg : region.args) plan->args.push_back(last.contains(arg) ? Acquire(arg) : -1);
+  for (const ValueId arg : region.args)
+    plan->args.push_back(last.contains(arg) ? Acquire(arg) : -1);
   for (uint32_t position = 0; position < order.size(); ++position) {
     const Op& op = region.ops[order[position]];
     if (op.def->has(kTerminator)) {
@@ -288,8 +299,8 @@ Status FuncPlanner::PlanInto(const Region& region, RegionPlan* plan) {
 // --- scalar regions ---
 
 Status FuncPlanner::CompileInto(const Region& region, const Func& func,
-                                std::unordered_map<ValueId, uint32_t>* registers, SpanProgram* program,
-                                bool* possible) {
+                                std::unordered_map<ValueId, uint32_t>* registers,
+                                SpanProgram* program, bool* possible) {
   constexpr size_t kMaxSteps = 1000;
   // The register of a value; captured values get one when first met. -1 if the value cannot be one.
   const auto find = [&](ValueId v) -> int64_t {
@@ -320,7 +331,8 @@ Status FuncPlanner::CompileInto(const Region& region, const Func& func,
     if (op.def->has(kConstantLike)) {
       const Dense& d = op.attr("value").AsDense();
       if (d.type.rank() != 0) return OkStatus();
-      program->registers.push_back({d.type.dtype, SpanProgram::Source::kConstant, 0, d.data.Reshaped(Shape{})});
+      program->registers.push_back(
+          {d.type.dtype, SpanProgram::Source::kConstant, 0, d.data.Reshaped(Shape{})});
       (*registers)[op.result()] = static_cast<uint32_t>(program->registers.size() - 1);
       continue;
     }
@@ -410,8 +422,9 @@ Result<Plan> Plan::Create(const Module& given, const EvalLimits& limits) {
   auto state = std::make_shared<State>();
   ASSIGN_OR_RETURN(state->entry, planner.Plan(*entry));
   if (state->entry->peak_bytes > static_cast<double>(limits.max_live_bytes)) {
-    return ResourceExhausted(StrCat("the program keeps ", state->entry->peak_bytes,
-                                    " bytes alive at once, more than max_live_bytes = ", limits.max_live_bytes));
+    return ResourceExhausted(
+        StrCat("the program keeps ", state->entry->peak_bytes,
+               " bytes alive at once, more than max_live_bytes = ", limits.max_live_bytes));
   }
   state->inputs = entry->input_types();
   state->outputs = entry->results;
@@ -424,9 +437,11 @@ Result<Plan> Plan::Create(const Module& given, const EvalLimits& limits) {
 const std::vector<TensorType>& Plan::input_types() const { return state_->inputs; }
 const std::vector<TensorType>& Plan::output_types() const { return state_->outputs; }
 
-Result<std::vector<Tensor>> Plan::Run(std::span<const Tensor> inputs, const EvalOptions& options) const {
+Result<std::vector<Tensor>> Plan::Run(std::span<const Tensor> inputs,
+                                      const EvalOptions& options) const {
   if (inputs.size() != state_->inputs.size()) {
-    return InvalidArgument(StrCat("got ", inputs.size(), " inputs, wanted ", state_->inputs.size()));
+    return InvalidArgument(
+        StrCat("got ", inputs.size(), " inputs, wanted ", state_->inputs.size()));
   }
   std::vector<Tensor> args;
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -458,8 +473,8 @@ Result<std::vector<Tensor>> Plan::Run(std::span<const Tensor> inputs, const Eval
   return results;
 }
 
-Result<std::vector<Tensor>> Evaluate(const Module& module, std::span<const Tensor> inputs, const EvalOptions& options,
-                                     const EvalLimits& limits) {
+Result<std::vector<Tensor>> Evaluate(const Module& module, std::span<const Tensor> inputs,
+                                     const EvalOptions& options, const EvalLimits& limits) {
   ASSIGN_OR_RETURN(const Plan plan, Plan::Create(module, limits));
   return plan.Run(inputs, options);
 }

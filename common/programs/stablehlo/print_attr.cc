@@ -16,7 +16,8 @@ constexpr int64_t kMaxListedElements = 100;
 bool IsWord(std::string_view s) {
   if (s.empty() || (!std::isalpha(static_cast<unsigned char>(s[0])) && s[0] != '_')) return false;
   for (const char c : s) {
-    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '$' && c != '.') return false;
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '$' && c != '.')
+      return false;
   }
   return true;
 }
@@ -110,8 +111,8 @@ std::string DoubleText(double v) {
   return text;
 }
 
-// Writes "name = value, ..." of a record. MLIR leaves out empty lists and zeros of the dimension numbers and of the
-// accuracy, and nothing of the others.
+// Writes "name = value, ..." of a record. MLIR leaves out empty lists and zeros of the dimension
+// numbers and of the accuracy, and nothing of the others.
 class FieldPrinter {
  public:
   FieldPrinter(bool all, std::string* out) : all_(all), out_(out) {}
@@ -151,8 +152,8 @@ class FieldPrinter {
   bool first_ = true;
 };
 
-void AppendConvSide(std::string_view first, std::string_view second, int64_t first_at, int64_t second_at,
-                    const Dims& spatial, std::string* out) {
+void AppendConvSide(std::string_view first, std::string_view second, int64_t first_at,
+                    int64_t second_at, const Dims& spatial, std::string* out) {
   *out += '[';
   const auto n = static_cast<int64_t>(spatial.size()) + 2;
   for (int64_t i = 0; i < n; ++i) {
@@ -291,23 +292,38 @@ void PrintDict(const AttrDict& dict, std::string* out) {
 
 void PrintAttribute(const Attr& attr, bool elide_i64, std::string* out) {
   switch (attr.kind()) {
-    case AttrKind::kNone: return;
-    case AttrKind::kUnit: *out += "unit"; return;
-    case AttrKind::kBool: *out += attr.AsBool() ? "true" : "false"; return;
+    case AttrKind::kNone:
+      return;
+    case AttrKind::kUnit:
+      *out += "unit";
+      return;
+    case AttrKind::kBool:
+      *out += attr.AsBool() ? "true" : "false";
+      return;
     case AttrKind::kInt:
-    case AttrKind::kFloat: return AppendNumber(attr, elide_i64, out);
-    case AttrKind::kString: return AppendQuoted(attr.AsText(), out);
-    case AttrKind::kSymbol: return PrintSymbol(attr.AsText(), out);
-    case AttrKind::kOpaque: *out += attr.AsText(); return;
+    case AttrKind::kFloat:
+      return AppendNumber(attr, elide_i64, out);
+    case AttrKind::kString:
+      return AppendQuoted(attr.AsText(), out);
+    case AttrKind::kSymbol:
+      return PrintSymbol(attr.AsText(), out);
+    case AttrKind::kOpaque:
+      *out += attr.AsText();
+      return;
     case AttrKind::kType:
       *out += attr.is_scalar_type() ? ScalarTypeText(attr.dtype()) : attr.AsType().Text();
       return;
-    case AttrKind::kFuncType: return AppendFuncType(attr.AsFuncType(), out);
+    case AttrKind::kFuncType:
+      return AppendFuncType(attr.AsFuncType(), out);
     case AttrKind::kInts:
-    case AttrKind::kBools: return AppendArray(attr, out);
-    case AttrKind::kDense: return AppendDense(attr.AsDense(), out);
-    case AttrKind::kEnum: return AppendEnum(attr, out);
-    case AttrKind::kDict: return PrintDict(attr.AsDict(), out);
+    case AttrKind::kBools:
+      return AppendArray(attr, out);
+    case AttrKind::kDense:
+      return AppendDense(attr.AsDense(), out);
+    case AttrKind::kEnum:
+      return AppendEnum(attr, out);
+    case AttrKind::kDict:
+      return PrintDict(attr.AsDict(), out);
     case AttrKind::kList: {
       *out += '[';
       bool first = true;
@@ -319,7 +335,8 @@ void PrintAttribute(const Attr& attr, bool elide_i64, std::string* out) {
       *out += ']';
       return;
     }
-    default: return AppendRecord(attr, out);
+    default:
+      return AppendRecord(attr, out);
   }
 }
 

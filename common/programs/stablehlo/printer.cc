@@ -8,7 +8,8 @@
 
 namespace megalith::stablehlo {
 
-// MLIR numbers a region completely before it looks at the regions inside, which then continue its counters.
+// MLIR numbers a region completely before it looks at the regions inside, which then continue its
+// counters.
 struct OpPrinter::Naming {
   uint32_t next_value = 0;
   uint32_t next_argument = 0;
@@ -52,9 +53,11 @@ void OpPrinter::NameOp(const Op& op, Naming* naming) {
 }
 
 void OpPrinter::NameRegion(const Region& region, const Op* parent, Naming naming) {
-  const std::string_view special = parent != nullptr ? parent->def->region_arg_name : std::string_view();
+  const std::string_view special =
+      parent != nullptr ? parent->def->region_arg_name : std::string_view();
   for (const ValueId arg : region.args) {
-    names_[arg] = Unique(special.empty() ? StrCat("arg", naming.next_argument++) : std::string(special), &naming);
+    names_[arg] = Unique(
+        special.empty() ? StrCat("arg", naming.next_argument++) : std::string(special), &naming);
   }
   for (const Op& op : region.ops) NameOp(op, &naming);
   const std::vector<std::string> added = std::move(naming.added);
@@ -88,7 +91,8 @@ void OpPrinter::ResultNames(const Op& op) {
   if (op.num_results > 1 && op.def->result_names.empty()) {
     StrAppend(out_, std::string_view(first).substr(0, first.find('#')), ":", op.num_results);
   } else {
-    for (uint32_t i = 0; i < op.num_results; ++i) StrAppend(out_, i > 0 ? ", " : "", names_[op.result(i)]);
+    for (uint32_t i = 0; i < op.num_results; ++i)
+      StrAppend(out_, i > 0 ? ", " : "", names_[op.result(i)]);
   }
   *out_ += " = ";
 }
@@ -109,11 +113,13 @@ void OpPrinter::OptionalDict(const Op& op, std::span<const std::string_view> els
 }
 
 void OpPrinter::Types(std::span<const ValueId> values) {
-  for (size_t i = 0; i < values.size(); ++i) StrAppend(out_, i > 0 ? ", " : "", func_->type(values[i]).Text());
+  for (size_t i = 0; i < values.size(); ++i)
+    StrAppend(out_, i > 0 ? ", " : "", func_->type(values[i]).Text());
 }
 
 void OpPrinter::ResultTypes(const Op& op) {
-  for (uint32_t i = 0; i < op.num_results; ++i) StrAppend(out_, i > 0 ? ", " : "", func_->type(op.result(i)).Text());
+  for (uint32_t i = 0; i < op.num_results; ++i)
+    StrAppend(out_, i > 0 ? ", " : "", func_->type(op.result(i)).Text());
 }
 
 void OpPrinter::FunctionalType(const Op& op) {
@@ -131,7 +137,9 @@ void OpPrinter::RegionArgs(std::span<const ValueId> args) {
   }
 }
 
-void OpPrinter::PrintAttr(const Attr& attr, bool elide_i64) { PrintAttribute(attr, elide_i64, out_); }
+void OpPrinter::PrintAttr(const Attr& attr, bool elide_i64) {
+  PrintAttribute(attr, elide_i64, out_);
+}
 
 void OpPrinter::PrintRegion(const Region& region, bool header) {
   *out_ += '{';
@@ -158,7 +166,8 @@ void OpPrinter::GenericOp(const Op& op) {
   Operands(op.operands);
   *out_ += ')';
   AttrDict inherent, discardable;
-  for (const NamedAttr& a : op.attrs) (op.def->FindAttr(a.name) != nullptr ? inherent : discardable).push_back(a);
+  for (const NamedAttr& a : op.attrs)
+    (op.def->FindAttr(a.name) != nullptr ? inherent : discardable).push_back(a);
   if (!inherent.empty()) {
     *out_ += " <";
     Dict(inherent);
@@ -214,7 +223,8 @@ void OpPrinter::PrintFunc(const Func& func) {
   }
   *out_ += ')';
   const auto attrs_of = [&](size_t i) -> const AttrDict* {
-    return i < func.result_attrs.size() && !func.result_attrs[i].empty() ? &func.result_attrs[i] : nullptr;
+    return i < func.result_attrs.size() && !func.result_attrs[i].empty() ? &func.result_attrs[i]
+                                                                         : nullptr;
   };
   if (!func.results.empty()) {
     const bool parens = func.results.size() != 1 || attrs_of(0) != nullptr;

@@ -1,12 +1,13 @@
-// The fields of the attribute records, once: equality, text and byte encodings are all made from these lists.
+// The fields of the attribute records, once: equality, text and byte encodings are all made from
+// these lists.
 #pragma once
 
 #include "common/programs/stablehlo/attr.h"
 
 namespace megalith::stablehlo {
 
-// Calls visit(name, field) for each field in the order of the text. R is the record type, const or not; fields are Dims,
-// int64_t, bool, double, PrecisionType or AccuracyMode.
+// Calls visit(name, field) for each field in the order of the text. R is the record type, const or
+// not; fields are Dims, int64_t, bool, double, PrecisionType or AccuracyMode.
 template <typename R, typename Visit>
 void VisitFields(R& r, const Visit& visit) {
   using T = std::remove_const_t<R>;
@@ -67,31 +68,66 @@ void VisitFields(R& r, const Visit& visit) {
 template <typename Visit>
 bool VisitRecord(const Attr& attr, const Visit& visit) {
   switch (attr.kind()) {
-    case AttrKind::kGather: visit(attr.AsGather()); return true;
-    case AttrKind::kScatter: visit(attr.AsScatter()); return true;
-    case AttrKind::kDot: visit(attr.AsDot()); return true;
-    case AttrKind::kConv: visit(attr.AsConv()); return true;
-    case AttrKind::kDotAlgorithm: visit(attr.AsDotAlgorithm()); return true;
-    case AttrKind::kChannel: visit(attr.AsChannel()); return true;
-    case AttrKind::kResultAccuracy: visit(attr.AsResultAccuracy()); return true;
-    case AttrKind::kOperandAlias: visit(attr.AsOperandAlias()); return true;
-    default: return false;
+    case AttrKind::kGather:
+      visit(attr.AsGather());
+      return true;
+    case AttrKind::kScatter:
+      visit(attr.AsScatter());
+      return true;
+    case AttrKind::kDot:
+      visit(attr.AsDot());
+      return true;
+    case AttrKind::kConv:
+      visit(attr.AsConv());
+      return true;
+    case AttrKind::kDotAlgorithm:
+      visit(attr.AsDotAlgorithm());
+      return true;
+    case AttrKind::kChannel:
+      visit(attr.AsChannel());
+      return true;
+    case AttrKind::kResultAccuracy:
+      visit(attr.AsResultAccuracy());
+      return true;
+    case AttrKind::kOperandAlias:
+      visit(attr.AsOperandAlias());
+      return true;
+    default:
+      return false;
   }
 }
 
-// Calls make(record) with an empty record of this kind; false if the kind is not one of a record. For readers.
+// Calls make(record) with an empty record of this kind; false if the kind is not one of a record.
+// For readers.
 template <typename Make>
 bool MakeRecord(AttrKind kind, const Make& make) {
   switch (kind) {
-    case AttrKind::kGather: make(GatherDims()); return true;
-    case AttrKind::kScatter: make(ScatterDims()); return true;
-    case AttrKind::kDot: make(DotDims()); return true;
-    case AttrKind::kConv: make(ConvDims()); return true;
-    case AttrKind::kDotAlgorithm: make(DotAlgorithm()); return true;
-    case AttrKind::kChannel: make(ChannelHandle()); return true;
-    case AttrKind::kResultAccuracy: make(ResultAccuracy()); return true;
-    case AttrKind::kOperandAlias: make(OperandAlias()); return true;
-    default: return false;
+    case AttrKind::kGather:
+      make(GatherDims());
+      return true;
+    case AttrKind::kScatter:
+      make(ScatterDims());
+      return true;
+    case AttrKind::kDot:
+      make(DotDims());
+      return true;
+    case AttrKind::kConv:
+      make(ConvDims());
+      return true;
+    case AttrKind::kDotAlgorithm:
+      make(DotAlgorithm());
+      return true;
+    case AttrKind::kChannel:
+      make(ChannelHandle());
+      return true;
+    case AttrKind::kResultAccuracy:
+      make(ResultAccuracy());
+      return true;
+    case AttrKind::kOperandAlias:
+      make(OperandAlias());
+      return true;
+    default:
+      return false;
   }
 }
 

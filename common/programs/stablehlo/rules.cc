@@ -5,8 +5,10 @@
 namespace megalith::stablehlo {
 
 bool Matches(DType dtype, uint32_t mask) {
-  return ((mask & kBoolOk) != 0 && dtype == DType::kBool) || ((mask & kIntOk) != 0 && tensor::IsInteger(dtype)) ||
-         ((mask & kFloatOk) != 0 && tensor::IsFloat(dtype)) || ((mask & kComplexOk) != 0 && tensor::IsComplex(dtype));
+  return ((mask & kBoolOk) != 0 && dtype == DType::kBool) ||
+         ((mask & kIntOk) != 0 && tensor::IsInteger(dtype)) ||
+         ((mask & kFloatOk) != 0 && tensor::IsFloat(dtype)) ||
+         ((mask & kComplexOk) != 0 && tensor::IsComplex(dtype));
 }
 
 std::string MaskText(uint32_t mask) {
@@ -21,29 +23,32 @@ std::string MaskText(uint32_t mask) {
 Status WantDType(const TypeQuery& q, size_t operand, uint32_t mask) {
   const TensorType& t = q.operand(operand);
   if (!t.is_token && Matches(t.dtype, mask)) return OkStatus();
-  return InvalidArgument(StrCat("operand ", operand, " has type ", t.Text(), ", wanted ", MaskText(mask), " elements"));
+  return InvalidArgument(StrCat("operand ", operand, " has type ", t.Text(), ", wanted ",
+                                MaskText(mask), " elements"));
 }
 
 Status WantSameType(const TypeQuery& q, size_t i) {
   if (q.operand(i) == q.operand(0)) return OkStatus();
-  return InvalidArgument(
-      StrCat("operand ", i, " has type ", q.operand(i).Text(), ", wanted that of operand 0, ", q.operand(0).Text()));
+  return InvalidArgument(StrCat("operand ", i, " has type ", q.operand(i).Text(),
+                                ", wanted that of operand 0, ", q.operand(0).Text()));
 }
 
 Status WantSameShape(const TypeQuery& q, size_t i) {
   if (!q.operand(i).is_token && q.operand(i).shape == q.operand(0).shape) return OkStatus();
-  return InvalidArgument(
-      StrCat("operand ", i, " has type ", q.operand(i).Text(), ", wanted the shape of operand 0, ", q.operand(0).Text()));
+  return InvalidArgument(StrCat("operand ", i, " has type ", q.operand(i).Text(),
+                                ", wanted the shape of operand 0, ", q.operand(0).Text()));
 }
 
 Status WantIndexScalars(const TypeQuery& q, size_t from) {
   for (size_t i = from; i < q.num_operands(); ++i) {
     const TensorType& t = q.operand(i);
     if (t.is_token || t.rank() != 0 || !tensor::IsInteger(t.dtype)) {
-      return InvalidArgument(StrCat("operand ", i, " has type ", t.Text(), ", wanted an integer scalar"));
+      return InvalidArgument(
+          StrCat("operand ", i, " has type ", t.Text(), ", wanted an integer scalar"));
     }
     if (!(t == q.operand(from))) {
-      return InvalidArgument(StrCat("operand ", i, " has type ", t.Text(), ", wanted that of operand ", from, ", ",
+      return InvalidArgument(StrCat("operand ", i, " has type ", t.Text(),
+                                    ", wanted that of operand ", from, ", ",
                                     q.operand(from).Text()));
     }
   }
@@ -55,16 +60,18 @@ Status WantDeclared(const TypeQuery& q, size_t count) {
   return InvalidArgument(StrCat(q.declared.size(), " result types are given, wanted ", count));
 }
 
-Status WantDims(std::string_view what, std::span<const int64_t> dims, int64_t want, int64_t rank, bool distinct) {
+Status WantDims(std::string_view what, std::span<const int64_t> dims, int64_t want, int64_t rank,
+                bool distinct) {
   if (want >= 0 && static_cast<int64_t>(dims.size()) != want) {
     return InvalidArgument(StrCat(what, " has ", dims.size(), " entries, wanted ", want));
   }
   for (size_t i = 0; i < dims.size(); ++i) {
     if (dims[i] < 0 || dims[i] >= rank) {
-      return InvalidArgument(StrCat(what, "[", i, "] is ", dims[i], ", wanted a dimension in [0, ", rank, ")"));
+      return InvalidArgument(
+          StrCat(what, "[", i, "] is ", dims[i], ", wanted a dimension in [0, ", rank, ")"));
     }
-    if (distinct && std::find(dims.begin(), dims.begin() + static_cast<std::ptrdiff_t>(i), dims[i]) !=
-                        dims.begin() + static_cast<std::ptrdiff_t>(i)) {
+    if (distinct && std::find(dims.begin(), dims.begin() + static_cast<std::ptrdiff_t>(i),
+                              dims[i]) != dims.begin() + static_cast<std::ptrdiff_t>(i)) {
       return InvalidArgument(StrCat(what, " names dimension ", dims[i], " twice"));
     }
   }
@@ -88,13 +95,16 @@ std::string TypesText(const Types& types) {
 }
 }  // namespace
 
-Status WantRegion(const TypeQuery& q, size_t index, std::string_view what, const Types& args, const Types& results) {
+Status WantRegion(const TypeQuery& q, size_t index, std::string_view what, const Types& args,
+                  const Types& results) {
   const RegionTypes got = TypesOf(q.op.regions[index], q.func);
   if (got.args != args) {
-    return InvalidArgument(StrCat(what, " takes ", TypesText(got.args), ", wanted ", TypesText(args)));
+    return InvalidArgument(
+        StrCat(what, " takes ", TypesText(got.args), ", wanted ", TypesText(args)));
   }
   if (got.results != results) {
-    return InvalidArgument(StrCat(what, " returns ", TypesText(got.results), ", wanted ", TypesText(results)));
+    return InvalidArgument(
+        StrCat(what, " returns ", TypesText(got.results), ", wanted ", TypesText(results)));
   }
   return OkStatus();
 }
@@ -109,22 +119,27 @@ Attr OnesPerDim(const Op& op, const Func& func) {
 }
 
 Attr NoPadding(const Op& op, const Func& func) {
-  return Attr::OfTensor(*Tensor::Create(DType::kI64, Shape{static_cast<int64_t>(func.type(op.operands[0]).rank()), 2}));
+  return Attr::OfTensor(*Tensor::Create(
+      DType::kI64, Shape{static_cast<int64_t>(func.type(op.operands[0]).rank()), 2}));
 }
 
 Attr DefaultPrecision(const Op&, const Func&) {
   return Attr::List({Attr::Of(Precision::kDefault), Attr::Of(Precision::kDefault)});
 }
 
-Status ReadPadding(const Attr& padding, int64_t rank, std::vector<std::pair<int64_t, int64_t>>* out) {
+Status ReadPadding(const Attr& padding, int64_t rank,
+                   std::vector<std::pair<int64_t, int64_t>>* out) {
   out->assign(static_cast<size_t>(rank), {0, 0});
   if (!padding.present()) return OkStatus();
   const Dense& d = padding.AsDense();
-  if (!tensor::IsInteger(d.type.dtype) || d.type.rank() != 2 || d.type.shape[0] != rank || d.type.shape[1] != 2) {
-    return InvalidArgument(StrCat("padding has type ", d.type.Text(), ", wanted tensor<", rank, "x2xi64>"));
+  if (!tensor::IsInteger(d.type.dtype) || d.type.rank() != 2 || d.type.shape[0] != rank ||
+      d.type.shape[1] != 2) {
+    return InvalidArgument(
+        StrCat("padding has type ", d.type.Text(), ", wanted tensor<", rank, "x2xi64>"));
   }
   for (int64_t i = 0; i < rank; ++i) {
-    (*out)[static_cast<size_t>(i)] = {d.data.IntAt(d.splat ? 0 : 2 * i), d.data.IntAt(d.splat ? 0 : 2 * i + 1)};
+    (*out)[static_cast<size_t>(i)] = {d.data.IntAt(d.splat ? 0 : 2 * i),
+                                      d.data.IntAt(d.splat ? 0 : 2 * i + 1)};
   }
   return OkStatus();
 }
@@ -134,7 +149,8 @@ namespace {
 std::optional<int64_t> Dilated(int64_t size, int64_t dilation) {
   if (size == 0) return 0;
   int64_t out = 0;
-  if (__builtin_mul_overflow(size - 1, dilation, &out) || __builtin_add_overflow(out, int64_t{1}, &out)) {
+  if (__builtin_mul_overflow(size - 1, dilation, &out) ||
+      __builtin_add_overflow(out, int64_t{1}, &out)) {
     return std::nullopt;
   }
   return out;
@@ -142,11 +158,11 @@ std::optional<int64_t> Dilated(int64_t size, int64_t dilation) {
 }  // namespace
 
 Result<int64_t> WindowOutput(const WindowDim& w, int64_t input) {
-  if (w.size < 0 || w.stride < 1 || w.base_dilation < 1 || w.window_dilation < 1 || !IsModest(w.pad_low) ||
-      !IsModest(w.pad_high)) {
-    return InvalidArgument(StrCat("window size ", w.size, ", stride ", w.stride, ", dilations ", w.base_dilation, " and ",
-                                  w.window_dilation, ", padding ", w.pad_low, " and ", w.pad_high,
-                                  ": out of range"));
+  if (w.size < 0 || w.stride < 1 || w.base_dilation < 1 || w.window_dilation < 1 ||
+      !IsModest(w.pad_low) || !IsModest(w.pad_high)) {
+    return InvalidArgument(StrCat("window size ", w.size, ", stride ", w.stride, ", dilations ",
+                                  w.base_dilation, " and ", w.window_dilation, ", padding ",
+                                  w.pad_low, " and ", w.pad_high, ": out of range"));
   }
   const auto base = Dilated(input, w.base_dilation);
   const auto window = Dilated(w.size, w.window_dilation);
@@ -176,7 +192,7 @@ std::optional<Recurrence> FindRecurrence(std::span<const WindowDim> window, cons
 Result<std::vector<WindowDim>> ReadWindow(const Op& op, const Func& func) {
   const auto rank = static_cast<int64_t>(func.type(op.operands[0]).rank());
   std::vector<WindowDim> out(static_cast<size_t>(rank));
-  const auto read = [&](std::string_view name, int64_t WindowDim::*field) -> Status {
+  const auto read = [&](std::string_view name, int64_t WindowDim::* field) -> Status {
     const Attr a = op.attr_or_default(name, func);
     if (!a.present()) return OkStatus();
     if (static_cast<int64_t>(a.AsInts().size()) != rank) {

@@ -32,7 +32,8 @@ Status WantIndexScalars(const TypeQuery& q, size_t from);
 // Exactly `count` result types are written.
 Status WantDeclared(const TypeQuery& q, size_t count);
 // `dims` has `want` entries (no check if want < 0), all in [0, rank) and distinct if `distinct`.
-Status WantDims(std::string_view what, std::span<const int64_t> dims, int64_t want, int64_t rank, bool distinct);
+Status WantDims(std::string_view what, std::span<const int64_t> dims, int64_t want, int64_t rank,
+                bool distinct);
 // Paddings beyond this are refused, so that positions can be computed without overflow.
 inline bool IsModest(int64_t v) { return v >= -(int64_t{1} << 60) && v <= (int64_t{1} << 60); }
 inline Dims DimsOf(const Attr& a) { return a.present() ? Dims(a.AsInts()) : Dims(); }
@@ -43,7 +44,8 @@ struct RegionTypes {
 };
 RegionTypes TypesOf(const Region& region, const Func& func);
 // The region takes `args` and returns `results`.
-Status WantRegion(const TypeQuery& q, size_t index, std::string_view what, const Types& args, const Types& results);
+Status WantRegion(const TypeQuery& q, size_t index, std::string_view what, const Types& args,
+                  const Types& results);
 
 // Rules for ops whose result is like operand 0, elements from `mask`, all operands of one type.
 template <uint32_t mask, int operands>
@@ -74,7 +76,8 @@ Attr NoPadding(const Op& op, const Func& func);
 // DEFAULT for each of two operands.
 Attr DefaultPrecision(const Op& op, const Func& func);
 // The rows of a padding attribute: low, high of each dimension. Errors: the shape is not [rank, 2].
-Status ReadPadding(const Attr& padding, int64_t rank, std::vector<std::pair<int64_t, int64_t>>* out);
+Status ReadPadding(const Attr& padding, int64_t rank,
+                   std::vector<std::pair<int64_t, int64_t>>* out);
 
 // For OpDef::no_op: the type says it all.
 inline bool AlwaysNoOp(const Op&, const Func&) { return true; }
@@ -86,11 +89,11 @@ struct WindowDim {
   int64_t size = 1, stride = 1, pad_low = 0, pad_high = 0, base_dilation = 1, window_dilation = 1;
   bool reversal = false;
 };
-// Positions of the window along a dimension of `input` elements; errors if the parameters are not positive or the
-// padded size overflows.
+// Positions of the window along a dimension of `input` elements; errors if the parameters are not
+// positive or the padded size overflows.
 Result<int64_t> WindowOutput(const WindowDim& w, int64_t input);
-// A window over one whole axis with all padding on one side, as cumulative sums are written: output i sees inputs 0 to i
-// along `dim`, or i to the end if `reverse`. nullopt for any other window.
+// A window over one whole axis with all padding on one side, as cumulative sums are written: output
+// i sees inputs 0 to i along `dim`, or i to the end if `reverse`. nullopt for any other window.
 struct Recurrence {
   size_t dim = 0;
   bool reverse = false;

@@ -32,7 +32,8 @@ void Store(const json& v, Tensor* t, int64_t* next) {
   } else if (v.is_array()) {
     for (const json& inner : v) Store(inner, t, next);
   } else if (tensor::IsInteger(t->dtype()) && v.is_number_integer()) {
-    t->SetInt((*next)++, v.is_number_unsigned() ? static_cast<int64_t>(v.get<uint64_t>()) : v.get<int64_t>());
+    t->SetInt((*next)++,
+              v.is_number_unsigned() ? static_cast<int64_t>(v.get<uint64_t>()) : v.get<int64_t>());
   } else {
     t->SetDouble((*next)++, Number(v));
   }
@@ -131,14 +132,16 @@ std::vector<CaseFileEntry> ReadCaseFile(const std::string& path) {
       const size_t line = entry.find('\n');
       const std::vector<std::string_view> words = Split(entry.substr(0, line), ' ');
       const size_t next = entry.find("\n-- ", line);
-      const std::string_view body = entry.substr(line + 1, next == std::string_view::npos ? next : next - line);
+      const std::string_view body =
+          entry.substr(line + 1, next == std::string_view::npos ? next : next - line);
       if (words[0] == "tolerance") {
         c.numbers.rtol = CaseNumber(words[1]);
         c.numbers.atol = CaseNumber(words[2]);
       } else if (words[0] == "program") {
         c.program = body;
       } else {
-        (words[0] == "input" ? c.numbers.inputs : c.numbers.outputs).push_back(CaseTensor(words[1], body));
+        (words[0] == "input" ? c.numbers.inputs : c.numbers.outputs)
+            .push_back(CaseTensor(words[1], body));
       }
     }
     cases.push_back(std::move(c));
@@ -162,15 +165,18 @@ std::string Difference(const Tensor& got, const Tensor& want, double rtol, doubl
     if (inexact) {
       const auto g = got.ComplexAt(i);
       const auto w = want.ComplexAt(i);
-      same = Close(g.real(), w.real(), rtol, atol * largest) && Close(g.imag(), w.imag(), rtol, atol * largest);
+      same = Close(g.real(), w.real(), rtol, atol * largest) &&
+             Close(g.imag(), w.imag(), rtol, atol * largest);
       // A complex number is close if its distance is small against its magnitude.
-      if (!same && tensor::IsComplex(want.dtype()) && std::isfinite(std::abs(w)) && std::isfinite(std::abs(g))) {
+      if (!same && tensor::IsComplex(want.dtype()) && std::isfinite(std::abs(w)) &&
+          std::isfinite(std::abs(g))) {
         same = std::abs(g - w) <= atol * largest + rtol * std::abs(w);
       }
     }
     if (!same) {
-      return StrCat("element ", i, " of ", want.TypeText(), ": got ", PythonFloat(got.DoubleAt(i)), ", wanted ",
-                    PythonFloat(want.DoubleAt(i)), "\n  got  ", ValueText(got, 40), "\n  want ", ValueText(want, 40));
+      return StrCat("element ", i, " of ", want.TypeText(), ": got ", PythonFloat(got.DoubleAt(i)),
+                    ", wanted ", PythonFloat(want.DoubleAt(i)), "\n  got  ", ValueText(got, 40),
+                    "\n  want ", ValueText(want, 40));
     }
   }
   return "";

@@ -46,7 +46,8 @@ Status ParseSelect(OpParser& p, Op* op, Types* results) {
   Types written;
   RETURN_IF_ERROR(p.ParseTypeList(&written));
   if (written.size() == 1) written.push_back(written[0]);
-  if (written.size() != 2) return p.ErrorAt(at, "expected the types of the predicate and of the result");
+  if (written.size() != 2)
+    return p.ErrorAt(at, "expected the types of the predicate and of the result");
   const Types all = {written[0], written[1], written[1]};
   RETURN_IF_ERROR(p.CheckOperandTypes(*op, all, at));
   results->push_back(written[1]);
@@ -55,7 +56,8 @@ Status ParseSelect(OpParser& p, Op* op, Types* results) {
 
 void PrintSelect(OpPrinter& p, const Op& op) {
   const Func& f = p.func();
-  if (!(f.type(op.operands[1]) == f.type(op.result())) || !(f.type(op.operands[2]) == f.type(op.result()))) {
+  if (!(f.type(op.operands[1]) == f.type(op.result())) ||
+      !(f.type(op.operands[2]) == f.type(op.result()))) {
     return p.FunctionalType(op);
   }
   p.Types(std::span(op.operands).first(1));
@@ -68,7 +70,8 @@ Status ParseComplex(OpParser& p, Op* op, Types* results) {
   if (p.At("(")) return ParseFunctional(p, op, results);
   const Token at = p.peek();
   ASSIGN_OR_RETURN(TensorType type, p.ParseType());
-  if (!tensor::IsComplex(type.dtype)) return p.ErrorAt(at, StrCat("expected a complex type, got ", type.Text()));
+  if (!tensor::IsComplex(type.dtype))
+    return p.ErrorAt(at, StrCat("expected a complex type, got ", type.Text()));
   const Types all(op->operands.size(), type.With(tensor::RealPart(type.dtype)));
   RETURN_IF_ERROR(p.CheckOperandTypes(*op, all, at));
   results->push_back(std::move(type));
@@ -89,7 +92,8 @@ Status ParsePairwise(OpParser& p, Op* op, Types* results) {
 }
 void PrintPairwise(OpPrinter& p, const Op& op) { p.ResultTypes(op); }
 
-// T, T -> T: chlo's form, one type per operand and no parentheses; several results are in parentheses.
+// T, T -> T: chlo's form, one type per operand and no parentheses; several results are in
+// parentheses.
 Status ParseChlo(OpParser& p, Op* op, Types* results) {
   const Token at = p.peek();
   Types operands;
@@ -249,8 +253,8 @@ void PrintConvNumbers(OpPrinter& p, const Op& op) {
   p.Write(body.substr(0, body.size() - 1));
 }
 
-constexpr std::string_view kWindowAttrs[] = {"window_strides", "padding", "lhs_dilation", "rhs_dilation",
-                                             "window_reversal"};
+constexpr std::string_view kWindowAttrs[] = {"window_strides", "padding", "lhs_dilation",
+                                             "rhs_dilation", "window_reversal"};
 
 // [[0, 1], [2, 3]] as a tensor of two columns.
 Result<Attr> ParsePadding(OpParser& p) {
@@ -266,7 +270,8 @@ Result<Attr> ParsePadding(OpParser& p) {
     } while (p.TakeIf(","));
     RETURN_IF_ERROR(p.Expect("]"));
   }
-  ASSIGN_OR_RETURN(Tensor t, Tensor::Create(DType::kI64, Shape{static_cast<int64_t>(flat.size() / 2), 2}));
+  ASSIGN_OR_RETURN(Tensor t,
+                   Tensor::Create(DType::kI64, Shape{static_cast<int64_t>(flat.size() / 2), 2}));
   for (size_t i = 0; i < flat.size(); ++i) t.SetInt(static_cast<int64_t>(i), flat[i]);
   return Attr::OfTensor(t);
 }
@@ -296,7 +301,8 @@ Status ParseWindow(OpParser& p, Op* op, Types*) {
       std::unique_ptr<bool[]> flags(new bool[list.AsList().size()]);
       size_t n = 0;
       for (const Attr& a : list.AsList()) {
-        if (a.kind() != AttrKind::kBool && a.kind() != AttrKind::kInt) return p.ErrorAt(at, "expected true or false");
+        if (a.kind() != AttrKind::kBool && a.kind() != AttrKind::kInt)
+          return p.ErrorAt(at, "expected true or false");
         flags[n++] = a.AsBool();
       }
       SetAttr(&op->attrs, name, Attr::Bools(std::span<const bool>(flags.get(), n)));
@@ -381,7 +387,9 @@ Status ParseTarget(OpParser& p, Op* op, Types*) {
   SetAttr(&op->attrs, "call_target_name", Attr::String(name));
   return OkStatus();
 }
-void PrintTarget(OpPrinter& p, const Op& op) { PrintSymbol(op.attr("call_target_name").AsText(), &p.out()); }
+void PrintTarget(OpPrinter& p, const Op& op) {
+  PrintSymbol(op.attr("call_target_name").AsText(), &p.out());
+}
 
 // --- <@mesh, [{}]> of sdy.sharding_constraint: any bracketed text ---
 
@@ -394,7 +402,8 @@ Status ParseSharding(OpParser& p, Op* op, Types*) {
   return OkStatus();
 }
 void PrintSharding(OpPrinter& p, const Op& op) {
-  p.Write(std::string_view(op.attr("sharding").AsText()).substr(std::string_view("#sdy.sharding").size()));
+  p.Write(std::string_view(op.attr("sharding").AsText())
+              .substr(std::string_view("#sdy.sharding").size()));
 }
 
 constexpr Directive kDirectives[] = {

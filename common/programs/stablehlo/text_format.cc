@@ -9,7 +9,17 @@ bool IsNameChar(char c) { return std::isalnum(static_cast<unsigned char>(c)) || 
 
 // One element of a format string.
 struct Piece {
-  enum Kind { kOperand, kOperandsFrom, kAttr, kDict, kGroup, kDirective, kWord, kPunct, kBlank } kind;
+  enum Kind {
+    kOperand,
+    kOperandsFrom,
+    kAttr,
+    kDict,
+    kGroup,
+    kDirective,
+    kWord,
+    kPunct,
+    kBlank
+  } kind;
   std::string_view text;  // attribute, directive, word or group content
   size_t number = 0;      // operand
 };
@@ -73,7 +83,8 @@ Result<Attr> ParseAttrValue(OpParser& parser, const AttrSpec& spec) {
       ASSIGN_OR_RETURN(const bool v, parser.ParseBool());
       return Attr::Bool(v);
     }
-    case AttrKind::kEnum: return parser.ParseEnumWord(spec.enum_id);
+    case AttrKind::kEnum:
+      return parser.ParseEnumWord(spec.enum_id);
     default: {
       const Token at = parser.peek();
       ASSIGN_OR_RETURN(Attr v, parser.ParseAttr());
@@ -84,27 +95,38 @@ Result<Attr> ParseAttrValue(OpParser& parser, const AttrSpec& spec) {
 
 void PrintAttrValue(OpPrinter& printer, const Attr& attr) {
   switch (attr.kind()) {
-    case AttrKind::kInts: PrintDims(attr.AsInts(), &printer.out()); return;
-    case AttrKind::kInt: StrAppend(&printer.out(), attr.AsInt()); return;
-    case AttrKind::kEnum: printer.Write(attr.EnumName()); return;
-    default: printer.PrintAttr(attr);
+    case AttrKind::kInts:
+      PrintDims(attr.AsInts(), &printer.out());
+      return;
+    case AttrKind::kInt:
+      StrAppend(&printer.out(), attr.AsInt());
+      return;
+    case AttrKind::kEnum:
+      printer.Write(attr.EnumName());
+      return;
+    default:
+      printer.PrintAttr(attr);
   }
 }
 
-Status ParsePieces(OpParser& parser, std::string_view format, Op* op, std::vector<TensorType>* result_types) {
+Status ParsePieces(OpParser& parser, std::string_view format, Op* op,
+                   std::vector<TensorType>* result_types) {
   while (!format.empty()) {
     const Piece p = NextPiece(&format);
     switch (p.kind) {
-      case Piece::kBlank: break;
+      case Piece::kBlank:
+        break;
       case Piece::kOperand: {
         ASSIGN_OR_RETURN(const ValueId v, parser.ParseOperand());
         op->operands.push_back(v);
         break;
       }
       case Piece::kOperandsFrom: {
-        // A comma after the list belongs to the format, which the list may have to give back: it is skipped there.
+        // A comma after the list belongs to the format, which the list may have to give back: it is
+        // skipped there.
         bool comma = parser.peek().kind != TokenKind::kValue;
-        // MLIR prints the comma after an empty list too, "%x, , sizes = []", which it does not read itself.
+        // MLIR prints the comma after an empty list too, "%x, , sizes = []", which it does not read
+        // itself.
         if (comma && format.starts_with(',')) parser.TakeIf(",");
         while (parser.peek().kind == TokenKind::kValue) {
           ASSIGN_OR_RETURN(const ValueId v, parser.ParseOperand());
@@ -126,7 +148,9 @@ Status ParsePieces(OpParser& parser, std::string_view format, Op* op, std::vecto
         SetAttr(&op->attrs, p.text, std::move(v));
         break;
       }
-      case Piece::kDict: RETURN_IF_ERROR(parser.ParseOptionalDict(op)); break;
+      case Piece::kDict:
+        RETURN_IF_ERROR(parser.ParseOptionalDict(op));
+        break;
       case Piece::kGroup: {
         std::string_view group = p.text;
         const Piece first = NextPiece(&group);
@@ -140,7 +164,9 @@ Status ParsePieces(OpParser& parser, std::string_view format, Op* op, std::vecto
         break;
       }
       case Piece::kWord:
-      case Piece::kPunct: RETURN_IF_ERROR(parser.Expect(p.text)); break;
+      case Piece::kPunct:
+        RETURN_IF_ERROR(parser.Expect(p.text));
+        break;
     }
   }
   return OkStatus();
@@ -161,7 +187,9 @@ void PrintPieces(OpPrinter& printer, std::string_view format, const Op& op) {
   while (!format.empty()) {
     const Piece p = NextPiece(&format);
     switch (p.kind) {
-      case Piece::kOperand: printer.Operand(op.operands[p.number]); break;
+      case Piece::kOperand:
+        printer.Operand(op.operands[p.number]);
+        break;
       case Piece::kOperandsFrom:
         if (op.operands.size() > p.number) {
           printer.Operands(std::span(op.operands).subspan(p.number));
@@ -169,7 +197,9 @@ void PrintPieces(OpPrinter& printer, std::string_view format, const Op& op) {
           format.remove_prefix(2);
         }
         break;
-      case Piece::kAttr: PrintAttrValue(printer, op.attr(p.text)); break;
+      case Piece::kAttr:
+        PrintAttrValue(printer, op.attr(p.text));
+        break;
       case Piece::kDict: {
         std::vector<std::string_view> shown;
         CollectShown(op.def->format, &shown);
@@ -179,10 +209,14 @@ void PrintPieces(OpPrinter& printer, std::string_view format, const Op& op) {
       case Piece::kGroup:
         if (op.attr(FirstAttr(p.text)).present()) PrintPieces(printer, p.text, op);
         break;
-      case Piece::kDirective: FindDirective(p.text)->print(printer, op); break;
+      case Piece::kDirective:
+        FindDirective(p.text)->print(printer, op);
+        break;
       case Piece::kBlank:
       case Piece::kWord:
-      case Piece::kPunct: printer.Write(p.text); break;
+      case Piece::kPunct:
+        printer.Write(p.text);
+        break;
     }
   }
 }

@@ -1,11 +1,12 @@
 // The pretty form of an op as a string in its row, read and written by one interpreter.
 //
-//   $0        operand 0             $*   all operands, comma-separated        $1*  operands from 1 on
+//   $0        operand 0             $*   all operands, comma-separated        $1*  operands from 1
+//   on
 //   @name     the attribute `name`: [1, 2], 3, true, EQ, "text", @symbol, by its kind
-//   {}        the remaining attributes as a dictionary, with a blank before it; nothing if there are none
-//   [ ... ]   present if the attribute first mentioned inside is
-//   <word>    a directive from the table in text_directives.cc: <same>, <func>, <slices>, ...
-//   other     itself; blanks matter in printing only
+//   {}        the remaining attributes as a dictionary, with a blank before it; nothing if there
+//   are none [ ... ]   present if the attribute first mentioned inside is <word>    a directive
+//   from the table in text_directives.cc: <same>, <func>, <slices>, ... other     itself; blanks
+//   matter in printing only
 //
 // " $0, dims = @permutation{} : <func>" is the form of stablehlo.transpose.
 #pragma once

@@ -13,7 +13,8 @@ using tensor::Dims;
 using tensor::DType;
 using tensor::Shape;
 
-// Names one value inside a function: index into Func::types. Dense, assigned in order of definition.
+// Names one value inside a function: index into Func::types. Dense, assigned in order of
+// definition.
 using ValueId = uint32_t;
 inline constexpr ValueId kNoValue = UINT32_MAX;
 
@@ -32,7 +33,8 @@ struct TensorType {
 
   size_t rank() const { return shape.size(); }
   bool valid() const { return is_token || dtype != DType::kInvalid; }
-  // As MLIR prints it: "tensor<2x3xf32>", "!stablehlo.token"; "<invalid>" for a default-constructed type.
+  // As MLIR prints it: "tensor<2x3xf32>", "!stablehlo.token"; "<invalid>" for a default-constructed
+  // type.
   std::string Text() const;
   // The same shape with other elements.
   TensorType With(DType other) const { return {other, shape}; }

@@ -14,7 +14,8 @@ Status CheckArity(const Op& op) {
   const auto wanted = [](int count, bool more) { return StrCat(more ? "at least " : "", count); };
   const auto n = static_cast<int>(op.operands.size());
   if (n < def.operands || (!def.more_operands && n != def.operands)) {
-    return InvalidArgument(StrCat(n, " operands, wanted ", wanted(def.operands, def.more_operands)));
+    return InvalidArgument(
+        StrCat(n, " operands, wanted ", wanted(def.operands, def.more_operands)));
   }
   const auto r = static_cast<int>(op.regions.size());
   if (r < def.regions || (!def.more_regions && r != def.regions)) {
@@ -31,11 +32,12 @@ Status CheckAttrs(const Op& op) {
       continue;
     }
     if (a.kind() != spec.kind) {
-      return InvalidArgument(StrCat("attribute '", spec.name, "' is ", KindName(a.kind()), ", wanted ",
-                                    KindName(spec.kind)));
+      return InvalidArgument(StrCat("attribute '", spec.name, "' is ", KindName(a.kind()),
+                                    ", wanted ", KindName(spec.kind)));
     }
     if (a.kind() == AttrKind::kEnum && a.enum_id() != spec.enum_id) {
-      return InvalidArgument(StrCat("attribute '", spec.name, "' is a ", InfoOf(a.enum_id()).mnemonic, ", wanted ",
+      return InvalidArgument(StrCat("attribute '", spec.name, "' is a ",
+                                    InfoOf(a.enum_id()).mnemonic, ", wanted ",
                                     InfoOf(spec.enum_id).mnemonic));
     }
   }
@@ -51,14 +53,16 @@ class FuncVerifier {
   Status Run() {
     RETURN_IF_ERROR(CheckTypes());
     if (!func_.arg_attrs.empty() && func_.arg_attrs.size() != func_.body.args.size()) {
-      return InvalidArgument(StrCat("@", func_.name, ": ", func_.arg_attrs.size(), " argument attributes for ",
-                                    func_.body.args.size(), " arguments"));
+      return InvalidArgument(StrCat("@", func_.name, ": ", func_.arg_attrs.size(),
+                                    " argument attributes for ", func_.body.args.size(),
+                                    " arguments"));
     }
     RETURN_IF_ERROR(CheckRegion(func_.body, "func.return", 1).Annotate(StrCat("@", func_.name)));
     std::vector<TensorType> returned;
     for (const ValueId v : func_.body.ops.back().operands) returned.push_back(func_.type(v));
     if (returned != func_.results) {
-      return InvalidArgument(StrCat("@", func_.name, " returns other types than its signature says"));
+      return InvalidArgument(
+          StrCat("@", func_.name, " returns other types than its signature says"));
     }
     return OkStatus();
   }
@@ -71,20 +75,24 @@ class FuncVerifier {
       const TensorType& t = func_.types[v];
       if (t.is_token) continue;
       const auto negative = std::ranges::find_if(t.shape, [](int64_t d) { return d < 0; });
-      if (t.dtype == DType::kInvalid || tensor::MlirName(t.dtype).empty() || negative != t.shape.end()) {
-        return InvalidArgument(StrCat("@", func_.name, ": value ", v, " has the invalid type ", t.Text()));
+      if (t.dtype == DType::kInvalid || tensor::MlirName(t.dtype).empty() ||
+          negative != t.shape.end()) {
+        return InvalidArgument(
+            StrCat("@", func_.name, ": value ", v, " has the invalid type ", t.Text()));
       }
       const int64_t n = ElementCount(t);
       if (n < 0 || n > limits_.max_elements || ByteCount(t) < 0 || t.rank() > limits_.max_rank) {
-        return ResourceExhausted(StrCat("@", func_.name, ": a value of type ", t.Text(), " exceeds max_elements = ",
-                                        limits_.max_elements, " or max_rank = ", limits_.max_rank));
+        return ResourceExhausted(StrCat("@", func_.name, ": a value of type ", t.Text(),
+                                        " exceeds max_elements = ", limits_.max_elements,
+                                        " or max_rank = ", limits_.max_rank));
       }
     }
     return OkStatus();
   }
 
   Status DefineValue(ValueId v) {
-    if (v >= state_.size()) return InvalidArgument(StrCat("value ", v, " is not in the table of types"));
+    if (v >= state_.size())
+      return InvalidArgument(StrCat("value ", v, " is not in the table of types"));
     if (state_[v] != kUndefined) return InvalidArgument(StrCat("value ", v, " is defined twice"));
     state_[v] = kInScope;
     return OkStatus();
@@ -99,7 +107,8 @@ class FuncVerifier {
       }
     }
     for (size_t i = 0; i < op.regions.size(); ++i) {
-      RETURN_IF_ERROR(CheckRegion(op.regions[i], "stablehlo.return", depth + 1).Annotate(StrCat("region ", i)));
+      RETURN_IF_ERROR(
+          CheckRegion(op.regions[i], "stablehlo.return", depth + 1).Annotate(StrCat("region ", i)));
     }
     std::vector<TensorType> declared, inferred;
     for (uint32_t i = 0; i < op.num_results; ++i) {
@@ -113,8 +122,8 @@ class FuncVerifier {
     }
     for (size_t i = 0; i < inferred.size(); ++i) {
       if (!(inferred[i] == declared[i])) {
-        return InvalidArgument(
-            StrCat("result ", i, " has type ", declared[i].Text(), ", wanted ", inferred[i].Text()));
+        return InvalidArgument(StrCat("result ", i, " has type ", declared[i].Text(), ", wanted ",
+                                      inferred[i].Text()));
       }
     }
     return OkStatus();
@@ -122,22 +131,26 @@ class FuncVerifier {
 
   Status CheckRegion(const Region& region, std::string_view terminator, uint32_t depth) {
     if (depth > limits_.max_nesting) {
-      return ResourceExhausted(StrCat("regions are nested deeper than max_nesting = ", limits_.max_nesting));
+      return ResourceExhausted(
+          StrCat("regions are nested deeper than max_nesting = ", limits_.max_nesting));
     }
     for (const ValueId v : region.args) RETURN_IF_ERROR(DefineValue(v));
     if (region.ops.empty()) return InvalidArgument("the region is empty, wanted a terminator");
     for (size_t i = 0; i < region.ops.size(); ++i) {
       const Op& op = region.ops[i];
-      if (op.def == nullptr) return InvalidArgument(StrCat("op ", i, " has no row in the op table"));
+      if (op.def == nullptr)
+        return InvalidArgument(StrCat("op ", i, " has no row in the op table"));
       const bool last = i + 1 == region.ops.size();
       Status s = CheckOp(op, depth);
       if (s.ok() && last != op.def->has(kTerminator)) {
         s = InvalidArgument(last ? "the last operation of a region must be a terminator"
                                  : "a terminator may only stand at the end of a region");
       }
-      if (s.ok() && last && op.name() != terminator) s = InvalidArgument(StrCat("wanted ", terminator));
+      if (s.ok() && last && op.name() != terminator)
+        s = InvalidArgument(StrCat("wanted ", terminator));
       if (!s.ok()) {
-        return s.Annotate(StrCat("op ", i, " (", op.name(), op.line > 0 ? StrCat(", line ", op.line) : "", ")"));
+        return s.Annotate(
+            StrCat("op ", i, " (", op.name(), op.line > 0 ? StrCat(", line ", op.line) : "", ")"));
       }
     }
     Close(region);
@@ -158,8 +171,8 @@ class FuncVerifier {
   std::vector<State> state_;
 };
 
-// Depth of calls below each function, by depth-first search without recursion on the C stack; an error names a function
-// that reaches itself.
+// Depth of calls below each function, by depth-first search without recursion on the C stack; an
+// error names a function that reaches itself.
 Status CheckCallGraph(const Module& module, const Limits& limits) {
   std::unordered_map<const Func*, std::vector<const Func*>> callees;
   for (const Func& f : module.funcs()) {
@@ -192,7 +205,8 @@ Status CheckCallGraph(const Module& module, const Limits& limits) {
         if (fresh) {
           path.push_back({callee});
         } else if (it->second == 0) {
-          return InvalidArgument(StrCat("@", callee->name, " calls itself (by way of @", top.func->name, ")"));
+          return InvalidArgument(
+              StrCat("@", callee->name, " calls itself (by way of @", top.func->name, ")"));
         } else {
           top.deepest = std::max(top.deepest, it->second);
         }
@@ -200,8 +214,9 @@ Status CheckCallGraph(const Module& module, const Limits& limits) {
       }
       const uint32_t mine = top.deepest + 1;
       if (mine > limits.max_call_depth) {
-        return ResourceExhausted(StrCat("@", top.func->name, ": calls are nested deeper than max_call_depth = ",
-                                        limits.max_call_depth));
+        return ResourceExhausted(
+            StrCat("@", top.func->name,
+                   ": calls are nested deeper than max_call_depth = ", limits.max_call_depth));
       }
       depth[top.func] = mine;
       path.pop_back();
@@ -213,15 +228,16 @@ Status CheckCallGraph(const Module& module, const Limits& limits) {
 
 }  // namespace
 
-Status VerifyOp(const Op& op, const Func& func, const Module* module, std::span<const TensorType> declared,
-                std::vector<TensorType>* results) {
+Status VerifyOp(const Op& op, const Func& func, const Module* module,
+                std::span<const TensorType> declared, std::vector<TensorType>* results) {
   RETURN_IF_ERROR(CheckArity(op));
   RETURN_IF_ERROR(CheckAttrs(op));
   if (op.def->type_rule == nullptr) return Unimplemented(std::string(op.def->refusal));
   RETURN_IF_ERROR(op.def->type_rule(TypeQuery{op, func, module, declared}, results));
   if (declared.empty()) return OkStatus();
   if (results->size() != declared.size()) {
-    return InvalidArgument(StrCat(declared.size(), " result types are given, wanted ", results->size()));
+    return InvalidArgument(
+        StrCat(declared.size(), " result types are given, wanted ", results->size()));
   }
   for (size_t i = 0; i < declared.size(); ++i) {
     if (!((*results)[i] == declared[i])) {
@@ -239,7 +255,8 @@ Status Verify(const Module& module, const Limits& limits) {
     ForEachOp(f.body, [&](const Op&) { ++ops; });
   }
   if (ops > limits.max_ops) {
-    return ResourceExhausted(StrCat("the module has ", ops, " operations, more than max_ops = ", limits.max_ops));
+    return ResourceExhausted(
+        StrCat("the module has ", ops, " operations, more than max_ops = ", limits.max_ops));
   }
   return CheckCallGraph(module, limits);
 }

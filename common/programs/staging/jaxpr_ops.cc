@@ -28,20 +28,24 @@ class Copier {
   // Constvar i; open ones must be copied before those with values.
   void Const(size_t i) {
     const VarId v = from_.constvars()[i];
-    ids_[v] = i < from_.num_open() ? to_.AddConst(from_.aval(v))
-                                   : to_.AddConst(from_.aval(v), from_.const_values()[i - from_.num_open()]);
+    ids_[v] = i < from_.num_open()
+                  ? to_.AddConst(from_.aval(v))
+                  : to_.AddConst(from_.aval(v), from_.const_values()[i - from_.num_open()]);
   }
   void Consts() {
     for (size_t i = 0; i < from_.constvars().size(); ++i) Const(i);
   }
   void Input(VarId v) { ids_[v] = to_.AddInput(from_.aval(v)); }
   void Unused(const ir::Aval& aval) { to_.AddInput(aval); }
-  Atom Map(Atom a) { return a.is_literal() ? to_.AddLiteral(from_.literal(a)) : Atom::Var(ids_[a.var()]); }
+  Atom Map(Atom a) {
+    return a.is_literal() ? to_.AddLiteral(from_.literal(a)) : Atom::Var(ids_[a.var()]);
+  }
   void Whole(const Eqn& eqn) {
     operands_.clear();
     results_.clear();
     for (const Atom a : from_.operands(eqn)) operands_.push_back(Map(a));
-    for (uint32_t r = 0; r < eqn.num_results; ++r) results_.push_back(from_.aval(eqn.first_result + r));
+    for (uint32_t r = 0; r < eqn.num_results; ++r)
+      results_.push_back(from_.aval(eqn.first_result + r));
     const VarId first = to_.AddEqn(eqn.op, eqn.params, operands_, results_);
     for (uint32_t r = 0; r < eqn.num_results; ++r) ids_[eqn.first_result + r] = first + r;
   }
@@ -74,7 +78,8 @@ class Copier {
 };
 
 // What is needed of each equation, found from the outputs backwards.
-Result<std::vector<ir::DceResult>> NeededParts(ir::Session& session, const Jaxpr& jaxpr, std::vector<bool>* used) {
+Result<std::vector<ir::DceResult>> NeededParts(ir::Session& session, const Jaxpr& jaxpr,
+                                               std::vector<bool>* used) {
   std::vector<ir::DceResult> parts(jaxpr.eqns().size());
   for (size_t i = jaxpr.eqns().size(); i-- > 0;) {
     const Eqn& eqn = jaxpr.eqns()[i];
@@ -105,7 +110,8 @@ Result<std::vector<ir::DceResult>> NeededParts(ir::Session& session, const Jaxpr
 
 }  // namespace
 
-Result<DceOutcome> Dce(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<bool>& used_outputs,
+Result<DceOutcome> Dce(ir::Session& session, const JaxprPtr& jaxpr,
+                       const std::vector<bool>& used_outputs,
                        const std::vector<bool>& keep_inputs) {
   const std::string key = StrCat("dce ", BitsKey(used_outputs), " ", BitsKey(keep_inputs));
   if (const auto* known = session.Find<DceOutcome>(jaxpr, key)) return *known;
@@ -144,7 +150,8 @@ Result<DceOutcome> Dce(ir::Session& session, const JaxprPtr& jaxpr, const std::v
 
 std::vector<int> ForwardedInputs(const Jaxpr& jaxpr) {
   std::unordered_map<VarId, int> index;
-  for (size_t i = 0; i < jaxpr.invars().size(); ++i) index.emplace(jaxpr.invars()[i], static_cast<int>(i));
+  for (size_t i = 0; i < jaxpr.invars().size(); ++i)
+    index.emplace(jaxpr.invars()[i], static_cast<int>(i));
   std::vector<int> out;
   for (const Atom a : jaxpr.outs()) {
     const auto it = a.is_literal() ? index.end() : index.find(a.var());
@@ -197,7 +204,8 @@ JaxprPtr Reorder(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<
   return session.Remember(jaxpr, key, copier.Finish(std::move(outs)));
 }
 
-JaxprPtr WithUnusedInputs(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<ir::Aval>& avals) {
+JaxprPtr WithUnusedInputs(ir::Session& session, const JaxprPtr& jaxpr,
+                          const std::vector<ir::Aval>& avals) {
   std::string key = "unused";
   for (const ir::Aval& a : avals) StrAppend(&key, " ", a.Text(), a.weak_type ? "~" : "");
   if (const auto* known = session.Find<JaxprPtr>(jaxpr, key)) return *known;

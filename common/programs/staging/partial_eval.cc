@@ -16,11 +16,13 @@ using ir::JaxprPtr;
 using ir::SplitValue;
 using ir::Value;
 
-std::vector<Value> SplitBuilder::Process(const ir::OpDef& op, std::shared_ptr<const ir::Params> params,
+std::vector<Value> SplitBuilder::Process(const ir::OpDef& op,
+                                         std::shared_ptr<const ir::Params> params,
                                          std::span<const Value> operands) {
   std::vector<Value> results;
   if (op.partial_eval != nullptr) {
-    // Also of unknown operands or literals alone: what a nested program makes from nothing is known.
+    // Also of unknown operands or literals alone: what a nested program makes from nothing is
+    // known.
     results = op.partial_eval(known_, unknown_, ir::PartialEvalArgs{op, *params, operands});
   } else {
     const bool any_unknown =
@@ -32,8 +34,8 @@ std::vector<Value> SplitBuilder::Process(const ir::OpDef& op, std::shared_ptr<co
   return results;
 }
 
-std::vector<Value> ResidualValues(Builder& b, const std::vector<Residual>& residuals, std::span<const Value> given,
-                                  std::span<const Value> inputs) {
+std::vector<Value> ResidualValues(Builder& b, const std::vector<Residual>& residuals,
+                                  std::span<const Value> given, std::span<const Value> inputs) {
   std::vector<Value> out;
   size_t next = 0;
   for (const Residual& r : residuals) {
@@ -46,9 +48,12 @@ std::vector<Value> ResidualValues(Builder& b, const std::vector<Residual>& resid
   return out;
 }
 
-Result<KnownUnknown> PartialEval(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<bool>& unknown_ins,
-                                 const std::vector<bool>& forward, const std::vector<bool>& instantiate) {
-  const std::string key = StrCat("pe ", BitsKey(unknown_ins), " ", BitsKey(forward), " ", BitsKey(instantiate));
+Result<KnownUnknown> PartialEval(ir::Session& session, const JaxprPtr& jaxpr,
+                                 const std::vector<bool>& unknown_ins,
+                                 const std::vector<bool>& forward,
+                                 const std::vector<bool>& instantiate) {
+  const std::string key =
+      StrCat("pe ", BitsKey(unknown_ins), " ", BitsKey(forward), " ", BitsKey(instantiate));
   if (const auto* done = session.Find<KnownUnknown>(jaxpr, key)) return *done;
   Builder known(session);
   Builder unknown(session);
@@ -74,12 +79,14 @@ Result<KnownUnknown> PartialEval(ir::Session& session, const JaxprPtr& jaxpr, co
     (is_unknown ? unknown_outs : known_outs).push_back(outs[i]);
   }
   std::vector<Value> residuals;
-  ASSIGN_OR_RETURN(const JaxprPtr open, unknown.Finish(unknown_outs, &residuals, /*remove_dead=*/true,
-                                                       Builder::CaptureOrder::kSearch));
+  ASSIGN_OR_RETURN(const JaxprPtr open,
+                   unknown.Finish(unknown_outs, &residuals, /*remove_dead=*/true,
+                                  Builder::CaptureOrder::kSearch));
   result.unknown = ConstsToInputs(open);
   for (const Value& r : residuals) {
     Residual source;
-    if (const auto it = forwardable.find(r.id()); it != forwardable.end()) source.input = it->second;
+    if (const auto it = forwardable.find(r.id()); it != forwardable.end())
+      source.input = it->second;
     const tensor::Tensor* constant = forward.empty() ? nullptr : known.ConstantValue(r);
     if (constant != nullptr) source.constant = *constant;
     if (source.own()) known_outs.push_back(r);
@@ -100,11 +107,13 @@ class PolicySplit {
   // The staged side's name of a value: its own, or the known side's as a residual.
   static Value Staged(const SplitValue& v) { return v.instantiated ? v.staged : v.known; }
 
-  std::vector<SplitValue> Apply(const ir::OpDef& op, const std::shared_ptr<const ir::Params>& params,
+  std::vector<SplitValue> Apply(const ir::OpDef& op,
+                                const std::shared_ptr<const ir::Params>& params,
                                 std::span<const SplitValue> operands) {
     bool any_unknown = false;
     for (const SplitValue& v : operands) any_unknown |= v.unknown;
-    if (op.split != nullptr) return op.split(known_, staged_, ir::SplitArgs{op, *params, operands, policy_});
+    if (op.split != nullptr)
+      return op.split(known_, staged_, ir::SplitArgs{op, *params, operands, policy_});
     std::vector<Value> known_operands;
     std::vector<Value> staged_operands;
     for (const SplitValue& v : operands) {
@@ -113,7 +122,8 @@ class PolicySplit {
     }
     std::vector<SplitValue> out;
     if (any_unknown) {
-      for (const Value& r : staged_.Emit(op, params, staged_operands)) out.push_back({true, true, {}, r});
+      for (const Value& r : staged_.Emit(op, params, staged_operands))
+        out.push_back({true, true, {}, r});
       return out;
     }
     const std::vector<Value> results = known_.Emit(op, params, known_operands);
@@ -134,9 +144,12 @@ class PolicySplit {
 
 }  // namespace
 
-Result<SplitJaxprs> SplitByPolicy(ir::Session& session, const JaxprPtr& jaxpr, const std::vector<bool>& unknown_ins,
-                                  const std::vector<bool>& inst_ins, const std::vector<bool>& ensure_unknown_outs,
-                                  const std::vector<bool>& ensure_inst_outs, ir::SavePolicy policy) {
+Result<SplitJaxprs> SplitByPolicy(ir::Session& session, const JaxprPtr& jaxpr,
+                                  const std::vector<bool>& unknown_ins,
+                                  const std::vector<bool>& inst_ins,
+                                  const std::vector<bool>& ensure_unknown_outs,
+                                  const std::vector<bool>& ensure_inst_outs,
+                                  ir::SavePolicy policy) {
   const std::string key = StrCat("split ", BitsKey(unknown_ins), " ", BitsKey(inst_ins), " ",
                                  BitsKey(ensure_unknown_outs), " ", BitsKey(ensure_inst_outs), " ",
                                  reinterpret_cast<uintptr_t>(policy));

@@ -1,7 +1,8 @@
 // Arrays of a program that is being written: the values a traced C++ function computes with.
 //
-// Operators promote and broadcast as jax.numpy's do; a C++ number beside an array is a Python number, whose weak type
-// gives way. Nothing is computed: every operation appends an equation to the program (docs/tracing.md).
+// Operators promote and broadcast as jax.numpy's do; a C++ number beside an array is a Python
+// number, whose weak type gives way. Nothing is computed: every operation appends an equation to
+// the program (docs/tracing.md).
 #pragma once
 
 #include <complex>
@@ -29,22 +30,23 @@ class Trace;
 class Outputs;
 class Operand;
 
-// A number of the host language. Its array type is weak (bool's is not) and has 32 bits, or 64 if the trace has x64 on.
+// A number of the host language. Its array type is weak (bool's is not) and has 32 bits, or 64 if
+// the trace has x64 on.
 struct Number {
   enum class Kind : uint8_t { kBool, kInt, kFloat, kComplex } kind = Kind::kFloat;
-  int64_t integer = 0;           // of kBool and kInt
-  std::complex<double> value;    // of all kinds
+  int64_t integer = 0;         // of kBool and kInt
+  std::complex<double> value;  // of all kinds
 };
 
 template <typename T>
 concept HostNumber = std::is_arithmetic_v<T>;
 
-// A handle to a value of the trace that made it, a plain number, or nothing. Cheap to copy; belongs to the thread that
-// traces. Using one after its trace has ended, or outside the function it was made in, is an error of the later trace
-// (JAX: UnexpectedTracerError), never undefined behaviour.
+// A handle to a value of the trace that made it, a plain number, or nothing. Cheap to copy; belongs
+// to the thread that traces. Using one after its trace has ended, or outside the function it was
+// made in, is an error of the later trace (JAX: UnexpectedTracerError), never undefined behaviour.
 //
-// After an error every operation gives an array without a type: shape() is empty, dim() is 0. The error comes out of
-// MakeJaxpr.
+// After an error every operation gives an array without a type: shape() is empty, dim() is 0. The
+// error comes out of MakeJaxpr.
 class Array {
  public:
   Array() = default;
@@ -89,17 +91,18 @@ class Array {
 using Arrays = std::vector<Array>;
 using Place = std::source_location;
 
-// What operators and functions take: an array or a number, and where in the user's source it was passed, so that an
-// error can name the place.
+// What operators and functions take: an array or a number, and where in the user's source it was
+// passed, so that an error can name the place.
 class Operand {
  public:
   Operand(Array a, Place where = Place::current())  // NOLINT: implicit by design
       : array(std::move(a)), where(where) {}
   template <HostNumber T>
-  Operand(T v, Place where = Place::current()) : array(v), where(where) {}  // NOLINT: implicit by design
-  Operand(std::complex<double> v, Place where = Place::current())           // NOLINT: implicit by design
+  Operand(T v, Place where = Place::current())
+      : array(v), where(where) {}                                  // NOLINT: implicit by design
+  Operand(std::complex<double> v, Place where = Place::current())  // NOLINT: implicit by design
       : array(v), where(where) {}
-  Operand(const Outputs& outputs, Place where = Place::current());          // NOLINT: implicit by design
+  Operand(const Outputs& outputs, Place where = Place::current());  // NOLINT: implicit by design
 
   Array array;
   Place where;
@@ -133,7 +136,9 @@ Array& operator/=(Array& x, Operand y);
 Array Constant(const tensor::Tensor& value, Place where = Place::current());
 
 // ---- types of arguments ----
-inline Aval TypeOf(DType dtype, const Shape& shape, bool weak = false) { return {dtype, weak, shape}; }
+inline Aval TypeOf(DType dtype, const Shape& shape, bool weak = false) {
+  return {dtype, weak, shape};
+}
 // F32(3, 4) is f32[3,4].
 template <std::integral... D>
 Aval F32(D... dims) {

@@ -30,12 +30,14 @@ std::vector<T> Joined(std::vector<T> a, const std::vector<T>& b) {
 // Runs `body` (Trace&) -> Result<Values> as one operation of many results.
 template <typename Body>
 Outputs Run(const Place& where, Body body) {
-  return Outputs(Operations(where, [&](Trace& t, Builder& b) {
-    const Result<Values> outs = body(t, b);
-    if (outs.ok()) return *outs;
-    if (t.ok() && b.ok()) b.Fail(outs.status());
-    return Values();
-  }), where);
+  return Outputs(Operations(where,
+                            [&](Trace& t, Builder& b) {
+                              const Result<Values> outs = body(t, b);
+                              if (outs.ok()) return *outs;
+                              if (t.ok() && b.ok()) b.Fail(outs.status());
+                              return Values();
+                            }),
+                 where);
 }
 
 Result<pipeline::Callee> TraceBody(Trace& t, const Function& f, const Avals& inputs) {
@@ -65,26 +67,33 @@ std::string TypeText(const Aval& a) {
 
 Status CheckCarry(std::string_view name, const Avals& in, std::span<const Aval> out) {
   if (in.size() != out.size()) {
-    return TypeError(StrCat(name, " function carry input and carry output must have the same pytree structure, but "
-                            "they differ: the input has ", in.size(), " arrays, the output ", out.size()));
+    return TypeError(
+        StrCat(name,
+               " function carry input and carry output must have the same pytree structure, but "
+               "they differ: the input has ",
+               in.size(), " arrays, the output ", out.size()));
   }
   for (size_t i = 0; i < in.size(); ++i) {
     if (in[i].SameType(out[i])) continue;
     const bool shapes = !(in[i].shape == out[i].shape);
     const bool dtypes = in[i].dtype != out[i].dtype;
-    return TypeError(StrCat(name, " function carry input and carry output must have equal types, but they differ:\n\n",
-                            "The input carry component ", i, " has type ", TypeText(in[i]),
-                            " but the corresponding output carry component has type ", TypeText(out[i]), ", so the ",
-                            shapes && dtypes ? "dtypes and shapes" : shapes ? "shapes" : "dtypes",
-                            " do not match.\n\nRevise the function so that all output types match the corresponding "
-                            "input types."));
+    return TypeError(StrCat(
+        name, " function carry input and carry output must have equal types, but they differ:\n\n",
+        "The input carry component ", i, " has type ", TypeText(in[i]),
+        " but the corresponding output carry component has type ", TypeText(out[i]), ", so the ",
+        shapes && dtypes ? "dtypes and shapes"
+        : shapes         ? "shapes"
+                         : "dtypes",
+        " do not match.\n\nRevise the function so that all output types match the corresponding "
+        "input types."));
   }
   return OkStatus();
 }
 
 // Splits `values` into those whose bit is set and the others.
 void Partition(const Bits& bits, const Values& values, Values* set, Values* others) {
-  for (size_t i = 0; i < values.size(); ++i) (i < bits.size() && bits[i] ? set : others)->push_back(values[i]);
+  for (size_t i = 0; i < values.size(); ++i)
+    (i < bits.size() && bits[i] ? set : others)->push_back(values[i]);
 }
 
 // Inputs in the order: those whose bit is set, then the others.
@@ -105,7 +114,8 @@ Result<int64_t> ScanLength(const Avals& xs, const ScanOptions& options) {
   std::vector<int64_t> lengths;
   for (const Aval& x : xs) {
     if (x.rank() == 0) {
-      return ValueError(StrCat("scan got value with no leading axis to scan over: ", x.Text(), "."));
+      return ValueError(
+          StrCat("scan got value with no leading axis to scan over: ", x.Text(), "."));
     }
     lengths.push_back(x.shape[0]);
   }
@@ -113,15 +123,18 @@ Result<int64_t> ScanLength(const Avals& xs, const ScanOptions& options) {
     for (const int64_t n : lengths) {
       if (n == *options.length) continue;
       return ValueError(StrCat("scan got `length` argument of ", *options.length,
-                               " which disagrees with leading axis sizes [", Join(lengths, ", "), "]."));
+                               " which disagrees with leading axis sizes [", Join(lengths, ", "),
+                               "]."));
     }
     if (*options.length < 0) return ValueError("scan got a negative `length`");
     return *options.length;
   }
-  if (lengths.empty()) return ValueError("scan got no values to scan over and `length` not provided.");
+  if (lengths.empty())
+    return ValueError("scan got no values to scan over and `length` not provided.");
   for (const int64_t n : lengths) {
     if (n != lengths[0]) {
-      return ValueError(StrCat("scan got values with different leading axis sizes: ", Join(lengths, ", "), "."));
+      return ValueError(
+          StrCat("scan got values with different leading axis sizes: ", Join(lengths, ", "), "."));
     }
   }
   return lengths[0];
@@ -139,11 +152,12 @@ Result<Values> EmitScan(Trace& t, Builder& b, const Function& body, Values init,
   }
   const Avals outs = callee.jaxpr->OutAvals();
   const size_t num_carry = init.size();
-  RETURN_IF_ERROR(
-      CheckCarry("scan body", TypesOf(init), std::span(outs).first(std::min(num_carry, outs.size()))));
+  RETURN_IF_ERROR(CheckCarry("scan body", TypesOf(init),
+                             std::span(outs).first(std::min(num_carry, outs.size()))));
   const size_t num_ys = outs.size() - num_carry;
   const size_t num_consts = callee.captured.size();
-  // A carry that the body passes on unchanged is a constant of the loop; a y that is an x needs no copy.
+  // A carry that the body passes on unchanged is a constant of the loop; a y that is an x needs no
+  // copy.
   const std::vector<int> forwarded = staging::ForwardedInputs(*callee.jaxpr);
   Bits constant(num_carry);
   Bits keep(outs.size(), true);
@@ -196,10 +210,12 @@ Status CheckPredicate(const Avals& outs) {
   if (outs.size() == 1 && outs[0].rank() == 0 && tensor::IsBool(outs[0].dtype)) return OkStatus();
   std::vector<std::string> texts;
   for (const Aval& a : outs) texts.push_back(StrCat("ShapedArray(", TypeText(a), ")"));
-  return TypeError(StrCat("cond_fun must return a boolean scalar, but got output type(s) [", Join(texts, ", "), "]."));
+  return TypeError(StrCat("cond_fun must return a boolean scalar, but got output type(s) [",
+                          Join(texts, ", "), "]."));
 }
 
-Result<Values> EmitWhile(Trace& t, Builder& b, const Function& cond, const Function& body, Values init) {
+Result<Values> EmitWhile(Trace& t, Builder& b, const Function& cond, const Function& body,
+                         Values init) {
   pipeline::Callee test;
   pipeline::Callee step;
   const auto trace = [&]() -> Status {
@@ -210,12 +226,15 @@ Result<Values> EmitWhile(Trace& t, Builder& b, const Function& cond, const Funct
   RETURN_IF_ERROR(trace());
   if (PromoteWeak(t, step.jaxpr->OutAvals(), &init)) RETURN_IF_ERROR(trace());
   RETURN_IF_ERROR(CheckCarry("while_loop body", TypesOf(init), step.jaxpr->OutAvals()));
-  // A carry that the body passes on unchanged and the condition does not read is a constant of the body.
+  // A carry that the body passes on unchanged and the condition does not read is a constant of the
+  // body.
   const std::vector<int> forwarded = staging::ForwardedInputs(*step.jaxpr);
   const size_t num_consts = step.captured.size();
   Bits keep_inputs(test.captured.size(), true);
-  for (size_t i = 0; i < init.size(); ++i) keep_inputs.push_back(forwarded[i] != static_cast<int>(num_consts + i));
-  ASSIGN_OR_RETURN(const staging::DceOutcome dce, staging::Dce(t.session(), test.jaxpr, {true}, keep_inputs));
+  for (size_t i = 0; i < init.size(); ++i)
+    keep_inputs.push_back(forwarded[i] != static_cast<int>(num_consts + i));
+  ASSIGN_OR_RETURN(const staging::DceOutcome dce,
+                   staging::Dce(t.session(), test.jaxpr, {true}, keep_inputs));
   Bits constant(init.size());
   Bits keep(init.size());
   Bits to_front(num_consts, false);
@@ -251,11 +270,13 @@ Result<Values> EmitWhile(Trace& t, Builder& b, const Function& cond, const Funct
 // ---- cond ----
 
 // The branches as programs of the same inputs: all captured values once, then the operands.
-std::vector<JaxprPtr> WithCommonInputs(ir::Session& session, const std::vector<pipeline::Callee>& branches,
+std::vector<JaxprPtr> WithCommonInputs(ir::Session& session,
+                                       const std::vector<pipeline::Callee>& branches,
                                        size_t num_operands, Values* captured) {
   for (const pipeline::Callee& f : branches) {
     for (const Value& v : f.captured) {
-      if (std::find(captured->begin(), captured->end(), v) == captured->end()) captured->push_back(v);
+      if (std::find(captured->begin(), captured->end(), v) == captured->end())
+        captured->push_back(v);
     }
   }
   std::vector<JaxprPtr> out;
@@ -280,28 +301,33 @@ std::vector<JaxprPtr> WithCommonInputs(ir::Session& session, const std::vector<p
   return out;
 }
 
-Status CheckBranches(std::string_view api, std::string_view first, const std::vector<pipeline::Callee>& branches,
+Status CheckBranches(std::string_view api, std::string_view first,
+                     const std::vector<pipeline::Callee>& branches,
                      const std::vector<std::string>& names) {
   const Avals want = branches[0].jaxpr->OutAvals();
   for (size_t i = 1; i < branches.size(); ++i) {
     const Avals got = branches[i].jaxpr->OutAvals();
     if (got.size() != want.size()) {
-      return TypeError(StrCat(api, " branch outputs must have the same pytree structure, but they differ: ", first,
-                              " gives ", want.size(), " arrays, ", names[i], " ", got.size()));
+      return TypeError(StrCat(
+          api, " branch outputs must have the same pytree structure, but they differ: ", first,
+          " gives ", want.size(), " arrays, ", names[i], " ", got.size()));
     }
     for (size_t k = 0; k < got.size(); ++k) {
       if (want[k].SameType(got[k])) continue;
-      return TypeError(StrCat(api, " branches must have equal output types but they differ.\n\nThe output of ", first,
-                              " has type ", TypeText(want[k]), " but the corresponding output of ", names[i],
-                              " has type ", TypeText(got[k])));
+      return TypeError(
+          StrCat(api, " branches must have equal output types but they differ.\n\nThe output of ",
+                 first, " has type ", TypeText(want[k]), " but the corresponding output of ",
+                 names[i], " has type ", TypeText(got[k])));
     }
   }
   return OkStatus();
 }
 
-// `branches` in the order of their numbers. Results that every branch takes from the same input are that input.
-Result<Values> EmitBranches(Trace& t, Builder& b, Value index, const std::vector<pipeline::Callee>& branches,
-                            const Values& captured, const std::vector<JaxprPtr>& jaxprs, const Values& operands) {
+// `branches` in the order of their numbers. Results that every branch takes from the same input are
+// that input.
+Result<Values> EmitBranches(Trace& t, Builder& b, Value index,
+                            const std::vector<pipeline::Callee>& branches, const Values& captured,
+                            const std::vector<JaxprPtr>& jaxprs, const Values& operands) {
   const size_t num_outs = branches[0].jaxpr->outs().size();
   std::vector<int> from = staging::ForwardedInputs(*jaxprs[0]);
   for (const JaxprPtr& j : jaxprs) {
@@ -314,7 +340,8 @@ Result<Values> EmitBranches(Trace& t, Builder& b, Value index, const std::vector
   for (const int f : from) keep.push_back(f < 0);
   std::vector<JaxprPtr> pruned;
   for (const JaxprPtr& j : jaxprs) {
-    pruned.push_back(ops::Count(keep) == num_outs ? j : staging::PruneOutputs(t.session(), j, keep));
+    pruned.push_back(ops::Count(keep) == num_outs ? j
+                                                  : staging::PruneOutputs(t.session(), j, keep));
   }
   const Values inputs = Joined(captured, operands);
   const Values results =
@@ -328,8 +355,8 @@ Result<Values> EmitBranches(Trace& t, Builder& b, Value index, const std::vector
   return out;
 }
 
-Result<Values> EmitCond(Trace& t, Builder& b, const Operand& pred, const Function& true_fn, const Function& false_fn,
-                        const Values& operands) {
+Result<Values> EmitCond(Trace& t, Builder& b, const Operand& pred, const Function& true_fn,
+                        const Function& false_fn, const Values& operands) {
   Value p = t.Use(pred.array, pred.where);
   if (p.rank() != 0) {
     return TypeError(StrCat("Pred must be a scalar, got ", p.aval().Text(), " of shape ",
@@ -337,7 +364,8 @@ Result<Values> EmitCond(Trace& t, Builder& b, const Operand& pred, const Functio
   }
   if (!tensor::IsBool(p.dtype())) {
     if (!tensor::IsInteger(p.dtype()) && !tensor::IsFloat(p.dtype())) {
-      return TypeError(StrCat("Pred type must be either boolean or number, got ", tensor::NumpyName(p.dtype()), "."));
+      return TypeError(StrCat("Pred type must be either boolean or number, got ",
+                              tensor::NumpyName(p.dtype()), "."));
     }
     p = b.Emit1("ne", {p, b.Lit(ir::Literal::Float(p.dtype(), 0))});
   }
@@ -354,8 +382,8 @@ Result<Values> EmitCond(Trace& t, Builder& b, const Operand& pred, const Functio
   return EmitBranches(t, b, index, callees, captured, jaxprs, operands);
 }
 
-Result<Values> EmitSwitch(Trace& t, Builder& b, const Operand& index, const std::vector<Function>& branches,
-                          const Values& operands) {
+Result<Values> EmitSwitch(Trace& t, Builder& b, const Operand& index,
+                          const std::vector<Function>& branches, const Values& operands) {
   Value i = t.Use(index.array, index.where);
   if (i.rank() != 0) {
     return TypeError(StrCat("Branch index must be scalar, got ", i.aval().Text(), " of shape ",
@@ -369,7 +397,8 @@ Result<Values> EmitSwitch(Trace& t, Builder& b, const Operand& index, const std:
   if (branches.size() == 1) return t.UseAll(branches[0].Call(t.WrapAll(operands)).arrays());
   i = ir::ConvertElementType(b, i, DType::kI32);
   const Value first = b.Lit(ir::Literal::Int(DType::kI32, 0));
-  const Value last = b.Lit(ir::Literal::Int(DType::kI32, static_cast<int64_t>(branches.size()) - 1));
+  const Value last =
+      b.Lit(ir::Literal::Int(DType::kI32, static_cast<int64_t>(branches.size()) - 1));
   i = b.Emit1("clamp", {first, i, last});
   std::vector<pipeline::Callee> callees;
   std::vector<std::string> names;
@@ -380,11 +409,13 @@ Result<Values> EmitSwitch(Trace& t, Builder& b, const Operand& index, const std:
   }
   RETURN_IF_ERROR(CheckBranches("switch", "branch 0", callees, names));
   Values captured;
-  const std::vector<JaxprPtr> jaxprs = WithCommonInputs(t.session(), callees, operands.size(), &captured);
+  const std::vector<JaxprPtr> jaxprs =
+      WithCommonInputs(t.session(), callees, operands.size(), &captured);
   return EmitBranches(t, b, i, callees, captured, jaxprs, operands);
 }
 
-// A body of loop variables that are passed on by themselves: `count` values in front of the user's carry.
+// A body of loop variables that are passed on by themselves: `count` values in front of the user's
+// carry.
 Function Counting(const Function& body, size_t count) {
   internal::FunctionImpl impl;
   impl.name = body.name();
@@ -400,23 +431,26 @@ Function Counting(const Function& body, size_t count) {
   return Function(std::move(impl));
 }
 
-Result<Values> EmitFori(Trace& t, Builder& b, const Operand& lower, const Operand& upper, const Function& body,
-                        const Values& init) {
+Result<Values> EmitFori(Trace& t, Builder& b, const Operand& lower, const Operand& upper,
+                        const Function& body, const Values& init) {
   Value low = t.Use(lower.array, lower.where);
   Value high = t.Use(upper.array, upper.where);
   const auto& first = lower.array.number();
   const auto& last = upper.array.number();
   const auto is_signed = [](const Value& v) { return tensor::IsSigned(v.dtype()); };
-  const bool weak_matters = is_signed(low) && is_signed(high) && low.aval().weak_type != high.aval().weak_type;
+  const bool weak_matters =
+      is_signed(low) && is_signed(high) && low.aval().weak_type != high.aval().weak_type;
   if (low.dtype() != high.dtype() && !weak_matters) {
     return TypeError(StrCat("lower and upper arguments to fori_loop must have equal types, got ",
-                            tensor::NumpyName(low.dtype()), " and ", tensor::NumpyName(high.dtype())));
+                            tensor::NumpyName(low.dtype()), " and ",
+                            tensor::NumpyName(high.dtype())));
   }
   if (first && last) {
     if (!is_signed(low)) return TypeError("the bounds of fori_loop must be integers");
     ScanOptions options;
     options.length = std::max<int64_t>(0, last->integer - first->integer);
-    ASSIGN_OR_RETURN(Values outs, EmitScan(t, b, Counting(body, 1), Joined(Values{low}, init), {}, options));
+    ASSIGN_OR_RETURN(Values outs,
+                     EmitScan(t, b, Counting(body, 1), Joined(Values{low}, init), {}, options));
     outs.erase(outs.begin());
     return outs;
   }
@@ -433,7 +467,8 @@ Result<Values> EmitFori(Trace& t, Builder& b, const Operand& lower, const Operan
 
 }  // namespace
 
-Outputs Scan(const Function& body, const Leaves& init, const Leaves& xs, ScanOptions options, Place where) {
+Outputs Scan(const Function& body, const Leaves& init, const Leaves& xs, ScanOptions options,
+             Place where) {
   return Run(where, [&](Trace& t, Builder& b) -> Result<Values> {
     const Values carry = t.UseAll(init.arrays());
     const Values elements = t.UseAll(xs.arrays());
@@ -458,7 +493,8 @@ Outputs ForiLoop(Operand lower, Operand upper, const Function& body, const Leave
   });
 }
 
-Outputs Cond(Operand pred, const Function& true_fn, const Function& false_fn, const Leaves& operands) {
+Outputs Cond(Operand pred, const Function& true_fn, const Function& false_fn,
+             const Leaves& operands) {
   return Run(pred.where, [&](Trace& t, Builder& b) -> Result<Values> {
     const Values values = t.UseAll(operands.arrays());
     if (!t.ok()) return t.status();

@@ -1,4 +1,5 @@
-// Control flow whose course is decided when the program runs: lax.scan, while_loop, cond, switch, fori_loop, map.
+// Control flow whose course is decided when the program runs: lax.scan, while_loop, cond, switch,
+// fori_loop, map.
 //
 // Bodies are functions of their own. They may use arrays of the functions around them.
 #pragma once
@@ -33,20 +34,25 @@ struct ScanOptions {
   int64_t unroll = 1;
 };
 
-// Runs `body` (carry..., x...) -> (carry..., y...) for every element of xs along their leading dimension. Gives the
-// last carry, then the ys, stacked. A weakly typed initial carry takes the type the body gives.
-// Errors (in the trace): TypeError if the carry changes its type; ValueError for lengths that differ.
-Outputs Scan(const Function& body, const Leaves& init, const Leaves& xs = {}, ScanOptions options = {},
-             Place where = Place::current());
+// Runs `body` (carry..., x...) -> (carry..., y...) for every element of xs along their leading
+// dimension. Gives the last carry, then the ys, stacked. A weakly typed initial carry takes the
+// type the body gives. Errors (in the trace): TypeError if the carry changes its type; ValueError
+// for lengths that differ.
+Outputs Scan(const Function& body, const Leaves& init, const Leaves& xs = {},
+             ScanOptions options = {}, Place where = Place::current());
 
-// Runs `body` (carry...) -> (carry...) while `cond` (carry...) holds; reverse-mode differentiation is not possible.
-Outputs WhileLoop(const Function& cond, const Function& body, const Leaves& init, Place where = Place::current());
+// Runs `body` (carry...) -> (carry...) while `cond` (carry...) holds; reverse-mode differentiation
+// is not possible.
+Outputs WhileLoop(const Function& cond, const Function& body, const Leaves& init,
+                  Place where = Place::current());
 
-// body(i, carry...) for i from lower to upper - 1: a scan if both are numbers, otherwise a while loop.
+// body(i, carry...) for i from lower to upper - 1: a scan if both are numbers, otherwise a while
+// loop.
 Outputs ForiLoop(Operand lower, Operand upper, const Function& body, const Leaves& init);
 
 // true_fn or false_fn of the operands; both give the same types.
-Outputs Cond(Operand pred, const Function& true_fn, const Function& false_fn, const Leaves& operands = {});
+Outputs Cond(Operand pred, const Function& true_fn, const Function& false_fn,
+             const Leaves& operands = {});
 
 // branches[index], the index clamped to those there are.
 Outputs Switch(Operand index, const std::vector<Function>& branches, const Leaves& operands = {});

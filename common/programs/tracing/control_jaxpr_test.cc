@@ -142,8 +142,7 @@ TEST(ControlJaxprTest, ScanReversed) {
 
 TEST(ControlJaxprTest, ScanMakesUnchangedCarriesConstants) {
   const auto f = [](Array x, Array y, Array z) -> Outputs {
-    return Scan(
-        [](Array c, Array w, Array v) { return std::tuple{c + w * v, w, v}; }, {x, y}, z);
+    return Scan([](Array c, Array w, Array v) { return std::tuple{c + w * v, w, v}; }, {x, y}, z);
   };
   EXPECT_EQ(Text(f, {F32(3), F32(3), F32(5, 3)}), R"(
 { lambda ; a:f32[3] b:f32[3] c:f32[5,3]. let
@@ -164,9 +163,7 @@ TEST(ControlJaxprTest, ScanMakesUnchangedCarriesConstants) {
 }
 
 TEST(ControlJaxprTest, Map) {
-  const auto f = [](Array x) -> Outputs {
-    return Map([](Array v) { return Sum(v); }, x);
-  };
+  const auto f = [](Array x) -> Outputs { return Map([](Array v) { return Sum(v); }, x); };
   EXPECT_EQ(Text(f, {F32(5, 3)}), R"(
 { lambda ; a:f32[5,3]. let
     b:f32[5] = scan[
@@ -343,7 +340,9 @@ TEST(ControlJaxprTest, CondOfWeakAndStrong) {
 TEST(ControlJaxprTest, Switch) {
   const auto f = [](Array x, Array y, Array z) -> Outputs {
     return Switch(
-        x, {[&](Array v) { return v + z; }, [](Array v) { return v * 2; }, [&](Array) { return -z; }}, y);
+        x,
+        {[&](Array v) { return v + z; }, [](Array v) { return v * 2; }, [&](Array) { return -z; }},
+        y);
   };
   EXPECT_EQ(Text(f, {I32(), F32(3), F32(3)}), R"(
 { lambda ; a:i32[] b:f32[3] c:f32[3]. let
@@ -360,7 +359,8 @@ TEST(ControlJaxprTest, Switch) {
 
 TEST(ControlJaxprTest, ForiLoopOfConstantBoundsIsAScan) {
   const auto f = [](Array x) -> Outputs {
-    return ForiLoop(2, 5, [](Array i, Array c, Array n) { return std::tuple{c * 2, n + i}; }, {x, 0});
+    return ForiLoop(2, 5, [](Array i, Array c, Array n) { return std::tuple{c * 2, n + i}; },
+                    {x, 0});
   };
   EXPECT_EQ(Text(f, {F32(3)}), R"(
 { lambda ; a:f32[3]. let

@@ -19,8 +19,10 @@ struct Body {
   Bits zeros;
 };
 
-// Traces a rule of `f` for the given arguments. Results from `optional_from` on may be without value.
-Result<Body> TraceBody(Trace& trace, const Function& rule, const Avals& inputs, size_t optional_from) {
+// Traces a rule of `f` for the given arguments. Results from `optional_from` on may be without
+// value.
+Result<Body> TraceBody(Trace& trace, const Function& rule, const Avals& inputs,
+                       size_t optional_from) {
   Body body;
   internal::FunctionImpl impl;
   impl.name = rule.name();
@@ -38,9 +40,10 @@ Result<Body> TraceBody(Trace& trace, const Function& rule, const Avals& inputs, 
       trace.TraceFunction(Function(std::move(impl)), inputs, Trace::Constants::kOwn);
   if (!callee) return trace.status();
   if (!callee->captured.empty()) {
-    return Status::WithClass(Code::kInvalidArgument, "UnexpectedTracerError",
-                             StrCat("the rule ", rule.name(), " uses an array of a function around it, of type ",
-                                    callee->captured[0].aval().Text(), "; pass it as an argument"));
+    return Status::WithClass(
+        Code::kInvalidArgument, "UnexpectedTracerError",
+        StrCat("the rule ", rule.name(), " uses an array of a function around it, of type ",
+               callee->captured[0].aval().Text(), "; pass it as an argument"));
   }
   body.jaxpr = std::move(callee->jaxpr);
   return body;
@@ -60,7 +63,8 @@ std::string TypesText(const Avals& avals) {
 }
 
 // `got` has the types of `want` except where `zeros` says there is nothing.
-Status CheckTypes(std::string_view what, const Avals& want, const Bits& zeros, std::span<const Aval> got) {
+Status CheckTypes(std::string_view what, const Avals& want, const Bits& zeros,
+                  std::span<const Aval> got) {
   Avals left;
   for (size_t i = 0; i < want.size(); ++i) {
     if (i >= zeros.size() || !zeros[i]) left.push_back(want[i]);
@@ -68,20 +72,21 @@ Status CheckTypes(std::string_view what, const Avals& want, const Bits& zeros, s
   bool same = left.size() == got.size();
   for (size_t i = 0; i < left.size() && same; ++i) same = left[i].SameType(got[i]);
   if (same) return OkStatus();
-  return TypeError(StrCat(what, " with equal shapes and dtypes: expected ", TypesText(left), ", got ",
-                          TypesText(Avals(got.begin(), got.end()))));
+  return TypeError(StrCat(what, " with equal shapes and dtypes: expected ", TypesText(left),
+                          ", got ", TypesText(Avals(got.begin(), got.end()))));
 }
 
-Status MakeJvpBodies(Trace& trace, const Function& f, const Function& jvp, const Avals& inputs, const Avals& outs,
-                     RuleBodies* out) {
+Status MakeJvpBodies(Trace& trace, const Function& f, const Function& jvp, const Avals& inputs,
+                     const Avals& outs, RuleBodies* out) {
   const Avals tangents_in = TangentTypes(inputs);
   Avals all = inputs;
   all.insert(all.end(), tangents_in.begin(), tangents_in.end());
   ASSIGN_OR_RETURN(Body body, TraceBody(trace, jvp, all, outs.size()));
   const size_t n = outs.size();
   if (body.zeros.size() != 2 * n) {
-    return TypeError(StrCat("Custom JVP rule ", jvp.name(), " for function ", f.name(), " must produce ", n,
-                            " results and as many tangents, but gave ", body.zeros.size(), " arrays"));
+    return TypeError(StrCat("Custom JVP rule ", jvp.name(), " for function ", f.name(),
+                            " must produce ", n, " results and as many tangents, but gave ",
+                            body.zeros.size(), " arrays"));
   }
   const Avals got = body.jaxpr->OutAvals();
   RETURN_IF_ERROR(CheckTypes(StrCat("Custom JVP rule ", jvp.name(), " for function ", f.name(),
@@ -95,14 +100,15 @@ Status MakeJvpBodies(Trace& trace, const Function& f, const Function& jvp, const
   return OkStatus();
 }
 
-Status MakeVjpBodies(Trace& trace, const Function& f, const Function& fwd, const Function& bwd, const Avals& inputs,
-                     const Avals& outs, RuleBodies* out) {
+Status MakeVjpBodies(Trace& trace, const Function& f, const Function& fwd, const Function& bwd,
+                     const Avals& inputs, const Avals& outs, RuleBodies* out) {
   ASSIGN_OR_RETURN(const Body forward, TraceBody(trace, fwd, inputs, SIZE_MAX));
   const size_t n = outs.size();
   const Avals got = forward.jaxpr->OutAvals();
   if (got.size() < n) {
-    return TypeError(StrCat("Custom VJP fwd rule ", fwd.name(), " for function ", f.name(), " must produce ", n,
-                            " results, then residuals, but gave ", got.size(), " arrays"));
+    return TypeError(StrCat("Custom VJP fwd rule ", fwd.name(), " for function ", f.name(),
+                            " must produce ", n, " results, then residuals, but gave ", got.size(),
+                            " arrays"));
   }
   RETURN_IF_ERROR(CheckTypes(StrCat("Custom VJP fwd rule ", fwd.name(), " for function ", f.name(),
                                     " must produce primal outputs"),
@@ -128,8 +134,9 @@ Status MakeVjpBodies(Trace& trace, const Function& f, const Function& fwd, const
   bwd_inputs.insert(bwd_inputs.end(), cotangents.begin(), cotangents.end());
   ASSIGN_OR_RETURN(Body backward, TraceBody(trace, bwd, bwd_inputs, 0));
   if (backward.zeros.size() != inputs.size()) {
-    return TypeError(StrCat("Custom VJP bwd rule ", bwd.name(), " for function ", f.name(), " must produce ",
-                            inputs.size(), " cotangents, one per argument, but gave ", backward.zeros.size()));
+    return TypeError(StrCat("Custom VJP bwd rule ", bwd.name(), " for function ", f.name(),
+                            " must produce ", inputs.size(),
+                            " cotangents, one per argument, but gave ", backward.zeros.size()));
   }
   out->bwd_zeros = backward.zeros;
   RETURN_IF_ERROR(CheckTypes(StrCat("Custom VJP bwd rule ", bwd.name(), " for function ", f.name(),
@@ -139,11 +146,13 @@ Status MakeVjpBodies(Trace& trace, const Function& f, const Function& fwd, const
   return OkStatus();
 }
 
-using MakeBodies = std::function<Status(Trace&, const Avals& inputs, const Avals& outs, RuleBodies*)>;
+using MakeBodies =
+    std::function<Status(Trace&, const Avals& inputs, const Avals& outs, RuleBodies*)>;
 
 // The place of a function's rule for these types in the trace's set; traced once.
-Result<size_t> RuleIndex(Trace& trace, const std::shared_ptr<const void>& identity, const Function& f, bool is_vjp,
-                         const Avals& inputs, const Avals& outs, const MakeBodies& make) {
+Result<size_t> RuleIndex(Trace& trace, const std::shared_ptr<const void>& identity,
+                         const Function& f, bool is_vjp, const Avals& inputs, const Avals& outs,
+                         const MakeBodies& make) {
   std::string key = "custom rule";
   for (const Aval& a : inputs) StrAppend(&key, " ", a.Text(), a.weak_type ? "~" : "");
   if (const size_t* known = trace.session().FindFor<size_t>(identity.get(), key)) return *known;
@@ -164,8 +173,8 @@ Result<size_t> RuleIndex(Trace& trace, const std::shared_ptr<const void>& identi
   return index;
 }
 
-Function CustomCall(const Function& f, bool is_vjp, std::vector<std::pair<std::string, std::string>> rule_names,
-                    MakeBodies make) {
+Function CustomCall(const Function& f, bool is_vjp,
+                    std::vector<std::pair<std::string, std::string>> rule_names, MakeBodies make) {
   internal::FunctionImpl impl;
   impl.name = f.name();
   impl.params = f.params();
@@ -178,7 +187,8 @@ Function CustomCall(const Function& f, bool is_vjp, std::vector<std::pair<std::s
     const Values operands = trace.UseAll(args);
     Avals inputs;
     for (const Value& v : operands) inputs.push_back(v.aval());
-    const std::optional<pipeline::Callee> callee = trace.TraceFunction(f, inputs, Trace::Constants::kOutside);
+    const std::optional<pipeline::Callee> callee =
+        trace.TraceFunction(f, inputs, Trace::Constants::kOutside);
     if (!callee) return Arrays();
     const Result<size_t> index =
         RuleIndex(trace, identity, f, is_vjp, inputs, callee->jaxpr->OutAvals(), make);
@@ -186,7 +196,8 @@ Function CustomCall(const Function& f, bool is_vjp, std::vector<std::pair<std::s
       trace.Fail(index.status());
       return Arrays();
     }
-    const ir::OpDef* op = trace.session().ops().Find(is_vjp ? "custom_vjp_call" : "custom_jvp_call");
+    const ir::OpDef* op =
+        trace.session().ops().Find(is_vjp ? "custom_vjp_call" : "custom_jvp_call");
     ir::Params params(*op);
     params.Set("name", ParamValue::Text(f.name()));
     params.Set("call_jaxpr", ParamValue::SubJaxpr(staging::ConstsToInputs(callee->jaxpr)));
@@ -205,17 +216,19 @@ Function CustomCall(const Function& f, bool is_vjp, std::vector<std::pair<std::s
 }  // namespace
 
 Function CustomJvp(Function f, Function jvp) {
-  return CustomCall(f, /*is_vjp=*/false, {{"jvp", jvp.name()}},
-                    [f, jvp](Trace& trace, const Avals& inputs, const Avals& outs, RuleBodies* bodies) {
-                      return MakeJvpBodies(trace, f, jvp, inputs, outs, bodies);
-                    });
+  return CustomCall(
+      f, /*is_vjp=*/false, {{"jvp", jvp.name()}},
+      [f, jvp](Trace& trace, const Avals& inputs, const Avals& outs, RuleBodies* bodies) {
+        return MakeJvpBodies(trace, f, jvp, inputs, outs, bodies);
+      });
 }
 
 Function CustomVjp(Function f, Function fwd, Function bwd) {
-  return CustomCall(f, /*is_vjp=*/true, {{"fwd", fwd.name()}, {"bwd", bwd.name()}},
-                    [f, fwd, bwd](Trace& trace, const Avals& inputs, const Avals& outs, RuleBodies* bodies) {
-                      return MakeVjpBodies(trace, f, fwd, bwd, inputs, outs, bodies);
-                    });
+  return CustomCall(
+      f, /*is_vjp=*/true, {{"fwd", fwd.name()}, {"bwd", bwd.name()}},
+      [f, fwd, bwd](Trace& trace, const Avals& inputs, const Avals& outs, RuleBodies* bodies) {
+        return MakeVjpBodies(trace, f, fwd, bwd, inputs, outs, bodies);
+      });
 }
 
 }  // namespace megalith::tracing

@@ -8,11 +8,11 @@ using testing::Text;
 
 TEST(CustomRulesJaxprTest, CustomJvpIsACall) {
   const auto f = [](Array x) -> Outputs {
-  const Function f =
-      CustomJvp(Function("f", [](Array x) { return Sin(x); }), Function("f_jvp", [](Array x, Array t) {
-                  const Array y = Sin(x);
-                  return std::tuple{y, t * Cos(x)};
-                }));
+    const Function f = CustomJvp(Function("f", [](Array x) { return Sin(x); }),
+                                 Function("f_jvp", [](Array x, Array t) {
+                                   const Array y = Sin(x);
+                                   return std::tuple{y, t * Cos(x)};
+                                 }));
     return f(x);
   };
   EXPECT_EQ(Text(f, {F32(3)}), R"(
@@ -28,11 +28,11 @@ TEST(CustomRulesJaxprTest, CustomJvpIsACall) {
 
 TEST(CustomRulesJaxprTest, CustomJvpUsesItsRule) {
   const auto f = [](Array x) -> Outputs {
-  const Function f =
-      CustomJvp(Function("f", [](Array x) { return Sin(x); }), Function("f_jvp", [](Array x, Array t) {
-                  const Array y = Sin(x);
-                  return std::tuple{y, t * Cos(x)};
-                }));
+    const Function f = CustomJvp(Function("f", [](Array x) { return Sin(x); }),
+                                 Function("f_jvp", [](Array x, Array t) {
+                                   const Array y = Sin(x);
+                                   return std::tuple{y, t * Cos(x)};
+                                 }));
     return Grad(f)(x);
   };
   EXPECT_EQ(Text(f, {F32()}), R"(
@@ -45,11 +45,11 @@ TEST(CustomRulesJaxprTest, CustomJvpUsesItsRule) {
 
 TEST(CustomRulesJaxprTest, CustomJvpUnderVmap) {
   const auto f = [](Array x) -> Outputs {
-  const Function f =
-      CustomJvp(Function("f", [](Array x) { return Sin(x); }), Function("f_jvp", [](Array x, Array t) {
-                  const Array y = Sin(x);
-                  return std::tuple{y, t * Cos(x)};
-                }));
+    const Function f = CustomJvp(Function("f", [](Array x) { return Sin(x); }),
+                                 Function("f_jvp", [](Array x, Array t) {
+                                   const Array y = Sin(x);
+                                   return std::tuple{y, t * Cos(x)};
+                                 }));
     return Vmap(Grad(f))(x);
   };
   EXPECT_EQ(Text(f, {F32(3)}), R"(
@@ -62,11 +62,11 @@ TEST(CustomRulesJaxprTest, CustomJvpUnderVmap) {
 
 TEST(CustomRulesJaxprTest, CustomJvpUnderHessian) {
   const auto f = [](Array x) -> Outputs {
-  const Function f =
-      CustomJvp(Function("f", [](Array x) { return Sin(x); }), Function("f_jvp", [](Array x, Array t) {
-                  const Array y = Sin(x);
-                  return std::tuple{y, t * Cos(x)};
-                }));
+    const Function f = CustomJvp(Function("f", [](Array x) { return Sin(x); }),
+                                 Function("f_jvp", [](Array x, Array t) {
+                                   const Array y = Sin(x);
+                                   return std::tuple{y, t * Cos(x)};
+                                 }));
     return Grad(Grad(f))(x);
   };
   EXPECT_EQ(Text(f, {F32()}), R"(
@@ -84,11 +84,11 @@ TEST(CustomRulesJaxprTest, CustomJvpUnderHessian) {
 
 TEST(CustomRulesJaxprTest, CustomJvpForward) {
   const auto f = [](Array x, Array y) -> Outputs {
-  const Function f =
-      CustomJvp(Function("f", [](Array x) { return Sin(x); }), Function("f_jvp", [](Array x, Array t) {
-                  const Array y = Sin(x);
-                  return std::tuple{y, t * Cos(x)};
-                }));
+    const Function f = CustomJvp(Function("f", [](Array x) { return Sin(x); }),
+                                 Function("f_jvp", [](Array x, Array t) {
+                                   const Array y = Sin(x);
+                                   return std::tuple{y, t * Cos(x)};
+                                 }));
     return Jvp(f)(x, y);
   };
   EXPECT_EQ(Text(f, {F32(3), F32(3)}), R"(
@@ -101,11 +101,12 @@ TEST(CustomRulesJaxprTest, CustomJvpForward) {
 
 TEST(CustomRulesJaxprTest, CustomVjpIsACall) {
   const auto f = [](Array x, Array y) -> Outputs {
-  const Function h = CustomVjp(Function("h", [](Array x, Array y) { return Sin(x) * y; }),
-                                 Function("h_fwd", [](Array x, Array y) {
-                                   const Array s = Sin(x);
-                                   return std::tuple{s * y, x, s};
-                                 }),
+    const Function h = CustomVjp(Function("h", [](Array x, Array y) { return Sin(x) * y; }),
+                                 Function("h_fwd",
+                                          [](Array x, Array y) {
+                                            const Array s = Sin(x);
+                                            return std::tuple{s * y, x, s};
+                                          }),
                                  Function("h_bwd", [](Array x, Array s, Array ct) {
                                    const Array first = ct * x;
                                    return std::tuple{first, ct * s};
@@ -129,11 +130,12 @@ TEST(CustomRulesJaxprTest, CustomVjpIsACall) {
 
 TEST(CustomRulesJaxprTest, CustomVjpUsesItsRule) {
   const auto f = [](Array x, Array y) -> Outputs {
-  const Function h = CustomVjp(Function("h", [](Array x, Array y) { return Sin(x) * y; }),
-                                 Function("h_fwd", [](Array x, Array y) {
-                                   const Array s = Sin(x);
-                                   return std::tuple{s * y, x, s};
-                                 }),
+    const Function h = CustomVjp(Function("h", [](Array x, Array y) { return Sin(x) * y; }),
+                                 Function("h_fwd",
+                                          [](Array x, Array y) {
+                                            const Array s = Sin(x);
+                                            return std::tuple{s * y, x, s};
+                                          }),
                                  Function("h_bwd", [](Array x, Array s, Array ct) {
                                    const Array first = ct * x;
                                    return std::tuple{first, ct * s};
@@ -151,11 +153,12 @@ TEST(CustomRulesJaxprTest, CustomVjpUsesItsRule) {
 
 TEST(CustomRulesJaxprTest, CustomVjpUnderVmap) {
   const auto f = [](Array x, Array y) -> Outputs {
-  const Function h = CustomVjp(Function("h", [](Array x, Array y) { return Sin(x) * y; }),
-                                 Function("h_fwd", [](Array x, Array y) {
-                                   const Array s = Sin(x);
-                                   return std::tuple{s * y, x, s};
-                                 }),
+    const Function h = CustomVjp(Function("h", [](Array x, Array y) { return Sin(x) * y; }),
+                                 Function("h_fwd",
+                                          [](Array x, Array y) {
+                                            const Array s = Sin(x);
+                                            return std::tuple{s * y, x, s};
+                                          }),
                                  Function("h_bwd", [](Array x, Array s, Array ct) {
                                    const Array first = ct * x;
                                    return std::tuple{first, ct * s};
@@ -173,11 +176,12 @@ TEST(CustomRulesJaxprTest, CustomVjpUnderVmap) {
 
 TEST(CustomRulesJaxprTest, CustomVjpInsideJit) {
   const auto f = [](Array x, Array y) -> Outputs {
-  const Function h = CustomVjp(Function("h", [](Array x, Array y) { return Sin(x) * y; }),
-                                 Function("h_fwd", [](Array x, Array y) {
-                                   const Array s = Sin(x);
-                                   return std::tuple{s * y, x, s};
-                                 }),
+    const Function h = CustomVjp(Function("h", [](Array x, Array y) { return Sin(x) * y; }),
+                                 Function("h_fwd",
+                                          [](Array x, Array y) {
+                                            const Array s = Sin(x);
+                                            return std::tuple{s * y, x, s};
+                                          }),
                                  Function("h_bwd", [](Array x, Array s, Array ct) {
                                    const Array first = ct * x;
                                    return std::tuple{first, ct * s};
@@ -205,7 +209,7 @@ TEST(CustomRulesJaxprTest, CustomVjpInsideJit) {
 
 TEST(CustomRulesJaxprTest, RulesMayCallTheirFunction) {
   const auto f = [](Array x) -> Outputs {
-  static const Function e = CustomJvp(Function("e", [](Array v) { return Exp(v); }),
+    static const Function e = CustomJvp(Function("e", [](Array v) { return Exp(v); }),
                                         Function("e_jvp", [](Array v, Array t) {
                                           const Array y = e(v);
                                           return std::tuple{y, t * y};

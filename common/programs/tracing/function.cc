@@ -15,7 +15,8 @@ Operand::Operand(const Outputs& outputs, Place where) : array(outputs), where(wh
 
 Array Outputs::Only() const {
   if (arrays_.size() == 1) return arrays_[0];
-  internal::Fail(TypeError(StrCat("a function gave ", arrays_.size(), " results where another number of them is taken")),
+  internal::Fail(TypeError(StrCat("a function gave ", arrays_.size(),
+                                  " results where another number of them is taken")),
                  where_);
   return Array();
 }
@@ -54,7 +55,8 @@ Function NamedCall(std::string name, Function f) {
   return Function(std::move(impl));
 }
 
-Result<ir::Program> MakeJaxpr(const Function& f, const std::vector<Aval>& args, const TraceOptions& options) {
+Result<ir::Program> MakeJaxpr(const Function& f, const std::vector<Aval>& args,
+                              const TraceOptions& options) {
   const auto trace = std::make_shared<Trace>(options);
   const Trace::Scope scope(trace.get());
   std::optional<pipeline::Callee> callee = trace->TraceFunction(f, args, Trace::Constants::kOwn);

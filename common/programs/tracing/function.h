@@ -1,4 +1,5 @@
-// Functions over traced arrays as values: any C++ callable becomes one, transforms take and give them.
+// Functions over traced arrays as values: any C++ callable becomes one, transforms take and give
+// them.
 #pragma once
 
 #include <array>
@@ -25,17 +26,19 @@ void Fail(Status status, Place where);
 // What a function gave: a list of arrays that turns into whatever the caller wants.
 class Outputs {
  public:
-  explicit Outputs(Arrays arrays, Place where = Place::current()) : arrays_(std::move(arrays)), where_(where) {}
+  explicit Outputs(Arrays arrays, Place where = Place::current())
+      : arrays_(std::move(arrays)), where_(where) {}
   size_t size() const { return arrays_.size(); }
   // Result i; an array without value beyond the last.
   Array operator[](size_t i) const { return i < arrays_.size() ? arrays_[i] : Array(); }
   const Arrays& arrays() const { return arrays_; }
   // The only result. TypeError (in the trace) if there are more or none.
-  operator Array() const { return Only(); }  // NOLINT: implicit by design
+  operator Array() const { return Only(); }    // NOLINT: implicit by design
   operator Arrays() const { return arrays_; }  // NOLINT: implicit by design
   // A tuple, pair or array of as many arrays; TypeError (in the trace) if the numbers differ.
   template <typename T>
-    requires(!std::is_same_v<T, Array> && !std::is_same_v<T, Arrays> && requires { std::tuple_size<T>::value; })
+    requires(!std::is_same_v<T, Array> && !std::is_same_v<T, Arrays> &&
+             requires { std::tuple_size<T>::value; })
   operator T() const;  // NOLINT: implicit by design
 
  private:
@@ -46,8 +49,8 @@ class Outputs {
 
 // ---- how C++ types hold arrays ----
 
-// Arguments and results: Array, numbers (results), pairs, tuples and std::arrays of such, Arrays and Outputs (results,
-// or the only parameter).
+// Arguments and results: Array, numbers (results), pairs, tuples and std::arrays of such, Arrays
+// and Outputs (results, or the only parameter).
 template <typename T>
 struct Tree;
 
@@ -80,7 +83,9 @@ struct TupleTree<T, std::index_sequence<I...>> {
   static void Flatten(const T& t, Arrays* out) {
     (Tree<std::remove_cvref_t<std::tuple_element_t<I, T>>>::Flatten(std::get<I>(t), out), ...);
   }
-  static constexpr size_t Leaves() { return (size_t{0} + ... + Tree<std::tuple_element_t<I, T>>::kLeaves); }
+  static constexpr size_t Leaves() {
+    return (size_t{0} + ... + Tree<std::tuple_element_t<I, T>>::kLeaves);
+  }
   static T Build([[maybe_unused]] std::span<const Array> leaves) {
     [[maybe_unused]] size_t at = 0;
     // Braces evaluate from left to right.
@@ -104,7 +109,8 @@ struct Tree<T> : internal::TupleTree<T> {
 };
 
 template <typename T>
-  requires(!std::is_same_v<T, Array> && !std::is_same_v<T, Arrays> && requires { std::tuple_size<T>::value; })
+  requires(!std::is_same_v<T, Array> && !std::is_same_v<T, Arrays> &&
+           requires { std::tuple_size<T>::value; })
 Outputs::operator T() const {
   if (arrays_.size() == Tree<T>::kLeaves) return Tree<T>::Build(arrays_);
   Only();  // records the error
@@ -140,9 +146,9 @@ template <typename F>
 concept Callable = std::is_function_v<std::remove_pointer_t<std::decay_t<F>>> ||
                    requires { &std::decay_t<F>::operator(); };
 
-// A function that can be traced and transformed. Made from any callable with parameters as described at Tree; its name
-// is what jit equations print. Copies share the callable. Requires that whatever a lambda holds by reference lives as
-// long as the function may be called.
+// A function that can be traced and transformed. Made from any callable with parameters as
+// described at Tree; its name is what jit equations print. Copies share the callable. Requires that
+// whatever a lambda holds by reference lives as long as the function may be called.
 class Function {
  public:
   template <Callable F>
@@ -152,7 +158,8 @@ class Function {
   Function(std::string name, F f) : impl_(Make(std::move(name), std::move(f))) {}
   explicit Function(internal::FunctionImpl impl);
 
-  // Calls it inside the running trace, with arrays, numbers, tuples of them or Outputs of another function.
+  // Calls it inside the running trace, with arrays, numbers, tuples of them or Outputs of another
+  // function.
   template <typename... T>
   Outputs operator()(const T&... args) const {
     Arrays flat;
@@ -180,7 +187,8 @@ Function Named(std::string name, F f) {
   return Function(std::move(name), std::move(f));
 }
 inline Function Named(std::string name, const Function& f) { return f.Named(std::move(name)); }
-// Calls `f` as a named part of the program: errors inside it say so. As in JAX the name does not show in text.
+// Calls `f` as a named part of the program: errors inside it say so. As in JAX the name does not
+// show in text.
 Function NamedCall(std::string name, Function f);
 
 // ---- tracing ----
@@ -191,10 +199,12 @@ struct TraceOptions {
   const Cancellation* cancel = nullptr;
 };
 
-// The program of `f` for arguments of the given types, as jax.make_jaxpr gives it: one input per array.
-// Errors: the first one that the function met, with JAX's class and words, after the place in the user's source that
-// called the failing operation ("model.cc:12: ..."); kResourceExhausted, kCancelled by the options.
-Result<ir::Program> MakeJaxpr(const Function& f, const std::vector<Aval>& args, const TraceOptions& options = {});
+// The program of `f` for arguments of the given types, as jax.make_jaxpr gives it: one input per
+// array. Errors: the first one that the function met, with JAX's class and words, after the place
+// in the user's source that called the failing operation ("model.cc:12: ..."); kResourceExhausted,
+// kCancelled by the options.
+Result<ir::Program> MakeJaxpr(const Function& f, const std::vector<Aval>& args,
+                              const TraceOptions& options = {});
 
 // ---- implementation of templates ----
 
@@ -204,7 +214,8 @@ std::shared_ptr<const internal::FunctionImpl> Function::Make(std::string name, F
   auto impl = std::make_shared<internal::FunctionImpl>();
   impl->name = std::move(name);
   if constexpr (std::is_pointer_v<std::decay_t<F>>) {
-    impl->identity = std::shared_ptr<const void>(std::shared_ptr<void>(), reinterpret_cast<const void*>(f));
+    impl->identity =
+        std::shared_ptr<const void>(std::shared_ptr<void>(), reinterpret_cast<const void*>(f));
   } else {
     impl->identity = std::make_shared<char>();
   }
@@ -220,7 +231,8 @@ std::shared_ptr<const internal::FunctionImpl> Function::Make(std::string name, F
       return std::vector<size_t>{Tree<std::tuple_element_t<I, Params>>::kLeaves...};
     }(std::make_index_sequence<std::tuple_size_v<Params>>());
     impl->call = [f](std::span<const Array> args) {
-      if (args.size() != Tree<Params>::kLeaves) return WrongCount(Tree<Params>::kLeaves, args.size());
+      if (args.size() != Tree<Params>::kLeaves)
+        return WrongCount(Tree<Params>::kLeaves, args.size());
       Arrays out;
       auto result = std::apply(f, Tree<Params>::Build(args));
       Tree<std::remove_cvref_t<decltype(result)>>::Flatten(result, &out);

@@ -23,10 +23,11 @@ Value Wrapped(Builder& b, Value index, int64_t size) {
 }
 
 // Start indices of one integer type; numbers are resolved here, arrays when the program runs.
-Values StartIndices(Trace& t, Builder& b, const Value& x, const Arrays& starts, const Place& where) {
+Values StartIndices(Trace& t, Builder& b, const Value& x, const Arrays& starts,
+                    const Place& where) {
   if (starts.size() != x.rank()) {
-    b.Fail(ValueError(StrCat("Length of slice indices must match number of operand dimensions (", starts.size(),
-                             " vs ", tensor::TupleText(x.shape()), ")")));
+    b.Fail(ValueError(StrCat("Length of slice indices must match number of operand dimensions (",
+                             starts.size(), " vs ", tensor::TupleText(x.shape()), ")")));
     return {};
   }
   DType dtype = t.x64() ? DType::kI64 : DType::kI32;
@@ -52,10 +53,12 @@ ParamValue FillValue(DType dtype) {
   if (tensor::IsInexact(dtype)) return ParamValue::Float(std::numeric_limits<double>::quiet_NaN());
   if (tensor::IsBool(dtype)) return ParamValue::Bool(true);
   if (tensor::IsSigned(dtype)) return ParamValue::Int(INT64_MIN >> (64 - bits));
-  return tensor::IsUnsigned(dtype) && bits < 64 ? ParamValue::Int((int64_t{1} << bits) - 1) : ParamValue();
+  return tensor::IsUnsigned(dtype) && bits < 64 ? ParamValue::Int((int64_t{1} << bits) - 1)
+                                                : ParamValue();
 }
 
-Value TakeBody(Trace& t, Builder& b, Value x, Value indices, std::optional<int64_t> axis, TakeMode mode) {
+Value TakeBody(Trace& t, Builder& b, Value x, Value indices, std::optional<int64_t> axis,
+               TakeMode mode) {
   if (!axis) {
     x = ir::Reshape(b, x, Shape{tensor::NumElements(x.shape()).value_or(0)});
     axis = 0;
@@ -64,7 +67,8 @@ Value TakeBody(Trace& t, Builder& b, Value x, Value indices, std::optional<int64
   if (mode == TakeMode::kFill && !tensor::IsUnsigned(indices.dtype())) {
     const Literal zero = Literal::Int(indices.dtype(), 0);
     const Value negative = b.Emit1("lt", {indices, b.Lit(zero)});
-    const Value shifted = b.Emit1("add", {indices, b.Lit(Literal::Int(indices.dtype(), x.shape()[at]))});
+    const Value shifted =
+        b.Emit1("add", {indices, b.Lit(Literal::Int(indices.dtype(), x.shape()[at]))});
     indices = EmitWhere(t, b, negative, shifted, indices);
   }
   const auto rank = static_cast<int64_t>(indices.rank());
@@ -87,7 +91,8 @@ Value TakeBody(Trace& t, Builder& b, Value x, Value indices, std::optional<int64
 
 Value IndexLeading(Trace& t, Builder& b, Value x, const Operand& index) {
   if (x.rank() == 0) {
-    b.Fail(Status::WithClass(Code::kInvalidArgument, "IndexError", "Too many indices: array is 0-dimensional"));
+    b.Fail(Status::WithClass(Code::kInvalidArgument, "IndexError",
+                             "Too many indices: array is 0-dimensional"));
     return x;
   }
   const int64_t size = x.shape()[0];
@@ -120,7 +125,8 @@ Value IndexLeading(Trace& t, Builder& b, Value x, const Operand& index) {
     for (size_t d = 1; d < x.rank(); ++d) {
       operands.push_back(Wrapped(b, b.Lit(Literal::Int(i.dtype(), 0)), x.shape()[d]));
     }
-    const Value box = b.Emit1("dynamic_slice", operands, {{"slice_sizes", ParamValue::Ints(sizes)}});
+    const Value box =
+        b.Emit1("dynamic_slice", operands, {{"slice_sizes", ParamValue::Ints(sizes)}});
     return ir::Squeeze(b, box, {0});
   }
   const auto rank = static_cast<int64_t>(i.rank());
@@ -137,17 +143,19 @@ Value IndexLeading(Trace& t, Builder& b, Value x, const Operand& index) {
 }  // namespace
 
 Array Array::operator[](Operand index) const {
-  return Operation(index.where,
-                   [&](Trace& t, Builder& b) { return IndexLeading(t, b, t.Use(*this, index.where), index); });
+  return Operation(index.where, [&](Trace& t, Builder& b) {
+    return IndexLeading(t, b, t.Use(*this, index.where), index);
+  });
 }
 
 Array Slice(Operand x, std::initializer_list<Range> ranges) {
   return Operation(x.where, [&](Trace& t, Builder& b) {
     const Value v = t.Use(x.array, x.where);
     if (ranges.size() > v.rank()) {
-      b.Fail(Status::WithClass(Code::kInvalidArgument, "IndexError",
-                               StrCat("Too many indices: ", v.rank(), "-dimensional array indexed with ",
-                                      ranges.size(), " regular indices.")));
+      b.Fail(Status::WithClass(
+          Code::kInvalidArgument, "IndexError",
+          StrCat("Too many indices: ", v.rank(), "-dimensional array indexed with ", ranges.size(),
+                 " regular indices.")));
       return v;
     }
     Dims start(v.rank(), 0);
@@ -157,7 +165,9 @@ Array Slice(Operand x, std::initializer_list<Range> ranges) {
     bool strided = false;
     for (const Range& r : ranges) {
       const int64_t size = v.shape()[i];
-      const auto place = [&](int64_t p) { return std::clamp<int64_t>(p < 0 ? p + size : p, 0, size); };
+      const auto place = [&](int64_t p) {
+        return std::clamp<int64_t>(p < 0 ? p + size : p, 0, size);
+      };
       start[i] = place(r.begin.value_or(0));
       limit[i] = std::max(start[i], place(r.end.value_or(size)));
       strides[i] = r.step;
@@ -227,7 +237,8 @@ Array DynamicIndex(Operand x, Operand index, int64_t axis, bool keepdims) {
     Values operands = {v};
     const Values indices = StartIndices(t, b, v, starts, index.where);
     operands.insert(operands.end(), indices.begin(), indices.end());
-    const Value box = b.Emit1("dynamic_slice", operands, {{"slice_sizes", ParamValue::Ints(sizes)}});
+    const Value box =
+        b.Emit1("dynamic_slice", operands, {{"slice_sizes", ParamValue::Ints(sizes)}});
     return keepdims ? box : ir::Squeeze(b, box, *at);
   });
 }

@@ -178,7 +178,9 @@ TEST(IndexingJaxprTest, DynamicSlice) {
 }
 
 TEST(IndexingJaxprTest, DynamicUpdateSlice) {
-  const auto f = [](Array x, Array y) { return DynamicUpdateSlice(x, Slice(x, {{0, 2}, {0, 2}}), {y, 0}); };
+  const auto f = [](Array x, Array y) {
+    return DynamicUpdateSlice(x, Slice(x, {{0, 2}, {0, 2}}), {y, 0});
+  };
   EXPECT_EQ(Text(f, {F32(3, 4), I32()}), R"(
 { lambda ; a:f32[3,4] b:i32[]. let
     c:f32[2,2] = slice[limit_indices=(2, 2) start_indices=(0, 0) strides=None] a

@@ -6,14 +6,16 @@
 namespace megalith::tracing {
 namespace {
 
-Values EmitNamed(Trace& t, std::string_view primitive, const Values& operands, ir::NamedParams params) {
+Values EmitNamed(Trace& t, std::string_view primitive, const Values& operands,
+                 ir::NamedParams params) {
   const ir::OpDef* op = t.session().ops().Find(primitive);
   if (op == nullptr) {
     t.builder().Fail(InvalidArgument(StrCat("there is no primitive '", Printable(primitive), "'")));
     return {Value()};
   }
   if (op->arity >= 0 && static_cast<size_t>(op->arity) != operands.size()) {
-    t.builder().Fail(TypeError(StrCat(primitive, " takes ", op->arity, " operands, got ", operands.size())));
+    t.builder().Fail(
+        TypeError(StrCat(primitive, " takes ", op->arity, " operands, got ", operands.size())));
     return {Value()};
   }
   ir::Params all(*op);
@@ -21,7 +23,8 @@ Values EmitNamed(Trace& t, std::string_view primitive, const Values& operands, i
     bool known = false;
     for (const ir::ParamSpec& spec : op->params) known = known || spec.name == name;
     if (!known) {
-      t.builder().Fail(InvalidArgument(StrCat(primitive, " has no parameter '", Printable(name), "'")));
+      t.builder().Fail(
+          InvalidArgument(StrCat(primitive, " has no parameter '", Printable(name), "'")));
       return {Value()};
     }
     all.Set(name, value);
@@ -36,8 +39,8 @@ Values EmitNamed(Trace& t, std::string_view primitive, const Values& operands, i
 
 }  // namespace
 
-Array Emit1(std::string_view primitive, std::initializer_list<Operand> operands, ir::NamedParams params,
-            Place where) {
+Array Emit1(std::string_view primitive, std::initializer_list<Operand> operands,
+            ir::NamedParams params, Place where) {
   return Operation(where, [&](Trace& t, Builder&) {
     Values values;
     for (const Operand& o : operands) values.push_back(t.Use(o.array, o.where));
@@ -47,7 +50,8 @@ Array Emit1(std::string_view primitive, std::initializer_list<Operand> operands,
   });
 }
 
-Arrays EmitN(std::string_view primitive, const Arrays& operands, ir::NamedParams params, Place where) {
+Arrays EmitN(std::string_view primitive, const Arrays& operands, ir::NamedParams params,
+             Place where) {
   return Operations(where, [&](Trace& t, Builder&) {
     Values values;
     for (const Array& a : operands) values.push_back(t.Use(a, where));
@@ -61,7 +65,9 @@ Array Conj(Operand x) {
   return Emit1("conj", {x}, {{"input_dtype", ParamValue::Type(x.array.dtype())}}, x.where);
 }
 
-Array IntegerPow(Operand x, int64_t y) { return Emit1("integer_pow", {x}, {{"y", ParamValue::Int(y)}}, x.where); }
+Array IntegerPow(Operand x, int64_t y) {
+  return Emit1("integer_pow", {x}, {{"y", ParamValue::Int(y)}}, x.where);
+}
 
 Array Round(Operand x, bool to_even) {
   return Emit1("round", {x}, {{"rounding_method", ParamValue::Int(to_even ? 1 : 0)}}, x.where);
@@ -69,7 +75,8 @@ Array Round(Operand x, bool to_even) {
 
 Array ReducePrecision(Operand x, int64_t exponent_bits, int64_t mantissa_bits) {
   return Emit1("reduce_precision", {x},
-               {{"exponent_bits", ParamValue::Int(exponent_bits)}, {"mantissa_bits", ParamValue::Int(mantissa_bits)}},
+               {{"exponent_bits", ParamValue::Int(exponent_bits)},
+                {"mantissa_bits", ParamValue::Int(mantissa_bits)}},
                x.where);
 }
 
@@ -78,10 +85,12 @@ Array Select(Operand pred, Operand on_true, Operand on_false) {
 }
 
 Array DotGeneral(Operand x, Operand y, const DotNumbers& numbers, DType preferred) {
-  const ir::DotDims dims{numbers.lhs_contract, numbers.rhs_contract, numbers.lhs_batch, numbers.rhs_batch};
+  const ir::DotDims dims{numbers.lhs_contract, numbers.rhs_contract, numbers.lhs_batch,
+                         numbers.rhs_batch};
   return Emit1("dot_general", {x, y},
                {{"dimension_numbers", ir::DotDimsParam(dims)},
-                {"preferred_element_type", preferred == DType::kInvalid ? ParamValue() : ParamValue::Type(preferred)}},
+                {"preferred_element_type",
+                 preferred == DType::kInvalid ? ParamValue() : ParamValue::Type(preferred)}},
                x.where);
 }
 

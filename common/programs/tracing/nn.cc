@@ -35,8 +35,7 @@ Dims ResolvedAxes(Builder& b, const Axes& axes, size_t rank) {
 Array Relu(Operand x) {
   static const Function jitted = Jit(Named("relu", [](Array v) { return Maximum(v, 0); }));
   static const Function relu = CustomJvp(
-      Named("relu", [](Array v) { return jitted(v); }),
-      Named("jvp", [](Array v, Array tangent) {
+      Named("relu", [](Array v) { return jitted(v); }), Named("jvp", [](Array v, Array tangent) {
         const Array value = Relu(v);
         const Array positive = v > 0;
         const Array zero = ZerosLike(tangent);
@@ -62,7 +61,8 @@ Array Gelu(Operand x) {
 }
 
 Array Softplus(Operand x) {
-  static const Function softplus = Jit(Named("softplus", [](Array v) { return Logaddexp(v, 0.0); }));
+  static const Function softplus =
+      Jit(Named("softplus", [](Array v) { return Logaddexp(v, 0.0); }));
   return softplus(x.array);
 }
 
@@ -124,15 +124,16 @@ Array OneHot(Operand x, int64_t classes, DType dtype) {
   return Operation(x.where, [&](Trace& t, Builder& b) {
     const Values in = {t.Use(x.array, x.where)};
     const std::string key = StrCat(classes, " ", tensor::Name(dtype));
-    return ops::EmitJit(b, "_one_hot", key, in, [&](Builder& inner, std::span<const Value> operands) {
-      const auto last = static_cast<int64_t>(operands[0].rank());
-      const Value column = ir::ExpandDims(inner, operands[0], {last});
-      Shape shape(operands[0].rank(), 1);
-      shape.push_back(classes);
-      const Value numbers = ir::Iota(inner, operands[0].dtype(), shape, last);
-      const Value equal = inner.Emit1("eq", {column, numbers});
-      return Values{ir::ConvertElementType(inner, equal, dtype)};
-    })[0];
+    return ops::EmitJit(b, "_one_hot", key, in,
+                        [&](Builder& inner, std::span<const Value> operands) {
+                          const auto last = static_cast<int64_t>(operands[0].rank());
+                          const Value column = ir::ExpandDims(inner, operands[0], {last});
+                          Shape shape(operands[0].rank(), 1);
+                          shape.push_back(classes);
+                          const Value numbers = ir::Iota(inner, operands[0].dtype(), shape, last);
+                          const Value equal = inner.Emit1("eq", {column, numbers});
+                          return Values{ir::ConvertElementType(inner, equal, dtype)};
+                        })[0];
   });
 }
 

@@ -19,7 +19,8 @@ Values Prepared(Trace& t, Builder& b, std::initializer_list<const Operand*> oper
 }
 
 Array Ufunc(std::string_view primitive, const Operand& x, const Operand& y) {
-  return Operation(x.where, [&](Trace& t, Builder& b) { return b.Emit1(primitive, Prepared(t, b, {&x, &y})); });
+  return Operation(
+      x.where, [&](Trace& t, Builder& b) { return b.Emit1(primitive, Prepared(t, b, {&x, &y})); });
 }
 
 Array InexactUfunc(std::string_view primitive, const Operand& x, const Operand& y) {
@@ -31,7 +32,8 @@ Array InexactUfunc(std::string_view primitive, const Operand& x, const Operand& 
 }
 
 // Booleans have logic of their own: their sum is `or`, their product `and`.
-Array Arithmetic(std::string_view primitive, std::string_view for_bools, const Operand& x, const Operand& y) {
+Array Arithmetic(std::string_view primitive, std::string_view for_bools, const Operand& x,
+                 const Operand& y) {
   return Operation(x.where, [&](Trace& t, Builder& b) {
     const Values v = Prepared(t, b, {&x, &y});
     return b.Emit1(tensor::IsBool(v[0].dtype()) ? for_bools : primitive, v);
@@ -43,7 +45,8 @@ Value Zero(Builder& b, Value like) { return b.Lit(Literal::Float(like.dtype(), 0
 
 // Python's remainder from the machine's: adjusted where the signs differ.
 Values RemainderBody(Trace& t, Builder& b, Values v) {
-  const Result<PromotedType> type = ResultType(std::vector<Aval>{v[0].aval(), v[1].aval()}, t.x64());
+  const Result<PromotedType> type =
+      ResultType(std::vector<Aval>{v[0].aval(), v[1].aval()}, t.x64());
   if (!type.ok()) {
     b.Fail(type.status());
     return {v[0]};
@@ -72,8 +75,10 @@ Values RemainderBody(Trace& t, Builder& b, Values v) {
 
 Values WhereBody(Trace& t, Builder& b, std::span<const Value> in) {
   Value condition = in[0];
-  if (!tensor::IsBool(condition.dtype())) condition = b.Emit1("ne", {condition, Zero(b, condition)});
-  const Result<PromotedType> type = ResultType(std::vector<Aval>{in[1].aval(), in[2].aval()}, t.x64());
+  if (!tensor::IsBool(condition.dtype()))
+    condition = b.Emit1("ne", {condition, Zero(b, condition)});
+  const Result<PromotedType> type =
+      ResultType(std::vector<Aval>{in[1].aval(), in[2].aval()}, t.x64());
   if (!type.ok()) {
     b.Fail(type.status());
     return {in[1]};
@@ -97,8 +102,9 @@ Values WhereBody(Trace& t, Builder& b, std::span<const Value> in) {
 
 Value EmitWhere(Trace& t, Builder& b, Value condition, Value x, Value y) {
   const Values in = {condition, x, y};
-  return ops::EmitJit(b, "_where", "", in,
-                      [&](Builder& inner, std::span<const Value> v) { return WhereBody(t, inner, v); })[0];
+  return ops::EmitJit(b, "_where", "", in, [&](Builder& inner, std::span<const Value> v) {
+    return WhereBody(t, inner, v);
+  })[0];
 }
 
 Value EmitRemainder(Trace& t, Builder& b, Value x, Value y) {
@@ -110,11 +116,11 @@ Value EmitRemainder(Trace& t, Builder& b, Value x, Value y) {
 
 // ---- elementwise ----
 
-#define MEGALITH_DEFINE(name, primitive)                                        \
-  Array name(Operand x) {                                                       \
-    return Operation(x.where, [&](Trace& t, Builder& b) {                       \
-      return b.Emit1(primitive, Operands(t, {&x}).PromotedInexact());           \
-    });                                                                         \
+#define MEGALITH_DEFINE(name, primitive)                              \
+  Array name(Operand x) {                                             \
+    return Operation(x.where, [&](Trace& t, Builder& b) {             \
+      return b.Emit1(primitive, Operands(t, {&x}).PromotedInexact()); \
+    });                                                               \
   }
 MEGALITH_NUMPY_UNARY(MEGALITH_DEFINE)
 #undef MEGALITH_DEFINE
@@ -133,7 +139,8 @@ Array operator<<(Operand x, Operand y) { return Ufunc("shift_left", x, y); }
 Array operator>>(Operand x, Operand y) {
   return Operation(x.where, [&](Trace& t, Builder& b) {
     const Values v = Prepared(t, b, {&x, &y});
-    return b.Emit1(tensor::IsUnsigned(v[0].dtype()) ? "shift_right_logical" : "shift_right_arithmetic", v);
+    return b.Emit1(
+        tensor::IsUnsigned(v[0].dtype()) ? "shift_right_logical" : "shift_right_arithmetic", v);
   });
 }
 Array operator==(Operand x, Operand y) { return Ufunc("eq", x, y); }
@@ -162,20 +169,24 @@ Array Logaddexp(Operand x, Operand y) {
 Array Pow(Operand x, Operand y) {
   return Operation(x.where, [&](Trace& t, Builder& b) {
     const auto& exponent = y.array.number();
-    const bool whole = exponent && (exponent->kind == Number::Kind::kInt || exponent->kind == Number::Kind::kBool);
+    const bool whole =
+        exponent && (exponent->kind == Number::Kind::kInt || exponent->kind == Number::Kind::kBool);
     if (whole) {
       Operands base(t, {&x});
       const Aval type = base.avals()[0];
-      Value v = tensor::IsBool(type.dtype) ? base.Converted({t.x64() ? DType::kI64 : DType::kI32, false})[0]
-                                           : base.Converted({type.dtype, type.weak_type})[0];
+      Value v = tensor::IsBool(type.dtype)
+                    ? base.Converted({t.x64() ? DType::kI64 : DType::kI32, false})[0]
+                    : base.Converted({type.dtype, type.weak_type})[0];
       return ir::IntegerPow(b, v, exponent->integer);
     }
     Values v = Prepared(t, b, {&x, &y});
     if (!tensor::IsInexact(v[0].dtype())) {
-      b.Fail(NotImplementedError("integer arrays to the power of integer arrays; convert one of them to a float"));
+      b.Fail(NotImplementedError(
+          "integer arrays to the power of integer arrays; convert one of them to a float"));
       return v[0];
     }
-    // A float to an integer power: JAX promotes the ranks with the dtypes and then takes the exponent as it was.
+    // A float to an integer power: JAX promotes the ranks with the dtypes and then takes the
+    // exponent as it was.
     if (!y.array.number() && tensor::IsInteger(y.array.dtype())) {
       Values integers = {v[0], t.Use(y.array, y.where)};
       PromoteRanks(b, &integers);
@@ -234,7 +245,8 @@ Array Clip(Operand x, Operand low, Operand high) {
     return ops::EmitJit(b, "clip", "", in, [&](Builder& inner, std::span<const Value> v) {
       Value out = v[0];
       for (size_t i = 1; i < 3; ++i) {
-        const Result<PromotedType> type = ResultType(std::vector<Aval>{v[i].aval(), out.aval()}, t.x64());
+        const Result<PromotedType> type =
+            ResultType(std::vector<Aval>{v[i].aval(), out.aval()}, t.x64());
         if (!type.ok()) {
           inner.Fail(type.status());
           break;
@@ -250,7 +262,8 @@ Array Clip(Operand x, Operand low, Operand high) {
 }
 
 Array AsType(Operand x, DType dtype) {
-  return Operation(x.where, [&](Trace& t, Builder&) { return Operands(t, {&x}).Converted({dtype, false})[0]; });
+  return Operation(
+      x.where, [&](Trace& t, Builder&) { return Operands(t, {&x}).Converted({dtype, false})[0]; });
 }
 
 }  // namespace megalith::tracing

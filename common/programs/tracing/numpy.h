@@ -1,4 +1,5 @@
-// jax.numpy's functions over traced arrays: promotion, broadcasting, and equations as jax.numpy emits them.
+// jax.numpy's functions over traced arrays: promotion, broadcasting, and equations as jax.numpy
+// emits them.
 #pragma once
 
 #include "common/programs/tracing/array.h"
@@ -10,19 +11,23 @@ namespace megalith::tracing {
 struct Axes {
   Axes() = default;
   template <std::integral T>
-  Axes(T axis) : all(false), dims{static_cast<int64_t>(axis)} {}                 // NOLINT: implicit by design
-  Axes(std::initializer_list<int64_t> axes) : all(false), dims(axes) {}          // NOLINT: implicit by design
-  Axes(const Dims& axes) : all(false), dims(axes) {}                             // NOLINT: implicit by design
+  Axes(T axis) : all(false), dims{static_cast<int64_t>(axis)} {}  // NOLINT: implicit by design
+  Axes(std::initializer_list<int64_t> axes)
+      : all(false), dims(axes) {}                     // NOLINT: implicit by design
+  Axes(const Dims& axes) : all(false), dims(axes) {}  // NOLINT: implicit by design
   bool all = true;
   Dims dims;
 };
 inline constexpr bool kKeepDims = true;
 
 // ---- elementwise; integers become floats where the function is one of real numbers ----
-#define MEGALITH_NUMPY_UNARY(V)                                                                            \
-  V(Acos, "acos") V(Acosh, "acosh") V(Asin, "asin") V(Asinh, "asinh") V(Atan, "atan") V(Atanh, "atanh")    \
-  V(Cbrt, "cbrt") V(Cos, "cos") V(Cosh, "cosh") V(Exp, "exp") V(Exp2, "exp2") V(Expm1, "expm1")            \
-  V(Log, "log") V(Log1p, "log1p") V(Sin, "sin") V(Sinh, "sinh") V(Sqrt, "sqrt") V(Tan, "tan") V(Tanh, "tanh")
+#define MEGALITH_NUMPY_UNARY(V)                                                                   \
+  V(Acos, "acos")                                                                                 \
+  V(Acosh, "acosh")                                                                               \
+  V(Asin, "asin") V(Asinh, "asinh") V(Atan, "atan") V(Atanh, "atanh") V(Cbrt, "cbrt")             \
+      V(Cos, "cos") V(Cosh, "cosh") V(Exp, "exp") V(Exp2, "exp2") V(Expm1, "expm1") V(Log, "log") \
+          V(Log1p, "log1p") V(Sin, "sin") V(Sinh, "sinh") V(Sqrt, "sqrt") V(Tan, "tan")           \
+              V(Tanh, "tanh")
 
 #define MEGALITH_DECLARE(name, primitive) Array name(Operand x);
 MEGALITH_NUMPY_UNARY(MEGALITH_DECLARE)
@@ -46,8 +51,8 @@ Array Maximum(Operand x, Operand y);
 Array Minimum(Operand x, Operand y);
 Array Atan2(Operand x, Operand y);
 Array Logaddexp(Operand x, Operand y);
-// x to the power y. An integer number as exponent gives a chain of products (integer_pow), which is exact for
-// integers. Errors: kUnimplemented for an array of integers to the power of another.
+// x to the power y. An integer number as exponent gives a chain of products (integer_pow), which is
+// exact for integers. Errors: kUnimplemented for an array of integers to the power of another.
 Array Pow(Operand x, Operand y);
 Array Remainder(Operand x, Operand y);
 Array LogicalAnd(Operand x, Operand y);
@@ -99,15 +104,17 @@ Array ZerosLike(Operand x);
 Array OnesLike(Operand x);
 // 0, 1, ..., n-1.
 Array Arange(int64_t n, DType dtype = DType::kI32, Place where = Place::current());
-Array Iota(const Shape& shape, int64_t dimension, DType dtype = DType::kI32, Place where = Place::current());
+Array Iota(const Shape& shape, int64_t dimension, DType dtype = DType::kI32,
+           Place where = Place::current());
 
 // ---- products; f32 operands accumulate in f32 ----
 Array Dot(Operand x, Operand y);
 // Stacks of matrices multiply pairwise; stacks broadcast.
 Array Matmul(Operand x, Operand y);
 Array Outer(Operand x, Operand y);
-// jnp.einsum of one or two operands in explicit form ("ij,jk->ik"), each index once per operand, no ellipsis.
-// Errors: kUnimplemented for other forms.
-Array Einsum(std::string_view formula, std::initializer_list<Operand> operands, Place where = Place::current());
+// jnp.einsum of one or two operands in explicit form ("ij,jk->ik"), each index once per operand, no
+// ellipsis. Errors: kUnimplemented for other forms.
+Array Einsum(std::string_view formula, std::initializer_list<Operand> operands,
+             Place where = Place::current());
 
 }  // namespace megalith::tracing

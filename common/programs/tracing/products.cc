@@ -42,8 +42,8 @@ Array Dot(Operand x, Operand y) {
 }
 
 namespace {
-// Stacks of matrices of which only some dimensions run together; the others belong to one side, as jnp.matmul sorts
-// them.
+// Stacks of matrices of which only some dimensions run together; the others belong to one side, as
+// jnp.matmul sorts them.
 Value StackedProduct(Builder& b, Value x, Value y, DType dtype) {
   const size_t sx = x.rank() - std::min<size_t>(x.rank(), 2);
   const size_t sy = y.rank() - std::min<size_t>(y.rank(), 2);
@@ -82,8 +82,9 @@ Value StackedProduct(Builder& b, Value x, Value y, DType dtype) {
       x_batch.push_back(ax++);
       y_batch.push_back(ay++);
     } else {
-      b.Fail(ValueError(StrCat("Incompatible shapes for matmul arguments: ", tensor::TupleText(x.shape()), " and ",
-                               tensor::TupleText(y.shape()))));
+      b.Fail(ValueError(
+          StrCat("Incompatible shapes for matmul arguments: ", tensor::TupleText(x.shape()),
+                 " and ", tensor::TupleText(y.shape()))));
       return x;
     }
   }
@@ -91,7 +92,8 @@ Value StackedProduct(Builder& b, Value x, Value y, DType dtype) {
   y = ir::Squeeze(b, y, y_squeeze);
   const auto rx = static_cast<int64_t>(x.rank());
   const auto ry = static_cast<int64_t>(y.rank());
-  const Value out = Product(b, x, y, {Dims{rx - 1}, Dims{ry == 1 ? 0 : ry - 2}, x_batch, y_batch}, dtype);
+  const Value out =
+      Product(b, x, y, {Dims{rx - 1}, Dims{ry == 1 ? 0 : ry - 2}, x_batch, y_batch}, dtype);
   // The product has batch, then x's, then y's dimensions.
   const auto rank = static_cast<int64_t>(n);
   Dims order = ir::Concat(batch_out, x_out);
@@ -106,7 +108,8 @@ Array Matmul(Operand x, Operand y) {
   return Operation(x.where, [&](Trace& t, Builder& b) {
     const Factors f = FactorsOf(t, b, x, y);
     if (f.x.rank() == 0 || f.y.rank() == 0) {
-      b.Fail(ValueError(StrCat("matmul input operand ", f.x.rank() == 0 ? 0 : 1, " must have ndim at least 1, but it "
+      b.Fail(ValueError(StrCat("matmul input operand ", f.x.rank() == 0 ? 0 : 1,
+                               " must have ndim at least 1, but it "
                                "has ndim 0")));
       return f.x;
     }
@@ -117,7 +120,8 @@ Array Matmul(Operand x, Operand y) {
 Array Outer(Operand x, Operand y) {
   return Operation(x.where, [&](Trace& t, Builder& b) {
     Values v = Operands(t, {&x, &y}).Promoted();
-    for (Value& each : v) each = ir::Reshape(b, each, Shape{tensor::NumElements(each.shape()).value_or(0)});
+    for (Value& each : v)
+      each = ir::Reshape(b, each, Shape{tensor::NumElements(each.shape()).value_or(0)});
     const Value column = ir::ExpandDims(b, v[0], {1});
     const Value row = ir::ExpandDims(b, v[1], {0});
     return b.Emit1("mul", {column, row});
@@ -141,23 +145,27 @@ Result<EinsumTerms> ParseEinsum(std::string_view formula, size_t operands) {
     if (c == ',' && term == 0) {
       term = 1;
     } else if (c == '-' && i + 1 < formula.size() && formula[i + 1] == '>' && term < 2) {
-      if (static_cast<size_t>(term) + 1 != operands) return ValueError("einsum: operands do not match the formula");
+      if (static_cast<size_t>(term) + 1 != operands)
+        return ValueError("einsum: operands do not match the formula");
       term = 2;
       ++i;
     } else if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) {
       std::string& s = term == 0 ? e.x : term == 1 ? e.y : e.out;
       if (s.find(c) != std::string::npos) {
-        return Unimplemented(StrCat("einsum '", Printable(formula), "': an index stands twice in one term"));
+        return Unimplemented(
+            StrCat("einsum '", Printable(formula), "': an index stands twice in one term"));
       }
       s.push_back(c);
     } else {
-      return Unimplemented(StrCat("einsum '", Printable(formula), "': only letters, ',' and '->' are understood"));
+      return Unimplemented(
+          StrCat("einsum '", Printable(formula), "': only letters, ',' and '->' are understood"));
     }
   }
   if (term != 2) return Unimplemented("einsum without '->'");
   for (const char c : e.out) {
     if (e.x.find(c) == std::string::npos && e.y.find(c) == std::string::npos) {
-      return ValueError(StrCat("Einstein sum subscript '", Printable(formula), "' has an output index that no operand "
+      return ValueError(StrCat("Einstein sum subscript '", Printable(formula),
+                               "' has an output index that no operand "
                                "has"));
     }
   }
@@ -167,7 +175,8 @@ Result<EinsumTerms> ParseEinsum(std::string_view formula, size_t operands) {
 bool Has(const std::string& term, char c) { return term.find(c) != std::string::npos; }
 
 // Sums over indices that nobody else has.
-Value SumAlone(Builder& b, Value x, std::string* term, const std::string& other, const std::string& out) {
+Value SumAlone(Builder& b, Value x, std::string* term, const std::string& other,
+               const std::string& out) {
   Dims axes;
   std::string kept;
   for (size_t i = 0; i < term->size(); ++i) {
@@ -192,8 +201,9 @@ Value EinsumPair(Builder& b, EinsumTerms e, Value x, Value y, DType dtype) {
   for (size_t i = 0; i < e.y.size(); ++i) {
     const size_t at = e.x.find(e.y[i]);
     if (at == std::string::npos || x.shape()[at] == y.shape()[i]) continue;
-    b.Fail(ValueError(StrCat("Size of label '", std::string(1, e.y[i]), "' for operand 1 (", y.shape()[i],
-                             ") does not match previous terms (", x.shape()[at], ").")));
+    b.Fail(
+        ValueError(StrCat("Size of label '", std::string(1, e.y[i]), "' for operand 1 (",
+                          y.shape()[i], ") does not match previous terms (", x.shape()[at], ").")));
     return x;
   }
   x = SumAlone(b, x, &e.x, e.y, e.out);
@@ -248,7 +258,8 @@ Array Einsum(std::string_view formula, std::initializer_list<Operand> operands, 
     const Factors f = FactorsOf(t, b, first, last);
     const bool pair = operands.size() == 2;
     if (f.x.rank() != terms->x.size() || (pair && f.y.rank() != terms->y.size())) {
-      b.Fail(ValueError(StrCat("Einstein sum subscript '", Printable(formula), "' does not contain the correct number "
+      b.Fail(ValueError(StrCat("Einstein sum subscript '", Printable(formula),
+                               "' does not contain the correct number "
                                "of indices for its operands")));
       return Value();
     }

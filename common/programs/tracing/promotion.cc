@@ -18,24 +18,24 @@ constexpr int N(DType d) { return static_cast<int>(d); }
 
 // Edges to the next higher types (JAX's dtypes._type_promotion_lattice).
 constexpr std::pair<int, int> kEdges[] = {
-    {N(DType::kBool), kWeakInt},
-    {kWeakInt, N(DType::kU8)},    {kWeakInt, N(DType::kU2)},  {kWeakInt, N(DType::kU4)},
-    {kWeakInt, N(DType::kI8)},    {kWeakInt, N(DType::kI2)},  {kWeakInt, N(DType::kI4)},
-    {N(DType::kU8), N(DType::kI16)},  {N(DType::kU8), N(DType::kU16)},
-    {N(DType::kU16), N(DType::kI32)}, {N(DType::kU16), N(DType::kU32)},
-    {N(DType::kU32), N(DType::kI64)}, {N(DType::kU32), N(DType::kU64)},
-    {N(DType::kU64), kWeakFloat},
-    {N(DType::kI8), N(DType::kI16)},  {N(DType::kI16), N(DType::kI32)},
-    {N(DType::kI32), N(DType::kI64)}, {N(DType::kI64), kWeakFloat},
-    {kWeakFloat, N(DType::kF4E2M1FN)},      {kWeakFloat, N(DType::kF8E3M4)},
-    {kWeakFloat, N(DType::kF8E4M3)},        {kWeakFloat, N(DType::kF8E4M3B11FNUZ)},
-    {kWeakFloat, N(DType::kF8E4M3FN)},      {kWeakFloat, N(DType::kF8E4M3FNUZ)},
-    {kWeakFloat, N(DType::kF8E5M2)},        {kWeakFloat, N(DType::kF8E5M2FNUZ)},
-    {kWeakFloat, N(DType::kF8E8M0FNU)},     {kWeakFloat, N(DType::kBF16)},
-    {kWeakFloat, N(DType::kF16)},           {kWeakFloat, kWeakComplex},
-    {N(DType::kBF16), N(DType::kF32)}, {N(DType::kF16), N(DType::kF32)},
-    {N(DType::kF32), N(DType::kF64)},  {N(DType::kF32), N(DType::kC64)},
-    {N(DType::kF64), N(DType::kC128)}, {kWeakComplex, N(DType::kC64)},
+    {N(DType::kBool), kWeakInt},        {kWeakInt, N(DType::kU8)},
+    {kWeakInt, N(DType::kU2)},          {kWeakInt, N(DType::kU4)},
+    {kWeakInt, N(DType::kI8)},          {kWeakInt, N(DType::kI2)},
+    {kWeakInt, N(DType::kI4)},          {N(DType::kU8), N(DType::kI16)},
+    {N(DType::kU8), N(DType::kU16)},    {N(DType::kU16), N(DType::kI32)},
+    {N(DType::kU16), N(DType::kU32)},   {N(DType::kU32), N(DType::kI64)},
+    {N(DType::kU32), N(DType::kU64)},   {N(DType::kU64), kWeakFloat},
+    {N(DType::kI8), N(DType::kI16)},    {N(DType::kI16), N(DType::kI32)},
+    {N(DType::kI32), N(DType::kI64)},   {N(DType::kI64), kWeakFloat},
+    {kWeakFloat, N(DType::kF4E2M1FN)},  {kWeakFloat, N(DType::kF8E3M4)},
+    {kWeakFloat, N(DType::kF8E4M3)},    {kWeakFloat, N(DType::kF8E4M3B11FNUZ)},
+    {kWeakFloat, N(DType::kF8E4M3FN)},  {kWeakFloat, N(DType::kF8E4M3FNUZ)},
+    {kWeakFloat, N(DType::kF8E5M2)},    {kWeakFloat, N(DType::kF8E5M2FNUZ)},
+    {kWeakFloat, N(DType::kF8E8M0FNU)}, {kWeakFloat, N(DType::kBF16)},
+    {kWeakFloat, N(DType::kF16)},       {kWeakFloat, kWeakComplex},
+    {N(DType::kBF16), N(DType::kF32)},  {N(DType::kF16), N(DType::kF32)},
+    {N(DType::kF32), N(DType::kF64)},   {N(DType::kF32), N(DType::kC64)},
+    {N(DType::kF64), N(DType::kC128)},  {kWeakComplex, N(DType::kC64)},
     {N(DType::kC64), N(DType::kC128)},
 };
 
@@ -62,10 +62,14 @@ int NodeOf(DType d, bool weak) {
 
 DType DTypeOf(int node, bool x64) {
   switch (node) {
-    case kWeakInt: return x64 ? DType::kI64 : DType::kI32;
-    case kWeakFloat: return x64 ? DType::kF64 : DType::kF32;
-    case kWeakComplex: return x64 ? DType::kC128 : DType::kC64;
-    default: return static_cast<DType>(node);
+    case kWeakInt:
+      return x64 ? DType::kI64 : DType::kI32;
+    case kWeakFloat:
+      return x64 ? DType::kF64 : DType::kF32;
+    case kWeakComplex:
+      return x64 ? DType::kC128 : DType::kC64;
+    default:
+      return static_cast<DType>(node);
   }
 }
 
@@ -108,9 +112,10 @@ Result<PromotedType> ResultType(std::span<const Aval> types, bool x64) {
   if (bound < 0) {
     std::vector<std::string> names;
     for (const Aval& a : types) names.push_back(std::string(tensor::NumpyName(a.dtype)));
-    return Status::WithClass(Code::kInvalidArgument, "TypePromotionError",
-                             StrCat("Input dtypes (", Join(names, ", "),
-                                    ") have no available implicit dtype promotion path. Cast explicitly"));
+    return Status::WithClass(
+        Code::kInvalidArgument, "TypePromotionError",
+        StrCat("Input dtypes (", Join(names, ", "),
+               ") have no available implicit dtype promotion path. Cast explicitly"));
   }
   const DType dtype = DTypeOf(bound, x64);
   const bool weak = all_weak || bound == kWeakInt || bound == kWeakFloat || bound == kWeakComplex;
@@ -197,7 +202,8 @@ Result<Shape> BroadcastShape(std::span<const Shape> shapes) {
       if (d != 1) {
         std::vector<std::string> texts;
         for (const Shape& each : shapes) texts.push_back(tensor::TupleText(each));
-        return ValueError(StrCat("Incompatible shapes for broadcasting: shapes=[", Join(texts, ", "), "]"));
+        return ValueError(
+            StrCat("Incompatible shapes for broadcasting: shapes=[", Join(texts, ", "), "]"));
       }
       d = s[i];
     }

@@ -12,11 +12,12 @@ struct PromotedType {
   bool weak = false;
 };
 
-// jnp.result_type: the least type of JAX's promotion lattice above all of them, and whether it is weak.
-// Errors: ValueError class TypePromotionError where there is none (int4 and float8, say).
+// jnp.result_type: the least type of JAX's promotion lattice above all of them, and whether it is
+// weak. Errors: ValueError class TypePromotionError where there is none (int4 and float8, say).
 Result<PromotedType> ResultType(std::span<const Aval> types, bool x64);
 
-// One operation's operands: numbers stay numbers until their dtype is known, so that they are rounded once.
+// One operation's operands: numbers stay numbers until their dtype is known, so that they are
+// rounded once.
 class Operands {
  public:
   Operands(Trace& trace, std::initializer_list<const Operand*> operands);
@@ -38,16 +39,19 @@ class Operands {
   Avals avals_;
 };
 
-// The float type an integer or boolean type becomes in functions of real numbers; inexact types stay.
+// The float type an integer or boolean type becomes in functions of real numbers; inexact types
+// stay.
 PromotedType InexactType(PromotedType t, bool x64);
 
 // x converted as lax._convert_element_type does it: nothing to do for an equal type.
 Value ConvertTo(Builder& b, Value x, PromotedType type);
 
-// Operands of different ranks, none of them scalar, brought to one rank by leading dimensions of size 1.
+// Operands of different ranks, none of them scalar, brought to one rank by leading dimensions of
+// size 1.
 void PromoteRanks(Builder& b, Values* values);
 
-// The shape that shapes broadcast to by NumPy's rules, or ValueError "Incompatible shapes for broadcasting: ...".
+// The shape that shapes broadcast to by NumPy's rules, or ValueError "Incompatible shapes for
+// broadcasting: ...".
 Result<Shape> BroadcastShape(std::span<const Shape> shapes);
 
 // jnp.broadcast_to without its checks: `x` in `shape`.

@@ -48,7 +48,8 @@ Value SumValue(Trace& t, Builder& b, Value x, const Dims& axes, bool keepdims) {
   return small ? ir::ConvertElementType(b, out, own) : out;
 }
 
-Array Reduce(std::string_view primitive, const Operand& x, const Axes& axes, bool keepdims, bool to_bool = false) {
+Array Reduce(std::string_view primitive, const Operand& x, const Axes& axes, bool keepdims,
+             bool to_bool = false) {
   return Operation(x.where, [&](Trace& t, Builder& b) {
     Value v = t.Use(x.array, x.where);
     const Dims dims = AxesOf(b, axes, v.rank());
@@ -77,8 +78,9 @@ Array ArgReduce(std::string_view primitive, const Operand& x, std::optional<int6
 template <typename Body>
 Value Jitted(Builder& b, std::string_view name, const std::string& key, Value x, Body body) {
   const Values in = {x};
-  return ops::EmitJit(b, name, key, in,
-                      [&](Builder& inner, std::span<const Value> v) { return Values{body(inner, v[0])}; })[0];
+  return ops::EmitJit(b, name, key, in, [&](Builder& inner, std::span<const Value> v) {
+    return Values{body(inner, v[0])};
+  })[0];
 }
 
 }  // namespace
@@ -117,7 +119,8 @@ Array Mean(Operand x, Axes axes, bool keepdims) {
     for (const int64_t d : dims) count *= static_cast<double>(v.shape()[static_cast<size_t>(d)]);
     const PromotedType type = InexactType({v.dtype(), false}, t.x64());
     const bool small = tensor::IsFloat(type.dtype) && tensor::BitWidth(type.dtype) < 32;
-    v = ir::ConvertElementType(b, v, small ? DType::kF32 : type.dtype, v.aval().weak_type && !small);
+    v = ir::ConvertElementType(b, v, small ? DType::kF32 : type.dtype,
+                               v.aval().weak_type && !small);
     Value sum = ir::ReduceSum(b, v, dims);
     sum = Keep(b, sum, dims, keepdims);
     const Value mean = ir::Div(b, sum, ir::ScalarOf(b, sum.dtype(), count));
@@ -128,8 +131,12 @@ Array Mean(Operand x, Axes axes, bool keepdims) {
 Array Prod(Operand x, Axes axes, bool keepdims) { return Reduce("reduce_prod", x, axes, keepdims); }
 Array Max(Operand x, Axes axes, bool keepdims) { return Reduce("reduce_max", x, axes, keepdims); }
 Array Min(Operand x, Axes axes, bool keepdims) { return Reduce("reduce_min", x, axes, keepdims); }
-Array Any(Operand x, Axes axes, bool keepdims) { return Reduce("reduce_or", x, axes, keepdims, true); }
-Array All(Operand x, Axes axes, bool keepdims) { return Reduce("reduce_and", x, axes, keepdims, true); }
+Array Any(Operand x, Axes axes, bool keepdims) {
+  return Reduce("reduce_or", x, axes, keepdims, true);
+}
+Array All(Operand x, Axes axes, bool keepdims) {
+  return Reduce("reduce_and", x, axes, keepdims, true);
+}
 Array Argmax(Operand x, std::optional<int64_t> axis) { return ArgReduce("argmax", x, axis); }
 Array Argmin(Operand x, std::optional<int64_t> axis) { return ArgReduce("argmin", x, axis); }
 
@@ -138,7 +145,8 @@ Array Cumsum(Operand x, int64_t axis) {
     const Value v = t.Use(x.array, x.where);
     const int64_t at = ResolveAxis(b, axis, v.rank());
     return Jitted(b, "cumsum", StrCat(at), v, [&](Builder& inner, Value in) {
-      return inner.Emit1("cumsum", {in}, {{"axis", ParamValue::Int(at)}, {"reverse", ParamValue::Bool(false)}});
+      return inner.Emit1("cumsum", {in},
+                         {{"axis", ParamValue::Int(at)}, {"reverse", ParamValue::Bool(false)}});
     });
   });
 }
@@ -172,8 +180,9 @@ Array Reshape(Operand x, const Shape& shape) {
     if (unknown == 1 && known > 0 && size % known == 0) {
       std::replace(out.begin(), out.end(), int64_t{-1}, size / known);
     } else if (unknown != 0 || known != size) {
-      b.Fail(TypeError(StrCat("cannot reshape array of shape ", tensor::TupleText(v.shape()), " (size ", size,
-                              ") into shape ", tensor::TupleText(shape), " (size ", known, ")")));
+      b.Fail(TypeError(StrCat("cannot reshape array of shape ", tensor::TupleText(v.shape()),
+                              " (size ", size, ") into shape ", tensor::TupleText(shape), " (size ",
+                              known, ")")));
     }
     return v.shape() == out ? v : ir::Reshape(b, v, out);
   });
@@ -243,8 +252,9 @@ Array BroadcastTo(Operand x, const Shape& shape) {
     const Value v = t.Use(x.array, x.where);
     const Result<Shape> common = BroadcastShape(std::vector<Shape>{v.shape(), shape});
     if (!common.ok() || !(*common == shape)) {
-      b.Fail(ValueError(StrCat("Incompatible shapes for broadcasting: ", tensor::TupleText(v.shape()),
-                               " and requested shape ", tensor::TupleText(shape))));
+      b.Fail(
+          ValueError(StrCat("Incompatible shapes for broadcasting: ", tensor::TupleText(v.shape()),
+                            " and requested shape ", tensor::TupleText(shape))));
       return v;
     }
     return BroadcastTo(b, v, shape);
@@ -255,7 +265,8 @@ Array Flip(Operand x, int64_t axis) {
   return Operation(x.where, [&](Trace& t, Builder& b) {
     const Value v = t.Use(x.array, x.where);
     const int64_t at = ResolveAxis(b, axis, v.rank());
-    return Jitted(b, "_flip", StrCat(at), v, [&](Builder& inner, Value in) { return ir::Rev(inner, in, {at}); });
+    return Jitted(b, "_flip", StrCat(at), v,
+                  [&](Builder& inner, Value in) { return ir::Rev(inner, in, {at}); });
   });
 }
 
@@ -281,8 +292,10 @@ Array Concatenate(const Arrays& xs, int64_t axis, Place where) {
       return Value();
     }
     const Values values = t.UseAll(xs);
-    if (values[0].rank() == 0) b.Fail(ValueError("Zero-dimensional arrays cannot be concatenated."));
-    return EmitConcatenate(t, b, values, ResolveAxis(b, axis, std::max<size_t>(values[0].rank(), 1)));
+    if (values[0].rank() == 0)
+      b.Fail(ValueError("Zero-dimensional arrays cannot be concatenated."));
+    return EmitConcatenate(t, b, values,
+                           ResolveAxis(b, axis, std::max<size_t>(values[0].rank(), 1)));
   });
 }
 
@@ -314,7 +327,8 @@ Arrays Split(Operand x, int64_t parts, int64_t axis) {
     }
     const Dims sizes(static_cast<size_t>(parts), size / parts);
     const Values in = {v};
-    return b.EmitN("split", in, {{"sizes", ir::IntTuple::Numpy(sizes).Param()}, {"axis", ParamValue::Int(at)}});
+    return b.EmitN("split", in,
+                   {{"sizes", ir::IntTuple::Numpy(sizes).Param()}, {"axis", ParamValue::Int(at)}});
   });
 }
 
@@ -330,14 +344,20 @@ Array Full(const Shape& shape, Operand value, DType dtype) {
   });
 }
 
-Array Zeros(const Shape& shape, DType dtype, Place where) { return Full(shape, Operand(0, where), dtype); }
-Array Ones(const Shape& shape, DType dtype, Place where) { return Full(shape, Operand(1, where), dtype); }
+Array Zeros(const Shape& shape, DType dtype, Place where) {
+  return Full(shape, Operand(0, where), dtype);
+}
+Array Ones(const Shape& shape, DType dtype, Place where) {
+  return Full(shape, Operand(1, where), dtype);
+}
 
 Array ZerosLike(Operand x) {
-  return Operation(x.where, [&](Trace& t, Builder& b) { return ir::FullLike(b, t.Use(x.array, x.where), 0); });
+  return Operation(
+      x.where, [&](Trace& t, Builder& b) { return ir::FullLike(b, t.Use(x.array, x.where), 0); });
 }
 Array OnesLike(Operand x) {
-  return Operation(x.where, [&](Trace& t, Builder& b) { return ir::FullLike(b, t.Use(x.array, x.where), 1); });
+  return Operation(
+      x.where, [&](Trace& t, Builder& b) { return ir::FullLike(b, t.Use(x.array, x.where), 1); });
 }
 
 Array Arange(int64_t n, DType dtype, Place where) { return Iota(Shape{n}, 0, dtype, where); }

@@ -19,7 +19,8 @@ std::string PlaceText(const Place& where) {
 
 }  // namespace
 
-Trace::Trace(const TraceOptions& options) : session_(ops::AllOps(), options.limits, options.cancel) {
+Trace::Trace(const TraceOptions& options)
+    : session_(ops::AllOps(), options.limits, options.cancel) {
   session_.set_x64(options.x64);
 }
 
@@ -49,12 +50,14 @@ bool Trace::IsActive(uint64_t frame) const {
 Value Trace::Use(const Array& a, std::optional<Place> where) {
   if (a.number_) return session_.Lit(LiteralOf(*a.number_, DType::kInvalid, false, x64()));
   if (!a.value_) {
-    Fail(InvalidArgument("an Array without a value is used: it was not initialised, or made outside of MakeJaxpr"),
+    Fail(InvalidArgument("an Array without a value is used: it was not initialised, or made "
+                         "outside of MakeJaxpr"),
          where);
   } else if (a.trace_.get() != this || !IsActive(a.frame_)) {
     Fail(Status::WithClass(
              Code::kInvalidArgument, "UnexpectedTracerError",
-             StrCat("Encountered an unexpected tracer. A function that was traced had a side effect, allowing for a "
+             StrCat("Encountered an unexpected tracer. A function that was traced had a side "
+                    "effect, allowing for a "
                     "reference to an intermediate value with type ",
                     a.value_.aval().Text(), " to escape the scope of the transformation")),
          where);
@@ -75,7 +78,8 @@ Array Trace::Wrap(const Value& v) {
   if (!ok()) return out;
   out.value_ = v;
   out.trace_ = shared_from_this();
-  // A value of an outer frame (an operation that gave back its operand) lives as long as that frame.
+  // A value of an outer frame (an operation that gave back its operand) lives as long as that
+  // frame.
   out.frame_ = frames_.back()->id;
   for (const auto& frame : frames_) {
     if (v.owner() == &frame->builder) out.frame_ = frame->id;
@@ -95,7 +99,8 @@ Value Trace::Const(const tensor::Tensor& value) {
   return frames_[at]->builder.Const(value);
 }
 
-std::optional<pipeline::Callee> Trace::TraceFunction(const Function& f, const Avals& inputs, Constants constants) {
+std::optional<pipeline::Callee> Trace::TraceFunction(const Function& f, const Avals& inputs,
+                                                     Constants constants) {
   if (!ok()) return std::nullopt;
   if (frames_.size() >= static_cast<size_t>(session_.limits().max_depth)) {
     Fail(ResourceExhausted(StrCat("functions are nested deeper than ", session_.limits().max_depth,
@@ -131,7 +136,8 @@ std::optional<pipeline::Callee> Trace::TraceOnce(const Function& f, const Avals&
   std::string key = StrCat("traced ", f.name());
   for (const Aval& a : inputs) StrAppend(&key, " ", a.Text(), a.weak_type ? "~" : "");
   if (const Known* known = session_.FindFor<Known>(f.identity().get(), key)) {
-    if (std::all_of(known->frames.begin(), known->frames.end(), [&](uint64_t id) { return IsActive(id); })) {
+    if (std::all_of(known->frames.begin(), known->frames.end(),
+                    [&](uint64_t id) { return IsActive(id); })) {
       return known->callee;
     }
   }
@@ -161,10 +167,14 @@ ir::Literal LiteralOf(const Number& n, DType dtype, bool weak, bool x64) {
 
 Aval NumberAval(const Number& n, bool x64) {
   switch (n.kind) {
-    case Number::Kind::kBool: return {DType::kBool, false, {}};
-    case Number::Kind::kInt: return {x64 ? DType::kI64 : DType::kI32, true, {}};
-    case Number::Kind::kFloat: return {x64 ? DType::kF64 : DType::kF32, true, {}};
-    case Number::Kind::kComplex: return {x64 ? DType::kC128 : DType::kC64, true, {}};
+    case Number::Kind::kBool:
+      return {DType::kBool, false, {}};
+    case Number::Kind::kInt:
+      return {x64 ? DType::kI64 : DType::kI32, true, {}};
+    case Number::Kind::kFloat:
+      return {x64 ? DType::kF64 : DType::kF32, true, {}};
+    case Number::Kind::kComplex:
+      return {x64 ? DType::kC128 : DType::kC64, true, {}};
   }
   return {};
 }

@@ -1,7 +1,8 @@
 // The running trace. Internal to the front end.
 //
-// A traced C++ function is ordinary code, so what it calls must find the program it adds to: the running trace is the
-// one thread-local variable of the libraries. MakeJaxpr sets it for the time of its call and puts back what was there.
+// A traced C++ function is ordinary code, so what it calls must find the program it adds to: the
+// running trace is the one thread-local variable of the libraries. MakeJaxpr sets it for the time
+// of its call and puts back what was there.
 #pragma once
 
 #include <memory>
@@ -23,8 +24,9 @@ using ir::Value;
 using Avals = std::vector<Aval>;
 using Values = std::vector<Value>;
 
-// One call of MakeJaxpr: the session, a frame for every function that is being traced, innermost last, and the first
-// error. Not thread-safe. Arrays keep it alive, which is what makes a leaked array harmless.
+// One call of MakeJaxpr: the session, a frame for every function that is being traced, innermost
+// last, and the first error. Not thread-safe. Arrays keep it alive, which is what makes a leaked
+// array harmless.
 class Trace : public std::enable_shared_from_this<Trace> {
  public:
   // Where array constants of a frame belong.
@@ -59,8 +61,8 @@ class Trace : public std::enable_shared_from_this<Trace> {
   // Takes over an error of the innermost builder.
   bool CheckBuilder(std::optional<Place> where = {});
 
-  // The value of an array in the innermost frame; a number becomes a literal of its weak type. Fails for arrays
-  // without value and for those of a function that has ended.
+  // The value of an array in the innermost frame; a number becomes a literal of its weak type.
+  // Fails for arrays without value and for those of a function that has ended.
   Value Use(const Array& a, std::optional<Place> where = {});
   Values UseAll(std::span<const Array> arrays);
   Array Wrap(const Value& v);
@@ -68,9 +70,10 @@ class Trace : public std::enable_shared_from_this<Trace> {
   // A constant, in the frame where it belongs.
   Value Const(const tensor::Tensor& value);
 
-  // Traces `f` in a frame of its own. What it uses of frames outside is captured. nullopt after an error. `f` gets
-  // arrays of the given types.
-  std::optional<pipeline::Callee> TraceFunction(const Function& f, const Avals& inputs, Constants constants);
+  // Traces `f` in a frame of its own. What it uses of frames outside is captured. nullopt after an
+  // error. `f` gets arrays of the given types.
+  std::optional<pipeline::Callee> TraceFunction(const Function& f, const Avals& inputs,
+                                                Constants constants);
   // The same once per function, types and live captured values.
   std::optional<pipeline::Callee> TraceOnce(const Function& f, const Avals& inputs);
 

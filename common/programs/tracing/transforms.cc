@@ -44,14 +44,15 @@ Result<Values> Apply(Trace& trace, const Transform& t, const Function& f, const 
     callee = trace.TraceOnce(f, inner);
   } else {
     const bool constants_outside = t.name == "checkpoint";
-    callee = trace.TraceFunction(f, inner,
-                                 constants_outside ? Trace::Constants::kOutside : Trace::Constants::kOwn);
+    callee = trace.TraceFunction(
+        f, inner, constants_outside ? Trace::Constants::kOutside : Trace::Constants::kOwn);
   }
   if (!callee) return trace.status();
   return def->apply(trace.builder(), t, *callee, args);
 }
 
-Function Transformed(Transform t, const Function& f, std::optional<std::vector<size_t>> params, Place where) {
+Function Transformed(Transform t, const Function& f, std::optional<std::vector<size_t>> params,
+                     Place where) {
   internal::FunctionImpl impl;
   const bool keeps_name = pipeline::FindTransform(t.name)->keeps_name;
   impl.name = keeps_name ? f.name() : "<lambda>";

@@ -1,4 +1,5 @@
-// Transforms of functions: each takes a function and gives one, so they compose in any order, as in JAX.
+// Transforms of functions: each takes a function and gives one, so they compose in any order, as in
+// JAX.
 //
 // The result is called, jitted or traced like any other function. What a transform gives follows
 // common/programs/pipeline (spec/transforms.md): results are flat lists of arrays.
@@ -13,7 +14,8 @@
 namespace megalith::tracing {
 
 struct GradOptions {
-  // Parameters of the function by position, negative from the end; one that holds several arrays counts once.
+  // Parameters of the function by position, negative from the end; one that holds several arrays
+  // counts once.
   std::vector<int64_t> argnums = {0};
   bool has_aux = false;  // the function gives its value, then arrays that are passed through
 };
@@ -27,7 +29,8 @@ struct VmapOptions {
 };
 
 struct CheckpointOptions {
-  std::string policy = {};  // "dots_saveable", ... of spec/transforms.md; empty: nothing is saved but inputs
+  std::string policy =
+      {};  // "dots_saveable", ... of spec/transforms.md; empty: nothing is saved but inputs
   bool prevent_cse = true;
 };
 
@@ -41,8 +44,8 @@ Function Vmap(Function f, VmapOptions options = {}, Place where = Place::current
 // Primals, then tangents -> results, then their tangents.
 Function Jvp(Function f, Place where = Place::current());
 Function Linearize(Function f, Place where = Place::current());
-// Primals, then cotangents of the results -> results, then cotangents of the primals. The number of primals is that of
-// the function's parameters; a function of any number of arrays needs it said.
+// Primals, then cotangents of the results -> results, then cotangents of the primals. The number of
+// primals is that of the function's parameters; a function of any number of arrays needs it said.
 Function Vjp(Function f, std::optional<int64_t> num_primals = {}, Place where = Place::current());
 // Jacobians: one array of shape out.shape + arg.shape per result (outer) and argument (inner).
 Function Jacfwd(Function f, GradOptions options = {}, Place where = Place::current());

@@ -7,7 +7,8 @@ namespace {
 using testing::Text;
 
 TEST(TransformsJaxprTest, Grad) {
-  const auto f = Grad([](Array x, Array w) { return Sum(Tanh(Dot(x, w)) * 2.0); }, {.argnums = {1}});
+  const auto f =
+      Grad([](Array x, Array w) { return Sum(Tanh(Dot(x, w)) * 2.0); }, {.argnums = {1}});
   EXPECT_EQ(Text(f, {F32(3, 4), F32(4)}), R"(
 { lambda ; a:f32[3,4] b:f32[4]. let
     c:f32[3] = dot_general[
@@ -31,7 +32,8 @@ TEST(TransformsJaxprTest, Grad) {
 }
 
 TEST(TransformsJaxprTest, GradOfSeveral) {
-  const auto f = Grad([](Array x, Array w) { return Sum(Tanh(Dot(x, w)) * 2.0); }, {.argnums = {1, 0}});
+  const auto f =
+      Grad([](Array x, Array w) { return Sum(Tanh(Dot(x, w)) * 2.0); }, {.argnums = {1, 0}});
   EXPECT_EQ(Text(f, {F32(3, 4), F32(4)}), R"(
 { lambda ; a:f32[3,4] b:f32[4]. let
     c:f32[3] = dot_general[
@@ -97,7 +99,8 @@ TEST(TransformsJaxprTest, GradWithAux) {
 }
 
 TEST(TransformsJaxprTest, JitOfGrad) {
-  const auto f = Jit(Grad(Function("f", [](Array x, Array w) { return Sum(Tanh(Dot(x, w)) * 2.0); })));
+  const auto f =
+      Jit(Grad(Function("f", [](Array x, Array w) { return Sum(Tanh(Dot(x, w)) * 2.0); })));
   EXPECT_EQ(Text(f, {F32(3, 4), F32(4)}), R"(
 { lambda ; a:f32[3,4] b:f32[4]. let
     c:f32[3,4] = jit[
@@ -126,7 +129,8 @@ TEST(TransformsJaxprTest, JitOfGrad) {
 }
 
 TEST(TransformsJaxprTest, GradOfJit) {
-  const auto f = Grad(Jit(Function("f", [](Array x, Array w) { return Sum(Tanh(Dot(x, w)) * 2.0); })));
+  const auto f =
+      Grad(Jit(Function("f", [](Array x, Array w) { return Sum(Tanh(Dot(x, w)) * 2.0); })));
   EXPECT_EQ(Text(f, {F32(3, 4), F32(4)}), R"(
 { lambda ; a:f32[3,4] b:f32[4]. let
     _:f32[] c:f32[3] d:f32[3] = jit[
@@ -160,7 +164,9 @@ TEST(TransformsJaxprTest, GradOfJit) {
 }
 
 TEST(TransformsJaxprTest, JitOfVmapOfGrad) {
-  const auto f = Jit(Vmap(Grad(Function("f", [](Array x, Array w) { return Sum(Tanh(Dot(x, w)) * 2.0); })), {.in_axes = {0, std::nullopt}}));
+  const auto f =
+      Jit(Vmap(Grad(Function("f", [](Array x, Array w) { return Sum(Tanh(Dot(x, w)) * 2.0); })),
+               {.in_axes = {0, std::nullopt}}));
   EXPECT_EQ(Text(f, {F32(5, 3, 4), F32(4)}), R"(
 { lambda ; a:f32[5,3,4] b:f32[4]. let
     c:f32[5,3,4] = jit[
@@ -214,7 +220,8 @@ TEST(TransformsJaxprTest, GradOfGrad) {
 }
 
 TEST(TransformsJaxprTest, VmapOfVmap) {
-  const auto f = Vmap(Vmap([](Array x, Array y) { return Dot(x, y); }), {.in_axes = {1, 0}, .out_axes = {1}});
+  const auto f =
+      Vmap(Vmap([](Array x, Array y) { return Dot(x, y); }), {.in_axes = {1, 0}, .out_axes = {1}});
   EXPECT_EQ(Text(f, {F32(2, 3, 4), F32(3, 2, 4)}), R"(
 { lambda ; a:f32[2,3,4] b:f32[3,2,4]. let
     c:f32[3,2] = dot_general[
@@ -381,7 +388,9 @@ TEST(TransformsJaxprTest, GradOfCheckpoint) {
 }
 
 TEST(TransformsJaxprTest, GradOfScan) {
-  const auto f = Grad([](Array c, Array xs) -> Array { return Scan([](Array c, Array x) { return Sin(c) * x; }, c, xs); });
+  const auto f = Grad([](Array c, Array xs) -> Array {
+    return Scan([](Array c, Array x) { return Sin(c) * x; }, c, xs);
+  });
   EXPECT_EQ(Text(f, {F32(), F32(5)}), R"(
 { lambda ; a:f32[] b:f32[5]. let
     _:f32[] c:f32[5] = scan[
@@ -415,7 +424,8 @@ TEST(TransformsJaxprTest, GradOfScan) {
 }
 
 TEST(TransformsJaxprTest, VmapOfCond) {
-  const auto f = Vmap([](Array p, Array x) { return Cond(p, [&] { return x + 1; }, [&] { return x * 2; }); });
+  const auto f =
+      Vmap([](Array p, Array x) { return Cond(p, [&] { return x + 1; }, [&] { return x * 2; }); });
   EXPECT_EQ(Text(f, {Bool(5), F32(5)}), R"(
 { lambda ; a:bool[5] b:f32[5]. let
     c:i32[5] = convert_element_type[new_dtype=int32 weak_type=False] a
@@ -493,9 +503,8 @@ TEST(TransformsJaxprTest, GradInsideAFunction) {
 }
 
 TEST(TransformsJaxprTest, GradOfAFunctionWithAGradInside) {
-  const auto f = Grad([](Array w, Array x) {
-    return Sum(Grad([&](Array y) { return Sum(y * w * w); })(x));
-  });
+  const auto f =
+      Grad([](Array w, Array x) { return Sum(Grad([&](Array y) { return Sum(y * w * w); })(x)); });
   EXPECT_EQ(Text(f, {F32(3), F32(3)}), R"(
 { lambda ; a:f32[3] b:f32[3]. let
     c:f32[3] = mul b a
@@ -566,7 +575,9 @@ TEST(TransformsJaxprTest, JacobiansInsideAFunction) {
 }
 
 TEST(TransformsJaxprTest, HessianInsideAFunction) {
-  const auto f = [](Array x, Array w) { return Hessian([&](Array y) { return Sum(Sin(y) * w); })(x); };
+  const auto f = [](Array x, Array w) {
+    return Hessian([&](Array y) { return Sum(Sin(y) * w); })(x);
+  };
   EXPECT_EQ(Text(f, {F32(3), F32(3)}), R"(
 { lambda ; a:f32[3] b:f32[3]. let
     c:i32[3,3] = iota[dimension=0 dtype=int32 shape=(3, 3) sharding=None] 
@@ -618,7 +629,9 @@ TEST(TransformsJaxprTest, HessianInsideAFunction) {
 }
 
 TEST(TransformsJaxprTest, CheckpointInsideAFunction) {
-  const auto f = [](Array x, Array w) { return Checkpoint([&](Array y) { return Sin(y) * w; })(x); };
+  const auto f = [](Array x, Array w) {
+    return Checkpoint([&](Array y) { return Sin(y) * w; })(x);
+  };
   EXPECT_EQ(Text(f, {F32(3), F32(3)}), R"(
 { lambda ; a:f32[3] b:f32[3]. let
     c:f32[3] = remat2[
@@ -634,7 +647,8 @@ TEST(TransformsJaxprTest, CheckpointInsideAFunction) {
 }
 
 TEST(TransformsJaxprTest, TuplesCountAsOneArgument) {
-  const auto f = Grad([](std::pair<Array, Array> p, Array x) { return Sum(p.first * x + p.second); });
+  const auto f =
+      Grad([](std::pair<Array, Array> p, Array x) { return Sum(p.first * x + p.second); });
   EXPECT_EQ(Text(f, {F32(3), F32(3), F32(3)}), R"(
 { lambda ; a:f32[3] b:f32[3] c:f32[3]. let
     d:f32[3] = mul a c

@@ -4,7 +4,8 @@
 
 namespace megalith::stablehlo {
 
-Result<BatchedCall> ReadBatchedCall(Planner& planner, const Op& op, std::initializer_list<size_t> ranks) {
+Result<BatchedCall> ReadBatchedCall(Planner& planner, const Op& op,
+                                    std::initializer_list<size_t> ranks) {
   BatchedCall call;
   if (op.operands.size() != ranks.size()) {
     return InvalidArgument(StrCat(op.operands.size(), " operands, wanted ", ranks.size()));
@@ -13,20 +14,21 @@ Result<BatchedCall> ReadBatchedCall(Planner& planner, const Op& op, std::initial
   for (const size_t rank : ranks) {
     const TensorType& type = planner.operand(op, i);
     if (type.is_token || type.rank() < rank) {
-      return InvalidArgument(StrCat("operand ", i, " has type ", type.Text(), ", wanted a rank of at least ", rank));
+      return InvalidArgument(
+          StrCat("operand ", i, " has type ", type.Text(), ", wanted a rank of at least ", rank));
     }
     const Shape batch(std::span<const int64_t>(type.shape).first(type.rank() - rank));
     if (i == 0) call.batch = batch;
     if (!(batch == call.batch)) {
-      return InvalidArgument(StrCat("operand ", i, " has type ", type.Text(), ", which does not fit ",
-                                    planner.operand(op, 0).Text()));
+      return InvalidArgument(StrCat("operand ", i, " has type ", type.Text(),
+                                    ", which does not fit ", planner.operand(op, 0).Text()));
     }
     call.operands.push_back(type);
     ++i;
   }
   if (!tensor::IsInexact(call.dtype())) {
-    return InvalidArgument(
-        StrCat("operand 0 has type ", call.operands[0].Text(), ", wanted float or complex elements"));
+    return InvalidArgument(StrCat("operand 0 has type ", call.operands[0].Text(),
+                                  ", wanted float or complex elements"));
   }
   for (uint32_t r = 0; r < op.num_results; ++r) call.results.push_back(planner.result(op, r));
   return call;
@@ -39,7 +41,8 @@ Status WantResults(const BatchedCall& call, std::initializer_list<TensorType> wa
   size_t i = 0;
   for (const TensorType& type : want) {
     if (!(call.results[i] == type)) {
-      return InvalidArgument(StrCat("result ", i, " has type ", call.results[i].Text(), ", wanted ", type.Text()));
+      return InvalidArgument(
+          StrCat("result ", i, " has type ", call.results[i].Text(), ", wanted ", type.Text()));
     }
     ++i;
   }
@@ -48,7 +51,8 @@ Status WantResults(const BatchedCall& call, std::initializer_list<TensorType> wa
 
 Status WantSquare(const BatchedCall& call) {
   if (call.dim(0, 0) == call.dim(0, 1)) return OkStatus();
-  return InvalidArgument(StrCat("operand 0 has type ", call.operands[0].Text(), ", wanted square matrices"));
+  return InvalidArgument(
+      StrCat("operand 0 has type ", call.operands[0].Text(), ", wanted square matrices"));
 }
 
 double IterationEps(DType dtype) {
@@ -70,8 +74,10 @@ void BatchElement::OutNan() const {
     int64_t size = 1;
     for (size_t d = call_.batch.size(); d < type.rank(); ++d) size *= type.shape[d];
     for (int64_t k = index_ * size; k < (index_ + 1) * size; ++k) {
-      if (tensor::IsComplex(type.dtype)) kernel_.out[i].SetComplex(k, {kNan, kNan});
-      else kernel_.out[i].SetDouble(k, kNan);
+      if (tensor::IsComplex(type.dtype))
+        kernel_.out[i].SetComplex(k, {kNan, kNan});
+      else
+        kernel_.out[i].SetDouble(k, kNan);
     }
   }
 }

@@ -1,4 +1,5 @@
-// How kernels of library calls see batches: types checked once, then one matrix after another. For kernels/*.cc only.
+// How kernels of library calls see batches: types checked once, then one matrix after another. For
+// kernels/*.cc only.
 #pragma once
 
 #include <initializer_list>
@@ -25,17 +26,19 @@ struct BatchedCall {
   }
 };
 
-// Reads the types of a call with operands of these ranks, of which the first holds float or complex matrices.
-// Errors: kInvalidArgument for other ranks, batch dimensions that differ, other element types.
-Result<BatchedCall> ReadBatchedCall(Planner& planner, const Op& op, std::initializer_list<size_t> ranks);
+// Reads the types of a call with operands of these ranks, of which the first holds float or complex
+// matrices. Errors: kInvalidArgument for other ranks, batch dimensions that differ, other element
+// types.
+Result<BatchedCall> ReadBatchedCall(Planner& planner, const Op& op,
+                                    std::initializer_list<size_t> ranks);
 // kInvalidArgument unless the call has these results.
 Status WantResults(const BatchedCall& call, std::initializer_list<TensorType> want);
 
 // kInvalidArgument unless the first operand holds square matrices.
 Status WantSquare(const BatchedCall& call);
 
-// The accuracy at which iterations for elements of this type stop: half the distance from 1 to the next number of the
-// type, or of f32 for narrower ones.
+// The accuracy at which iterations for elements of this type stop: half the distance from 1 to the
+// next number of the type, or of f32 for narrower ones.
 double IterationEps(DType dtype);
 
 // A boolean of the call's configuration, false if it is not there.
@@ -71,7 +74,8 @@ class BatchElement {
   }
   void OutInts(size_t i, const std::vector<int64_t>& value) const {
     const auto n = static_cast<int64_t>(value.size());
-    for (int64_t k = 0; k < n; ++k) kernel_.out[i].SetInt(index_ * n + k, value[static_cast<size_t>(k)]);
+    for (int64_t k = 0; k < n; ++k)
+      kernel_.out[i].SetInt(index_ * n + k, value[static_cast<size_t>(k)]);
   }
   // All results NaN: the algorithm failed, or was given something that is not finite.
   void OutNan() const;

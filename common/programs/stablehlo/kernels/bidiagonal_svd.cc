@@ -26,7 +26,8 @@ double SmallerSingularValue(double f, double g, double h) {
   }
   const double au = high / g;
   if (au == 0) return low * high / g;
-  const double c = 1 / (std::sqrt(1 + (as * au) * (as * au)) + std::sqrt(1 + (at * au) * (at * au)));
+  const double c =
+      1 / (std::sqrt(1 + (as * au) * (as * au)) + std::sqrt(1 + (at * au) * (at * au)));
   return 2 * (low * c) * au;
 }
 
@@ -75,9 +76,12 @@ Svd2 SvdOf2x2(double eps, double f, double g, double h) {
     }
   }
   Svd2 out = swapped ? Svd2{large, small, sr, cr, sl, cl} : Svd2{large, small, cl, sl, cr, sr};
-  const double sign = deciding == 0   ? std::copysign(1.0, out.cr) * std::copysign(1.0, out.cl) * std::copysign(1.0, f)
-                      : deciding == 1 ? std::copysign(1.0, out.sr) * std::copysign(1.0, out.cl) * std::copysign(1.0, g)
-                                      : std::copysign(1.0, out.sr) * std::copysign(1.0, out.sl) * std::copysign(1.0, h);
+  const double sign =
+      deciding == 0
+          ? std::copysign(1.0, out.cr) * std::copysign(1.0, out.cl) * std::copysign(1.0, f)
+      : deciding == 1
+          ? std::copysign(1.0, out.sr) * std::copysign(1.0, out.cl) * std::copysign(1.0, g)
+          : std::copysign(1.0, out.sr) * std::copysign(1.0, out.sl) * std::copysign(1.0, h);
   out.large = std::copysign(out.large, sign);
   out.small = std::copysign(out.small, sign * std::copysign(1.0, f) * std::copysign(1.0, h));
   return out;
@@ -94,13 +98,17 @@ struct BidiagonalIteration {
   double threshold = 0;
   int64_t ll = 0, m = 0;
   int64_t old_ll = -1, old_m = -1;
-  bool down = true;  // whether the bulge is chased downwards
+  bool down = true;          // whether the bulge is chased downwards
   double low = 0, high = 0;  // bounds of the block's singular values
 
   double& D(int64_t i) { return d[static_cast<size_t>(i)]; }
   double& E(int64_t i) { return e[static_cast<size_t>(i)]; }
-  void RotateLeft(int64_t i, double c, double s) { Rotate(ut.columns(), ut.row(i), ut.row(i + 1), c, s); }
-  void RotateRight(int64_t i, double c, double s) { Rotate(vt.columns(), vt.row(i), vt.row(i + 1), c, s); }
+  void RotateLeft(int64_t i, double c, double s) {
+    Rotate(ut.columns(), ut.row(i), ut.row(i + 1), c, s);
+  }
+  void RotateRight(int64_t i, double c, double s) {
+    Rotate(vt.columns(), vt.row(i), vt.row(i + 1), c, s);
+  }
 
   // Finds the lowest block; true if there is one with more than one row.
   bool FindBlock() {
@@ -127,7 +135,8 @@ struct BidiagonalIteration {
     m -= 2;
   }
 
-  // Drops an element that is negligible to relative accuracy; true if it did. Bounds the smallest singular value.
+  // Drops an element that is negligible to relative accuracy; true if it did. Bounds the smallest
+  // singular value.
   bool Deflate() {
     const int64_t near = down ? m - 1 : ll;
     if (std::abs(E(near)) <= tolerance * std::abs(down ? D(m) : D(ll))) {
@@ -261,7 +270,8 @@ struct BidiagonalIteration {
         Solve2x2();
         continue;
       }
-      // The bulge runs from the large end to the small one; the direction is kept while the block shrinks.
+      // The bulge runs from the large end to the small one; the direction is kept while the block
+      // shrinks.
       if (ll > old_m || m < old_ll) down = std::abs(D(ll)) >= std::abs(D(m));
       if (Deflate()) continue;
       old_ll = ll;
@@ -313,8 +323,8 @@ void MakePositiveAndDescending(std::vector<double>* d, Matrix<double>* ut, Matri
 
 }  // namespace
 
-Result<bool> BidiagonalSvd(const Run& run, double eps, bool lower, std::vector<double>* d, std::vector<double>* e,
-                           Matrix<double>* ut, Matrix<double>* vt) {
+Result<bool> BidiagonalSvd(const Run& run, double eps, bool lower, std::vector<double>* d,
+                           std::vector<double>* e, Matrix<double>* ut, Matrix<double>* vt) {
   const auto n = static_cast<int64_t>(d->size());
   *ut = Matrix<double>::Identity(n, n);
   *vt = Matrix<double>::Identity(n, n);
@@ -337,7 +347,8 @@ Result<bool> BidiagonalSvd(const Run& run, double eps, bool lower, std::vector<d
   ASSIGN_OR_RETURN(const bool converged, it.Iterate(run));
   if (!converged) return false;
   MakePositiveAndDescending(d, ut, vt);
-  // Singular vectors of the lower form: undo the rotations, last first, on the components of the left ones.
+  // Singular vectors of the lower form: undo the rotations, last first, on the components of the
+  // left ones.
   for (size_t k = to_upper.size(); k-- > 0;) {
     for (int64_t row = 0; row < n; ++row) {
       double* x = ut->row(row) + k;

@@ -63,7 +63,9 @@ c128 ComplexDivide(c128 a, c128 b) {
 c64 ComplexDivide(c64 a, c64 b) { return c64(ComplexDivide(c128(a), c128(b))); }
 
 double ComplexAbs(c128 a) { return std::hypot(a.real(), a.imag()); }
-float ComplexAbs(c64 a) { return static_cast<float>(std::hypot(double(a.real()), double(a.imag()))); }
+float ComplexAbs(c64 a) {
+  return static_cast<float>(std::hypot(double(a.real()), double(a.imag())));
+}
 
 c128 ComplexSign(c128 a) {
   if (a.real() == 0 && a.imag() == 0) return a;
@@ -144,7 +146,8 @@ c128 ComplexAtan2(c128 y, c128 x) {
   return {l.imag(), -l.real()};
 }
 
-// The C library's is careful with large arguments; on the real axis the imaginary part keeps its sign.
+// The C library's is careful with large arguments; on the real axis the imaginary part keeps its
+// sign.
 c128 ComplexTanh(c128 a) {
   if (a.imag() == 0) return {std::tanh(a.real()), a.imag()};
   return std::tanh(a);

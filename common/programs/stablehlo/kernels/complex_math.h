@@ -1,4 +1,5 @@
-// Functions of complex numbers, with care for overflow and special values. complex64 computes in double.
+// Functions of complex numbers, with care for overflow and special values. complex64 computes in
+// double.
 #pragma once
 
 #include <cmath>
@@ -6,7 +7,8 @@
 
 namespace megalith::stablehlo {
 
-// The textbook product: an infinity times zero gives NaN, as XLA's code does (C99's operator* would repair it).
+// The textbook product: an infinity times zero gives NaN, as XLA's code does (C99's operator* would
+// repair it).
 template <typename C>
 C ComplexMultiply(C a, C b) {
   return C(a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real());

@@ -20,7 +20,8 @@ Kernel CallKernel(std::shared_ptr<const FuncPlan> callee) {
 // The truth of a boolean scalar.
 bool IsTrue(const Tensor& t) { return *static_cast<const uint8_t*>(t.data()) != 0; }
 
-Kernel BranchKernel(std::vector<std::shared_ptr<const RegionPlan>> branches, size_t (*choose)(const Tensor&, size_t)) {
+Kernel BranchKernel(std::vector<std::shared_ptr<const RegionPlan>> branches,
+                    size_t (*choose)(const Tensor&, size_t)) {
   return Kernel{[branches = std::move(branches), choose](KernelCall& call) -> Status {
     const size_t i = choose(call.in[0], branches.size());
     std::vector<Tensor> results;
@@ -30,7 +31,8 @@ Kernel BranchKernel(std::vector<std::shared_ptr<const RegionPlan>> branches, siz
   }};
 }
 
-Result<std::vector<std::shared_ptr<const RegionPlan>>> PlanBranches(Planner& planner, const Op& op) {
+Result<std::vector<std::shared_ptr<const RegionPlan>>> PlanBranches(Planner& planner,
+                                                                    const Op& op) {
   std::vector<std::shared_ptr<const RegionPlan>> branches;
   for (const Region& r : op.regions) {
     ASSIGN_OR_RETURN(auto plan, planner.PlanRegion(r));
@@ -46,7 +48,8 @@ Result<Kernel> PrepareCall(Planner& planner, const Op& op) {
   return CallKernel(std::move(callee));
 }
 
-// A composite that names an op we have (chlo.top_k) runs as that op; any other runs its decomposition.
+// A composite that names an op we have (chlo.top_k) runs as that op; any other runs its
+// decomposition.
 Result<Kernel> PrepareComposite(Planner& planner, const Op& op) {
   const OpDef* def = FindOp(op.attr("name").AsText());
   if (def != nullptr && op.attr("name").AsText().starts_with("chlo.")) {
@@ -59,10 +62,14 @@ Result<Kernel> PrepareComposite(Planner& planner, const Op& op) {
     std::vector<TensorType> types, declared;
     for (uint32_t i = 0; i < op.num_results; ++i) declared.push_back(planner.result(op, i));
     bool fits = static_cast<int>(op.operands.size()) == def->operands && def->type_rule != nullptr;
-    for (const AttrSpec& spec : def->attrs) fits = fits && direct.attr(spec.name).kind() == spec.kind;
-    fits = fits && def->type_rule(TypeQuery{direct, planner.func(), nullptr, declared}, &types).ok() &&
+    for (const AttrSpec& spec : def->attrs)
+      fits = fits && direct.attr(spec.name).kind() == spec.kind;
+    fits = fits &&
+           def->type_rule(TypeQuery{direct, planner.func(), nullptr, declared}, &types).ok() &&
            types == declared;
-    if (fits) return def->span != nullptr ? PrepareElementwise(planner, direct) : def->prepare(planner, direct);
+    if (fits)
+      return def->span != nullptr ? PrepareElementwise(planner, direct)
+                                  : def->prepare(planner, direct);
   }
   ASSIGN_OR_RETURN(auto callee, planner.PlanCallee(op.attr("decomposition").AsText()));
   return CallKernel(std::move(callee));
@@ -72,8 +79,10 @@ Result<Kernel> PrepareWhile(Planner& planner, const Op& op) {
   ASSIGN_OR_RETURN(auto condition, planner.PlanRegion(op.regions[0]));
   ASSIGN_OR_RETURN(auto body, planner.PlanRegion(op.regions[1]));
   return Kernel{[condition, body](KernelCall& call) -> Status {
-    // The carried values belong to this vector alone while the body runs, so that it may update them in place.
-    std::vector<Tensor> state(std::make_move_iterator(call.in.begin()), std::make_move_iterator(call.in.end()));
+    // The carried values belong to this vector alone while the body runs, so that it may update
+    // them in place.
+    std::vector<Tensor> state(std::make_move_iterator(call.in.begin()),
+                              std::make_move_iterator(call.in.end()));
     std::vector<Tensor> results;
     while (true) {
       RETURN_IF_ERROR(call.run.Poll());
@@ -103,8 +112,9 @@ Result<Kernel> PrepareCase(Planner& planner, const Op& op) {
 
 Result<Kernel> PrepareIf(Planner& planner, const Op& op) {
   ASSIGN_OR_RETURN(auto branches, PlanBranches(planner, op));
-  return BranchKernel(std::move(branches),
-                      [](const Tensor& predicate, size_t) { return IsTrue(predicate) ? size_t{0} : size_t{1}; });
+  return BranchKernel(std::move(branches), [](const Tensor& predicate, size_t) {
+    return IsTrue(predicate) ? size_t{0} : size_t{1};
+  });
 }
 
 Result<Kernel> PrepareIdentity(Planner&, const Op&) {
@@ -132,10 +142,12 @@ Result<Kernel> PrepareDeviceId(Planner&, const Op&) {
 
 // Device 0 receives its own value if (0, 0) is among the pairs, zeros if it is not.
 Result<Kernel> PrepareCollectivePermute(Planner& planner, const Op& op) {
-  if (ElementCount(op.attr("source_target_pairs").AsDense().type) > 0) return PrepareIdentity(planner, op);
+  if (ElementCount(op.attr("source_target_pairs").AsDense().type) > 0)
+    return PrepareIdentity(planner, op);
   const TensorType type = planner.result(op);
   return Kernel{[type](KernelCall& call) -> Status {
-    ASSIGN_OR_RETURN(call.out[0], Tensor::Create(type.dtype, type.shape, call.run.max_bytes_per_value));
+    ASSIGN_OR_RETURN(call.out[0],
+                     Tensor::Create(type.dtype, type.shape, call.run.max_bytes_per_value));
     return OkStatus();
   }};
 }
@@ -148,7 +160,8 @@ Result<Kernel> PrepareCustomCall(Planner& planner, const Op& op) {
   }
   if (const LibraryCall* call = FindLibraryCall(target)) {
     Result<Kernel> kernel = call->prepare(planner, op);
-    return kernel.ok() ? std::move(kernel) : kernel.status().Annotate(StrCat("custom call target @", target));
+    return kernel.ok() ? std::move(kernel)
+                       : kernel.status().Annotate(StrCat("custom call target @", target));
   }
   return Unimplemented(StrCat("custom call target @", target, " is not supported"));
 }

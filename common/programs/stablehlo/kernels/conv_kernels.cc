@@ -1,5 +1,5 @@
-// stablehlo.convolution, as a matrix product: the input values each output position sees are laid out as the rows of a
-// matrix (a piece at a time), which is multiplied by the kernel.
+// stablehlo.convolution, as a matrix product: the input values each output position sees are laid
+// out as the rows of a matrix (a piece at a time), which is multiplied by the kernel.
 #include <algorithm>
 #include <cstring>
 
@@ -15,7 +15,8 @@ namespace {
 struct ConvPlan {
   TensorType out;
   std::vector<WindowDim> window;
-  Dims input_order, kernel_order, output_order;  // [batch, spatial, feature], [spatial, in, out], [batch, spatial, feature]
+  Dims input_order, kernel_order,
+      output_order;  // [batch, spatial, feature], [spatial, in, out], [batch, spatial, feature]
   Shape input_spatial, output_spatial;
   int64_t batch = 0, features = 0, outputs = 0;  // of input, input and output
   int64_t groups = 1, batch_groups = 1;
@@ -23,9 +24,10 @@ struct ConvPlan {
   DType product = DType::kF32;
 };
 
-// Offsets (in elements, without the batch) of the input pixels that the window at output position `at` covers, -1 for
-// padding and holes.
-void CoveredPixels(const ConvPlan& p, const std::vector<int64_t>& at, std::vector<int64_t>* pixels) {
+// Offsets (in elements, without the batch) of the input pixels that the window at output position
+// `at` covers, -1 for padding and holes.
+void CoveredPixels(const ConvPlan& p, const std::vector<int64_t>& at,
+                   std::vector<int64_t>* pixels) {
   const size_t rank = p.window.size();
   std::vector<int64_t> k(rank, 0);
   for (int64_t w = 0; w < p.window_size; ++w) {
@@ -34,7 +36,8 @@ void CoveredPixels(const ConvPlan& p, const std::vector<int64_t>& at, std::vecto
       const WindowDim& dim = p.window[d];
       const int64_t step = dim.reversal ? dim.size - 1 - k[d] : k[d];
       const int64_t place = at[d] * dim.stride + step * dim.window_dilation - dim.pad_low;
-      const bool hole = place < 0 || place % dim.base_dilation != 0 || place / dim.base_dilation >= p.input_spatial[d];
+      const bool hole = place < 0 || place % dim.base_dilation != 0 ||
+                        place / dim.base_dilation >= p.input_spatial[d];
       offset = hole ? -1 : offset * p.input_spatial[d] + place / dim.base_dilation;
     }
     (*pixels)[static_cast<size_t>(w)] = offset < 0 ? -1 : offset * p.features;
@@ -54,7 +57,8 @@ Status Convolve(const ConvPlan& p, const T* input, const T* kernel, T* out, cons
   const int64_t out_batch = p.batch / p.batch_groups;
   const int64_t positions = tensor::NumElements(p.output_spatial).value_or(0);
   const int64_t image = tensor::NumElements(p.input_spatial).value_or(0) * p.features;
-  const int64_t piece = std::clamp<int64_t>((int64_t{1} << 18) / std::max<int64_t>(depth, 1), 1, 4096);
+  const int64_t piece =
+      std::clamp<int64_t>((int64_t{1} << 18) / std::max<int64_t>(depth, 1), 1, 4096);
   std::vector<T> rows(static_cast<size_t>(std::min(piece, positions) * depth));
   std::vector<int64_t> pixels(static_cast<size_t>(p.window_size));
   std::vector<int64_t> at(p.window.size(), 0);
@@ -84,8 +88,9 @@ Status Convolve(const ConvPlan& p, const T* input, const T* kernel, T* out, cons
             row += group_features;
           }
         }
-        RETURN_IF_ERROR(Gemm<T>(count, group_outputs, depth, rows.data(), depth, kernel + g * group_outputs, p.outputs,
-                                out + (b * positions + first) * p.outputs + g * group_outputs, p.outputs, run));
+        RETURN_IF_ERROR(Gemm<T>(
+            count, group_outputs, depth, rows.data(), depth, kernel + g * group_outputs, p.outputs,
+            out + (b * positions + first) * p.outputs + g * group_outputs, p.outputs, run));
       }
     }
   }
@@ -98,11 +103,14 @@ Status RunConvolution(const ConvPlan& p, KernelCall& call) {
     return OkStatus();
   }
   if (call.in[0].size() == 0 || call.in[1].size() == 0) {  // sums of nothing
-    ASSIGN_OR_RETURN(call.out[0], Tensor::Create(p.out.dtype, p.out.shape, call.run.max_bytes_per_value));
+    ASSIGN_OR_RETURN(call.out[0],
+                     Tensor::Create(p.out.dtype, p.out.shape, call.run.max_bytes_per_value));
     return OkStatus();
   }
-  ASSIGN_OR_RETURN(const Planes input, ToPlanes(call.in[0], p.input_order, p.product, DType::kInvalid, call.run));
-  ASSIGN_OR_RETURN(const Planes kernel, ToPlanes(call.in[1], p.kernel_order, p.product, DType::kInvalid, call.run));
+  ASSIGN_OR_RETURN(const Planes input,
+                   ToPlanes(call.in[0], p.input_order, p.product, DType::kInvalid, call.run));
+  ASSIGN_OR_RETURN(const Planes kernel,
+                   ToPlanes(call.in[1], p.kernel_order, p.product, DType::kInvalid, call.run));
   Shape shape;  // [batch, spatial, feature]
   for (const int64_t d : p.output_order) shape.push_back(p.out.shape[static_cast<size_t>(d)]);
   const auto multiply = [&](const Tensor& a, const Tensor& b, Tensor* c) {
@@ -111,7 +119,8 @@ Status RunConvolution(const ConvPlan& p, KernelCall& call) {
                          static_cast<T*>(c->mutable_data()), call.run);
     });
   };
-  ASSIGN_OR_RETURN(Planes out, MultiplyPlanes(input, kernel, {p.product, shape}, call.run, multiply));
+  ASSIGN_OR_RETURN(Planes out,
+                   MultiplyPlanes(input, kernel, {p.product, shape}, call.run, multiply));
   ASSIGN_OR_RETURN(call.out[0], FromPlanes(std::move(out), shape, p.output_order, p.out, call.run));
   return OkStatus();
 }

@@ -35,10 +35,11 @@ int64_t Product(const Shape& shape, const Dims& dims) {
   return n;
 }
 
-// An algorithm that takes its operands in fewer bits rounds them first; bf16x3 and its kin amount to full f32.
+// An algorithm that takes its operands in fewer bits rounds them first; bf16x3 and its kin amount
+// to full f32.
 DType RoundTo(DType operand, PrecisionType precision, int64_t components) {
-  const bool narrower =
-      tensor::IsFloat(precision.dtype) && tensor::BitWidth(precision.dtype) < tensor::BitWidth(operand);
+  const bool narrower = tensor::IsFloat(precision.dtype) &&
+                        tensor::BitWidth(precision.dtype) < tensor::BitWidth(operand);
   return narrower && !precision.tf32 && components == 1 ? precision.dtype : DType::kInvalid;
 }
 
@@ -47,15 +48,18 @@ Status RunDot(const DotPlan& p, KernelCall& call) {
     ASSIGN_OR_RETURN(call.out[0], call.run.Allocate(p.out));
     return OkStatus();
   }
-  ASSIGN_OR_RETURN(const Planes lhs, ToPlanes(call.in[0], p.lhs_order, p.product, p.round_lhs, call.run));
-  ASSIGN_OR_RETURN(const Planes rhs, ToPlanes(call.in[1], p.rhs_order, p.product, p.round_rhs, call.run));
+  ASSIGN_OR_RETURN(const Planes lhs,
+                   ToPlanes(call.in[0], p.lhs_order, p.product, p.round_lhs, call.run));
+  ASSIGN_OR_RETURN(const Planes rhs,
+                   ToPlanes(call.in[1], p.rhs_order, p.product, p.round_rhs, call.run));
   const auto multiply = [&](const Tensor& a, const Tensor& b, Tensor* c) {
     return VisitProductType(p.product, [&]<typename T>(T*) -> Status {
       const T* x = static_cast<const T*>(a.data());
       const T* y = static_cast<const T*>(b.data());
       T* z = static_cast<T*>(c->mutable_data());
       for (int64_t i = 0; i < p.batch; ++i) {
-        RETURN_IF_ERROR(Gemm<T>(p.rows, p.columns, p.depth, x, p.depth, y, p.columns, z, p.columns, call.run));
+        RETURN_IF_ERROR(
+            Gemm<T>(p.rows, p.columns, p.depth, x, p.depth, y, p.columns, z, p.columns, call.run));
         x += p.rows * p.depth;
         y += p.depth * p.columns;
         z += p.rows * p.columns;
@@ -63,7 +67,8 @@ Status RunDot(const DotPlan& p, KernelCall& call) {
       return OkStatus();
     });
   };
-  ASSIGN_OR_RETURN(Planes out, MultiplyPlanes(lhs, rhs, {p.product, p.out.shape}, call.run, multiply));
+  ASSIGN_OR_RETURN(Planes out,
+                   MultiplyPlanes(lhs, rhs, {p.product, p.out.shape}, call.run, multiply));
   Dims identity;
   for (size_t i = 0; i < p.out.rank(); ++i) identity.push_back(static_cast<int64_t>(i));
   ASSIGN_OR_RETURN(call.out[0], FromPlanes(std::move(out), p.out.shape, identity, p.out, call.run));

@@ -1,5 +1,5 @@
-// megalith.eig and megalith.schur: reduction to Hessenberg form, implicit QR iterations, back substitution. In double
-// (complex128) whatever the element type, rounded once at the end.
+// megalith.eig and megalith.schur: reduction to Hessenberg form, implicit QR iterations, back
+// substitution. In double (complex128) whatever the element type, rounded once at the end.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -18,7 +18,8 @@ struct SchurForm {
   bool StartsPair(int64_t i) const { return i + 1 < s.rows() && s(i + 1, i) != T(0); }
 };
 
-// The eigenvalues in the order of the diagonal; the first of a conjugate pair has the positive imaginary part.
+// The eigenvalues in the order of the diagonal; the first of a conjugate pair has the positive
+// imaginary part.
 template <typename T>
 std::vector<c128> Eigenvalues(const SchurForm<T>& f) {
   std::vector<c128> out;
@@ -35,10 +36,11 @@ std::vector<c128> Eigenvalues(const SchurForm<T>& f) {
   return out;
 }
 
-// Solves (S - lambda I) x = 0 upwards from row `known`, above which x is not set yet; S is upper triangular with blocks
-// of two rows. A vanishing pivot is replaced by `least`.
+// Solves (S - lambda I) x = 0 upwards from row `known`, above which x is not set yet; S is upper
+// triangular with blocks of two rows. A vanishing pivot is replaced by `least`.
 template <typename T>
-void SolveUpwards(const Matrix<T>& s, c128 lambda, int64_t known, double least, std::vector<c128>* x) {
+void SolveUpwards(const Matrix<T>& s, c128 lambda, int64_t known, double least,
+                  std::vector<c128>* x) {
   const int64_t n = s.rows();
   const auto at = [&](int64_t i) -> c128& { return (*x)[static_cast<size_t>(i)]; };
   const auto rest = [&](int64_t row, int64_t from) {
@@ -82,7 +84,8 @@ Matrix<c128> Eigenvectors(const Matrix<T>& s, const Matrix<T>& z, const std::vec
   const int64_t n = s.rows();
   double size = 0;
   for (int64_t i = 0; i < s.size(); ++i) size = std::max(size, std::abs(s.data()[i]));
-  const double least = std::max(std::numeric_limits<double>::epsilon() * size, std::numeric_limits<double>::min());
+  const double least =
+      std::max(std::numeric_limits<double>::epsilon() * size, std::numeric_limits<double>::min());
   Matrix<c128> out(n, n);
   for (int64_t k = 0; k < n; ++k) {
     const c128 lambda = values[static_cast<size_t>(k)];
@@ -102,7 +105,8 @@ Matrix<c128> Eigenvectors(const Matrix<T>& s, const Matrix<T>& z, const std::vec
     SolveUpwards(s, lambda, known, least, &x);
     std::vector<c128> v(static_cast<size_t>(n));
     for (int64_t i = 0; i < n; ++i) {
-      for (int64_t j = 0; j < n; ++j) v[static_cast<size_t>(i)] += c128(z(i, j)) * x[static_cast<size_t>(j)];
+      for (int64_t j = 0; j < n; ++j)
+        v[static_cast<size_t>(i)] += c128(z(i, j)) * x[static_cast<size_t>(j)];
     }
     const bool real = std::is_same_v<T, double> && lambda.imag() == 0;
     for (c128& each : v) each = real ? c128(each.real()) : each;
@@ -143,35 +147,37 @@ Result<bool> SchurOf(const BatchElement& e, double eps, SchurForm<T>* f) {
 
 template <typename T>
 Kernel EigKernel(const BatchedCall& call, bool left, bool right) {
-  return BatchKernel(call, [left, right, eps = IterationEps(call.dtype())](const BatchElement& e) -> Status {
-    SchurForm<T> f;
-    ASSIGN_OR_RETURN(const bool good, SchurOf(e, eps, &f));
-    if (!good) {
-      e.OutNan();
-      return OkStatus();
-    }
-    const std::vector<c128> values = Eigenvalues(f);
-    e.Out(0, values);
-    if (left) e.Out(1, LeftEigenvectors(f, values));
-    if (right) e.Out(left ? 2 : 1, Eigenvectors(f.s, f.z, values));
-    return OkStatus();
-  });
+  return BatchKernel(
+      call, [left, right, eps = IterationEps(call.dtype())](const BatchElement& e) -> Status {
+        SchurForm<T> f;
+        ASSIGN_OR_RETURN(const bool good, SchurOf(e, eps, &f));
+        if (!good) {
+          e.OutNan();
+          return OkStatus();
+        }
+        const std::vector<c128> values = Eigenvalues(f);
+        e.Out(0, values);
+        if (left) e.Out(1, LeftEigenvectors(f, values));
+        if (right) e.Out(left ? 2 : 1, Eigenvectors(f.s, f.z, values));
+        return OkStatus();
+      });
 }
 
 template <typename T>
 Kernel SchurKernel(const BatchedCall& call) {
   const bool vectors = call.results.size() > 1;
-  return BatchKernel(call, [vectors, eps = IterationEps(call.dtype())](const BatchElement& e) -> Status {
-    SchurForm<T> f;
-    ASSIGN_OR_RETURN(const bool good, SchurOf(e, eps, &f));
-    if (!good) {
-      e.OutNan();
-      return OkStatus();
-    }
-    e.Out(0, f.s);
-    if (vectors) e.Out(1, f.z);
-    return OkStatus();
-  });
+  return BatchKernel(call,
+                     [vectors, eps = IterationEps(call.dtype())](const BatchElement& e) -> Status {
+                       SchurForm<T> f;
+                       ASSIGN_OR_RETURN(const bool good, SchurOf(e, eps, &f));
+                       if (!good) {
+                         e.OutNan();
+                         return OkStatus();
+                       }
+                       e.Out(0, f.s);
+                       if (vectors) e.Out(1, f.z);
+                       return OkStatus();
+                     });
 }
 
 }  // namespace
@@ -192,7 +198,8 @@ Result<Kernel> PrepareEig(Planner& planner, const Op& op) {
   } else {
     RETURN_IF_ERROR(WantResults(call, {values}));
   }
-  return tensor::IsComplex(call.dtype()) ? EigKernel<c128>(call, left, right) : EigKernel<double>(call, left, right);
+  return tensor::IsComplex(call.dtype()) ? EigKernel<c128>(call, left, right)
+                                         : EigKernel<double>(call, left, right);
 }
 
 Result<Kernel> PrepareSchur(Planner& planner, const Op& op) {

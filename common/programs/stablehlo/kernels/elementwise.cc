@@ -9,13 +9,15 @@
 namespace megalith::stablehlo {
 namespace {
 
-// A scalar among larger operands (a select's predicate, a clamp's bounds) is spread out over this many elements.
+// A scalar among larger operands (a select's predicate, a clamp's bounds) is spread out over this
+// many elements.
 constexpr int64_t kChunk = 1024;
 
 Status RunWhole(const SpanKernel& span, const TensorType& type, KernelCall& call) {
   Tensor* reuse = nullptr;
   for (Tensor& t : call.in) {
-    if (t.unique() && tensor::ByteWidth(t.dtype()) == tensor::ByteWidth(type.dtype) && t.shape() == type.shape) {
+    if (t.unique() && tensor::ByteWidth(t.dtype()) == tensor::ByteWidth(type.dtype) &&
+        t.shape() == type.shape) {
       reuse = &t;
       break;
     }
@@ -48,7 +50,8 @@ Status RunWithScalars(const SpanKernel& span, const TensorType& type, KernelCall
   alignas(64) std::array<std::array<char, kChunk * 16>, kMaxSpanOperands> spread;
   for (size_t i = 0; i < call.in.size(); ++i) {
     if (call.in[i].rank() == 0) {
-      Fill(spread[i].data(), call.in[i].data(), std::min(n, kChunk), tensor::ByteWidth(call.in[i].dtype()));
+      Fill(spread[i].data(), call.in[i].data(), std::min(n, kChunk),
+           tensor::ByteWidth(call.in[i].dtype()));
     }
   }
   char* out = static_cast<char*>(call.out[0].mutable_data());
@@ -56,8 +59,9 @@ Status RunWithScalars(const SpanKernel& span, const TensorType& type, KernelCall
     const void* in[kMaxSpanOperands] = {};
     for (size_t i = 0; i < call.in.size(); ++i) {
       const Tensor& t = call.in[i];
-      in[i] = t.rank() == 0 ? spread[i].data()
-                            : static_cast<const char*>(t.data()) + at * tensor::ByteWidth(t.dtype());
+      in[i] = t.rank() == 0
+                  ? spread[i].data()
+                  : static_cast<const char*>(t.data()) + at * tensor::ByteWidth(t.dtype());
     }
     span(in, out + at * tensor::ByteWidth(type.dtype), std::min(kChunk, n - at));
   }
@@ -76,9 +80,12 @@ Result<Kernel> PrepareElementwise(Planner& planner, const Op& op) {
   }
   ASSIGN_OR_RETURN(SpanKernel span, op.def->span(op, dtypes, type.dtype));
   if (scalars) {
-    return Kernel{[span = std::move(span), type](KernelCall& call) { return RunWithScalars(span, type, call); }};
+    return Kernel{[span = std::move(span), type](KernelCall& call) {
+      return RunWithScalars(span, type, call);
+    }};
   }
-  return Kernel{[span = std::move(span), type](KernelCall& call) { return RunWhole(span, type, call); }};
+  return Kernel{
+      [span = std::move(span), type](KernelCall& call) { return RunWhole(span, type, call); }};
 }
 
 }  // namespace megalith::stablehlo

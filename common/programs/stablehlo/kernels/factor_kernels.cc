@@ -1,5 +1,5 @@
-// stablehlo.cholesky and stablehlo.triangular_solve, by the textbook recurrences, in double (complex128) whatever the
-// element type, rounded once at the end.
+// stablehlo.cholesky and stablehlo.triangular_solve, by the textbook recurrences, in double
+// (complex128) whatever the element type, rounded once at the end.
 #include <limits>
 #include <vector>
 
@@ -44,12 +44,14 @@ Status RunCholesky(const TensorType& type, bool lower, KernelCall& call) {
     }
     if (!Factor(n, a.data())) {
       for (int64_t i = 0; i < n; ++i) {
-        for (int64_t j = 0; j <= i; ++j) a[static_cast<size_t>(i * n + j)] = std::numeric_limits<double>::quiet_NaN();
+        for (int64_t j = 0; j <= i; ++j)
+          a[static_cast<size_t>(i * n + j)] = std::numeric_limits<double>::quiet_NaN();
       }
     }
     if (!lower) {  // the result is the conjugate transpose
       for (int64_t i = 0; i < n; ++i) {
-        for (int64_t j = 0; j <= i; ++j) in[static_cast<size_t>(j * n + i)] = Conj(a[static_cast<size_t>(i * n + j)]);
+        for (int64_t j = 0; j <= i; ++j)
+          in[static_cast<size_t>(j * n + i)] = Conj(a[static_cast<size_t>(i * n + j)]);
         for (int64_t j = 0; j < i; ++j) in[static_cast<size_t>(i * n + j)] = T(0);
       }
       a.swap(in);
@@ -69,7 +71,8 @@ struct SolvePlan {
 
 // Solves op(a) x = b for one matrix; x has n rows and `columns` columns and comes in as b.
 template <typename T>
-void Solve(const SolvePlan& p, const std::vector<T>& a, std::vector<T>* x, bool transposed, bool conjugated) {
+void Solve(const SolvePlan& p, const std::vector<T>& a, std::vector<T>* x, bool transposed,
+           bool conjugated) {
   const int64_t n = p.n;
   const auto at = [&](int64_t i, int64_t j) {
     const T v = transposed ? a[static_cast<size_t>(j * n + i)] : a[static_cast<size_t>(i * n + j)];
@@ -97,7 +100,8 @@ Status RunSolve(const SolvePlan& p, KernelCall& call) {
   if (call.out[0].size() == 0) return OkStatus();
   const int64_t size_a = p.n * p.n;
   const int64_t size_b = p.n * p.columns;
-  std::vector<T> a(static_cast<size_t>(size_a)), b(static_cast<size_t>(size_b)), x(static_cast<size_t>(size_b));
+  std::vector<T> a(static_cast<size_t>(size_a)), b(static_cast<size_t>(size_b)),
+      x(static_cast<size_t>(size_b));
   const bool transpose = p.transpose != TransposeA::kNoTranspose;
   const bool conjugate = p.transpose == TransposeA::kAdjoint;
   for (int64_t m = 0; m < call.out[0].size() / size_b; ++m) {
@@ -110,11 +114,13 @@ Status RunSolve(const SolvePlan& p, KernelCall& call) {
     } else {
       // x op(a) = b is op(a)^T x^T = b^T.
       for (int64_t r = 0; r < p.columns; ++r) {
-        for (int64_t i = 0; i < p.n; ++i) x[static_cast<size_t>(i * p.columns + r)] = b[static_cast<size_t>(r * p.n + i)];
+        for (int64_t i = 0; i < p.n; ++i)
+          x[static_cast<size_t>(i * p.columns + r)] = b[static_cast<size_t>(r * p.n + i)];
       }
       Solve(p, a, &x, !transpose, conjugate);
       for (int64_t r = 0; r < p.columns; ++r) {
-        for (int64_t i = 0; i < p.n; ++i) b[static_cast<size_t>(r * p.n + i)] = x[static_cast<size_t>(i * p.columns + r)];
+        for (int64_t i = 0; i < p.n; ++i)
+          b[static_cast<size_t>(r * p.n + i)] = x[static_cast<size_t>(i * p.columns + r)];
       }
       Store(b.data(), m * size_b, size_b, &call.out[0]);
     }

@@ -1,7 +1,7 @@
 // stablehlo.fft, in complex128 whatever the element type, rounded once at the end.
 //
-// Lengths that are powers of two: iterative radix 2. Others: Bluestein's chirp transform by way of a power of two.
-// Twiddle factors are computed one by one, so errors grow like log n roundings.
+// Lengths that are powers of two: iterative radix 2. Others: Bluestein's chirp transform by way of
+// a power of two. Twiddle factors are computed one by one, so errors grow like log n roundings.
 #include <bit>
 #include <cmath>
 #include <complex>
@@ -40,7 +40,9 @@ class Transform {
     const auto m = static_cast<int64_t>(std::bit_ceil(2 * un - 1));
     inner_ = std::make_unique<Transform>(m);
     for (int64_t k = 0; k < n; ++k) {
-      chirp_.push_back(Root(static_cast<int64_t>(static_cast<uint64_t>(k) * static_cast<uint64_t>(k) % (2 * un)), 2 * n));
+      chirp_.push_back(
+          Root(static_cast<int64_t>(static_cast<uint64_t>(k) * static_cast<uint64_t>(k) % (2 * un)),
+               2 * n));
     }
     kernel_.assign(static_cast<size_t>(m), c128(0, 0));
     for (int64_t k = 0; k < n; ++k) {
@@ -82,12 +84,14 @@ class Transform {
   void Bluestein(c128* x) const {
     const auto m = static_cast<int64_t>(kernel_.size());
     std::vector<c128> work(kernel_.size(), c128(0, 0));
-    for (int64_t k = 0; k < n_; ++k) work[static_cast<size_t>(k)] = Multiply(x[k], chirp_[static_cast<size_t>(k)]);
+    for (int64_t k = 0; k < n_; ++k)
+      work[static_cast<size_t>(k)] = Multiply(x[k], chirp_[static_cast<size_t>(k)]);
     inner_->Forward(work.data());
     for (size_t k = 0; k < work.size(); ++k) work[k] = std::conj(Multiply(work[k], kernel_[k]));
     inner_->Forward(work.data());  // conjugate, transform, conjugate: the inverse
     for (int64_t k = 0; k < n_; ++k) {
-      x[k] = Multiply(std::conj(work[static_cast<size_t>(k)]) / static_cast<double>(m), chirp_[static_cast<size_t>(k)]);
+      x[k] = Multiply(std::conj(work[static_cast<size_t>(k)]) / static_cast<double>(m),
+                      chirp_[static_cast<size_t>(k)]);
     }
   }
 
@@ -99,7 +103,7 @@ class Transform {
 struct FftPlan {
   FftType type = FftType::kFft;
   TensorType out;
-  Shape grid;  // sizes of the transformed dimensions, of the complex data
+  Shape grid;          // sizes of the transformed dimensions, of the complex data
   int64_t length = 0;  // of the real side of RFFT and IRFFT
   std::vector<std::shared_ptr<const Transform>> transforms;
 };
@@ -120,7 +124,8 @@ void AlongDim(const FftPlan& p, size_t d, bool inverse, std::vector<c128>* grid)
       p.transforms[d]->Forward(line.data());
       for (int64_t k = 0; k < n; ++k) {
         const c128 v = line[static_cast<size_t>(k)];
-        (*grid)[static_cast<size_t>(start + k * inner + i)] = inverse ? std::conj(v) / static_cast<double>(n) : v;
+        (*grid)[static_cast<size_t>(start + k * inner + i)] =
+            inverse ? std::conj(v) / static_cast<double>(n) : v;
       }
     }
   }
@@ -185,7 +190,8 @@ Result<Kernel> PrepareFft(Planner& planner, const Op& op) {
   const auto lengths = op.attr("fft_length").AsInts();
   for (const int64_t n : lengths) {
     p->grid.push_back(n);
-    p->transforms.push_back(ElementCount(p->out) == 0 ? nullptr : std::make_shared<const Transform>(n));
+    p->transforms.push_back(ElementCount(p->out) == 0 ? nullptr
+                                                      : std::make_shared<const Transform>(n));
   }
   p->length = lengths.back();
   return Kernel{[p](KernelCall& call) { return RunFft(*p, call); }};

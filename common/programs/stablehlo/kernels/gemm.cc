@@ -1,5 +1,5 @@
-// Panels of A (4 rows) and B (two vectors wide) are packed so that the inner loop reads both in order; the 4 x 2 vectors
-// of sums stay in registers. Vectors are 16 bytes, which every x86-64 has.
+// Panels of A (4 rows) and B (two vectors wide) are packed so that the inner loop reads both in
+// order; the 4 x 2 vectors of sums stay in registers. Vectors are 16 bytes, which every x86-64 has.
 #include "common/programs/stablehlo/kernels/gemm.h"
 
 #include <algorithm>
@@ -75,8 +75,8 @@ int64_t RoundUp(int64_t v, int64_t multiple) { return (v + multiple - 1) / multi
 
 // One block of C from packed blocks of A and B.
 template <typename T>
-void Block(int64_t rows, int64_t cols, int64_t depth, const T* packed_a, const T* packed_b, T* c, int64_t ldc,
-           bool first) {
+void Block(int64_t rows, int64_t cols, int64_t depth, const T* packed_a, const T* packed_b, T* c,
+           int64_t ldc, bool first) {
   constexpr int64_t kCols = Vectors<T>::kCols;
   alignas(64) T sums[kRows * kCols];
   for (int64_t j = 0; j < cols; j += kCols) {
@@ -100,8 +100,8 @@ void Block(int64_t rows, int64_t cols, int64_t depth, const T* packed_a, const T
 }  // namespace
 
 template <typename T>
-Status Gemm(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, T* c, int64_t ldc,
-            const Run& run) {
+Status Gemm(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, T* c,
+            int64_t ldc, const Run& run) {
   if (k == 0) {
     for (int64_t i = 0; i < m; ++i) std::fill_n(c + i * ldc, n, T(0));
     return OkStatus();
@@ -126,13 +126,13 @@ Status Gemm(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b
   return OkStatus();
 }
 
-template Status Gemm<float>(int64_t, int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t,
-                            const Run&);
-template Status Gemm<double>(int64_t, int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*,
-                             int64_t, const Run&);
-template Status Gemm<uint32_t>(int64_t, int64_t, int64_t, const uint32_t*, int64_t, const uint32_t*, int64_t,
-                               uint32_t*, int64_t, const Run&);
-template Status Gemm<uint64_t>(int64_t, int64_t, int64_t, const uint64_t*, int64_t, const uint64_t*, int64_t,
-                               uint64_t*, int64_t, const Run&);
+template Status Gemm<float>(int64_t, int64_t, int64_t, const float*, int64_t, const float*, int64_t,
+                            float*, int64_t, const Run&);
+template Status Gemm<double>(int64_t, int64_t, int64_t, const double*, int64_t, const double*,
+                             int64_t, double*, int64_t, const Run&);
+template Status Gemm<uint32_t>(int64_t, int64_t, int64_t, const uint32_t*, int64_t, const uint32_t*,
+                               int64_t, uint32_t*, int64_t, const Run&);
+template Status Gemm<uint64_t>(int64_t, int64_t, int64_t, const uint64_t*, int64_t, const uint64_t*,
+                               int64_t, uint64_t*, int64_t, const Run&);
 
 }  // namespace megalith::stablehlo

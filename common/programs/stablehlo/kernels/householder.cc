@@ -14,7 +14,8 @@ struct Reflector {
   double beta = 0;  // what it maps the vector to, times the first unit vector
 };
 
-// The reflector with H^H x = beta e1, beta real. A vector that is real and zero after its first element stays as it is.
+// The reflector with H^H x = beta e1, beta real. A vector that is real and zero after its first
+// element stays as it is.
 template <typename T>
 Reflector<T> ReflectorOf(std::vector<T> x) {
   Reflector<T> out;
@@ -39,7 +40,8 @@ Reflector<T> ReflectorOf(std::vector<T> x) {
 
 // A := (I - tau v v^H) A for rows row.. and columns [first, last).
 template <typename T>
-void ApplyLeft(Matrix<T>* a, const std::vector<T>& v, T tau, int64_t row, int64_t first, int64_t last) {
+void ApplyLeft(Matrix<T>* a, const std::vector<T>& v, T tau, int64_t row, int64_t first,
+               int64_t last) {
   if (tau == T(0) || first >= last) return;
   std::vector<T> sums(static_cast<size_t>(last - first));
   for (size_t i = 0; i < v.size(); ++i) {
@@ -56,7 +58,8 @@ void ApplyLeft(Matrix<T>* a, const std::vector<T>& v, T tau, int64_t row, int64_
 
 // A := A (I - tau v v^H) for rows [first, last) and columns column...
 template <typename T>
-void ApplyRight(Matrix<T>* a, const std::vector<T>& v, T tau, int64_t column, int64_t first, int64_t last) {
+void ApplyRight(Matrix<T>* a, const std::vector<T>& v, T tau, int64_t column, int64_t first,
+                int64_t last) {
   if (tau == T(0)) return;
   for (int64_t i = first; i < last; ++i) {
     T* x = a->row(i) + column;
@@ -156,7 +159,8 @@ Status ReflectorProduct(const Run& run, Matrix<T>* a, const std::vector<T>& taus
   return OkStatus();
 }
 
-// The rank-two form of H^H A H: with p = tau A v and w = p - tau/2 (p^H v) v it is A - v w^H - w v^H.
+// The rank-two form of H^H A H: with p = tau A v and w = p - tau/2 (p^H v) v it is A - v w^H - w
+// v^H.
 template <typename T>
 Status TridiagonalInPlace(const Run& run, Matrix<T>* a, Tridiagonal<T>* out) {
   const int64_t n = a->rows();
@@ -209,10 +213,12 @@ Status HessenbergInPlace(const Run& run, Matrix<T>* a, std::vector<T>* taus) {
 }
 
 template <typename T>
-Status SubdiagonalReflectorProduct(const Run& run, const Matrix<T>& a, const std::vector<T>& taus, Matrix<T>* q) {
+Status SubdiagonalReflectorProduct(const Run& run, const Matrix<T>& a, const std::vector<T>& taus,
+                                   Matrix<T>* q) {
   *q = Matrix<T>::Identity(a.rows(), a.rows());
   for (auto k = static_cast<int64_t>(taus.size()); k-- > 0;) {
-    ApplyLeft(q, StoredReflector(a, k, k + 1), taus[static_cast<size_t>(k)], k + 1, k + 1, q->columns());
+    ApplyLeft(q, StoredReflector(a, k, k + 1), taus[static_cast<size_t>(k)], k + 1, k + 1,
+              q->columns());
     RETURN_IF_ERROR(run.Poll());
   }
   return OkStatus();
@@ -266,15 +272,16 @@ Status Multiply(const Run& run, const Matrix<T>& x, const Matrix<T>& y, Matrix<T
   return OkStatus();
 }
 
-#define MEGALITH_INSTANTIATE(T)                                                                                   \
-  template Status QrInPlace(const Run&, Matrix<T>*, std::vector<T>*);                                             \
-  template Status QrWithPivots(const Run&, Matrix<T>*, std::vector<T>*, std::vector<int64_t>*,                    \
-                               const std::vector<bool>&);                                                         \
-  template Status ReflectorProduct(const Run&, Matrix<T>*, const std::vector<T>&);                                \
-  template Status TridiagonalInPlace(const Run&, Matrix<T>*, Tridiagonal<T>*);                                    \
-  template Status HessenbergInPlace(const Run&, Matrix<T>*, std::vector<T>*);                                     \
-  template Status SubdiagonalReflectorProduct(const Run&, const Matrix<T>&, const std::vector<T>&, Matrix<T>*);   \
-  template Status Bidiagonalize(const Run&, Matrix<T>, Bidiagonal<T>*);                                           \
+#define MEGALITH_INSTANTIATE(T)                                                                    \
+  template Status QrInPlace(const Run&, Matrix<T>*, std::vector<T>*);                              \
+  template Status QrWithPivots(const Run&, Matrix<T>*, std::vector<T>*, std::vector<int64_t>*,     \
+                               const std::vector<bool>&);                                          \
+  template Status ReflectorProduct(const Run&, Matrix<T>*, const std::vector<T>&);                 \
+  template Status TridiagonalInPlace(const Run&, Matrix<T>*, Tridiagonal<T>*);                     \
+  template Status HessenbergInPlace(const Run&, Matrix<T>*, std::vector<T>*);                      \
+  template Status SubdiagonalReflectorProduct(const Run&, const Matrix<T>&, const std::vector<T>&, \
+                                              Matrix<T>*);                                         \
+  template Status Bidiagonalize(const Run&, Matrix<T>, Bidiagonal<T>*);                            \
   template Status Multiply(const Run&, const Matrix<T>&, const Matrix<T>&, Matrix<T>*)
 MEGALITH_INSTANTIATE(double);
 MEGALITH_INSTANTIATE(c128);

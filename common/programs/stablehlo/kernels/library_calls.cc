@@ -3,8 +3,8 @@
 namespace megalith::stablehlo {
 namespace {
 
-// The first two are what JAX's default lowerings call; the others are ours, for what JAX knows on its own platforms
-// only.
+// The first two are what JAX's default lowerings call; the others are ours, for what JAX knows on
+// its own platforms only.
 constexpr LibraryCall kCalls[] = {
     {"Qr", PrepareQr},
     {"ProductOfElementaryHouseholderReflectors", PrepareReflectorProduct},

@@ -1,5 +1,5 @@
-// Custom calls that have a meaning of their own: factorizations that StableHLO has no operation for. Targets, operands
-// and results are described in docs/formats/custom-calls.md.
+// Custom calls that have a meaning of their own: factorizations that StableHLO has no operation
+// for. Targets, operands and results are described in docs/formats/custom-calls.md.
 #pragma once
 
 #include <span>
@@ -18,7 +18,7 @@ struct LibraryCall {
 // nullptr for a target without a row.
 const LibraryCall* FindLibraryCall(std::string_view target);
 
-PrepareRule PrepareQr, PrepareReflectorProduct, PreparePivotedQr, PrepareTridiagonal, PrepareHessenberg, PrepareEigh,
-    PrepareSvd, PrepareEig, PrepareSchur;
+PrepareRule PrepareQr, PrepareReflectorProduct, PreparePivotedQr, PrepareTridiagonal,
+    PrepareHessenberg, PrepareEigh, PrepareSvd, PrepareEig, PrepareSchur;
 
 }  // namespace megalith::stablehlo

@@ -1,5 +1,5 @@
-// Matrices of the factorization kernels: dense, row-major, in double or complex128 whatever the element type of the
-// tensors they come from. For kernels/*.cc only.
+// Matrices of the factorization kernels: dense, row-major, in double or complex128 whatever the
+// element type of the tensors they come from. For kernels/*.cc only.
 #pragma once
 
 #include <cmath>
@@ -37,7 +37,9 @@ class Matrix {
   int64_t columns() const { return columns_; }
   int64_t size() const { return rows_ * columns_; }
   T& operator()(int64_t i, int64_t j) { return values_[static_cast<size_t>(i * columns_ + j)]; }
-  const T& operator()(int64_t i, int64_t j) const { return values_[static_cast<size_t>(i * columns_ + j)]; }
+  const T& operator()(int64_t i, int64_t j) const {
+    return values_[static_cast<size_t>(i * columns_ + j)];
+  }
   T* row(int64_t i) { return values_.data() + i * columns_; }
   const T* row(int64_t i) const { return values_.data() + i * columns_; }
   T* data() { return values_.data(); }
@@ -53,7 +55,8 @@ class Matrix {
   // Rows and columns in the opposite order.
   Matrix Reversed() const {
     Matrix out(rows_, columns_);
-    for (int64_t i = 0; i < size(); ++i) out.values_[static_cast<size_t>(size() - 1 - i)] = values_[static_cast<size_t>(i)];
+    for (int64_t i = 0; i < size(); ++i)
+      out.values_[static_cast<size_t>(size() - 1 - i)] = values_[static_cast<size_t>(i)];
     return out;
   }
   // The leading rows and columns, zeros beyond the edge.
@@ -73,15 +76,19 @@ class Matrix {
 template <typename T>
 void Load(const Tensor& t, int64_t first, int64_t n, T* out) {
   for (int64_t i = 0; i < n; ++i) {
-    if constexpr (std::is_same_v<T, double>) out[i] = t.DoubleAt(first + i);
-    else out[i] = t.ComplexAt(first + i);
+    if constexpr (std::is_same_v<T, double>)
+      out[i] = t.DoubleAt(first + i);
+    else
+      out[i] = t.ComplexAt(first + i);
   }
 }
 template <typename T>
 void Store(const T* values, int64_t first, int64_t n, Tensor* t) {
   for (int64_t i = 0; i < n; ++i) {
-    if constexpr (std::is_same_v<T, double>) t->SetDouble(first + i, values[i]);
-    else t->SetComplex(first + i, values[i]);
+    if constexpr (std::is_same_v<T, double>)
+      t->SetDouble(first + i, values[i]);
+    else
+      t->SetComplex(first + i, values[i]);
   }
 }
 

@@ -12,8 +12,8 @@ namespace megalith::stablehlo {
 
 // An operand: a slot of the frame, or a constant of the function.
 struct SlotUse {
-  int32_t slot = -1;      // >= 0: slot; < 0: constant number -slot - 1
-  bool dies = false;      // last use: the value is moved out of the slot
+  int32_t slot = -1;  // >= 0: slot; < 0: constant number -slot - 1
+  bool dies = false;  // last use: the value is moved out of the slot
 };
 
 struct PlanStep {

@@ -42,7 +42,8 @@ Result<Tensor> Permute(const Tensor& t, const Dims& permutation, const Run& run)
 
 Dims Inverse(const Dims& permutation) {
   Dims out(permutation.size(), 0);
-  for (size_t i = 0; i < permutation.size(); ++i) out[static_cast<size_t>(permutation[i])] = static_cast<int64_t>(i);
+  for (size_t i = 0; i < permutation.size(); ++i)
+    out[static_cast<size_t>(permutation[i])] = static_cast<int64_t>(i);
   return out;
 }
 
@@ -67,11 +68,13 @@ DType ProductType(DType lhs, DType rhs, DType result) {
     const auto is_double = [](DType d) { return tensor::RealPart(d) == DType::kF64; };
     return is_double(lhs) || is_double(rhs) || is_double(result) ? DType::kF64 : DType::kF32;
   }
-  const bool wide = tensor::BitWidth(lhs) == 64 || tensor::BitWidth(rhs) == 64 || tensor::BitWidth(result) == 64;
+  const bool wide =
+      tensor::BitWidth(lhs) == 64 || tensor::BitWidth(rhs) == 64 || tensor::BitWidth(result) == 64;
   return wide ? DType::kU64 : DType::kU32;
 }
 
-Result<Planes> ToPlanes(const Tensor& t, const Dims& permutation, DType product, DType round_to, const Run& run) {
+Result<Planes> ToPlanes(const Tensor& t, const Dims& permutation, DType product, DType round_to,
+                        const Run& run) {
   ASSIGN_OR_RETURN(Tensor permuted, Permute(t, permutation, run));
   if (round_to != DType::kInvalid) {
     ASSIGN_OR_RETURN(permuted, Apply(SpanConvert, permuted, round_to, run));
@@ -97,13 +100,14 @@ Result<Planes> ToPlanes(const Tensor& t, const Dims& permutation, DType product,
   return out;
 }
 
-Result<Tensor> FromPlanes(Planes planes, const Shape& planes_shape, const Dims& permutation, const TensorType& type,
-                          const Run& run) {
+Result<Tensor> FromPlanes(Planes planes, const Shape& planes_shape, const Dims& permutation,
+                          const TensorType& type, const Run& run) {
   Tensor joined = std::move(planes.plane[0]);
   if (planes.plane.size() == 2) {
     const DType part = joined.dtype();
     const DType parts[] = {part, part};
-    ASSIGN_OR_RETURN(const SpanKernel span, SpanComplex(Op(), std::span<const DType>(parts), type.dtype));
+    ASSIGN_OR_RETURN(const SpanKernel span,
+                     SpanComplex(Op(), std::span<const DType>(parts), type.dtype));
     ASSIGN_OR_RETURN(Tensor out, run.Allocate({tensor::ComplexOf(part), joined.shape()}));
     const void* in[] = {joined.data(), planes.plane[1].data()};
     span(in, out.mutable_data(), out.size());
@@ -115,8 +119,9 @@ Result<Tensor> FromPlanes(Planes planes, const Shape& planes_shape, const Dims& 
   return Permute(joined.Reshaped(planes_shape), Inverse(permutation), run);
 }
 
-Result<Planes> MultiplyPlanes(const Planes& lhs, const Planes& rhs, const TensorType& out_plane, const Run& run,
-                              const std::function<Status(const Tensor& a, const Tensor& b, Tensor* c)>& multiply) {
+Result<Planes> MultiplyPlanes(
+    const Planes& lhs, const Planes& rhs, const TensorType& out_plane, const Run& run,
+    const std::function<Status(const Tensor& a, const Tensor& b, Tensor* c)>& multiply) {
   const auto product = [&](size_t i, size_t j) -> Result<Tensor> {
     ASSIGN_OR_RETURN(Tensor c, run.Allocate(out_plane));
     RETURN_IF_ERROR(multiply(lhs.plane[i], rhs.plane[j], &c));

@@ -1,8 +1,9 @@
 // stablehlo.reduce.
 //
-// Two orders of work. Rows: one commutative op over elements that lie one after the other: the row is folded in blocks
-// into a vector of lanes, the lanes pairwise (so that a float sum of n elements has an error of the order of n / 256
-// roundings, not n). Columns: many results at once, each accumulating its elements in order.
+// Two orders of work. Rows: one commutative op over elements that lie one after the other: the row
+// is folded in blocks into a vector of lanes, the lanes pairwise (so that a float sum of n elements
+// has an error of the order of n / 256 roundings, not n). Columns: many results at once, each
+// accumulating its elements in order.
 #include <algorithm>
 #include <cstring>
 
@@ -17,8 +18,8 @@ namespace {
 
 constexpr int64_t kLanes = 256;
 
-// Dimensions of the input, neighbours merged: those that stay and those that are folded, outermost first. Strides are
-// in elements.
+// Dimensions of the input, neighbours merged: those that stay and those that are folded, outermost
+// first. Strides are in elements.
 struct Layout {
   struct Dim {
     int64_t size, stride;
@@ -69,8 +70,10 @@ class Odometer {
   int64_t offset_ = 0;
 };
 
-// Folds n elements at `row` with `step`, starting from `*init`, into `*out`. `lanes` is room for kLanes elements.
-void FoldRow(const SpanKernel& step, const char* row, int64_t n, const void* init, void* out, char* lanes, int width) {
+// Folds n elements at `row` with `step`, starting from `*init`, into `*out`. `lanes` is room for
+// kLanes elements.
+void FoldRow(const SpanKernel& step, const char* row, int64_t n, const void* init, void* out,
+             char* lanes, int width) {
   int64_t live = std::min(n, kLanes);
   std::memcpy(lanes, row, static_cast<size_t>(live * width));
   for (int64_t at = live; at < n; at += kLanes) {
@@ -104,11 +107,16 @@ void GatherLanes(const char* base, const int64_t* offsets, int64_t n, int width,
     for (int64_t i = 0; i < n; ++i) out[i] = from[offsets[i]];
   };
   switch (width) {
-    case 1: return copy(static_cast<uint8_t*>(nullptr));
-    case 2: return copy(static_cast<uint16_t*>(nullptr));
-    case 4: return copy(static_cast<uint32_t*>(nullptr));
-    case 8: return copy(static_cast<uint64_t*>(nullptr));
-    default: return copy(static_cast<c128*>(nullptr));
+    case 1:
+      return copy(static_cast<uint8_t*>(nullptr));
+    case 2:
+      return copy(static_cast<uint16_t*>(nullptr));
+    case 4:
+      return copy(static_cast<uint32_t*>(nullptr));
+    case 8:
+      return copy(static_cast<uint64_t*>(nullptr));
+    default:
+      return copy(static_cast<c128*>(nullptr));
   }
 }
 
@@ -120,8 +128,8 @@ Status RunRows(const ReducePlan& p, const Tensor& in, const Tensor& init, Tensor
   const char* base = static_cast<const char*>(in.data());
   char* to = static_cast<char*>(out->mutable_data());
   for (int64_t o = 0; o < p.layout.outputs; ++o, row.Next()) {
-    FoldRow(*p.body.one_step, base + row.offset() * width, p.layout.depth, init.data(), to + o * width, lanes.data(),
-            width);
+    FoldRow(*p.body.one_step, base + row.offset() * width, p.layout.depth, init.data(),
+            to + o * width, lanes.data(), width);
     if (o % 4096 == 4095) RETURN_IF_ERROR(run.Poll());
   }
   return OkStatus();
@@ -132,7 +140,8 @@ Status RunColumns(const ReducePlan& p, std::span<const Tensor> in, std::span<con
   const size_t n = p.count;
   BodyRunner body(p.body, run, frame, std::min(kLanes, p.layout.outputs));
   std::vector<std::vector<char>> gathered(n);
-  for (size_t k = 0; k < n; ++k) gathered[k].resize(static_cast<size_t>(kLanes * tensor::ByteWidth(in[k].dtype())));
+  for (size_t k = 0; k < n; ++k)
+    gathered[k].resize(static_cast<size_t>(kLanes * tensor::ByteWidth(in[k].dtype())));
   std::vector<const void*> arguments(2 * n);
   std::vector<void*> results(n);
   int64_t offsets[kLanes];
@@ -182,13 +191,15 @@ Status RunReduce(const ReducePlan& p, KernelCall& call) {
   if (p.layout.outputs == 0) return OkStatus();
   if (p.layout.depth == 0) {
     for (size_t k = 0; k < n; ++k) {
-      Fill(call.out[k].mutable_data(), call.in[n + k].data(), p.layout.outputs, tensor::ByteWidth(p.out[k].dtype));
+      Fill(call.out[k].mutable_data(), call.in[n + k].data(), p.layout.outputs,
+           tensor::ByteWidth(p.out[k].dtype));
     }
     return OkStatus();
   }
   if (!p.widened) {
     return p.rows ? RunRows(p, call.in[0], call.in[n], &call.out[0], call.run)
-                  : RunColumns(p, call.in.first(n), call.in.subspan(n), call.out, call.run, call.frame);
+                  : RunColumns(p, call.in.first(n), call.in.subspan(n), call.out, call.run,
+                               call.frame);
   }
   // Narrow floats: f32 copies of the input and the initial value, one rounding at the end.
   const DType narrow = p.out[0].dtype;
@@ -199,8 +210,8 @@ Status RunReduce(const ReducePlan& p, KernelCall& call) {
   }
   ASSIGN_OR_RETURN(Tensor result, call.run.Allocate(p.out[0].With(DType::kF32)));
   RETURN_IF_ERROR(p.rows ? RunRows(p, wide[0], wide[1], &result, call.run)
-                         : RunColumns(p, std::span(wide, 1), std::span(wide + 1, 1), std::span(&result, 1), call.run,
-                                      call.frame));
+                         : RunColumns(p, std::span(wide, 1), std::span(wide + 1, 1),
+                                      std::span(&result, 1), call.run, call.frame));
   EncodeChunk(narrow, result.data(), call.out[0].mutable_data(), result.size());
   return OkStatus();
 }
@@ -215,8 +226,8 @@ Result<Kernel> PrepareReduce(Planner& planner, const Op& op) {
   for (uint32_t i = 0; i < op.num_results; ++i) p->out.push_back(planner.result(op, i));
   p->layout = MakeLayout(planner.operand(op, 0).shape, op.attr("dimensions").AsInts());
   constexpr int64_t kLongRow = 32;
-  p->rows = p->count == 1 && p->body.commutative && p->layout.depth >= kLongRow && p->layout.folded.size() == 1 &&
-            p->layout.folded[0].stride == 1;
+  p->rows = p->count == 1 && p->body.commutative && p->layout.depth >= kLongRow &&
+            p->layout.folded.size() == 1 && p->layout.folded[0].stride == 1;
   return Kernel{[p](KernelCall& call) { return RunReduce(*p, call); }};
 }
 

@@ -1,5 +1,6 @@
-// Library calls that are made of elementary reflectors: QR with and without pivots, products, reductions to Hessenberg
-// and tridiagonal form. In double (complex128) whatever the element type, rounded once at the end.
+// Library calls that are made of elementary reflectors: QR with and without pivots, products,
+// reductions to Hessenberg and tridiagonal form. In double (complex128) whatever the element type,
+// rounded once at the end.
 #include "common/programs/stablehlo/kernels/batched_call.h"
 #include "common/programs/stablehlo/kernels/householder.h"
 #include "common/programs/stablehlo/kernels/library_calls.h"
@@ -54,8 +55,8 @@ Result<Kernel> PreparePivotedQr(Planner& planner, const Op& op) {
   const TensorType& pivots = call.operands[1];
   const int64_t k = std::min(call.dim(0, 0), call.dim(0, 1));
   if (!tensor::IsInteger(pivots.dtype) || call.dim(1, 0) != call.dim(0, 1)) {
-    return InvalidArgument(StrCat("operand 1 has type ", pivots.Text(), ", wanted an integer per column of ",
-                                  call.operands[0].Text()));
+    return InvalidArgument(StrCat("operand 1 has type ", pivots.Text(),
+                                  ", wanted an integer per column of ", call.operands[0].Text()));
   }
   RETURN_IF_ERROR(WantResults(call, {call.operands[0], pivots, call.Type(call.dtype(), {k})}));
   return ForDType(call.dtype(), [&]<typename T>(T) {
@@ -82,8 +83,8 @@ Result<Kernel> PrepareTridiagonal(Planner& planner, const Op& op) {
   const int64_t n = call.dim(0, 0);
   if (n == 0) return InvalidArgument("no tridiagonal form of matrices without elements");
   const DType real = tensor::RealPart(call.dtype());
-  RETURN_IF_ERROR(WantResults(call, {call.operands[0], call.Type(real, {n}), call.Type(real, {n - 1}),
-                                     call.Type(call.dtype(), {n - 1})}));
+  RETURN_IF_ERROR(WantResults(call, {call.operands[0], call.Type(real, {n}),
+                                     call.Type(real, {n - 1}), call.Type(call.dtype(), {n - 1})}));
   const bool lower = ConfigFlag(op, "lower");
   return ForDType(call.dtype(), [&]<typename T>(T) {
     return BatchKernel(call, [lower](const BatchElement& e) -> Status {
@@ -91,7 +92,8 @@ Result<Kernel> PrepareTridiagonal(Planner& planner, const Op& op) {
       Matrix<T> a = lower ? given : given.Reversed();
       Tridiagonal<T> t;
       RETURN_IF_ERROR(TridiagonalInPlace(e.run(), &a, &t));
-      // The results hold the form on the diagonal and beside it; the other triangle is as it was given.
+      // The results hold the form on the diagonal and beside it; the other triangle is as it was
+      // given.
       for (size_t i = 0; i < t.d.size(); ++i) {
         const auto k = static_cast<int64_t>(i);
         a(k, k) = T(t.d[i]);

@@ -32,7 +32,8 @@ Result<RegionBody> WidenBody(const RegionBody& body, const Region& region, bool*
   auto program = std::make_shared<SpanProgram>(*body.program);
   for (SpanProgram::Register& r : program->registers) r.dtype = DType::kF32;
   const DType operands[] = {DType::kF32, DType::kF32};
-  ASSIGN_OR_RETURN(program->steps[0].kernel, op->def->span(*op, std::span<const DType>(operands), DType::kF32));
+  ASSIGN_OR_RETURN(program->steps[0].kernel,
+                   op->def->span(*op, std::span<const DType>(operands), DType::kF32));
   RegionBody wide = body;
   wide.arguments = {DType::kF32, DType::kF32};
   wide.results = {DType::kF32};
@@ -67,7 +68,8 @@ Status BodyRunner::Apply(const void* const* arguments, void* const* results, int
     RETURN_IF_ERROR(Interpret(arguments, scratch_results_.data(), n));
   }
   for (size_t i = 0; i < scratch_results_.size(); ++i) {
-    std::memcpy(results[i], scratch_results_[i], static_cast<size_t>(n * tensor::ByteWidth(body_.results[i])));
+    std::memcpy(results[i], scratch_results_[i],
+                static_cast<size_t>(n * tensor::ByteWidth(body_.results[i])));
   }
   return OkStatus();
 }
@@ -80,13 +82,15 @@ Status BodyRunner::Interpret(const void* const* arguments, void* const* results,
     for (size_t k = 0; k < args.size(); ++k) {
       const auto width = static_cast<size_t>(tensor::ByteWidth(body_.arguments[k]));
       ASSIGN_OR_RETURN(args[k], Tensor::CreateUninitialized(body_.arguments[k], Shape{}));
-      std::memcpy(args[k].mutable_data(), static_cast<const char*>(arguments[k]) + static_cast<size_t>(i) * width, width);
+      std::memcpy(args[k].mutable_data(),
+                  static_cast<const char*>(arguments[k]) + static_cast<size_t>(i) * width, width);
     }
     out.clear();
     RETURN_IF_ERROR(RunRegion(*body_.plan, run_, frame_, args, &out));
     for (size_t k = 0; k < out.size(); ++k) {
       const auto width = static_cast<size_t>(tensor::ByteWidth(body_.results[k]));
-      std::memcpy(static_cast<char*>(results[k]) + static_cast<size_t>(i) * width, out[k].data(), width);
+      std::memcpy(static_cast<char*>(results[k]) + static_cast<size_t>(i) * width, out[k].data(),
+                  width);
     }
   }
   return OkStatus();

@@ -1,5 +1,5 @@
-// The body of a reduction, window, scatter or sort, ready to be applied to elements: as loops over many elements where
-// the region is elementwise, by interpreting the region otherwise.
+// The body of a reduction, window, scatter or sort, ready to be applied to elements: as loops over
+// many elements where the region is elementwise, by interpreting the region otherwise.
 #pragma once
 
 #include <memory>
@@ -16,13 +16,13 @@ struct RegionBody {
   std::shared_ptr<const SpanProgram> program;  // null if the region must be interpreted
   std::shared_ptr<const RegionPlan> plan;      // then this is set
   std::vector<DType> arguments, results;
-  const SpanKernel* one_step = nullptr;        // the loop, if the body is one op on its two arguments
-  bool commutative = false;                    // of that op
+  const SpanKernel* one_step = nullptr;  // the loop, if the body is one op on its two arguments
+  bool commutative = false;              // of that op
 };
 Result<RegionBody> MakeBody(Planner& planner, const Region& region);
 
-// The same body computing in f32, for a one-op body on narrower floats, whose sums would lose too much if every step
-// were rounded. Unchanged for any other body; `*widened` says which.
+// The same body computing in f32, for a one-op body on narrower floats, whose sums would lose too
+// much if every step were rounded. Unchanged for any other body; `*widened` says which.
 Result<RegionBody> WidenBody(const RegionBody& body, const Region& region, bool* widened);
 
 // Applies a body to up to `lanes` elements at a time. Not thread-safe; make one per kernel call.

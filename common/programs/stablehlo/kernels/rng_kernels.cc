@@ -1,4 +1,5 @@
-// Random bits: threefry2x32 (Salmon et al. 2011, 20 rounds) and philox4x32 (10 rounds), in the order XLA produces them.
+// Random bits: threefry2x32 (Salmon et al. 2011, 20 rounds) and philox4x32 (10 rounds), in the
+// order XLA produces them.
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -50,13 +51,14 @@ void StoreBits(uint64_t bits, int64_t i, Tensor* t) {
   if (tensor::IsInteger(t->dtype())) {
     t->SetInt(i, static_cast<int64_t>(bits));
   } else {
-    std::memcpy(static_cast<char*>(t->mutable_data()) + static_cast<size_t>(i) * width, &bits, width);
+    std::memcpy(static_cast<char*>(t->mutable_data()) + static_cast<size_t>(i) * width, &bits,
+                width);
   }
 }
 
-// Elements of 64 bits: one block each. Narrower ones: the two words of a block go to two elements that are neighbours
-// along one dimension, the first of even size, or else the largest, whose last element then has no partner.
-// Returns how far the counter moved.
+// Elements of 64 bits: one block each. Narrower ones: the two words of a block go to two elements
+// that are neighbours along one dimension, the first of even size, or else the largest, whose last
+// element then has no partner. Returns how far the counter moved.
 uint64_t FillThreeFry(uint64_t key, uint64_t counter, Tensor* out) {
   const Pair k = Halves(key);
   const int64_t n = out->size();
@@ -139,11 +141,12 @@ Result<Kernel> PrepareRngBitGenerator(Planner& planner, const Op& op) {
   }};
 }
 
-// Numbers whose source the specification leaves open: threefry of a fixed key and of how many such ops ran before, so
-// that a program gives the same numbers every time it runs.
+// Numbers whose source the specification leaves open: threefry of a fixed key and of how many such
+// ops ran before, so that a program gives the same numbers every time it runs.
 Result<Kernel> PrepareRng(Planner& planner, const Op& op) {
   const TensorType type = planner.result(op);
-  const bool normal = op.attr("rng_distribution").AsEnum() == static_cast<int>(RngDistribution::kNormal);
+  const bool normal =
+      op.attr("rng_distribution").AsEnum() == static_cast<int>(RngDistribution::kNormal);
   return Kernel{[type, normal](KernelCall& call) -> Status {
     ASSIGN_OR_RETURN(call.out[0], call.run.Allocate(type));
     const uint64_t stream = ++call.run.random_draws;
@@ -151,12 +154,14 @@ Result<Kernel> PrepareRng(Planner& planner, const Op& op) {
     const double a = call.in[0].DoubleAt(0);
     const double b = call.in[1].DoubleAt(0);
     const int64_t low = is_int ? call.in[0].IntAt(0) : 0;
-    const uint64_t range = is_int ? static_cast<uint64_t>(call.in[1].IntAt(0)) - static_cast<uint64_t>(low) : 0;
+    const uint64_t range =
+        is_int ? static_cast<uint64_t>(call.in[1].IntAt(0)) - static_cast<uint64_t>(low) : 0;
     for (int64_t i = 0; i < call.out[0].size(); ++i) {
       const Pair x = ThreeFry(Halves(stream), Halves(static_cast<uint64_t>(i)));
       const uint64_t bits = (uint64_t{x[1]} << 32) | x[0];
       if (is_int) {
-        call.out[0].SetInt(i, static_cast<int64_t>(static_cast<uint64_t>(low) + (range == 0 ? 0 : bits % range)));
+        call.out[0].SetInt(
+            i, static_cast<int64_t>(static_cast<uint64_t>(low) + (range == 0 ? 0 : bits % range)));
         continue;
       }
       const int digits = type.dtype == DType::kF64 ? 53 : 24;
@@ -165,9 +170,11 @@ Result<Kernel> PrepareRng(Planner& planner, const Op& op) {
         call.out[0].SetDouble(i, a + u * (b - a));
         continue;
       }
-      const Pair y = ThreeFry(Halves(stream), {static_cast<uint32_t>(i), static_cast<uint32_t>(i >> 32) ^ 0x80000000u});
+      const Pair y = ThreeFry(
+          Halves(stream), {static_cast<uint32_t>(i), static_cast<uint32_t>(i >> 32) ^ 0x80000000u});
       const double v = std::ldexp(static_cast<double>((uint64_t{y[1]} << 32) | y[0]), -64);
-      call.out[0].SetDouble(i, a + b * std::sqrt(-2 * std::log1p(-u)) * std::cos(2 * std::numbers::pi * v));
+      call.out[0].SetDouble(
+          i, a + b * std::sqrt(-2 * std::log1p(-u)) * std::cos(2 * std::numbers::pi * v));
     }
     return OkStatus();
   }};

@@ -64,8 +64,8 @@ Status RunRegion(const RegionPlan& region, Run& run, Frame& frame, std::span<Ten
   }
   for (const PlanStep& step : region.steps) {
     RETURN_IF_ERROR(run.TakeStep());
-    const Status s =
-        run.profiler == nullptr ? RunStep(step, region, run, frame) : RunProfiled(step, region, run, frame);
+    const Status s = run.profiler == nullptr ? RunStep(step, region, run, frame)
+                                             : RunProfiled(step, region, run, frame);
     if (!s.ok()) return s;
     RETURN_IF_ERROR(run.Poll());
   }
@@ -73,7 +73,8 @@ Status RunRegion(const RegionPlan& region, Run& run, Frame& frame, std::span<Ten
   return OkStatus();
 }
 
-Status RunFunc(const FuncPlan& func, Run& run, std::span<Tensor> args, std::vector<Tensor>* results) {
+Status RunFunc(const FuncPlan& func, Run& run, std::span<Tensor> args,
+               std::vector<Tensor>* results) {
   Frame frame;
   frame.slots.resize(static_cast<size_t>(func.num_slots));
   return RunRegion(func.body, run, frame, args, results);
@@ -81,7 +82,8 @@ Status RunFunc(const FuncPlan& func, Run& run, std::span<Tensor> args, std::vect
 
 Result<Tensor> ReuseOrAllocate(const Run& run, Tensor& candidate, const TensorType& type) {
   if (candidate.unique() && candidate.byte_size() > 0 &&
-      tensor::ByteWidth(candidate.dtype()) == tensor::ByteWidth(type.dtype) && candidate.shape() == type.shape) {
+      tensor::ByteWidth(candidate.dtype()) == tensor::ByteWidth(type.dtype) &&
+      candidate.shape() == type.shape) {
     return candidate.Reinterpreted(type.dtype);
   }
   return run.Allocate(type);

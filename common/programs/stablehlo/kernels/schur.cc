@@ -14,8 +14,8 @@ constexpr int64_t kSweepsPerRow = 30;
 double Size(double v) { return std::abs(v); }
 double Size(c128 v) { return std::abs(v.real()) + std::abs(v.imag()); }
 
-// The rotation that standardises [a b; c d]: upper triangular if its eigenvalues are real, else with equal diagonal
-// elements. The block is replaced.
+// The rotation that standardises [a b; c d]: upper triangular if its eigenvalues are real, else
+// with equal diagonal elements. The block is replaced.
 struct Block2 {
   double a, b, c, d;
 };
@@ -96,7 +96,8 @@ struct Iteration {
     return 0;
   }
 
-  // Rows and columns k.. of the reflector I - tau v v^H, v[0] = 1, applied on both sides of h and to z.
+  // Rows and columns k.. of the reflector I - tau v v^H, v[0] = 1, applied on both sides of h and
+  // to z.
   void Reflect(int64_t k, const std::vector<T>& v, T tau, int64_t first_column, int64_t last_row) {
     const auto size = static_cast<int64_t>(v.size());
     for (int64_t j = first_column; j < n(); ++j) {
@@ -117,7 +118,8 @@ struct Iteration {
     right(z, n());
   }
 
-  // The reflector that maps x to a multiple of the first unit vector; x becomes v, and its first element the multiple.
+  // The reflector that maps x to a multiple of the first unit vector; x becomes v, and its first
+  // element the multiple.
   static T Annihilate(std::vector<T>* x, double* beta) {
     double largest = 0, sum = 0;
     for (const T& v : *x) largest = std::max(largest, Size(v));
@@ -136,7 +138,8 @@ struct Iteration {
     return tau;
   }
 
-  // Chases the bulge that the first column `v` of the shifted square (or of the shifted matrix) makes at row m.
+  // Chases the bulge that the first column `v` of the shifted square (or of the shifted matrix)
+  // makes at row m.
   void Chase(int64_t m, std::vector<T> v) {
     const auto full = static_cast<int64_t>(v.size());
     for (int64_t k = m; k < high; ++k) {
@@ -278,7 +281,9 @@ void Iteration<double>::Sweep(int64_t round) {
     for (double& each : v) each /= sum;
     if (m == low) break;
     const double around = std::abs(h(m - 1, m - 1)) + std::abs(h(m, m)) + std::abs(h(m + 1, m + 1));
-    if (std::abs(h(m, m - 1)) * (std::abs(v[1]) + std::abs(v[2])) <= 2 * eps * std::abs(v[0]) * around) break;
+    if (std::abs(h(m, m - 1)) * (std::abs(v[1]) + std::abs(v[2])) <=
+        2 * eps * std::abs(v[0]) * around)
+      break;
   }
   Chase(m, v);
 }

@@ -1,5 +1,5 @@
-// Schur forms of square matrices by implicitly shifted QR iterations, with LAPACK's choice of shifts (xLAHQR), so that
-// eigenvalues come out in its order.
+// Schur forms of square matrices by implicitly shifted QR iterations, with LAPACK's choice of
+// shifts (xLAHQR), so that eigenvalues come out in its order.
 #pragma once
 
 #include "common/foundation/base/status.h"
@@ -7,10 +7,10 @@
 
 namespace megalith::stablehlo {
 
-// A = Z S Z^H with unitary Z and S upper triangular; of real matrices S has blocks of two rows on the diagonal for
-// pairs of complex eigenvalues, with equal diagonal elements and off-diagonal ones of opposite sign. On return `a`
-// holds S. Iterations stop at accuracy `eps`, half the distance from 1 to the next number. False if they do not.
-// Backward stable.
+// A = Z S Z^H with unitary Z and S upper triangular; of real matrices S has blocks of two rows on
+// the diagonal for pairs of complex eigenvalues, with equal diagonal elements and off-diagonal ones
+// of opposite sign. On return `a` holds S. Iterations stop at accuracy `eps`, half the distance
+// from 1 to the next number. False if they do not. Backward stable.
 template <typename T>
 Result<bool> SchurInPlace(const Run& run, double eps, Matrix<T>* a, Matrix<T>* z);
 

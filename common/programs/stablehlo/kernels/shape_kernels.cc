@@ -13,8 +13,8 @@ namespace {
 // A copy whose strides and offsets are known in advance.
 struct CopySpec {
   TensorType out;
-  Shape shape;      // of what is copied
-  Dims to, from;    // byte strides
+  Shape shape;    // of what is copied
+  Dims to, from;  // byte strides
   int64_t to_offset = 0, from_offset = 0;
   int width = 1;
 };
@@ -23,7 +23,8 @@ Kernel CopyKernel(CopySpec spec) {
   return Kernel{[spec = std::move(spec)](KernelCall& call) -> Status {
     ASSIGN_OR_RETURN(call.out[0], call.run.Allocate(spec.out));
     StridedCopy(static_cast<char*>(call.out[0].mutable_data()) + spec.to_offset, spec.to,
-                static_cast<const char*>(call.in[0].data()) + spec.from_offset, spec.from, spec.shape, spec.width);
+                static_cast<const char*>(call.in[0].data()) + spec.from_offset, spec.from,
+                spec.shape, spec.width);
     return OkStatus();
   }};
 }
@@ -61,14 +62,16 @@ void FillIotaSlow(Tensor* out, int64_t outer, int64_t length, int64_t inner) {
     } else {
       value.SetDouble(0, static_cast<double>(i));
     }
-    for (int64_t o = 0; o < outer; ++o) Fill(base + (o * length + i) * inner * width, value.data(), inner, width);
+    for (int64_t o = 0; o < outer; ++o)
+      Fill(base + (o * length + i) * inner * width, value.data(), inner, width);
   }
 }
 
 }  // namespace
 
 Result<Kernel> PrepareConstant(Planner&, const Op& op) {
-  // The planner keeps constants out of the schedule; this runs only where one is returned by a scalar region.
+  // The planner keeps constants out of the schedule; this runs only where one is returned by a
+  // scalar region.
   const Dense dense = op.attr("value").AsDense();
   return Kernel{[dense](KernelCall& call) -> Status {
     ASSIGN_OR_RETURN(call.out[0], dense.Materialize(call.run.max_bytes_per_value));
@@ -81,19 +84,29 @@ Result<Kernel> PrepareIota(Planner& planner, const Op& op) {
   const auto dim = static_cast<size_t>(op.attr("iota_dimension").AsInt());
   int64_t outer = 1;
   int64_t inner = 1;
-  for (size_t i = 0; i < type.rank(); ++i) (i < dim ? outer : inner) *= i == dim ? 1 : type.shape[i];
+  for (size_t i = 0; i < type.rank(); ++i)
+    (i < dim ? outer : inner) *= i == dim ? 1 : type.shape[i];
   const int64_t length = type.shape[dim];
   return Kernel{[type, outer, length, inner](KernelCall& call) -> Status {
     ASSIGN_OR_RETURN(call.out[0], call.run.Allocate(type));
     if (call.out[0].size() == 0) return OkStatus();
     switch (type.dtype) {
       case DType::kI32:
-      case DType::kU32: FillIota<int32_t>(&call.out[0], outer, length, inner); break;
+      case DType::kU32:
+        FillIota<int32_t>(&call.out[0], outer, length, inner);
+        break;
       case DType::kI64:
-      case DType::kU64: FillIota<int64_t>(&call.out[0], outer, length, inner); break;
-      case DType::kF32: FillIota<float>(&call.out[0], outer, length, inner); break;
-      case DType::kF64: FillIota<double>(&call.out[0], outer, length, inner); break;
-      default: FillIotaSlow(&call.out[0], outer, length, inner);
+      case DType::kU64:
+        FillIota<int64_t>(&call.out[0], outer, length, inner);
+        break;
+      case DType::kF32:
+        FillIota<float>(&call.out[0], outer, length, inner);
+        break;
+      case DType::kF64:
+        FillIota<double>(&call.out[0], outer, length, inner);
+        break;
+      default:
+        FillIotaSlow(&call.out[0], outer, length, inner);
     }
     return OkStatus();
   }};
@@ -124,16 +137,19 @@ Result<Kernel> PrepareReshape(Planner& planner, const Op& op) {
   }};
 }
 
-// Same bytes, another type: elements of another width are the same memory cut differently (little-endian).
+// Same bytes, another type: elements of another width are the same memory cut differently
+// (little-endian).
 Result<Kernel> PrepareBitcast(Planner& planner, const Op& op) {
   const TensorType type = planner.result(op);
   if (tensor::ByteWidth(type.dtype) == tensor::ByteWidth(planner.operand(op, 0).dtype) &&
       type.dtype != DType::kBool) {
     return Kernel{[type](KernelCall& call) -> Status {
       call.out[0] = call.in[0].Reinterpreted(type.dtype);
-      if (tensor::BitWidth(type.dtype) < 8) {  // signed and unsigned narrow integers extend differently
+      if (tensor::BitWidth(type.dtype) <
+          8) {  // signed and unsigned narrow integers extend differently
         RETURN_IF_ERROR(call.out[0].MakeUnique());
-        for (int64_t i = 0; i < call.out[0].size(); ++i) call.out[0].SetInt(i, call.out[0].IntAt(i));
+        for (int64_t i = 0; i < call.out[0].size(); ++i)
+          call.out[0].SetInt(i, call.out[0].IntAt(i));
       }
       return OkStatus();
     }};
@@ -153,7 +169,8 @@ Result<Kernel> PrepareTranspose(Planner& planner, const Op& op) {
   spec.width = tensor::ByteWidth(in.dtype);
   spec.to = ByteStrides(spec.shape, spec.width);
   const Dims strides = ByteStrides(in.shape, spec.width);
-  for (const int64_t d : op.attr("permutation").AsInts()) spec.from.push_back(strides[static_cast<size_t>(d)]);
+  for (const int64_t d : op.attr("permutation").AsInts())
+    spec.from.push_back(strides[static_cast<size_t>(d)]);
   return CopyKernel(std::move(spec));
 }
 
@@ -200,9 +217,10 @@ Result<Kernel> PrepareDynamicSlice(Planner& planner, const Op& op) {
     ASSIGN_OR_RETURN(call.out[0], call.run.Allocate(out));
     if (call.out[0].size() == 0) return OkStatus();
     int64_t offset = 0;
-    for (size_t i = 0; i < in.rank(); ++i) offset += ClampedStart(call.in[i + 1], in.shape[i], out.shape[i]) * from[i];
-    StridedCopy(call.out[0].mutable_data(), to, static_cast<const char*>(call.in[0].data()) + offset, from, out.shape,
-                width);
+    for (size_t i = 0; i < in.rank(); ++i)
+      offset += ClampedStart(call.in[i + 1], in.shape[i], out.shape[i]) * from[i];
+    StridedCopy(call.out[0].mutable_data(), to,
+                static_cast<const char*>(call.in[0].data()) + offset, from, out.shape, width);
     return OkStatus();
   }};
 }
@@ -221,7 +239,8 @@ Result<Kernel> PrepareDynamicUpdateSlice(Planner& planner, const Op& op) {
       for (size_t i = 0; i < in.rank(); ++i) {
         offset += ClampedStart(call.in[i + 2], in.shape[i], update.shape[i]) * to[i];
       }
-      StridedCopy(static_cast<char*>(out.mutable_data()) + offset, to, call.in[1].data(), from, update.shape, width);
+      StridedCopy(static_cast<char*>(out.mutable_data()) + offset, to, call.in[1].data(), from,
+                  update.shape, width);
     }
     call.out[0] = std::move(out);
     return OkStatus();
@@ -274,8 +293,9 @@ Result<Kernel> PreparePad(Planner& planner, const Op& op) {
     ASSIGN_OR_RETURN(call.out[0], call.run.Allocate(spec.out));
     char* base = static_cast<char*>(call.out[0].mutable_data());
     Fill(base, call.in[1].data(), call.out[0].size(), spec.width);
-    StridedCopy(base + spec.to_offset, spec.to, static_cast<const char*>(call.in[0].data()) + spec.from_offset,
-                spec.from, spec.shape, spec.width);
+    StridedCopy(base + spec.to_offset, spec.to,
+                static_cast<const char*>(call.in[0].data()) + spec.from_offset, spec.from,
+                spec.shape, spec.width);
     return OkStatus();
   }};
 }

@@ -1,9 +1,9 @@
 // stablehlo.sort and chlo.top_k.
 //
-// A stable bottom-up merge sort of positions. Where the comparator is `f(a) < f(b)` for one operand (a plain comparison,
-// or JAX's comparison of floats with -0 and NaN made uniform), f is computed once per element and plain keys are
-// compared; otherwise the comparator runs for every comparison. Any comparator terminates and stays in bounds, also one
-// that is no order.
+// A stable bottom-up merge sort of positions. Where the comparator is `f(a) < f(b)` for one operand
+// (a plain comparison, or JAX's comparison of floats with -0 and NaN made uniform), f is computed
+// once per element and plain keys are compared; otherwise the comparator runs for every comparison.
+// Any comparator terminates and stays in bounds, also one that is no order.
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -19,10 +19,11 @@
 namespace megalith::stablehlo {
 namespace {
 
-// Sorts `order`, using `spare` of the same size. `less(a, b)` says whether position a must stand before position b, or
-// fails.
+// Sorts `order`, using `spare` of the same size. `less(a, b)` says whether position a must stand
+// before position b, or fails.
 template <typename Less>
-Status MergeSort(std::vector<int64_t>* order, std::vector<int64_t>* spare, const Run& run, const Less& less) {
+Status MergeSort(std::vector<int64_t>* order, std::vector<int64_t>* spare, const Run& run,
+                 const Less& less) {
   const auto n = static_cast<int64_t>(order->size());
   constexpr int64_t kBlock = 8;  // insertion sort below this length
   for (int64_t low = 0; low < n; low += kBlock) {
@@ -62,14 +63,15 @@ Status MergeSort(std::vector<int64_t>* order, std::vector<int64_t>* spare, const
 
 // The comparator split into a key per element and a comparison of keys.
 struct KeyedComparator {
-  size_t operand = 0;                          // whose elements make the key
-  std::shared_ptr<const SpanProgram> key;      // one argument; null if the element is the key
-  DType dtype = DType::kInvalid;               // of the key
+  size_t operand = 0;                      // whose elements make the key
+  std::shared_ptr<const SpanProgram> key;  // one argument; null if the element is the key
+  DType dtype = DType::kInvalid;           // of the key
   bool descending = false;
   bool total_order = false;
 };
 
-// Follows the two sides of the final comparison down to the arguments and checks that they do the same steps.
+// Follows the two sides of the final comparison down to the arguments and checks that they do the
+// same steps.
 class SideMatcher {
  public:
   explicit SideMatcher(const SpanProgram& p) : p_(p), step_of_(p.registers.size(), -1) {
@@ -83,17 +85,22 @@ class SideMatcher {
     if (++visits_ > 1000 || ra.source != rb.source || ra.dtype != rb.dtype) return false;
     switch (ra.source) {
       case SpanProgram::Source::kArgument:
-        if (ra.index % 2 != 0 || rb.index != ra.index + 1 || (operand_ >= 0 && operand_ != ra.index / 2)) return false;
+        if (ra.index % 2 != 0 || rb.index != ra.index + 1 ||
+            (operand_ >= 0 && operand_ != ra.index / 2))
+          return false;
         operand_ = ra.index / 2;
         return true;
-      case SpanProgram::Source::kConstant: return ra.constant.BitEquals(rb.constant);
-      case SpanProgram::Source::kCaptured: return false;
-      case SpanProgram::Source::kComputed: break;
+      case SpanProgram::Source::kConstant:
+        return ra.constant.BitEquals(rb.constant);
+      case SpanProgram::Source::kCaptured:
+        return false;
+      case SpanProgram::Source::kComputed:
+        break;
     }
     const SpanProgram::Step& sa = p_.steps[static_cast<size_t>(step_of_[a])];
     const SpanProgram::Step& sb = p_.steps[static_cast<size_t>(step_of_[b])];
-    if (sa.kernel.fn != sb.kernel.fn || sa.kernel.params != nullptr || sb.kernel.params != nullptr ||
-        sa.num_in != sb.num_in) {
+    if (sa.kernel.fn != sb.kernel.fn || sa.kernel.params != nullptr ||
+        sb.kernel.params != nullptr || sa.num_in != sb.num_in) {
       return false;
     }
     for (uint32_t i = 0; i < sa.num_in; ++i) {
@@ -117,7 +124,8 @@ class SideMatcher {
     }
     std::erase_if(out->steps, [&](const SpanProgram::Step& s) { return !needed[s.out]; });
     for (SpanProgram::Register& r : out->registers) {
-      if (r.source == SpanProgram::Source::kArgument) r.index = 0;  // the kept steps read one argument only
+      if (r.source == SpanProgram::Source::kArgument)
+        r.index = 0;  // the kept steps read one argument only
     }
     return out;
   }
@@ -131,10 +139,12 @@ class SideMatcher {
 
 std::optional<KeyedComparator> FindKey(const Region& region, const SpanProgram& program) {
   // The last op must be the comparison that is returned.
-  if (region.ops.size() < 2 || program.steps.empty() || program.results.size() != 1) return std::nullopt;
+  if (region.ops.size() < 2 || program.steps.empty() || program.results.size() != 1)
+    return std::nullopt;
   const Op& compare = region.ops[region.ops.size() - 2];
   const Attr& direction = compare.attr("comparison_direction");
-  if (!direction.present() || region.ops.back().operands[0] != compare.first_result) return std::nullopt;
+  if (!direction.present() || region.ops.back().operands[0] != compare.first_result)
+    return std::nullopt;
   const auto d = static_cast<CompareDirection>(direction.AsEnum());
   if (d != CompareDirection::kLt && d != CompareDirection::kGt) return std::nullopt;
   const SpanProgram::Step& last = program.steps.back();
@@ -161,27 +171,40 @@ template <typename Visit>
 Status VisitKeys(DType dtype, const void* keys, const Visit& visit) {
   switch (dtype) {
     case DType::kBool:
-    case DType::kU8: return visit(static_cast<const uint8_t*>(keys));
-    case DType::kI8: return visit(static_cast<const int8_t*>(keys));
-    case DType::kI16: return visit(static_cast<const int16_t*>(keys));
-    case DType::kU16: return visit(static_cast<const uint16_t*>(keys));
-    case DType::kI32: return visit(static_cast<const int32_t*>(keys));
-    case DType::kU32: return visit(static_cast<const uint32_t*>(keys));
-    case DType::kI64: return visit(static_cast<const int64_t*>(keys));
-    case DType::kU64: return visit(static_cast<const uint64_t*>(keys));
-    case DType::kF32: return visit(static_cast<const float*>(keys));
-    case DType::kF64: return visit(static_cast<const double*>(keys));
-    default: return Internal("sort keys of an unexpected type");
+    case DType::kU8:
+      return visit(static_cast<const uint8_t*>(keys));
+    case DType::kI8:
+      return visit(static_cast<const int8_t*>(keys));
+    case DType::kI16:
+      return visit(static_cast<const int16_t*>(keys));
+    case DType::kU16:
+      return visit(static_cast<const uint16_t*>(keys));
+    case DType::kI32:
+      return visit(static_cast<const int32_t*>(keys));
+    case DType::kU32:
+      return visit(static_cast<const uint32_t*>(keys));
+    case DType::kI64:
+      return visit(static_cast<const int64_t*>(keys));
+    case DType::kU64:
+      return visit(static_cast<const uint64_t*>(keys));
+    case DType::kF32:
+      return visit(static_cast<const float*>(keys));
+    case DType::kF64:
+      return visit(static_cast<const double*>(keys));
+    default:
+      return Internal("sort keys of an unexpected type");
   }
 }
 
 template <typename T>
-Status SortByKeys(const T* keys, bool descending, std::vector<int64_t>* order, std::vector<int64_t>* spare,
-                  const Run& run) {
+Status SortByKeys(const T* keys, bool descending, std::vector<int64_t>* order,
+                  std::vector<int64_t>* spare, const Run& run) {
   if (descending) {
-    return MergeSort(order, spare, run, [&](int64_t a, int64_t b) -> Result<bool> { return keys[a] > keys[b]; });
+    return MergeSort(order, spare, run,
+                     [&](int64_t a, int64_t b) -> Result<bool> { return keys[a] > keys[b]; });
   }
-  return MergeSort(order, spare, run, [&](int64_t a, int64_t b) -> Result<bool> { return keys[a] < keys[b]; });
+  return MergeSort(order, spare, run,
+                   [&](int64_t a, int64_t b) -> Result<bool> { return keys[a] < keys[b]; });
 }
 
 // Integers in the total order of the floats they are made from.
@@ -203,13 +226,19 @@ struct SortPlan {
 class LineSorter {
  public:
   LineSorter(const SortPlan& p, Run& run, Frame& frame)
-      : p_(p), run_(run), body_(p.body, run, frame, 1), order_(static_cast<size_t>(p.length)),
-        spare_(static_cast<size_t>(p.length)), arguments_(2 * p.dtypes.size()) {
-    if (p.key && p.key->key != nullptr) keyer_ = std::make_unique<SpanRunner>(*p.key->key, frame, kChunk);
+      : p_(p),
+        run_(run),
+        body_(p.body, run, frame, 1),
+        order_(static_cast<size_t>(p.length)),
+        spare_(static_cast<size_t>(p.length)),
+        arguments_(2 * p.dtypes.size()) {
+    if (p.key && p.key->key != nullptr)
+      keyer_ = std::make_unique<SpanRunner>(*p.key->key, frame, kChunk);
     if (p.key) keys_.resize(static_cast<size_t>(p.length * tensor::ByteWidth(p.key->dtype)));
   }
 
-  // columns[k] holds the line's elements of operand k, one after the other. Gives the new order of positions.
+  // columns[k] holds the line's elements of operand k, one after the other. Gives the new order of
+  // positions.
   Result<const std::vector<int64_t>*> Sort(const std::vector<const char*>& columns) {
     std::iota(order_.begin(), order_.end(), 0);
     if (p_.key) {
@@ -272,9 +301,11 @@ class LineSorter {
   std::vector<char> keys_;
 };
 
-void Permute(const char* column, const std::vector<int64_t>& order, int width, char* to, int64_t to_stride) {
+void Permute(const char* column, const std::vector<int64_t>& order, int width, char* to,
+             int64_t to_stride) {
   for (size_t i = 0; i < order.size(); ++i) {
-    std::memcpy(to + static_cast<int64_t>(i) * to_stride, column + order[i] * width, static_cast<size_t>(width));
+    std::memcpy(to + static_cast<int64_t>(i) * to_stride, column + order[i] * width,
+                static_cast<size_t>(width));
   }
 }
 
@@ -301,8 +332,8 @@ Status RunSort(const SortPlan& p, KernelCall& call) {
       ASSIGN_OR_RETURN(const std::vector<int64_t>* order, sorter.Sort(columns));
       for (size_t k = 0; k < n; ++k) {
         const int width = tensor::ByteWidth(p.dtypes[k]);
-        Permute(columns[k], *order, width, static_cast<char*>(call.out[k].mutable_data()) + first * width,
-                p.inner * width);
+        Permute(columns[k], *order, width,
+                static_cast<char*>(call.out[k].mutable_data()) + first * width, p.inner * width);
       }
     }
     RETURN_IF_ERROR(call.run.Poll());
@@ -312,14 +343,16 @@ Status RunSort(const SortPlan& p, KernelCall& call) {
 
 // --- top_k ---
 
-// Keys whose descending order is that of top_k: integers by value, floats in total order (NaN first).
+// Keys whose descending order is that of top_k: integers by value, floats in total order (NaN
+// first).
 Status TopKOrder(const Tensor& in, int64_t first, int64_t length, std::vector<int64_t>* order,
                  std::vector<int64_t>* spare, std::vector<char>* keys, const Run& run) {
   std::iota(order->begin(), order->end(), 0);
   const DType storage = in.dtype();
   DType dtype = ComputeType(storage);
   keys->resize(static_cast<size_t>(length * tensor::ByteWidth(dtype)));
-  DecodeChunk(storage, static_cast<const char*>(in.data()) + first * tensor::ByteWidth(storage), keys->data(), length);
+  DecodeChunk(storage, static_cast<const char*>(in.data()) + first * tensor::ByteWidth(storage),
+              keys->data(), length);
   if (dtype == DType::kF32) {
     TotalOrderKeys<int32_t>(keys->data(), length);
     dtype = DType::kI32;
@@ -327,7 +360,8 @@ Status TopKOrder(const Tensor& in, int64_t first, int64_t length, std::vector<in
     TotalOrderKeys<int64_t>(keys->data(), length);
     dtype = DType::kI64;
   }
-  return VisitKeys(dtype, keys->data(), [&](const auto* k) { return SortByKeys(k, true, order, spare, run); });
+  return VisitKeys(dtype, keys->data(),
+                   [&](const auto* k) { return SortByKeys(k, true, order, spare, run); });
 }
 
 }  // namespace
@@ -341,7 +375,8 @@ Result<Kernel> PrepareSort(Planner& planner, const Op& op) {
   const auto rank = static_cast<int64_t>(p->shape.size());
   const int64_t written = op.attr_or_default("dimension", planner.func()).AsInt();
   const auto dim = static_cast<size_t>(written < 0 ? written + rank : written);
-  for (size_t i = 0; i < p->shape.size(); ++i) (i < dim ? p->outer : i > dim ? p->inner : p->length) *= p->shape[i];
+  for (size_t i = 0; i < p->shape.size(); ++i)
+    (i < dim ? p->outer : i > dim ? p->inner : p->length) *= p->shape[i];
   return Kernel{[p](KernelCall& call) { return RunSort(*p, call); }};
 }
 

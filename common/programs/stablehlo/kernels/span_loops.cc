@@ -67,10 +67,13 @@ void WidenSpan(const void* const* in, void* out, int64_t n, const void* raw) {
 DType ComputeType(DType d) {
   switch (d) {
     case DType::kI2:
-    case DType::kI4: return DType::kI8;
+    case DType::kI4:
+      return DType::kI8;
     case DType::kU2:
-    case DType::kU4: return DType::kU8;
-    default: return tensor::IsFloat(d) && tensor::BitWidth(d) < 32 ? DType::kF32 : d;
+    case DType::kU4:
+      return DType::kU8;
+    default:
+      return tensor::IsFloat(d) && tensor::BitWidth(d) < 32 ? DType::kF32 : d;
   }
 }
 
@@ -86,7 +89,8 @@ void DecodeChunk(DType storage, const void* from, void* to, int64_t n) {
     const auto& table = SmallFloatTable(storage);
     const uint8_t* in = static_cast<const uint8_t*>(from);
     for (int64_t i = 0; i < n; ++i) out[i] = table[in[i]];
-  } else {  // narrow integers are stored as their 8-bit value; other types compute as they are stored
+  } else {  // narrow integers are stored as their 8-bit value; other types compute as they are
+            // stored
     std::memcpy(to, from, static_cast<size_t>(n * tensor::ByteWidth(storage)));
   }
 }
@@ -101,7 +105,8 @@ void EncodeChunk(DType storage, const void* from, void* to, int64_t n) {
     for (int64_t i = 0; i < n; ++i) out[i] = F16(in[i]);
   } else if (tensor::IsFloat(storage) && tensor::BitWidth(storage) <= 8) {
     uint8_t* out = static_cast<uint8_t*>(to);
-    for (int64_t i = 0; i < n; ++i) out[i] = static_cast<uint8_t>(tensor::EncodeSmallFloat(storage, in[i]));
+    for (int64_t i = 0; i < n; ++i)
+      out[i] = static_cast<uint8_t>(tensor::EncodeSmallFloat(storage, in[i]));
   } else if (tensor::IsInteger(storage) && tensor::BitWidth(storage) < 8) {
     const int unused = 8 - tensor::BitWidth(storage);
     const uint8_t* bytes = static_cast<const uint8_t*>(from);
@@ -109,7 +114,8 @@ void EncodeChunk(DType storage, const void* from, void* to, int64_t n) {
     const bool is_signed = tensor::IsSigned(storage);
     for (int64_t i = 0; i < n; ++i) {  // cut to the width, then extend again
       const auto top = static_cast<uint8_t>(bytes[i] << unused);
-      out[i] = is_signed ? static_cast<uint8_t>(static_cast<int8_t>(top) >> unused) : static_cast<uint8_t>(top >> unused);
+      out[i] = is_signed ? static_cast<uint8_t>(static_cast<int8_t>(top) >> unused)
+                         : static_cast<uint8_t>(top >> unused);
     }
   } else {
     std::memcpy(to, from, static_cast<size_t>(n * tensor::ByteWidth(storage)));
@@ -128,10 +134,12 @@ SpanKernel Widen(SpanKernel inner, std::span<const DType> operands, DType result
   return SpanKernel{WidenSpan, std::move(params)};
 }
 
-Result<SpanKernel> FindLoop(const Op& op, std::span<const DType> operands, DType result, SpanFn (*find)(DType)) {
+Result<SpanKernel> FindLoop(const Op& op, std::span<const DType> operands, DType result,
+                            SpanFn (*find)(DType)) {
   const SpanFn fn = find(ComputeType(operands[0]));
   if (fn == nullptr) {
-    return Unimplemented(StrCat(op.name(), " is not supported for ", tensor::MlirName(operands[0]), " elements"));
+    return Unimplemented(
+        StrCat(op.name(), " is not supported for ", tensor::MlirName(operands[0]), " elements"));
   }
   return Widen(SpanKernel{fn, nullptr}, operands, result);
 }

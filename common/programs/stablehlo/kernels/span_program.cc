@@ -9,8 +9,9 @@
 namespace megalith::stablehlo {
 
 const SpanKernel* SpanProgram::OneBinaryStep() const {
-  const bool one = steps.size() == 1 && results.size() == 1 && num_arguments == 2 && steps[0].num_in == 2 &&
-                   steps[0].in[0] == 0 && steps[0].in[1] == 1 && results[0] == steps[0].out;
+  const bool one = steps.size() == 1 && results.size() == 1 && num_arguments == 2 &&
+                   steps[0].num_in == 2 && steps[0].in[0] == 0 && steps[0].in[1] == 1 &&
+                   results[0] == steps[0].out;
   return one ? &steps[0].kernel : nullptr;
 }
 
@@ -30,7 +31,8 @@ const Op* OneOpBody(const Region& region) {
 SpanRunner::SpanRunner(const SpanProgram& program, const Frame& frame, int64_t lanes)
     : program_(program), lanes_(std::max<int64_t>(lanes, 1)) {
   const auto bytes = [&](const SpanProgram::Register& r) {
-    const size_t raw = static_cast<size_t>(lanes_) * static_cast<size_t>(tensor::ByteWidth(r.dtype));
+    const size_t raw =
+        static_cast<size_t>(lanes_) * static_cast<size_t>(tensor::ByteWidth(r.dtype));
     return (raw + 63) / 64 * 64;
   };
   size_t total = 64;
@@ -48,13 +50,15 @@ SpanRunner::SpanRunner(const SpanProgram& program, const Frame& frame, int64_t l
     }
     where_[i] = next;
     if (r.source != SpanProgram::Source::kComputed) {
-      const Tensor& value = r.source == SpanProgram::Source::kConstant ? r.constant : frame.slots[r.index];
+      const Tensor& value =
+          r.source == SpanProgram::Source::kConstant ? r.constant : frame.slots[r.index];
       Fill(next, value.data(), lanes_, tensor::ByteWidth(r.dtype));
     }
     next += bytes(r);
   }
-  // A computed register may live in its result's memory, since results do not overlap arguments; the second result with
-  // the same register, and results that are arguments or constants, are copied.
+  // A computed register may live in its result's memory, since results do not overlap arguments;
+  // the second result with the same register, and results that are arguments or constants, are
+  // copied.
   for (uint32_t k = 0; k < program.results.size(); ++k) {
     const uint32_t r = program.results[k];
     const bool taken = std::ranges::any_of(direct_, [&](const auto& d) { return d.first == r; });
@@ -72,7 +76,8 @@ void SpanRunner::Run(const void* const* arguments, void* const* results, int64_t
     step.kernel(in, where_[step.out], n);
   }
   for (const auto& [r, result] : copied_) {
-    std::memcpy(results[result], where_[r], static_cast<size_t>(n * tensor::ByteWidth(program_.registers[r].dtype)));
+    std::memcpy(results[result], where_[r],
+                static_cast<size_t>(n * tensor::ByteWidth(program_.registers[r].dtype)));
   }
 }
 

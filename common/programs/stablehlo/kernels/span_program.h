@@ -1,5 +1,5 @@
-// A region of elementwise ops on scalars, compiled to run on many elements at once: the bodies of reductions, scatters,
-// sorts and windows.
+// A region of elementwise ops on scalars, compiled to run on many elements at once: the bodies of
+// reductions, scatters, sorts and windows.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ class SpanProgram {
   struct Register {
     DType dtype;
     Source source;
-    uint32_t index = 0;     // argument number, or frame slot of a captured value
-    Tensor constant;        // kConstant
+    uint32_t index = 0;  // argument number, or frame slot of a captured value
+    Tensor constant;     // kConstant
   };
   struct Step {
     SpanKernel kernel;
@@ -41,7 +41,8 @@ class SpanProgram {
   int ReturnedArgument() const;
 };
 
-// The one-op body as an operation known by row, if it is one: for kernels with a loop of their own for sums and the like.
+// The one-op body as an operation known by row, if it is one: for kernels with a loop of their own
+// for sums and the like.
 const Op* OneOpBody(const Region& region);
 
 // Runs a SpanProgram on up to `lanes` elements at a time. Owns the registers; not thread-safe.
@@ -51,15 +52,16 @@ class SpanRunner {
   SpanRunner(const SpanProgram& program, const Frame& frame, int64_t lanes);
 
   int64_t lanes() const { return lanes_; }
-  // arguments[i] holds n elements; results[i] receives n elements and must not overlap an argument, except that a
-  // one-step program may write over its own argument.
+  // arguments[i] holds n elements; results[i] receives n elements and must not overlap an argument,
+  // except that a one-step program may write over its own argument.
   void Run(const void* const* arguments, void* const* results, int64_t n);
 
  private:
   const SpanProgram& program_;
   int64_t lanes_;
   std::vector<char> storage_;
-  std::vector<void*> where_;  // of each register; arguments and direct results change from run to run
+  std::vector<void*>
+      where_;  // of each register; arguments and direct results change from run to run
   std::vector<std::pair<uint32_t, uint32_t>> arguments_;  // register, argument
   std::vector<std::pair<uint32_t, uint32_t>> direct_;     // register, result it is computed into
   std::vector<std::pair<uint32_t, uint32_t>> copied_;     // register, result it is copied to

@@ -11,24 +11,30 @@ namespace {
 struct AddF {
   template <typename T>
   static T Apply(T a, T b) {
-    if constexpr (std::is_integral_v<T>) return static_cast<T>(Wrap<T>(a) + Wrap<T>(b));
-    else return a + b;
+    if constexpr (std::is_integral_v<T>)
+      return static_cast<T>(Wrap<T>(a) + Wrap<T>(b));
+    else
+      return a + b;
   }
 };
 
 struct SubtractF {
   template <typename T>
   static T Apply(T a, T b) {
-    if constexpr (std::is_integral_v<T>) return static_cast<T>(Wrap<T>(a) - Wrap<T>(b));
-    else return a - b;
+    if constexpr (std::is_integral_v<T>)
+      return static_cast<T>(Wrap<T>(a) - Wrap<T>(b));
+    else
+      return a - b;
   }
 };
 
 struct MultiplyF {
   template <typename T>
   static T Apply(T a, T b) {
-    if constexpr (std::is_integral_v<T>) return static_cast<T>(Wrap<T>(a) * Wrap<T>(b));
-    else return a * b;
+    if constexpr (std::is_integral_v<T>)
+      return static_cast<T>(Wrap<T>(a) * Wrap<T>(b));
+    else
+      return a * b;
   }
   static c64 Apply(c64 a, c64 b) { return ComplexMultiply(a, b); }
   static c128 Apply(c128 a, c128 b) { return ComplexMultiply(a, b); }
@@ -108,17 +114,22 @@ struct MinimumF {
 struct NegateF {
   template <typename T>
   static T Apply(T a) {
-    if constexpr (std::is_integral_v<T>) return static_cast<T>(Wrap<T>(0) - Wrap<T>(a));
-    else return -a;
+    if constexpr (std::is_integral_v<T>)
+      return static_cast<T>(Wrap<T>(0) - Wrap<T>(a));
+    else
+      return -a;
   }
 };
 
 struct AbsF {
   template <typename T>
   static T Apply(T a) {
-    if constexpr (std::is_unsigned_v<T>) return a;
-    else if constexpr (std::is_integral_v<T>) return a < 0 ? static_cast<T>(Wrap<T>(0) - Wrap<T>(a)) : a;
-    else return std::fabs(a);
+    if constexpr (std::is_unsigned_v<T>)
+      return a;
+    else if constexpr (std::is_integral_v<T>)
+      return a < 0 ? static_cast<T>(Wrap<T>(0) - Wrap<T>(a)) : a;
+    else
+      return std::fabs(a);
   }
   static float Apply(c64 a) { return ComplexAbs(a); }
   static double Apply(c128 a) { return ComplexAbs(a); }
@@ -128,9 +139,12 @@ struct AbsF {
 struct SignF {
   template <typename T>
   static T Apply(T a) {
-    if constexpr (std::is_unsigned_v<T>) return a != 0 ? 1 : 0;
-    else if constexpr (std::is_integral_v<T>) return static_cast<T>((a > 0) - (a < 0));
-    else return a == 0 || a != a ? a : std::copysign(T(1), a);
+    if constexpr (std::is_unsigned_v<T>)
+      return a != 0 ? 1 : 0;
+    else if constexpr (std::is_integral_v<T>)
+      return static_cast<T>((a > 0) - (a < 0));
+    else
+      return a == 0 || a != a ? a : std::copysign(T(1), a);
   }
   static c64 Apply(c64 a) { return ComplexSign(a); }
   static c128 Apply(c128 a) { return ComplexSign(a); }
@@ -143,7 +157,8 @@ struct SquareF {
   }
 };
 
-// a^b by repeated squaring; a negative exponent truncates toward zero, which leaves only powers of 1 and -1.
+// a^b by repeated squaring; a negative exponent truncates toward zero, which leaves only powers of
+// 1 and -1.
 struct PowerF {
   template <typename T>
   static T Apply(T a, T b) {

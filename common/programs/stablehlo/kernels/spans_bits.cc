@@ -8,19 +8,27 @@ namespace {
 
 struct AndF {
   template <typename T>
-  static T Apply(T a, T b) { return static_cast<T>(a & b); }
+  static T Apply(T a, T b) {
+    return static_cast<T>(a & b);
+  }
 };
 struct OrF {
   template <typename T>
-  static T Apply(T a, T b) { return static_cast<T>(a | b); }
+  static T Apply(T a, T b) {
+    return static_cast<T>(a | b);
+  }
 };
 struct XorF {
   template <typename T>
-  static T Apply(T a, T b) { return static_cast<T>(a ^ b); }
+  static T Apply(T a, T b) {
+    return static_cast<T>(a ^ b);
+  }
 };
 struct NotF {
   template <typename T>
-  static T Apply(T a) { return static_cast<T>(~a); }
+  static T Apply(T a) {
+    return static_cast<T>(~a);
+  }
 };
 struct NotBoolF {
   static uint8_t Apply(uint8_t a) { return a ^ 1; }
@@ -33,26 +41,35 @@ constexpr bool InRange(T amount) {
 }
 struct ShiftLeftF {
   template <typename T>
-  static T Apply(T a, T s) { return InRange(s) ? static_cast<T>(Wrap<T>(a) << s) : T(0); }
+  static T Apply(T a, T s) {
+    return InRange(s) ? static_cast<T>(Wrap<T>(a) << s) : T(0);
+  }
 };
 struct ShiftRightLogicalF {
   template <typename T>
-  static T Apply(T a, T s) { return InRange(s) ? static_cast<T>(std::make_unsigned_t<T>(a) >> s) : T(0); }
+  static T Apply(T a, T s) {
+    return InRange(s) ? static_cast<T>(std::make_unsigned_t<T>(a) >> s) : T(0);
+  }
 };
 struct ShiftRightArithmeticF {
   template <typename T>
   static T Apply(T a, T s) {
     using S = std::make_signed_t<T>;
-    return static_cast<T>(static_cast<S>(a) >> (InRange(s) ? static_cast<int>(s) : static_cast<int>(sizeof(T) * 8 - 1)));
+    return static_cast<T>(static_cast<S>(a) >>
+                          (InRange(s) ? static_cast<int>(s) : static_cast<int>(sizeof(T) * 8 - 1)));
   }
 };
 struct PopcntF {
   template <typename T>
-  static T Apply(T a) { return static_cast<T>(std::popcount(std::make_unsigned_t<T>(a))); }
+  static T Apply(T a) {
+    return static_cast<T>(std::popcount(std::make_unsigned_t<T>(a)));
+  }
 };
 struct LeadingZerosF {
   template <typename T>
-  static T Apply(T a) { return static_cast<T>(std::countl_zero(std::make_unsigned_t<T>(a))); }
+  static T Apply(T a) {
+    return static_cast<T>(std::countl_zero(std::make_unsigned_t<T>(a)));
+  }
 };
 
 template <typename F>
@@ -65,7 +82,8 @@ SpanFn NotLoops(DType d) {
   return IntLoops<NotF, 1>(d);
 }
 
-// For 2- and 4-bit integers the patterns of their own width matter: `Bits` is that width, operands are cut to it first.
+// For 2- and 4-bit integers the patterns of their own width matter: `Bits` is that width, operands
+// are cut to it first.
 template <typename F, int bits, int arity>
 void NarrowLoop(const void* const* in, void* out, int64_t n, const void*) {
   constexpr uint8_t kMask = (1 << bits) - 1;
@@ -88,7 +106,8 @@ struct NarrowLeadingZerosF {
 
 // The loop for a type narrower than a byte, or the ordinary one.
 template <typename F2, typename F4, int arity>
-Result<SpanKernel> FindNarrow(const Op& op, std::span<const DType> operands, DType result, SpanFn (*find)(DType)) {
+Result<SpanKernel> FindNarrow(const Op& op, std::span<const DType> operands, DType result,
+                              SpanFn (*find)(DType)) {
   const int bits = tensor::BitWidth(operands[0]);
   if (bits == 2) return Widen(SpanKernel{NarrowLoop<F2, 2, arity>, nullptr}, operands, result);
   if (bits == 4) return Widen(SpanKernel{NarrowLoop<F4, 4, arity>, nullptr}, operands, result);
@@ -112,12 +131,15 @@ Result<SpanKernel> SpanNot(const Op& op, std::span<const DType> operands, DType 
 Result<SpanKernel> SpanShiftLeft(const Op& op, std::span<const DType> operands, DType result) {
   return FindNarrow<ShiftLeftF, ShiftLeftF, 2>(op, operands, result, IntLoops<ShiftLeftF, 2>);
 }
-Result<SpanKernel> SpanShiftRightLogical(const Op& op, std::span<const DType> operands, DType result) {
+Result<SpanKernel> SpanShiftRightLogical(const Op& op, std::span<const DType> operands,
+                                         DType result) {
   return FindNarrow<ShiftRightLogicalF, ShiftRightLogicalF, 2>(op, operands, result,
                                                                IntLoops<ShiftRightLogicalF, 2>);
 }
-Result<SpanKernel> SpanShiftRightArithmetic(const Op& op, std::span<const DType> operands, DType result) {
-  // A narrow unsigned value has its sign bit at its own top: extend it first, as the signed type would store it.
+Result<SpanKernel> SpanShiftRightArithmetic(const Op& op, std::span<const DType> operands,
+                                            DType result) {
+  // A narrow unsigned value has its sign bit at its own top: extend it first, as the signed type
+  // would store it.
   const DType d = operands[0];
   if (d == DType::kU2 || d == DType::kU4) {
     const auto signed_loop = [](const void* const* in, void* out, int64_t n, const void* params) {
@@ -127,17 +149,20 @@ Result<SpanKernel> SpanShiftRightArithmetic(const Op& op, std::span<const DType>
       uint8_t* o = static_cast<uint8_t*>(out);
       for (int64_t i = 0; i < n; ++i) {
         const auto extended = static_cast<int8_t>(static_cast<int8_t>(a[i] << unused) >> unused);
-        o[i] = static_cast<uint8_t>(ShiftRightArithmeticF::Apply(extended, static_cast<int8_t>(s[i])));
+        o[i] =
+            static_cast<uint8_t>(ShiftRightArithmeticF::Apply(extended, static_cast<int8_t>(s[i])));
       }
     };
-    return Widen(SpanKernel{+signed_loop, std::make_shared<const int>(tensor::BitWidth(d))}, operands, result);
+    return Widen(SpanKernel{+signed_loop, std::make_shared<const int>(tensor::BitWidth(d))},
+                 operands, result);
   }
   return FindLoop(op, operands, result, IntLoops<ShiftRightArithmeticF, 2>);
 }
 Result<SpanKernel> SpanPopcnt(const Op& op, std::span<const DType> operands, DType result) {
   return FindNarrow<PopcntF, PopcntF, 1>(op, operands, result, IntLoops<PopcntF, 1>);
 }
-Result<SpanKernel> SpanCountLeadingZeros(const Op& op, std::span<const DType> operands, DType result) {
+Result<SpanKernel> SpanCountLeadingZeros(const Op& op, std::span<const DType> operands,
+                                         DType result) {
   return FindNarrow<NarrowLeadingZerosF<2>, NarrowLeadingZerosF<4>, 1>(op, operands, result,
                                                                        IntLoops<LeadingZerosF, 1>);
 }

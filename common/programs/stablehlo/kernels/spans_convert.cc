@@ -1,7 +1,8 @@
 // stablehlo.convert between any two element types.
 //
-// Integers wrap, floats round to nearest even, float to integer truncates and saturates with NaN going to zero, and
-// anything but zero is true. Narrow floats are converted by way of double when the source has more bits than float.
+// Integers wrap, floats round to nearest even, float to integer truncates and saturates with NaN
+// going to zero, and anything but zero is true. Narrow floats are converted by way of double when
+// the source has more bits than float.
 #include <algorithm>
 #include <limits>
 
@@ -32,8 +33,10 @@ struct ConvertF {
   template <typename From>
   static To Apply(From v) {
     if constexpr (IsComplexT<From>::value) {
-      if constexpr (IsComplexT<To>::value) return To(v);
-      else return Apply(v.real());
+      if constexpr (IsComplexT<To>::value)
+        return To(v);
+      else
+        return Apply(v.real());
     } else if constexpr (IsComplexT<To>::value) {
       return To(static_cast<typename To::value_type>(v));
     } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
@@ -55,38 +58,65 @@ template <typename F, typename To>
 SpanFn FromLoops(DType from) {
   switch (from) {
     case DType::kBool:
-    case DType::kU8: return Loop1<F, To, uint8_t>;
-    case DType::kI8: return Loop1<F, To, int8_t>;
-    case DType::kI16: return Loop1<F, To, int16_t>;
-    case DType::kI32: return Loop1<F, To, int32_t>;
-    case DType::kI64: return Loop1<F, To, int64_t>;
-    case DType::kU16: return Loop1<F, To, uint16_t>;
-    case DType::kU32: return Loop1<F, To, uint32_t>;
-    case DType::kU64: return Loop1<F, To, uint64_t>;
-    case DType::kF32: return Loop1<F, To, float>;
-    case DType::kF64: return Loop1<F, To, double>;
-    case DType::kC64: return Loop1<F, To, c64>;
-    case DType::kC128: return Loop1<F, To, c128>;
-    default: return nullptr;
+    case DType::kU8:
+      return Loop1<F, To, uint8_t>;
+    case DType::kI8:
+      return Loop1<F, To, int8_t>;
+    case DType::kI16:
+      return Loop1<F, To, int16_t>;
+    case DType::kI32:
+      return Loop1<F, To, int32_t>;
+    case DType::kI64:
+      return Loop1<F, To, int64_t>;
+    case DType::kU16:
+      return Loop1<F, To, uint16_t>;
+    case DType::kU32:
+      return Loop1<F, To, uint32_t>;
+    case DType::kU64:
+      return Loop1<F, To, uint64_t>;
+    case DType::kF32:
+      return Loop1<F, To, float>;
+    case DType::kF64:
+      return Loop1<F, To, double>;
+    case DType::kC64:
+      return Loop1<F, To, c64>;
+    case DType::kC128:
+      return Loop1<F, To, c128>;
+    default:
+      return nullptr;
   }
 }
 
 SpanFn ConvertLoop(DType from, DType to) {
   switch (to) {
-    case DType::kBool: return FromLoops<ToBoolF, uint8_t>(from);
-    case DType::kI8: return FromLoops<ConvertF<int8_t>, int8_t>(from);
-    case DType::kI16: return FromLoops<ConvertF<int16_t>, int16_t>(from);
-    case DType::kI32: return FromLoops<ConvertF<int32_t>, int32_t>(from);
-    case DType::kI64: return FromLoops<ConvertF<int64_t>, int64_t>(from);
-    case DType::kU8: return FromLoops<ConvertF<uint8_t>, uint8_t>(from);
-    case DType::kU16: return FromLoops<ConvertF<uint16_t>, uint16_t>(from);
-    case DType::kU32: return FromLoops<ConvertF<uint32_t>, uint32_t>(from);
-    case DType::kU64: return FromLoops<ConvertF<uint64_t>, uint64_t>(from);
-    case DType::kF32: return FromLoops<ConvertF<float>, float>(from);
-    case DType::kF64: return FromLoops<ConvertF<double>, double>(from);
-    case DType::kC64: return FromLoops<ConvertF<c64>, c64>(from);
-    case DType::kC128: return FromLoops<ConvertF<c128>, c128>(from);
-    default: return nullptr;
+    case DType::kBool:
+      return FromLoops<ToBoolF, uint8_t>(from);
+    case DType::kI8:
+      return FromLoops<ConvertF<int8_t>, int8_t>(from);
+    case DType::kI16:
+      return FromLoops<ConvertF<int16_t>, int16_t>(from);
+    case DType::kI32:
+      return FromLoops<ConvertF<int32_t>, int32_t>(from);
+    case DType::kI64:
+      return FromLoops<ConvertF<int64_t>, int64_t>(from);
+    case DType::kU8:
+      return FromLoops<ConvertF<uint8_t>, uint8_t>(from);
+    case DType::kU16:
+      return FromLoops<ConvertF<uint16_t>, uint16_t>(from);
+    case DType::kU32:
+      return FromLoops<ConvertF<uint32_t>, uint32_t>(from);
+    case DType::kU64:
+      return FromLoops<ConvertF<uint64_t>, uint64_t>(from);
+    case DType::kF32:
+      return FromLoops<ConvertF<float>, float>(from);
+    case DType::kF64:
+      return FromLoops<ConvertF<double>, double>(from);
+    case DType::kC64:
+      return FromLoops<ConvertF<c64>, c64>(from);
+    case DType::kC128:
+      return FromLoops<ConvertF<c128>, c128>(from);
+    default:
+      return nullptr;
   }
 }
 
@@ -161,7 +191,8 @@ Result<SpanKernel> SpanConvert(const Op&, std::span<const DType> operands, DType
   const bool narrow_int = tensor::IsInteger(result) && wide_to != result;
   const bool more_than_float = wide_from != DType::kF32 && wide_from != DType::kC64;
   if (narrow_float && more_than_float) {
-    auto params = std::make_shared<NarrowParams>(NarrowParams{ConvertLoop(wide_from, DType::kF64), result});
+    auto params =
+        std::make_shared<NarrowParams>(NarrowParams{ConvertLoop(wide_from, DType::kF64), result});
     const SpanKernel inner = Widen(SpanKernel{NarrowSpan, std::move(params)}, operands, DType::kI8);
     return Chunked(inner, from, result);
   }
@@ -170,9 +201,10 @@ Result<SpanKernel> SpanConvert(const Op&, std::span<const DType> operands, DType
     const bool is_signed = tensor::IsSigned(result);
     const double high = is_signed ? (1 << (bits - 1)) - 1 : (1 << bits) - 1;
     const double low = is_signed ? -(1 << (bits - 1)) : 0;
-    auto params =
-        std::make_shared<SaturateParams>(SaturateParams{ConvertLoop(wide_from, DType::kF64), low, high});
-    const SpanKernel inner = Widen(SpanKernel{SaturateSpan, std::move(params)}, operands, DType::kI8);
+    auto params = std::make_shared<SaturateParams>(
+        SaturateParams{ConvertLoop(wide_from, DType::kF64), low, high});
+    const SpanKernel inner =
+        Widen(SpanKernel{SaturateSpan, std::move(params)}, operands, DType::kI8);
     return Chunked(inner, from, result);
   }
   const SpanFn fn = ConvertLoop(wide_from, wide_to);

@@ -1,7 +1,7 @@
 // Functions of floats and complex numbers: roots, exponentials, logarithms, trigonometry, rounding.
 //
-// f32 calls the C library's float functions (errors of an ulp or so), f64 its double functions; complex64 computes in
-// complex128 and rounds.
+// f32 calls the C library's float functions (errors of an ulp or so), f64 its double functions;
+// complex64 computes in complex128 and rounds.
 #include <bit>
 
 #include "common/programs/stablehlo/kernels/complex_math.h"
@@ -24,85 +24,119 @@ struct OverComplex {
 
 struct CbrtF {
   template <typename T>
-  static T Real(T a) { return std::cbrt(a); }
+  static T Real(T a) {
+    return std::cbrt(a);
+  }
   static c128 Complex(c128 a) { return ComplexCbrt(a); }
 };
 struct CosineF {
   template <typename T>
-  static T Real(T a) { return std::cos(a); }
+  static T Real(T a) {
+    return std::cos(a);
+  }
   static c128 Complex(c128 a) { return std::cos(a); }
 };
 struct ExponentialF {
   template <typename T>
-  static T Real(T a) { return std::exp(a); }
+  static T Real(T a) {
+    return std::exp(a);
+  }
   static c128 Complex(c128 a) { return ComplexExp(a); }
 };
 struct Expm1F {
   template <typename T>
-  static T Real(T a) { return std::expm1(a); }
+  static T Real(T a) {
+    return std::expm1(a);
+  }
   static c128 Complex(c128 a) { return ComplexExpm1(a); }
 };
 struct LogF {
   template <typename T>
-  static T Real(T a) { return std::log(a); }
+  static T Real(T a) {
+    return std::log(a);
+  }
   static c128 Complex(c128 a) { return std::log(a); }
 };
 struct Log1pF {
   template <typename T>
-  static T Real(T a) { return std::log1p(a); }
+  static T Real(T a) {
+    return std::log1p(a);
+  }
   static c128 Complex(c128 a) { return ComplexLog1p(a); }
 };
 struct LogisticF {
   template <typename T>
-  static T Real(T a) { return T(1) / (T(1) + std::exp(-a)); }
+  static T Real(T a) {
+    return T(1) / (T(1) + std::exp(-a));
+  }
   static c128 Complex(c128 a) { return ComplexLogistic(a); }
 };
 struct RsqrtF {
   template <typename T>
-  static T Real(T a) { return T(1) / std::sqrt(a); }
+  static T Real(T a) {
+    return T(1) / std::sqrt(a);
+  }
   static c128 Complex(c128 a) { return ComplexRsqrt(a); }
 };
 struct SineF {
   template <typename T>
-  static T Real(T a) { return std::sin(a); }
+  static T Real(T a) {
+    return std::sin(a);
+  }
   static c128 Complex(c128 a) { return std::sin(a); }
 };
 struct SqrtF {
   template <typename T>
-  static T Real(T a) { return std::sqrt(a); }
+  static T Real(T a) {
+    return std::sqrt(a);
+  }
   static c128 Complex(c128 a) { return std::sqrt(a); }
 };
 struct TanF {
   template <typename T>
-  static T Real(T a) { return std::tan(a); }
+  static T Real(T a) {
+    return std::tan(a);
+  }
   static c128 Complex(c128 a) { return ComplexTan(a); }
 };
 struct TanhF {
   template <typename T>
-  static T Real(T a) { return std::tanh(a); }
+  static T Real(T a) {
+    return std::tanh(a);
+  }
   static c128 Complex(c128 a) { return ComplexTanh(a); }
 };
 
 struct CeilF {
   template <typename T>
-  static T Apply(T a) { return std::ceil(a); }
+  static T Apply(T a) {
+    return std::ceil(a);
+  }
 };
 struct FloorF {
   template <typename T>
-  static T Apply(T a) { return std::floor(a); }
+  static T Apply(T a) {
+    return std::floor(a);
+  }
 };
 struct RoundAwayF {
   template <typename T>
-  static T Apply(T a) { return std::round(a); }
+  static T Apply(T a) {
+    return std::round(a);
+  }
 };
 struct RoundEvenF {
   template <typename T>
-  static T Apply(T a) { return std::nearbyint(a); }  // the default mode is nearest, ties to even
+  static T Apply(T a) {
+    return std::nearbyint(a);
+  }  // the default mode is nearest, ties to even
 };
 
 struct Atan2F {
   template <typename T>
-  static T Apply(T y, T x) { return std::atan2(y, x); }
+  static T Apply(T y, T x) {
+    return std::atan2(y, x);
+  }
   static c128 Apply(c128 y, c128 x) { return ComplexAtan2(y, x); }
   static c64 Apply(c64 y, c64 x) { return c64(ComplexAtan2(c128(y), c128(x))); }
 };
@@ -124,7 +158,8 @@ struct PrecisionBits {
   int exponent, mantissa;
 };
 
-// Rounds the mantissa to nearest even, then what no longer fits the exponent becomes an infinity or a zero.
+// Rounds the mantissa to nearest even, then what no longer fits the exponent becomes an infinity or
+// a zero.
 template <typename T, typename U, int kMantissa, int kExponent>
 void ReducePrecisionLoop(const void* const* in, void* out, int64_t n, const void* raw) {
   const auto p = *static_cast<const PrecisionBits*>(raw);
@@ -168,7 +203,8 @@ Result<SpanKernel> SpanCosine(const Op& op, std::span<const DType> operands, DTy
 Result<SpanKernel> SpanExponential(const Op& op, std::span<const DType> operands, DType result) {
   return FindLoop(op, operands, result, InexactLoops<ExponentialF>);
 }
-Result<SpanKernel> SpanExponentialMinusOne(const Op& op, std::span<const DType> operands, DType result) {
+Result<SpanKernel> SpanExponentialMinusOne(const Op& op, std::span<const DType> operands,
+                                           DType result) {
   return FindLoop(op, operands, result, InexactLoops<Expm1F>);
 }
 Result<SpanKernel> SpanLog(const Op& op, std::span<const DType> operands, DType result) {
@@ -201,21 +237,25 @@ Result<SpanKernel> SpanCeil(const Op& op, std::span<const DType> operands, DType
 Result<SpanKernel> SpanFloor(const Op& op, std::span<const DType> operands, DType result) {
   return FindLoop(op, operands, result, FloatLoops<FloorF, 1>);
 }
-Result<SpanKernel> SpanRoundNearestAfz(const Op& op, std::span<const DType> operands, DType result) {
+Result<SpanKernel> SpanRoundNearestAfz(const Op& op, std::span<const DType> operands,
+                                       DType result) {
   return FindLoop(op, operands, result, FloatLoops<RoundAwayF, 1>);
 }
-Result<SpanKernel> SpanRoundNearestEven(const Op& op, std::span<const DType> operands, DType result) {
+Result<SpanKernel> SpanRoundNearestEven(const Op& op, std::span<const DType> operands,
+                                        DType result) {
   return FindLoop(op, operands, result, FloatLoops<RoundEvenF, 1>);
 }
 Result<SpanKernel> SpanAtan2(const Op& op, std::span<const DType> operands, DType result) {
   return FindLoop(op, operands, result, Atan2Loops);
 }
-Result<SpanKernel> SpanReducePrecision(const Op& op, std::span<const DType> operands, DType result) {
+Result<SpanKernel> SpanReducePrecision(const Op& op, std::span<const DType> operands,
+                                       DType result) {
   const auto bits = std::make_shared<PrecisionBits>();
   bits->exponent = static_cast<int>(std::min<int64_t>(op.attr("exponent_bits").AsInt(), 64));
   bits->mantissa = static_cast<int>(std::min<int64_t>(op.attr("mantissa_bits").AsInt(), 64));
-  const SpanFn fn = ComputeType(operands[0]) == DType::kF64 ? ReducePrecisionLoop<double, uint64_t, 52, 11>
-                                                            : ReducePrecisionLoop<float, uint32_t, 23, 8>;
+  const SpanFn fn = ComputeType(operands[0]) == DType::kF64
+                        ? ReducePrecisionLoop<double, uint64_t, 52, 11>
+                        : ReducePrecisionLoop<float, uint32_t, 23, 8>;
   return Widen(SpanKernel{fn, bits}, operands, result);
 }
 

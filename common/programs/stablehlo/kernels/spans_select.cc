@@ -9,30 +9,43 @@ namespace {
 
 struct EqF {
   template <typename T>
-  static uint8_t Apply(T a, T b) { return a == b; }
+  static uint8_t Apply(T a, T b) {
+    return a == b;
+  }
 };
 struct NeF {
   template <typename T>
-  static uint8_t Apply(T a, T b) { return a != b; }
+  static uint8_t Apply(T a, T b) {
+    return a != b;
+  }
 };
 struct GeF {
   template <typename T>
-  static uint8_t Apply(T a, T b) { return a >= b; }
+  static uint8_t Apply(T a, T b) {
+    return a >= b;
+  }
 };
 struct GtF {
   template <typename T>
-  static uint8_t Apply(T a, T b) { return a > b; }
+  static uint8_t Apply(T a, T b) {
+    return a > b;
+  }
 };
 struct LeF {
   template <typename T>
-  static uint8_t Apply(T a, T b) { return a <= b; }
+  static uint8_t Apply(T a, T b) {
+    return a <= b;
+  }
 };
 struct LtF {
   template <typename T>
-  static uint8_t Apply(T a, T b) { return a < b; }
+  static uint8_t Apply(T a, T b) {
+    return a < b;
+  }
 };
 
-// Maps float bits so that integer order is the total order -NaN < -inf < ... < -0 < 0 < ... < inf < NaN.
+// Maps float bits so that integer order is the total order -NaN < -inf < ... < -0 < 0 < ... < inf <
+// NaN.
 inline int32_t TotalOrderKey(float v) {
   const auto i = std::bit_cast<int32_t>(v);
   return i < 0 ? i ^ 0x7FFFFFFF : i;
@@ -44,7 +57,9 @@ inline int64_t TotalOrderKey(double v) {
 template <typename F>
 struct TotalF {
   template <typename T>
-  static uint8_t Apply(T a, T b) { return F::Apply(TotalOrderKey(a), TotalOrderKey(b)); }
+  static uint8_t Apply(T a, T b) {
+    return F::Apply(TotalOrderKey(a), TotalOrderKey(b));
+  }
 };
 
 template <typename F>
@@ -107,19 +122,25 @@ struct ComplexF {
 };
 struct RealF {
   template <typename T>
-  static T Apply(T a) { return a; }
+  static T Apply(T a) {
+    return a;
+  }
   static float Apply(c64 a) { return a.real(); }
   static double Apply(c128 a) { return a.real(); }
 };
 struct ImagF {
   template <typename T>
-  static T Apply(T) { return 0; }
+  static T Apply(T) {
+    return 0;
+  }
   static float Apply(c64 a) { return a.imag(); }
   static double Apply(c128 a) { return a.imag(); }
 };
 struct ConjF {
   template <typename T>
-  static T Apply(T a) { return a; }
+  static T Apply(T a) {
+    return a;
+  }
   static c64 Apply(c64 a) { return std::conj(a); }
   static c128 Apply(c128 a) { return std::conj(a); }
 };
@@ -136,19 +157,27 @@ SpanFn ConjLoops(DType d) {
 
 struct IsFiniteF {
   template <typename T>
-  static uint8_t Apply(T a) { return std::isfinite(a); }
+  static uint8_t Apply(T a) {
+    return std::isfinite(a);
+  }
 };
 struct IsInfF {
   template <typename T>
-  static uint8_t Apply(T a) { return std::isinf(a); }
+  static uint8_t Apply(T a) {
+    return std::isinf(a);
+  }
 };
 struct IsPosInfF {
   template <typename T>
-  static uint8_t Apply(T a) { return std::isinf(a) && a > 0; }
+  static uint8_t Apply(T a) {
+    return std::isinf(a) && a > 0;
+  }
 };
 struct IsNegInfF {
   template <typename T>
-  static uint8_t Apply(T a) { return std::isinf(a) && a < 0; }
+  static uint8_t Apply(T a) {
+    return std::isinf(a) && a < 0;
+  }
 };
 
 }  // namespace
@@ -169,12 +198,19 @@ Result<SpanKernel> SpanCompare(const Op& op, std::span<const DType> operands, DT
 // Moves elements without looking at them, so narrow types need no conversion.
 Result<SpanKernel> SpanSelect(const Op& op, std::span<const DType>, DType result) {
   switch (tensor::ByteWidth(result)) {
-    case 1: return SpanKernel{SelectLoop<uint8_t>, nullptr};
-    case 2: return SpanKernel{SelectLoop<uint16_t>, nullptr};
-    case 4: return SpanKernel{SelectLoop<uint32_t>, nullptr};
-    case 8: return SpanKernel{SelectLoop<uint64_t>, nullptr};
-    case 16: return SpanKernel{SelectLoop<Wide>, nullptr};
-    default: return Unimplemented(StrCat(op.name(), " is not supported for ", tensor::MlirName(result), " elements"));
+    case 1:
+      return SpanKernel{SelectLoop<uint8_t>, nullptr};
+    case 2:
+      return SpanKernel{SelectLoop<uint16_t>, nullptr};
+    case 4:
+      return SpanKernel{SelectLoop<uint32_t>, nullptr};
+    case 8:
+      return SpanKernel{SelectLoop<uint64_t>, nullptr};
+    case 16:
+      return SpanKernel{SelectLoop<Wide>, nullptr};
+    default:
+      return Unimplemented(
+          StrCat(op.name(), " is not supported for ", tensor::MlirName(result), " elements"));
   }
 }
 
@@ -182,7 +218,8 @@ Result<SpanKernel> SpanClamp(const Op& op, std::span<const DType> operands, DTyp
   return FindLoop(op, operands, result, ClampLoops);
 }
 Result<SpanKernel> SpanComplex(const Op&, std::span<const DType> operands, DType) {
-  return SpanKernel{operands[0] == DType::kF64 ? Loop2<ComplexF, c128, double, double> : Loop2<ComplexF, c64, float, float>,
+  return SpanKernel{operands[0] == DType::kF64 ? Loop2<ComplexF, c128, double, double>
+                                               : Loop2<ComplexF, c64, float, float>,
                     nullptr};
 }
 Result<SpanKernel> SpanReal(const Op& op, std::span<const DType> operands, DType result) {

@@ -1,9 +1,9 @@
-// The functions of the chlo dialect. f32 computes in double where the C library has no float version.
+// The functions of the chlo dialect. f32 computes in double where the C library has no float
+// version.
 #include "common/foundation/tensor/small_float.h"
 #include "common/programs/stablehlo/kernels/span_loops.h"
 #include "common/programs/stablehlo/kernels/special_math.h"
 #include "common/programs/stablehlo/op_def.h"
-
 
 namespace megalith::stablehlo {
 namespace {
@@ -11,66 +11,92 @@ namespace {
 template <double (*function)(double)>
 struct Of1 {
   template <typename T>
-  static T Apply(T a) { return static_cast<T>(function(a)); }
+  static T Apply(T a) {
+    return static_cast<T>(function(a));
+  }
 };
 template <double (*function)(double, double)>
 struct Of2 {
   template <typename T>
-  static T Apply(T a, T b) { return static_cast<T>(function(a, b)); }
+  static T Apply(T a, T b) {
+    return static_cast<T>(function(a, b));
+  }
 };
 
 // C library functions with float, double and complex versions; complex64 goes through complex128.
 struct AcosF {
   template <typename T>
-  static T Apply(T a) { return std::acos(a); }
+  static T Apply(T a) {
+    return std::acos(a);
+  }
   static c64 Apply(c64 a) { return c64(std::acos(c128(a))); }
 };
 struct AcoshF {
   template <typename T>
-  static T Apply(T a) { return std::acosh(a); }
+  static T Apply(T a) {
+    return std::acosh(a);
+  }
   static c64 Apply(c64 a) { return c64(std::acosh(c128(a))); }
 };
 struct AsinF {
   template <typename T>
-  static T Apply(T a) { return std::asin(a); }
+  static T Apply(T a) {
+    return std::asin(a);
+  }
   static c64 Apply(c64 a) { return c64(std::asin(c128(a))); }
 };
 struct AsinhF {
   template <typename T>
-  static T Apply(T a) { return std::asinh(a); }
+  static T Apply(T a) {
+    return std::asinh(a);
+  }
   static c64 Apply(c64 a) { return c64(std::asinh(c128(a))); }
 };
 struct AtanF {
   template <typename T>
-  static T Apply(T a) { return std::atan(a); }
+  static T Apply(T a) {
+    return std::atan(a);
+  }
   static c64 Apply(c64 a) { return c64(std::atan(c128(a))); }
 };
 struct AtanhF {
   template <typename T>
-  static T Apply(T a) { return std::atanh(a); }
+  static T Apply(T a) {
+    return std::atanh(a);
+  }
   static c64 Apply(c64 a) { return c64(std::atanh(c128(a))); }
 };
 struct CoshF {
   template <typename T>
-  static T Apply(T a) { return std::cosh(a); }
+  static T Apply(T a) {
+    return std::cosh(a);
+  }
   static c64 Apply(c64 a) { return c64(std::cosh(c128(a))); }
 };
 struct SinhF {
   template <typename T>
-  static T Apply(T a) { return std::sinh(a); }
+  static T Apply(T a) {
+    return std::sinh(a);
+  }
   static c64 Apply(c64 a) { return c64(std::sinh(c128(a))); }
 };
 struct ErfF {
   template <typename T>
-  static T Apply(T a) { return std::erf(a); }
+  static T Apply(T a) {
+    return std::erf(a);
+  }
 };
 struct ErfcF {
   template <typename T>
-  static T Apply(T a) { return std::erfc(a); }
+  static T Apply(T a) {
+    return std::erfc(a);
+  }
 };
 struct NextAfterF {
   template <typename T>
-  static T Apply(T a, T b) { return std::nextafter(a, b); }
+  static T Apply(T a, T b) {
+    return std::nextafter(a, b);
+  }
 };
 
 template <typename F>
@@ -79,7 +105,8 @@ SpanFn InexactLoops(DType d) {
   return ComplexLoops<F, 1>(d);
 }
 
-// next_after of floats of 16 bits or fewer steps in their own format: the next bit pattern in the direction of b.
+// next_after of floats of 16 bits or fewer steps in their own format: the next bit pattern in the
+// direction of b.
 void NextAfterNarrow(const void* const* in, void* out, int64_t n, const void* raw) {
   const DType d = *static_cast<const DType*>(raw);
   const int width = tensor::ByteWidth(d);

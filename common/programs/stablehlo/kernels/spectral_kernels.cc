@@ -1,5 +1,6 @@
-// megalith.eigh and megalith.svd: reduction by reflectors, then implicit QR iterations. In double (complex128) whatever
-// the element type, rounded once at the end; signs of vectors as LAPACK's xSYEVD and xGESDD have them.
+// megalith.eigh and megalith.svd: reduction by reflectors, then implicit QR iterations. In double
+// (complex128) whatever the element type, rounded once at the end; signs of vectors as LAPACK's
+// xSYEVD and xGESDD have them.
 #include <algorithm>
 #include <cmath>
 
@@ -11,7 +12,8 @@
 namespace megalith::stablehlo {
 namespace {
 
-// A power of two that brings elements near 1 if their squares would leave the range of double; 1 otherwise.
+// A power of two that brings elements near 1 if their squares would leave the range of double; 1
+// otherwise.
 template <typename T>
 double SafeScale(const Matrix<T>& a) {
   double largest = 0;
@@ -30,7 +32,8 @@ void Scale(double factor, Matrix<T>* a) {
 // ---- eigh ----
 
 template <typename T>
-Result<bool> Eigh(const Run& run, double eps, bool lower, Matrix<T> a, std::vector<double>* values, Matrix<T>* vectors) {
+Result<bool> Eigh(const Run& run, double eps, bool lower, Matrix<T> a, std::vector<double>* values,
+                  Matrix<T>* vectors) {
   if (!lower) a = a.Reversed();
   const double scale = SafeScale(a);
   Scale(scale, &a);
@@ -58,29 +61,32 @@ Result<bool> Eigh(const Run& run, double eps, bool lower, Matrix<T> a, std::vect
 
 template <typename T>
 Kernel EighKernel(const BatchedCall& call, bool lower) {
-  return BatchKernel(call, [lower, eps = IterationEps(call.dtype())](const BatchElement& e) -> Status {
-    Matrix<T> a = e.In<T>(0);
-    // Only one triangle counts; what the other holds must not matter.
-    for (int64_t i = 0; i < a.rows(); ++i) {
-      for (int64_t j = i + 1; j < a.columns(); ++j) {
-        if (lower) a(i, j) = Conj(a(j, i));
-        else a(j, i) = Conj(a(i, j));
-      }
-    }
-    std::vector<double> w;
-    Matrix<T> v;
-    bool good = AllFinite(a);
-    if (good) {
-      ASSIGN_OR_RETURN(good, Eigh(e.run(), eps, lower, std::move(a), &w, &v));
-    }
-    if (!good) {
-      e.OutNan();
-      return OkStatus();
-    }
-    e.Out(0, v);
-    e.Out(1, w);
-    return OkStatus();
-  });
+  return BatchKernel(call,
+                     [lower, eps = IterationEps(call.dtype())](const BatchElement& e) -> Status {
+                       Matrix<T> a = e.In<T>(0);
+                       // Only one triangle counts; what the other holds must not matter.
+                       for (int64_t i = 0; i < a.rows(); ++i) {
+                         for (int64_t j = i + 1; j < a.columns(); ++j) {
+                           if (lower)
+                             a(i, j) = Conj(a(j, i));
+                           else
+                             a(j, i) = Conj(a(i, j));
+                         }
+                       }
+                       std::vector<double> w;
+                       Matrix<T> v;
+                       bool good = AllFinite(a);
+                       if (good) {
+                         ASSIGN_OR_RETURN(good, Eigh(e.run(), eps, lower, std::move(a), &w, &v));
+                       }
+                       if (!good) {
+                         e.OutNan();
+                         return OkStatus();
+                       }
+                       e.Out(0, v);
+                       e.Out(1, w);
+                       return OkStatus();
+                     });
 }
 
 // ---- svd ----
@@ -104,11 +110,12 @@ Result<Matrix<T>> TimesRows(const Run& run, const Matrix<T>& left, const Matrix<
   return out;
 }
 
-// A = Q B P^H for A with at least as many rows as columns; with many more, A = Q0 R is reduced first. `adjoint` says
-// that the caller's matrix is A^H: what is then iterated on is the lower form B^T, or the upper one of R^H, as LAPACK
-// has it for wide matrices.
+// A = Q B P^H for A with at least as many rows as columns; with many more, A = Q0 R is reduced
+// first. `adjoint` says that the caller's matrix is A^H: what is then iterated on is the lower form
+// B^T, or the upper one of R^H, as LAPACK has it for wide matrices.
 template <typename T>
-Result<bool> TallSvd(const Run& run, double eps, const Matrix<T>& a, bool adjoint, Factors<T>* out) {
+Result<bool> TallSvd(const Run& run, double eps, const Matrix<T>& a, bool adjoint,
+                     Factors<T>* out) {
   const int64_t m = a.rows();
   const int64_t n = a.columns();
   const int64_t many = std::is_same_v<T, c128> ? n * 17 / 9 : n * 11 / 6;
@@ -133,8 +140,9 @@ Result<bool> TallSvd(const Run& run, double eps, const Matrix<T>& a, bool adjoin
   }
   Matrix<double> left, right;  // singular vectors of B as rows, for A's side and for the other
   const bool lower = adjoint && !reduce;
-  ASSIGN_OR_RETURN(const bool converged, adjoint ? BidiagonalSvd(run, eps, lower, &b.d, &b.e, &right, &left)
-                                                 : BidiagonalSvd(run, eps, lower, &b.d, &b.e, &left, &right));
+  ASSIGN_OR_RETURN(const bool converged,
+                   adjoint ? BidiagonalSvd(run, eps, lower, &b.d, &b.e, &right, &left)
+                           : BidiagonalSvd(run, eps, lower, &b.d, &b.e, &left, &right));
   if (!converged) return false;
   out->s = std::move(b.d);
   ASSIGN_OR_RETURN(out->u, TimesRows(run, b.q, left));
@@ -195,9 +203,11 @@ Result<Kernel> PrepareEigh(Planner& planner, const Op& op) {
   ASSIGN_OR_RETURN(const BatchedCall call, ReadBatchedCall(planner, op, {2}));
   const int64_t n = call.dim(0, 0);
   RETURN_IF_ERROR(WantSquare(call));
-  RETURN_IF_ERROR(WantResults(call, {call.operands[0], call.Type(tensor::RealPart(call.dtype()), {n})}));
+  RETURN_IF_ERROR(
+      WantResults(call, {call.operands[0], call.Type(tensor::RealPart(call.dtype()), {n})}));
   const bool lower = ConfigFlag(op, "lower");
-  return tensor::IsComplex(call.dtype()) ? EighKernel<c128>(call, lower) : EighKernel<double>(call, lower);
+  return tensor::IsComplex(call.dtype()) ? EighKernel<c128>(call, lower)
+                                         : EighKernel<double>(call, lower);
 }
 
 Result<Kernel> PrepareSvd(Planner& planner, const Op& op) {

@@ -32,7 +32,8 @@ void CopyRun(char* to, int64_t to_stride, const char* from, int64_t from_stride,
   }
 }
 
-// The two innermost dimensions, where the source runs along the outer one: tiles that fit the cache on both sides.
+// The two innermost dimensions, where the source runs along the outer one: tiles that fit the cache
+// on both sides.
 template <typename T>
 void CopyTiles(char* to, const char* from, const Dim& outer, const Dim& inner) {
   constexpr int64_t kTile = 16;
@@ -43,7 +44,8 @@ void CopyTiles(char* to, const char* from, const Dim& outer, const Dim& inner) {
       for (int64_t i = i0; i < i1; ++i) {
         char* t = to + i * outer.to;
         const char* f = from + i * outer.from;
-        for (int64_t j = j0; j < j1; ++j) std::memcpy(t + j * inner.to, f + j * inner.from, sizeof(T));
+        for (int64_t j = j0; j < j1; ++j)
+          std::memcpy(t + j * inner.to, f + j * inner.from, sizeof(T));
       }
     }
   }
@@ -89,8 +91,8 @@ Dims ByteStrides(const Shape& shape, int width) {
   return strides;
 }
 
-void StridedCopy(void* to, const Dims& to_strides, const void* from, const Dims& from_strides, const Shape& shape,
-                 int width) {
+void StridedCopy(void* to, const Dims& to_strides, const void* from, const Dims& from_strides,
+                 const Shape& shape, int width) {
   std::vector<Dim> dims;
   for (size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] == 0) return;
@@ -105,11 +107,16 @@ void StridedCopy(void* to, const Dims& to_strides, const void* from, const Dims&
   char* t = static_cast<char*>(to);
   const char* f = static_cast<const char*>(from);
   switch (width) {
-    case 1: return CopyDims<uint8_t>(t, f, dims);
-    case 2: return CopyDims<uint16_t>(t, f, dims);
-    case 4: return CopyDims<uint32_t>(t, f, dims);
-    case 8: return CopyDims<uint64_t>(t, f, dims);
-    default: return CopyDims<Wide>(t, f, dims);
+    case 1:
+      return CopyDims<uint8_t>(t, f, dims);
+    case 2:
+      return CopyDims<uint16_t>(t, f, dims);
+    case 4:
+      return CopyDims<uint32_t>(t, f, dims);
+    case 8:
+      return CopyDims<uint64_t>(t, f, dims);
+    default:
+      return CopyDims<Wide>(t, f, dims);
   }
 }
 
@@ -117,11 +124,16 @@ void Fill(void* to, const void* value, int64_t n, int width) {
   char* t = static_cast<char*>(to);
   const char* v = static_cast<const char*>(value);
   switch (width) {
-    case 1: return CopyRun<uint8_t>(t, 1, v, 0, n);
-    case 2: return CopyRun<uint16_t>(t, 2, v, 0, n);
-    case 4: return CopyRun<uint32_t>(t, 4, v, 0, n);
-    case 8: return CopyRun<uint64_t>(t, 8, v, 0, n);
-    default: return CopyRun<Wide>(t, 16, v, 0, n);
+    case 1:
+      return CopyRun<uint8_t>(t, 1, v, 0, n);
+    case 2:
+      return CopyRun<uint16_t>(t, 2, v, 0, n);
+    case 4:
+      return CopyRun<uint32_t>(t, 4, v, 0, n);
+    case 8:
+      return CopyRun<uint64_t>(t, 8, v, 0, n);
+    default:
+      return CopyRun<Wide>(t, 16, v, 0, n);
   }
 }
 

@@ -43,8 +43,9 @@ Eigen2 EigenOf2x2(double a, double b, double c) {
   return out;
 }
 
-// One matrix being diagonalised. A block is [first, last] with no negligible off-diagonal element. Sweeps go up from
-// the end of larger magnitude: QL if `step` is 1 (eigenvalues come out at the top), QR if it is -1.
+// One matrix being diagonalised. A block is [first, last] with no negligible off-diagonal element.
+// Sweeps go up from the end of larger magnitude: QL if `step` is 1 (eigenvalues come out at the
+// top), QR if it is -1.
 struct TridiagonalIteration {
   std::vector<double>& d;
   std::vector<double>& e;
@@ -56,7 +57,9 @@ struct TridiagonalIteration {
   // The element that couples i with its neighbour in the direction of the sweep.
   double& E(int64_t i, int64_t step) { return e[static_cast<size_t>(step > 0 ? i : i - 1)]; }
   // Rotates vectors i and i + 1.
-  void RotateVectors(int64_t i, double c, double s) { Rotate(z.columns(), z.row(i), z.row(i + 1), c, s); }
+  void RotateVectors(int64_t i, double c, double s) {
+    Rotate(z.columns(), z.row(i), z.row(i + 1), c, s);
+  }
 
   bool Negligible(int64_t i, int64_t step) {
     const double off = std::abs(E(i, step));
@@ -126,7 +129,8 @@ void SortAscending(std::vector<double>* d, Matrix<double>* vectors) {
   for (size_t i = 0; i < d->size(); ++i) {
     const auto least = std::min_element(d->begin() + static_cast<int64_t>(i), d->end());
     if (*least == (*d)[i]) continue;
-    std::swap_ranges(vectors->row(static_cast<int64_t>(i)), vectors->row(static_cast<int64_t>(i)) + vectors->columns(),
+    std::swap_ranges(vectors->row(static_cast<int64_t>(i)),
+                     vectors->row(static_cast<int64_t>(i)) + vectors->columns(),
                      vectors->row(least - d->begin()));
     std::swap((*d)[i], *least);
   }
@@ -134,8 +138,8 @@ void SortAscending(std::vector<double>* d, Matrix<double>* vectors) {
 
 }  // namespace
 
-Result<bool> TridiagonalEigen(const Run& run, double eps, std::vector<double>* d, std::vector<double>* e,
-                              Matrix<double>* vectors) {
+Result<bool> TridiagonalEigen(const Run& run, double eps, std::vector<double>* d,
+                              std::vector<double>* e, Matrix<double>* vectors) {
   const auto n = static_cast<int64_t>(d->size());
   *vectors = Matrix<double>::Identity(n, n);
   TridiagonalIteration it{*d, *e, *vectors, eps, kSweepsPerRow * n};

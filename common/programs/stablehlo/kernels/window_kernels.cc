@@ -1,8 +1,9 @@
 // stablehlo.reduce_window and stablehlo.select_and_scatter.
 //
-// Windows run over the innermost dimension as whole rows: for each position of the window, the outputs it touches are
-// updated together. Elements in the padding or in the holes of a dilation take no part. A window that covers a whole
-// axis with one-sided padding (a cumulative sum and its kin) is a recurrence, done in one pass.
+// Windows run over the innermost dimension as whole rows: for each position of the window, the
+// outputs it touches are updated together. Elements in the padding or in the holes of a dilation
+// take no part. A window that covers a whole axis with one-sided padding (a cumulative sum and its
+// kin) is a recurrence, done in one pass.
 #include <algorithm>
 #include <cstring>
 
@@ -16,7 +17,8 @@
 namespace megalith::stablehlo {
 namespace {
 
-// Index of the input element that output `o` sees through window position `w`; -1 if that is padding or a hole.
+// Index of the input element that output `o` sees through window position `w`; -1 if that is
+// padding or a hole.
 int64_t InputIndex(const WindowDim& d, int64_t o, int64_t w, int64_t size) {
   const int64_t p = o * d.stride + w * d.window_dilation - d.pad_low;
   if (p < 0 || p % d.base_dilation != 0) return -1;
@@ -92,9 +94,16 @@ bool NextOuter(const Shape& shape, std::vector<int64_t>* index) {
 
 class WindowRunner {
  public:
-  WindowRunner(const WindowPlan& p, std::span<const Tensor> in, std::span<Tensor> out, Run& run, Frame& frame)
-      : p_(p), in_(in), out_(out), run_(run), body_(p.body, run, frame, std::max<int64_t>(p.out.back(), 1)),
-        arguments_(2 * p.count), results_(p.count), gathered_(p.count) {}
+  WindowRunner(const WindowPlan& p, std::span<const Tensor> in, std::span<Tensor> out, Run& run,
+               Frame& frame)
+      : p_(p),
+        in_(in),
+        out_(out),
+        run_(run),
+        body_(p.body, run, frame, std::max<int64_t>(p.out.back(), 1)),
+        arguments_(2 * p.count),
+        results_(p.count),
+        gathered_(p.count) {}
 
   Status RunAll() {
     const size_t rank = p_.out.size();
@@ -122,17 +131,20 @@ class WindowRunner {
   }
 
  private:
-  // All positions of the window along the last dimension: `base` is the input row, `row` the output row (elements).
+  // All positions of the window along the last dimension: `base` is the input row, `row` the output
+  // row (elements).
   Status Row(int64_t base, int64_t row) {
     const WindowDim& w = p_.window.back();
     const int64_t size = p_.in.back();
     const int64_t outputs = p_.out.back();
     for (int64_t position = 0; position < w.size; ++position) {
-      const int64_t shift = position * w.window_dilation - w.pad_low;  // o * stride + shift is the place
+      const int64_t shift =
+          position * w.window_dilation - w.pad_low;  // o * stride + shift is the place
       // Outputs whose place is within the dilated input.
       const int64_t extent = (size - 1) * w.base_dilation + 1;
       const int64_t low = shift >= 0 ? 0 : (-shift + w.stride - 1) / w.stride;
-      const int64_t high = extent - 1 - shift < 0 ? -1 : std::min(outputs - 1, (extent - 1 - shift) / w.stride);
+      const int64_t high =
+          extent - 1 - shift < 0 ? -1 : std::min(outputs - 1, (extent - 1 - shift) / w.stride);
       if (++steps_ % 65536 == 0) RETURN_IF_ERROR(run_.Poll());
       if (low > high) continue;
       if (w.base_dilation == 1) {
@@ -176,8 +188,8 @@ class WindowRunner {
 };
 
 // `in`, `inits` and `out` have the body's types; `out` is allocated.
-Status RunWindow(const WindowPlan& p, std::span<const Tensor> in, std::span<const Tensor> inits, std::span<Tensor> out,
-                 Run& run, Frame& frame) {
+Status RunWindow(const WindowPlan& p, std::span<const Tensor> in, std::span<const Tensor> inits,
+                 std::span<Tensor> out, Run& run, Frame& frame) {
   if (out[0].size() == 0) return OkStatus();
   if (p.recurrence) return RunCumulative(p, in, inits, out, run, frame);
   for (size_t k = 0; k < p.count; ++k) {
@@ -195,7 +207,8 @@ Status RunReduceWindow(const WindowPlan& p, KernelCall& call) {
     ASSIGN_OR_RETURN(call.out[k], call.run.Allocate(p.types[k]));
   }
   if (!p.widened) {
-    return RunWindow(p, call.in.first(p.count), call.in.subspan(p.count), call.out, call.run, call.frame);
+    return RunWindow(p, call.in.first(p.count), call.in.subspan(p.count), call.out, call.run,
+                     call.frame);
   }
   const DType narrow = p.types[0].dtype;
   Tensor wide[2];
@@ -204,7 +217,8 @@ Status RunReduceWindow(const WindowPlan& p, KernelCall& call) {
     DecodeChunk(narrow, call.in[k].data(), wide[k].mutable_data(), call.in[k].size());
   }
   ASSIGN_OR_RETURN(Tensor result, call.run.Allocate(p.types[0].With(DType::kF32)));
-  RETURN_IF_ERROR(RunWindow(p, std::span(wide, 1), std::span(wide + 1, 1), std::span(&result, 1), call.run, call.frame));
+  RETURN_IF_ERROR(RunWindow(p, std::span(wide, 1), std::span(wide + 1, 1), std::span(&result, 1),
+                            call.run, call.frame));
   EncodeChunk(narrow, result.data(), call.out[0].mutable_data(), result.size());
   return OkStatus();
 }
@@ -219,14 +233,16 @@ struct SelectPlan {
   DType dtype = DType::kInvalid;
 };
 
-// Finds the element each window selects and folds the source's element into it, one window after the other.
+// Finds the element each window selects and folds the source's element into it, one window after
+// the other.
 Status RunSelectAndScatter(const SelectPlan& p, KernelCall& call) {
   const TensorType type{p.dtype, p.in};
   const int width = tensor::ByteWidth(p.dtype);
   ASSIGN_OR_RETURN(call.out[0], call.run.Allocate(type));
   Fill(call.out[0].mutable_data(), call.in[2].data(), call.out[0].size(), width);
   if (call.in[1].size() == 0 || call.out[0].size() == 0) return OkStatus();
-  if (std::ranges::any_of(p.window, [](const WindowDim& w) { return w.size == 0; })) return OkStatus();
+  if (std::ranges::any_of(p.window, [](const WindowDim& w) { return w.size == 0; }))
+    return OkStatus();
   const char* in = static_cast<const char*>(call.in[0].data());
   char* out = static_cast<char*>(call.out[0].mutable_data());
   BodyRunner select(p.select, call.run, call.frame, 1);
@@ -265,7 +281,8 @@ Status RunSelectAndScatter(const SelectPlan& p, KernelCall& call) {
       if (++steps % 65536 == 0) RETURN_IF_ERROR(call.run.Poll());
     } while (next([&](size_t d) { return p.window[d].size; }, &position));
     if (chosen >= 0) {
-      const void* pair[] = {out + chosen * width, static_cast<const char*>(call.in[1].data()) + source * width};
+      const void* pair[] = {out + chosen * width,
+                            static_cast<const char*>(call.in[1].data()) + source * width};
       void* result = out + chosen * width;
       RETURN_IF_ERROR(scatter.Apply(pair, &result, 1));
     }
