@@ -1,0 +1,66 @@
+// Machine code of a package, and how it gets into memory.
+//
+// The code generator links everything when it compiles: an image is one run of bytes, independent
+// of its address, without symbols of others. So loading copies, checks and protects; it needs no
+// linker and no LLVM. Layout: docs/formats/executable-package.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/foundation/base/status.h"
+#include "common/machines/runtime/loop_tiles.h"
+
+namespace megalith::runtime {
+
+struct CodeImage {
+  // Where kernel `loop` (number in Plan::loops) starts, and the scratch each thread needs for it.
+  struct Entry {
+    uint32_t loop = 0;
+    uint64_t offset = 0;
+    uint64_t scratch_bytes = 0;
+    friend bool operator==(const Entry&, const Entry&) = default;
+  };
+  std::string bytes;  // instructions and constants, position-independent
+  std::vector<Entry> entries;
+  std::string target;    // "x86-64 avx512f ...": features the code uses
+  std::string compiler;  // "LLVM 19.1.7": only shown
+  friend bool operator==(const CodeImage&, const CodeImage&) = default;
+};
+
+std::string EncodeCodeImage(const CodeImage& image);
+// kDataLoss unless offsets are inside the code and entries are distinct.
+Result<CodeImage> DecodeCodeImage(std::string_view bytes);
+
+// Code in executable memory; unmapped when the last reference goes. Thread-safe.
+class LoadedCode {
+ public:
+  // kResourceExhausted if no executable memory can be had (hardened kernels refuse it: the caller
+  // stays on tier 0), kFailedPrecondition if this processor lacks a feature of `image.target`.
+  static Result<std::shared_ptr<const LoadedCode>> Load(const CodeImage& image);
+  ~LoadedCode();
+
+  struct Function {
+    LoopFn run = nullptr;
+    uint64_t scratch_bytes = 0;
+  };
+  // run is null if the image has no code for that kernel.
+  Function Find(uint32_t loop) const;
+
+ private:
+  LoadedCode() = default;
+  void* memory_ = nullptr;
+  size_t mapped_bytes_ = 0;
+  std::vector<Function> functions_;
+};
+
+// Features of this processor that generated code and ready-made kernels distinguish, in a fixed
+// order: "x86-64 sse4.2 avx2 fma avx512f ...".
+std::string ProcessorTarget();
+// True if a machine of ProcessorTarget() `have` can run code made for `wanted`.
+bool TargetSuffices(std::string_view have, std::string_view wanted);
+
+}  // namespace megalith::runtime
