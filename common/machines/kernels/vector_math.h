@@ -25,7 +25,7 @@
 //                               exact for every float, -0 and NaN kept (SoftFloor and the like,
 //                               below, for machines without such an instruction)
 //   F b.Abs(F)                  clears the sign
-//   F b.Lookup(span, I)         element of a constant table of doubles (64-bit machines only);
+//   F b.Lookup(table, I)        element of a `const double (&)[n]` (64-bit machines only);
 //                               the index is in range
 //   F b.Rarely(M m, F usual, slow)
 //                               Select(m, slow(), usual), where slow() (a callable giving F) is
@@ -43,7 +43,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 
 #include "common/machines/kernels/scalar_ops.h"
 
