@@ -9,11 +9,13 @@ namespace megalith::codegen {
 namespace {
 
 using kernels::ScalarOp;
+using runtime::DType;
 using runtime::LoopAccess;
 using runtime::LoopDim;
 using runtime::LoopIndexTerm;
 using runtime::LoopInstr;
 using runtime::LoopKernel;
+using runtime::LoopReduction;
 using runtime::LoopStage;
 
 template <typename F>
@@ -105,9 +107,56 @@ void MergeInner(LoopStage* stage, size_t outer) {
   }
 }
 
+bool ReadsNowhere(const LoopKernel& kernel, const LoopStage& stage, const LoopAccess& load) {
+  return std::any_of(
+      load.guards.begin(), load.guards.end(), [&](const runtime::LoopGuard& guard) {
+        return std::max<int64_t>(guard.begin, 0) >=
+               std::min(guard.end, Extent(kernel, stage, guard.dim));
+      });
+}
+
+// Loads whose guards let nothing through may have any address, so they must go.
+void DropClosedLoads(const LoopKernel& kernel, LoopStage* stage) {
+  for (LoopInstr& instr : stage->instrs) {
+    if (instr.op != ScalarOp::kLoad) continue;
+    const LoopAccess& load = stage->loads[instr.imm];
+    if (!ReadsNowhere(kernel, *stage, load)) continue;
+    instr = {.op = ScalarOp::kConstant, .type = instr.type, .imm = load.fill};
+  }
+}
+
+// A stage without points may have loads of any address: it becomes one that stores what its
+// reductions begin with, or nothing.
+void ReplaceEmptyStage(const LoopKernel& kernel, LoopStage* stage) {
+  const auto empty = [](const LoopDim& dim) { return dim.extent == 0; };
+  if (std::none_of(stage->dims.begin(), stage->dims.end(), empty)) return;
+  LoopStage out;
+  for (const LoopReduction& reduction : stage->reductions) {
+    const DType type = stage->instrs[reduction.value].type;
+    out.instrs.push_back({.op = ScalarOp::kConstant, .type = type, .imm = reduction.init});
+  }
+  if (!stage->reductions.empty()) out.stores = stage->stores;
+  for (size_t d = stage->dims.size(); d-- > 0;) {
+    const bool last = out.dims.empty() && d == 0 && !kernel.vector_outer;
+    if (!stage->dims[d].reduced) {
+      out.dims.insert(out.dims.begin(), stage->dims[d]);
+    } else if (last) {
+      out.dims.push_back({.extent = 1});
+    } else {
+      const auto at = static_cast<int64_t>(kernel.outer.size() + d);
+      ForEachAccess(out, [&](LoopAccess& access) {
+        access.strides.erase(access.strides.begin() + at);
+        for (LoopIndexTerm& term : access.terms) term.strides.erase(term.strides.begin() + at);
+      });
+    }
+  }
+  if (std::any_of(out.dims.begin(), out.dims.end(), empty)) out.stores.clear();
+  *stage = std::move(out);
+}
+
 void DropUnused(LoopStage* stage) {
   std::vector<bool> used(stage->instrs.size(), false);
-  for (const runtime::LoopReduction& reduction : stage->reductions) used[reduction.value] = true;
+  for (const LoopReduction& reduction : stage->reductions) used[reduction.value] = true;
   if (stage->reductions.empty()) {
     for (const runtime::LoopStore& store : stage->stores) used[store.value] = true;
   }
@@ -126,7 +175,7 @@ void DropUnused(LoopStage* stage) {
     number[i] = static_cast<uint32_t>(kept.size());
     kept.push_back(instr);
   }
-  for (runtime::LoopReduction& reduction : stage->reductions) {
+  for (LoopReduction& reduction : stage->reductions) {
     reduction.value = number[reduction.value];
   }
   if (stage->reductions.empty()) {
@@ -142,6 +191,8 @@ LoopKernel Simplify(const LoopKernel& kernel) {
   if (out.outer.empty()) InsertOuterDim(&out);
   MergeOuter(&out);
   for (LoopStage& stage : out.stages) {
+    DropClosedLoads(out, &stage);
+    ReplaceEmptyStage(out, &stage);
     MergeInner(&stage, out.outer.size());
     DropUnused(&stage);
   }
