@@ -339,7 +339,8 @@ ValueId Graph::Constant(Attr dense) {
 }
 
 ValueId Graph::Splat(TensorType type, const Tensor& scalar) {
-  return Constant(Attr::OfDense({std::move(type), scalar, true, false}));
+  return Constant(Attr::OfDense(
+      {std::move(type), scalar.rank() == 0 ? scalar : scalar.Reshaped(Shape{}), true, false}));
 }
 
 ValueId Graph::SplatInt(const TensorType& type, int64_t value) {

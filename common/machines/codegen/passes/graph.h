@@ -176,7 +176,7 @@ class Graph {
   // The constant of these elements, at the head of the function.
   ValueId Constant(Attr dense);
   ValueId Constant(const Tensor& t) { return Constant(Attr::OfTensor(t)); }
-  // All elements the same; `scalar` has rank 0.
+  // All elements the same; `scalar` has one.
   ValueId Splat(TensorType type, const Tensor& scalar);
   ValueId SplatInt(const TensorType& type, int64_t value);
   ValueId SplatDouble(const TensorType& type, double value);

@@ -63,7 +63,9 @@ Status ApplyRules(PassContext& context, const RuleIndex& index, bool fold) {
 
 Status Simplify(PassContext& context) {
   const RuleIndex& index = IndexFor(context.options, [](Keeps least) {
-    return IndexOf({ArithmeticRules(), BooleanRules(), ConvertRules()}, least);
+    return IndexOf({ArithmeticRules(), BooleanRules(), ConvertRules(), ShapeRules(), SliceRules(),
+                    IndexRules(), ReductionRules(), ControlRules()},
+                   least);
   });
   return ApplyRules(context, index, true);
 }
