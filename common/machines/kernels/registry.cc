@@ -1,8 +1,16 @@
 // The list of library kernels: one line each.
+#include "common/machines/kernels/dot.h"
 #include "common/machines/kernels/library.h"
 
 namespace megalith::kernels {
+namespace {
 
-std::span<const LibraryKernel* const> AllLibraryKernels() { return {}; }
+const LibraryKernel* const kKernels[] = {
+    &kDotKernel,
+};
+
+}  // namespace
+
+std::span<const LibraryKernel* const> AllLibraryKernels() { return kKernels; }
 
 }  // namespace megalith::kernels
