@@ -182,9 +182,9 @@ struct alignas(64) Workspace {
 
 // Rows i0.. of lhs, columns p0.. of it, as panels or where they lie.
 template <typename T>
-void UseLhs(const Plan<T>& plan, const Matrix<T>& lhs, int64_t i0, int64_t p0, bool pack,
+void UseLhs(const GemmKernels<T>& kernels, const Matrix<T>& lhs, int64_t i0, int64_t p0, bool pack,
             Workspace<T>& w, GemmBlock<T>* g) {
-  const int64_t rows = plan.kernels.rows;
+  const int64_t rows = kernels.rows;
   if (!pack) {
     g->a = lhs.native(i0, p0);
     g->a_group = rows * lhs.row;
@@ -193,8 +193,7 @@ void UseLhs(const Plan<T>& plan, const Matrix<T>& lhs, int64_t i0, int64_t p0, b
     return;
   }
   for (int64_t i = 0; i < g->m; i += rows) {
-    PackPanel(plan.kernels, lhs, i0 + i, p0, std::min(rows, g->m - i), rows, g->k,
-              w.lhs + i * g->k);
+    PackPanel(kernels, lhs, i0 + i, p0, std::min(rows, g->m - i), rows, g->k, w.lhs + i * g->k);
   }
   g->a = w.lhs;
   g->a_group = rows * g->k;
@@ -204,50 +203,51 @@ void UseLhs(const Plan<T>& plan, const Matrix<T>& lhs, int64_t i0, int64_t p0, b
 
 // Rows [i0, i0 + m) by columns [j0, j0 + n) of the sum of `terms`, into c.
 template <typename T>
-void MultiplyTile(const Plan<T>& plan, const Terms<T>& terms, int64_t i0, int64_t m, int64_t j0,
-                  int64_t n, Workspace<T>& w, T* c, int64_t c_row) {
-  const int64_t cols = plan.kernels.cols;
-  GemmBlock<T> g = {.m = m, .c_row = c_row};
+void MultiplyTile(const GemmKernels<T>& kernels, const Terms<T>& terms, int64_t depth, int64_t i0,
+                  int64_t m, int64_t j0, int64_t n, Workspace<T>& w, T* c, int64_t c_row,
+                  bool add = false) {
+  const int64_t cols = kernels.cols;
+  GemmBlock<T> g = {.m = m, .c_row = c_row, .add = add};
   for (int t = 0; t < terms.count; ++t) {
     const Matrix<T>& lhs = terms.lhs[t];
     const Matrix<T>& rhs = terms.rhs[t];
     const bool native_lhs = lhs.read == nullptr && !lhs.negate;
     if (m < kDotsBelowRows && native_lhs && rhs.read == nullptr && lhs.col == 1 && rhs.row == 1) {
-      g.k = plan.p.k;
+      g.k = depth;
       g.n = n;
       g.a = lhs.native(i0, 0);
       g.a_row = lhs.row;
       g.b = rhs.native(0, j0);
       g.b_group = rhs.col;
       g.c = c;
-      plan.kernels.dots(g);
+      kernels.dots(g);
       g.add = true;
       continue;
     }
     // Packing pays once the packed rows meet a second column panel, and the rhs rows enough tiles.
-    const bool pack_lhs = !native_lhs || (n >= 4 * cols && m >= plan.kernels.rows);
+    const bool pack_lhs = !native_lhs || (n >= 4 * cols && m >= kernels.rows);
     const bool pack_rhs = rhs.read != nullptr || rhs.col != 1 ||
-                          (m >= 4 * plan.kernels.rows && rhs.row * kDepth * sizeof(T) > kStride);
-    for (int64_t p0 = 0; p0 < plan.p.k; p0 += kDepth) {
-      g.k = std::min(kDepth, plan.p.k - p0);
-      UseLhs(plan, lhs, i0, p0, pack_lhs, w, &g);
+                          (m >= 4 * kernels.rows && rhs.row * kDepth * sizeof(T) > kStride);
+    for (int64_t p0 = 0; p0 < depth; p0 += kDepth) {
+      g.k = std::min(kDepth, depth - p0);
+      UseLhs(kernels, lhs, i0, p0, pack_lhs, w, &g);
       if (!pack_rhs) {
         g.n = n;
         g.b = rhs.native(p0, j0);
         g.b_row = rhs.row;
         g.b_group = cols;
         g.c = c;
-        plan.kernels.block(g);
+        kernels.block(g);
       } else {
         const Matrix<T> columns = rhs.Transposed();
         for (int64_t j = 0; j < n; j += cols) {
           g.n = std::min(cols, n - j);
-          PackPanel(plan.kernels, columns, j0 + j, p0, g.n, cols, g.k, w.rhs);
+          PackPanel(kernels, columns, j0 + j, p0, g.n, cols, g.k, w.rhs);
           g.b = w.rhs;
           g.b_row = cols;
           g.b_group = cols;
           g.c = c + j;
-          plan.kernels.block(g);
+          kernels.block(g);
         }
       }
       g.add = true;
@@ -263,7 +263,8 @@ void MultiplyAndConvert(const Plan<T>& plan, int64_t batch, int64_t i0, int64_t 
                         int64_t n, Workspace<T>& w) {
   const int64_t width = tensor::ByteWidth(plan.p.out);
   for (int part = 0; part < (plan.complex ? 2 : 1); ++part) {
-    MultiplyTile(plan, plan.TermsOf(batch, part), i0, m, j0, n, w, w.sums, kTileCols);
+    MultiplyTile(plan.kernels, plan.TermsOf(batch, part), plan.p.k, i0, m, j0, n, w, w.sums,
+                 kTileCols);
     for (int64_t i = 0; i < m; ++i) {
       const T* from = w.sums + i * kTileCols;
       char* to =
@@ -314,26 +315,26 @@ void RunTiles(Plan<T>& plan) {
   const GemmProblem& p = plan.p;
   const Tiling t = ChooseTiles(plan);
   const bool converts = plan.write != nullptr || plan.complex;
-  plan.call.pool.For(plan.products * t.row_tiles * t.col_tiles, t.grain,
-                     [&](int64_t begin, int64_t end) {
-                       Workspace<T> w;
-                       for (int64_t item = begin; item < end; ++item) {
-                         if ((item == begin || t.grain == 1) && plan.Stopped()) return;
-                         const int64_t row_tile = item / t.col_tiles;
-                         const int64_t batch = row_tile / t.row_tiles;
-                         const int64_t i0 = row_tile % t.row_tiles * t.rows;
-                         const int64_t j0 = item % t.col_tiles * t.cols;
-                         const int64_t m = std::min(t.rows, p.m - i0);
-                         const int64_t n = std::min(t.cols, p.n - j0);
-                         if (converts) {
-                           MultiplyAndConvert(plan, batch, i0, m, j0, n, w);
-                         } else {
-                           T* c = static_cast<T*>(plan.out) + (batch * p.m + i0) * p.n + j0;
-                           MultiplyTile(plan, plan.TermsOf(batch, 0), i0, m, j0, n, w, c, p.n);
-                         }
-                         if (t.col_tiles == 1) plan.Finish(batch * p.m + i0, batch * p.m + i0 + m);
-                       }
-                     });
+  plan.call.pool.For(
+      plan.products * t.row_tiles * t.col_tiles, t.grain, [&](int64_t begin, int64_t end) {
+        Workspace<T> w;
+        for (int64_t item = begin; item < end; ++item) {
+          if ((item == begin || t.grain == 1) && plan.Stopped()) return;
+          const int64_t row_tile = item / t.col_tiles;
+          const int64_t batch = row_tile / t.row_tiles;
+          const int64_t i0 = row_tile % t.row_tiles * t.rows;
+          const int64_t j0 = item % t.col_tiles * t.cols;
+          const int64_t m = std::min(t.rows, p.m - i0);
+          const int64_t n = std::min(t.cols, p.n - j0);
+          if (converts) {
+            MultiplyAndConvert(plan, batch, i0, m, j0, n, w);
+          } else {
+            T* c = static_cast<T*>(plan.out) + (batch * p.m + i0) * p.n + j0;
+            MultiplyTile(plan.kernels, plan.TermsOf(batch, 0), p.k, i0, m, j0, n, w, c, p.n);
+          }
+          if (t.col_tiles == 1) plan.Finish(batch * p.m + i0, batch * p.m + i0 + m);
+        }
+      });
   if (t.col_tiles == 1 || plan.call.epilogue == nullptr) return;
   plan.call.pool.For(plan.products * p.m, CeilDiv(kEpilogueElements, p.n),
                      [&](int64_t begin, int64_t end) { plan.Finish(begin, end); });
@@ -375,7 +376,7 @@ void RunShared(Plan<T>& plan) {
           for (int64_t tile = begin; tile < end; ++tile) {
             const int64_t i0 = tile * rows;
             GemmBlock<T> g = {.m = std::min(rows, p.m - i0), .n = n, .k = k};
-            UseLhs(plan, terms.lhs[0], i0, p0, true, w, &g);
+            UseLhs(plan.kernels, terms.lhs[0], i0, p0, true, w, &g);
             g.b = panels;
             g.b_group = cols * k;
             g.b_row = cols;
@@ -429,7 +430,54 @@ Status Check(const GemmProblem& p) {
   return OkStatus();
 }
 
+template <typename T>
+void Subtract(int64_t m, int64_t n, int64_t k, StridedMatrix<T> a, StridedMatrix<T> b, T* c,
+              int64_t c_row) {
+  const GemmKernels<T>& kernels = GemmKernelsFor<T>(MachineIsa());
+  const auto matrix = [](const StridedMatrix<T>& s) {
+    Matrix<T> out;
+    out.data = reinterpret_cast<const char*>(s.data);
+    out.element_bytes = sizeof(T);
+    out.row = s.row;
+    out.col = s.col;
+    return out;
+  };
+  if (n == 1 && a.col == 1 && b.row == 1) {  // a matrix times a vector, where both lie
+    T sums[kDepth];
+    for (int64_t i = 0; i < m; i += kDepth) {
+      const int64_t rows = std::min(kDepth, m - i);
+      kernels.dots({.m = 1,
+                    .n = rows,
+                    .k = k,
+                    .a = b.data,
+                    .b = a.data + i * a.row,
+                    .b_group = a.row,
+                    .c = sums});
+      for (int64_t r = 0; r < rows; ++r) c[(i + r) * c_row] -= sums[r];
+    }
+    return;
+  }
+  Terms<T> terms;
+  terms.lhs[0] = matrix(a);
+  terms.rhs[0] = matrix(b);
+  terms.lhs[0].negate = true;
+  Workspace<T> w;
+  const int64_t rows = Workspace<T>::kRows / kernels.rows * kernels.rows;
+  for (int64_t i = 0; i < m; i += rows) {
+    MultiplyTile(kernels, terms, k, i, std::min(rows, m - i), 0, n, w, c + i * c_row, c_row, true);
+  }
+}
+
 }  // namespace
+
+void SubtractProduct(int64_t m, int64_t n, int64_t k, StridedMatrix<float> a,
+                     StridedMatrix<float> b, float* c, int64_t c_row) {
+  Subtract(m, n, k, a, b, c, c_row);
+}
+void SubtractProduct(int64_t m, int64_t n, int64_t k, StridedMatrix<double> a,
+                     StridedMatrix<double> b, double* c, int64_t c_row) {
+  Subtract(m, n, k, a, b, c, c_row);
+}
 
 Status CheckGemm(const GemmProblem& p) {
   const bool complex = tensor::IsComplex(p.out);

@@ -43,4 +43,18 @@ uint64_t GemmScratchBytes(const GemmProblem& problem);
 Status RunGemm(const GemmProblem& problem, const void* lhs, const void* rhs, void* out,
                int64_t epilogue_row, const KernelCall& call);
 
+// Element (i, j) is data[i * row + j * col].
+template <typename T>
+struct StridedMatrix {
+  const T* data;
+  int64_t row, col;
+};
+
+// c[i * c_row + j] -= sum over p of a(i, p) b(p, j), on the calling thread: the step that blocked
+// factorizations are made of. c must not overlap a or b.
+void SubtractProduct(int64_t m, int64_t n, int64_t k, StridedMatrix<float> a,
+                     StridedMatrix<float> b, float* c, int64_t c_row);
+void SubtractProduct(int64_t m, int64_t n, int64_t k, StridedMatrix<double> a,
+                     StridedMatrix<double> b, double* c, int64_t c_row);
+
 }  // namespace megalith::kernels

@@ -1,12 +1,15 @@
 // The list of library kernels: one line each.
 #include "common/machines/kernels/dot.h"
 #include "common/machines/kernels/library.h"
+#include "common/machines/kernels/triangular.h"
 
 namespace megalith::kernels {
 namespace {
 
 const LibraryKernel* const kKernels[] = {
     &kDotKernel,
+    &kCholeskyKernel,
+    &kTriangularSolveKernel,
 };
 
 }  // namespace
