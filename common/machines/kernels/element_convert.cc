@@ -2,6 +2,7 @@
 
 #include <type_traits>
 
+#include "common/foundation/base/strings.h"
 #include "common/foundation/tensor/small_float.h"
 
 namespace megalith::kernels {
@@ -110,6 +111,38 @@ WriteRun<T> IntegerWriter(DType to) {
 }
 
 }  // namespace
+
+DType ProductType(DType lhs, DType rhs, DType result) {
+  if (tensor::IsInexact(result)) {
+    for (const DType d : {lhs, rhs, result}) {
+      if (tensor::RealPart(d) == DType::kF64) return DType::kF64;
+    }
+    return DType::kF32;
+  }
+  for (const DType d : {lhs, rhs, result}) {
+    if (tensor::BitWidth(d) == 64) return DType::kU64;
+  }
+  return DType::kU32;
+}
+
+Status CheckProductTypes(DType lhs, DType rhs, DType result) {
+  const bool complex = tensor::IsComplex(result);
+  if (tensor::IsComplex(lhs) != complex || tensor::IsComplex(rhs) != complex) {
+    return Unimplemented(StrCat("products of ", tensor::Name(lhs), " and ", tensor::Name(rhs),
+                                " to ", tensor::Name(result)));
+  }
+  return VisitProductType(ProductType(lhs, rhs, result), [&]<typename T>(T*) -> Status {
+    for (const DType d : {lhs, rhs}) {
+      if (ReaderOf<T>(tensor::RealPart(d)) == nullptr) {
+        return Unimplemented(StrCat("products of ", tensor::Name(d)));
+      }
+    }
+    if (WriterOf<T>(tensor::RealPart(result)) == nullptr) {
+      return Unimplemented(StrCat("products with result ", tensor::Name(result)));
+    }
+    return OkStatus();
+  });
+}
 
 template <>
 ReadRun<float> ReaderOf<float>(DType from) {

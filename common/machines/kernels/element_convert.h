@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
+#include "common/foundation/base/status.h"
 #include "common/foundation/tensor/dtype.h"
 
 namespace megalith::kernels {
@@ -23,5 +25,35 @@ template <typename T>
 ReadRun<T> ReaderOf(DType from);
 template <typename T>
 WriteRun<T> WriterOf(DType to);
+
+// The type of products and sums for operands and a result of these types: f64 if any is f64 or
+// c128, else f32, for inexact results; u64 if any has 64 bits, else u32, for integers and booleans.
+DType ProductType(DType lhs, DType rhs, DType result);
+// kUnimplemented if there is no reader or writer for the product type, or if only some are complex.
+Status CheckProductTypes(DType lhs, DType rhs, DType result);
+
+// True if elements of `type` (of its parts) are T in memory.
+template <typename T>
+bool IsStoredAs(DType type) {
+  if (std::is_integral_v<T>) {
+    return tensor::IsInteger(type) && tensor::ByteWidth(type) == sizeof(T);
+  }
+  return tensor::RealPart(type) == (sizeof(T) == 4 ? DType::kF32 : DType::kF64);
+}
+
+// Calls `visit` with a null pointer of the product type's C++ type.
+template <typename Visit>
+auto VisitProductType(DType product, const Visit& visit) {
+  switch (product) {
+    case DType::kF32:
+      return visit(static_cast<float*>(nullptr));
+    case DType::kF64:
+      return visit(static_cast<double*>(nullptr));
+    case DType::kU32:
+      return visit(static_cast<uint32_t*>(nullptr));
+    default:
+      return visit(static_cast<uint64_t*>(nullptr));
+  }
+}
 
 }  // namespace megalith::kernels

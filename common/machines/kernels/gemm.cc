@@ -25,19 +25,6 @@ constexpr int64_t kEpilogueElements = 16384;
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
 
-DType ProductType(const GemmProblem& p) {
-  if (tensor::IsInexact(p.out)) {
-    for (const DType d : {p.lhs.dtype, p.rhs.dtype, p.out}) {
-      if (tensor::RealPart(d) == DType::kF64) return DType::kF64;
-    }
-    return DType::kF32;
-  }
-  for (const DType d : {p.lhs.dtype, p.rhs.dtype, p.out}) {
-    if (tensor::BitWidth(d) == 64) return DType::kU64;
-  }
-  return DType::kU32;
-}
-
 template <typename T>
 constexpr DType kDTypeOf = std::is_same_v<T, float>      ? DType::kF32
                            : std::is_same_v<T, double>   ? DType::kF64
@@ -97,9 +84,7 @@ struct Plan {
         static_cast<const char*>(data) +
         (((batch / p.inner) * o.batch_stride + (batch % p.inner) * o.inner_stride) * step + part) *
             m.element_bytes;
-    const bool same =
-        type == kDTypeOf<T> || (std::is_integral_v<T> && m.element_bytes == sizeof(T));
-    m.read = same ? nullptr : ReaderOf<T>(type);
+    m.read = IsStoredAs<T>(type) ? nullptr : ReaderOf<T>(type);
     return m;
   }
 
@@ -404,9 +389,7 @@ Status Run(const GemmProblem& p, const void* lhs, const void* rhs, void* out, in
                   .epilogue_row = epilogue_row};
   plan.complex = tensor::IsComplex(p.out);
   const DType part = tensor::RealPart(p.out);
-  const bool same =
-      part == kDTypeOf<T> || (std::is_integral_v<T> && tensor::ByteWidth(part) == sizeof(T));
-  plan.write = same ? nullptr : WriterOf<T>(part);
+  plan.write = IsStoredAs<T>(part) ? nullptr : WriterOf<T>(part);
   if (SharesPanels<T>(p, kDTypeOf<T>)) {
     RunShared(plan);
   } else {
@@ -415,19 +398,6 @@ Status Run(const GemmProblem& p, const void* lhs, const void* rhs, void* out, in
   if (!plan.stopped) return OkStatus();
   RETURN_IF_ERROR(call.Poll());
   return Cancelled("the caller cancelled the request");
-}
-
-template <typename T>
-Status Check(const GemmProblem& p) {
-  for (const DType d : {p.lhs.dtype, p.rhs.dtype}) {
-    if (ReaderOf<T>(tensor::RealPart(d)) == nullptr) {
-      return Unimplemented(StrCat("matrix product of ", tensor::Name(d)));
-    }
-  }
-  if (WriterOf<T>(tensor::RealPart(p.out)) == nullptr) {
-    return Unimplemented(StrCat("matrix product with result ", tensor::Name(p.out)));
-  }
-  return OkStatus();
 }
 
 template <typename T>
@@ -480,25 +450,11 @@ void SubtractProduct(int64_t m, int64_t n, int64_t k, StridedMatrix<double> a,
 }
 
 Status CheckGemm(const GemmProblem& p) {
-  const bool complex = tensor::IsComplex(p.out);
-  if (tensor::IsComplex(p.lhs.dtype) != complex || tensor::IsComplex(p.rhs.dtype) != complex) {
-    return Unimplemented(StrCat("matrix product of ", tensor::Name(p.lhs.dtype), " and ",
-                                tensor::Name(p.rhs.dtype), " to ", tensor::Name(p.out)));
-  }
-  switch (ProductType(p)) {
-    case DType::kF32:
-      return Check<float>(p);
-    case DType::kF64:
-      return Check<double>(p);
-    case DType::kU32:
-      return Check<uint32_t>(p);
-    default:
-      return Check<uint64_t>(p);
-  }
+  return CheckProductTypes(p.lhs.dtype, p.rhs.dtype, p.out);
 }
 
 uint64_t GemmScratchBytes(const GemmProblem& p) {
-  const DType product = ProductType(p);
+  const DType product = ProductType(p.lhs.dtype, p.rhs.dtype, p.out);
   if (!SharesPanels<float>(p, product)) return 0;
   const int64_t width = tensor::ByteWidth(product);
   const int64_t cols = std::min(RoundUp(p.n, kMaxCols / width), kSharedColBytes / width);
@@ -508,16 +464,9 @@ uint64_t GemmScratchBytes(const GemmProblem& p) {
 Status RunGemm(const GemmProblem& p, const void* lhs, const void* rhs, void* out,
                int64_t epilogue_row, const KernelCall& call) {
   if (p.batch == 0 || p.inner == 0 || p.m == 0 || p.n == 0) return OkStatus();
-  switch (ProductType(p)) {
-    case DType::kF32:
-      return Run<float>(p, lhs, rhs, out, epilogue_row, call);
-    case DType::kF64:
-      return Run<double>(p, lhs, rhs, out, epilogue_row, call);
-    case DType::kU32:
-      return Run<uint32_t>(p, lhs, rhs, out, epilogue_row, call);
-    default:
-      return Run<uint64_t>(p, lhs, rhs, out, epilogue_row, call);
-  }
+  return VisitProductType(ProductType(p.lhs.dtype, p.rhs.dtype, p.out), [&]<typename T>(T*) {
+    return Run<T>(p, lhs, rhs, out, epilogue_row, call);
+  });
 }
 
 }  // namespace megalith::kernels

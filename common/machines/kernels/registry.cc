@@ -1,4 +1,5 @@
 // The list of library kernels: one line each.
+#include "common/machines/kernels/convolution.h"
 #include "common/machines/kernels/dot.h"
 #include "common/machines/kernels/library.h"
 #include "common/machines/kernels/triangular.h"
@@ -8,6 +9,7 @@ namespace {
 
 const LibraryKernel* const kKernels[] = {
     &kDotKernel,
+    &kConvolutionKernel,
     &kCholeskyKernel,
     &kTriangularSolveKernel,
 };
