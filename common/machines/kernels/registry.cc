@@ -1,8 +1,18 @@
 // The list of library kernels: one line each.
+#include <iterator>
+
 #include "common/machines/kernels/library.h"
+#include "common/machines/kernels/sort_kernel.h"
 
 namespace megalith::kernels {
+namespace {
 
-std::span<const LibraryKernel* const> AllLibraryKernels() { return {}; }
+const LibraryKernel* const kKernels[] = {
+    &kSortKernel,
+};
+
+}  // namespace
+
+std::span<const LibraryKernel* const> AllLibraryKernels() { return kKernels; }
 
 }  // namespace megalith::kernels
