@@ -35,12 +35,13 @@ template <typename Body>
 
 }  // namespace internal
 
-template <typename Body>
+// `most`: nothing better than this, for loops the compiler makes slower with wider vectors.
+template <Isa most = Isa::kAvx512, typename Body>
 void OnBestIsa(const Body& body) {
 #if defined(__x86_64__)
   const Isa isa = MachineIsa();
-  if (isa == Isa::kAvx512) return internal::OnAvx512(body);
-  if (isa == Isa::kAvx2) return internal::OnAvx2(body);
+  if (most == Isa::kAvx512 && isa == Isa::kAvx512) return internal::OnAvx512(body);
+  if (isa >= Isa::kAvx2) return internal::OnAvx2(body);
 #endif
   internal::OnBaseline(body);
 }

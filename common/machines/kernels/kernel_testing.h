@@ -1,6 +1,7 @@
 // Running library kernels in tests and benchmarks.
 #pragma once
 
+#include <cmath>
 #include <memory>
 #include <new>
 #include <random>
@@ -104,6 +105,20 @@ inline Tensor RandomTensor(DType dtype, const Shape& shape, std::mt19937_64& rng
     }
   }
   return t;
+}
+
+// The same bytes, but for the kind of NaN: arithmetic on two NaNs gives either.
+inline bool SameElements(const Tensor& a, const Tensor& b) {
+  if (a.dtype() != b.dtype() || !(a.shape() == b.shape())) return false;
+  if (a.bytes() == b.bytes()) return true;
+  if (!tensor::IsFloat(a.dtype())) return false;
+  const auto width = static_cast<size_t>(tensor::ByteWidth(a.dtype()));
+  for (int64_t i = 0; i < a.size(); ++i) {
+    if (std::isnan(a.DoubleAt(i)) && std::isnan(b.DoubleAt(i))) continue;
+    const size_t at = static_cast<size_t>(i) * width;
+    if (a.bytes().substr(at, width) != b.bytes().substr(at, width)) return false;
+  }
+  return true;
 }
 
 }  // namespace megalith::kernels

@@ -1,5 +1,6 @@
 #include "common/machines/kernels/params.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/foundation/base/strings.h"
@@ -64,13 +65,12 @@ Status CheckArrays(std::string_view kernel, std::span<const ArraySpec> in, size_
       if (a.shape.size() > kMaxRank) {
         return Unimplemented(StrCat(kernel, ": more than ", kMaxRank, " dimensions"));
       }
+      // Also where one size is zero no product of others may overflow.
+      int64_t bytes = tensor::ByteWidth(a.dtype);
       for (size_t i = 0; i < a.shape.size(); ++i) {
         if (a.shape[i] < 0) return InvalidArgument(StrCat(kernel, ": a negative size"));
-      }
-      const auto n = tensor::NumElements(a.shape);
-      int64_t bytes = 0;
-      if (!n || __builtin_mul_overflow(*n, int64_t{tensor::ByteWidth(a.dtype)}, &bytes)) {
-        return InvalidArgument(StrCat(kernel, ": an array of more than 2^63 bytes"));
+        if (__builtin_mul_overflow(bytes, std::max<int64_t>(a.shape[i], 1), &bytes))
+          return InvalidArgument(StrCat(kernel, ": an array of more than 2^63 bytes"));
       }
     }
   }

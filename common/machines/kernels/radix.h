@@ -37,31 +37,30 @@ inline constexpr int64_t kBuckets = 1 << kBits;
 inline constexpr int kMaxThreads = 32;
 inline constexpr int64_t kParallelLength = 1 << 16;  // below, one thread is faster
 
-// Vectors of 64 bytes; the compiler cuts them into what the machine has.
-typedef int32_t I32x16 __attribute__((vector_size(64)));
-typedef int64_t I64x8 __attribute__((vector_size(64)));
-
 // rank[i] = the place of element i in the stable order. `keys` and `rank` hold a multiple of
 // kLanes elements; those beyond n are the greatest number.
-template <typename S, typename V>
-[[gnu::always_inline]] inline void Ranks(const S* keys, int64_t padded, S* rank) {
+template <typename S>
+[[gnu::always_inline]] inline void Ranks(const S* __restrict keys, int64_t padded,
+                                         S* __restrict rank) {
   constexpr int64_t kLanes = 64 / sizeof(S);
-  V lane;
-  for (int64_t i = 0; i < kLanes; ++i) lane[i] = static_cast<S>(i);
   for (int64_t block = 0; block < padded; block += kLanes) {
-    V mine, count = {};
-    std::memcpy(&mine, keys + block, 64);
-    for (int64_t j = 0; j < block; ++j) count -= keys[j] <= mine;
-    for (int64_t j = 0; j < kLanes; ++j) {
-      const S key = keys[block + j];
-      count -= (key < mine) | ((key == mine) & (static_cast<S>(j) < lane));
+    const S* mine = keys + block;
+    S count[kLanes] = {};
+    for (int64_t j = 0; j < block; ++j) {
+      for (int64_t l = 0; l < kLanes; ++l) count[l] += keys[j] <= mine[l];
     }
-    for (int64_t j = block + kLanes; j < padded; ++j) count -= keys[j] < mine;
-    std::memcpy(rank + block, &count, 64);
+    for (int64_t j = 0; j < kLanes; ++j) {
+      for (int64_t l = 0; l < kLanes; ++l)
+        count[l] += (mine[j] < mine[l]) | ((mine[j] == mine[l]) & (j < l));
+    }
+    for (int64_t j = block + kLanes; j < padded; ++j) {
+      for (int64_t l = 0; l < kLanes; ++l) count[l] += keys[j] < mine[l];
+    }
+    for (int64_t l = 0; l < kLanes; ++l) rank[block + l] = count[l];
   }
 }
 
-template <typename S, typename V, typename E>
+template <typename S, typename E>
 [[gnu::always_inline]] inline void RankSort(const E* from, E* to, int64_t n, int low_bit,
                                             uint64_t mask) {
   constexpr int64_t kLanes = 64 / sizeof(S);
@@ -73,7 +72,7 @@ template <typename S, typename V, typename E>
   for (int64_t i = 0; i < n; ++i)
     keys[i] = static_cast<S>(static_cast<U>((SortKey(from[i]) >> low_bit) & mask) ^ kFlip);
   for (int64_t i = n; i < padded; ++i) keys[i] = std::numeric_limits<S>::max();
-  Ranks<S, V>(keys, padded, rank);
+  Ranks<S>(keys, padded, rank);
   for (int64_t i = 0; i < n; ++i) to[rank[i]] = from[i];
 }
 
@@ -162,11 +161,11 @@ Result<E*> RadixSort(E* a, E* b, int64_t n, int low_bit, int high_bit, bool toge
   if (n <= 1) return a;
   if (n <= (bits <= 32 ? 128 : 64)) {
     const uint64_t mask = ~uint64_t{0} >> (64 - bits);
-    OnBestIsa([&]() __attribute__((always_inline)) {
+    OnBestIsa<Isa::kAvx2>([&]() __attribute__((always_inline)) {
       if (bits <= 32) {
-        radix::RankSort<int32_t, radix::I32x16>(a, b, n, low_bit, mask);
+        radix::RankSort<int32_t>(a, b, n, low_bit, mask);
       } else {
-        radix::RankSort<int64_t, radix::I64x8>(a, b, n, low_bit, mask);
+        radix::RankSort<int64_t>(a, b, n, low_bit, mask);
       }
     });
     return b;

@@ -1,6 +1,7 @@
 // The list of library kernels: one line each.
 #include <iterator>
 
+#include "common/machines/kernels/index_kernels.h"
 #include "common/machines/kernels/library.h"
 #include "common/machines/kernels/sort_kernel.h"
 
@@ -8,6 +9,8 @@ namespace megalith::kernels {
 namespace {
 
 const LibraryKernel* const kKernels[] = {
+    &kGatherKernel,
+    &kScatterKernel,
     &kSortKernel,
 };
 

@@ -25,6 +25,10 @@ class StridedCopy {
   void Run(void* to, const void* from, WorkPool& pool) const;
 
   int64_t bytes() const { return bytes_; }
+  // True if it is one memcpy of bytes().
+  bool contiguous() const {
+    return dims_.empty() || (dims_.size() == 1 && dims_[0].to == width_ && dims_[0].from == width_);
+  }
 
  private:
   struct Dim {
