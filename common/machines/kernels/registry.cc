@@ -1,17 +1,20 @@
 // The list of library kernels: one line each.
 #include <iterator>
 
+#include "common/machines/kernels/copy_kernels.h"
 #include "common/machines/kernels/index_kernels.h"
 #include "common/machines/kernels/library.h"
+#include "common/machines/kernels/rng_bits.h"
 #include "common/machines/kernels/sort_kernel.h"
 
 namespace megalith::kernels {
 namespace {
 
 const LibraryKernel* const kKernels[] = {
-    &kGatherKernel,
-    &kScatterKernel,
-    &kSortKernel,
+    &kDynamicSliceKernel, &kDynamicUpdateSliceKernel,
+    &kFillKernel,         &kGatherKernel,
+    &kRngBitsKernel,      &kScatterKernel,
+    &kSortKernel,         &kStridedCopyKernel,
 };
 
 }  // namespace
