@@ -149,6 +149,70 @@ typename B::F SoftCeil(B& b, typename B::F x) {
   return b.Select(rounded < x, CopySign(b, rounded + b.Float(1), x), rounded);
 }
 
+// --- exact operations that are more than an instruction ---
+
+template <class B>
+typename B::F Sign(B& b, typename B::F x) {
+  const auto zero = b.Float(0);
+  return b.Select((x < zero) | (x > zero), CopySign(b, b.Float(1), x), x);
+}
+
+// Halves away from zero.
+template <class B>
+typename B::F RoundAway(B& b, typename B::F x) {
+  const auto whole = b.Trunc(x);
+  const auto next = whole + CopySign(b, b.Float(1), x);
+  return b.Select(b.Abs(x - whole) >= b.Float(0.5), next, whole);
+}
+
+// NaN wins, the first of two; of two zeros the positive one is the larger.
+template <class B>
+typename B::F Maximum(B& b, typename B::F x, typename B::F y) {
+  const auto larger = b.Select((x > y) | (x != x), x, y);
+  return b.Select(x == y, b.FromBits(b.Bits(x) & b.Bits(y)), larger);
+}
+template <class B>
+typename B::F Minimum(B& b, typename B::F x, typename B::F y) {
+  const auto smaller = b.Select((x < y) | (x != x), x, y);
+  return b.Select(x == y, b.FromBits(b.Bits(x) | b.Bits(y)), smaller);
+}
+
+template <class B>
+typename B::F NextAfter(B& b, typename B::F x, typename B::F y) {
+  const auto zero = b.Float(0);
+  const auto away = ((x < y) & (x > zero)) | ((x > y) & (x < zero));
+  const auto bits = b.Bits(x);
+  auto r = b.FromBits(b.Select(away, bits + b.Int(1), bits - b.Int(1)));
+  r = b.Select(x == zero, CopySign(b, b.FromBits(b.Int(1)), y), r);
+  r = b.Select(x == y, y, r);
+  return b.Select((x != x) | (y != y), x + y, r);
+}
+
+// `imm` is that of kReducePrecision. Rounds the mantissa to nearest even, then what no longer fits
+// the exponent becomes an infinity or a zero.
+template <class B>
+typename B::F ReducePrecision(B& b, typename B::F x, uint64_t imm) {
+  constexpr int kExponent = B::kBits == 32 ? 8 : 11;
+  const int exponent_bits = static_cast<int>(imm >> 8), mantissa_bits = static_cast<int>(imm & 255);
+  const auto sign = b.Bits(x) & b.Int(kSignBit<B>);
+  const auto whole = b.Bits(b.Abs(x));
+  auto magnitude = whole;
+  const auto infinity = b.Int(kInfinityBits<B>);
+  if (mantissa_bits < kMantissa<B>) {
+    const int drop = kMantissa<B> - mantissa_bits;
+    const int64_t unit = int64_t{1} << drop;
+    const auto odd = b.Shr(magnitude, drop) & b.Int(1);
+    magnitude = (magnitude + b.Int(unit / 2 - 1) + odd) & b.Int(-unit);
+  }
+  if (exponent_bits < kExponent) {
+    const int64_t bias = (int64_t{1} << (exponent_bits - 1)) - 1;
+    const auto exponent = b.Shr(magnitude, kMantissa<B>);
+    magnitude = b.Select(exponent > b.Int(kBias<B> + bias), infinity, magnitude);
+    magnitude = b.Select(exponent < b.Int(kBias<B> - bias + 1), b.Int(0), magnitude);
+  }
+  return b.Select(x == x, b.FromBits(sign | magnitude), x);
+}
+
 }  // namespace megalith::kernels::vector_math
 
 #include "common/machines/kernels/vector_math_f32.h"
@@ -156,26 +220,24 @@ typename B::F SoftCeil(B& b, typename B::F x) {
 
 namespace megalith::kernels::vector_math {
 
-// True for the operations Apply knows. The others are a machine instruction or two, or work on
-// integers.
-constexpr bool IsVectorMath(ScalarOp op) {
-  switch (op) {
-    case ScalarOp::kExp:
-    case ScalarOp::kLog:
-    case ScalarOp::kTanh:
-    case ScalarOp::kLogistic:
-      return true;
-    default:
-      return false;
-  }
-}
-
-// The value of operation `op`, for which IsVectorMath holds, of its operands (`y` is not looked at
-// by operations of one operand). A function without a branch for `op` costs nothing if `op` is
-// known when compiling.
+// The value of operation `op` of its operands (`y` is not looked at by operations of one operand),
+// for those IsVectorMath knows; `x` for others.
 template <class B>
-typename B::F Apply(B& b, ScalarOp op, typename B::F x, [[maybe_unused]] typename B::F y) {
+typename B::F Apply(B& b, ScalarOp op, typename B::F x, [[maybe_unused]] typename B::F y,
+                    uint64_t imm) {
   switch (op) {
+    case ScalarOp::kSign:
+      return Sign(b, x);
+    case ScalarOp::kRoundAway:
+      return RoundAway(b, x);
+    case ScalarOp::kReducePrecision:
+      return ReducePrecision(b, x, imm);
+    case ScalarOp::kMaximum:
+      return Maximum(b, x, y);
+    case ScalarOp::kMinimum:
+      return Minimum(b, x, y);
+    case ScalarOp::kNextAfter:
+      return NextAfter(b, x, y);
     case ScalarOp::kExp:
       return Exp(b, x);
     case ScalarOp::kLog:
@@ -186,6 +248,26 @@ typename B::F Apply(B& b, ScalarOp op, typename B::F x, [[maybe_unused]] typenam
       return Logistic(b, x);
     default:
       return x;
+  }
+}
+
+// On operands of kF32 and kF64: the operations Apply knows. The others of the table are a machine
+// instruction or two.
+constexpr bool IsVectorMath(ScalarOp op) {
+  switch (op) {
+    case ScalarOp::kSign:
+    case ScalarOp::kRoundAway:
+    case ScalarOp::kReducePrecision:
+    case ScalarOp::kMaximum:
+    case ScalarOp::kMinimum:
+    case ScalarOp::kNextAfter:
+    case ScalarOp::kExp:
+    case ScalarOp::kLog:
+    case ScalarOp::kTanh:
+    case ScalarOp::kLogistic:
+      return true;
+    default:
+      return false;
   }
 }
 
