@@ -1,6 +1,7 @@
 // The list of library kernels: one line each.
 #include "common/machines/kernels/convolution.h"
 #include "common/machines/kernels/dot.h"
+#include "common/machines/kernels/fft.h"
 #include "common/machines/kernels/library.h"
 #include "common/machines/kernels/triangular.h"
 
@@ -8,10 +9,7 @@ namespace megalith::kernels {
 namespace {
 
 const LibraryKernel* const kKernels[] = {
-    &kDotKernel,
-    &kConvolutionKernel,
-    &kCholeskyKernel,
-    &kTriangularSolveKernel,
+    &kDotKernel, &kConvolutionKernel, &kCholeskyKernel, &kFftKernel, &kTriangularSolveKernel,
 };
 
 }  // namespace
