@@ -2,6 +2,7 @@
 #include "common/machines/kernels/convolution.h"
 #include "common/machines/kernels/copy_kernels.h"
 #include "common/machines/kernels/dot.h"
+#include "common/machines/kernels/fft.h"
 #include "common/machines/kernels/index_kernels.h"
 #include "common/machines/kernels/library.h"
 #include "common/machines/kernels/rng_bits.h"
@@ -17,6 +18,7 @@ const LibraryKernel* const kKernels[] = {
     &kDotKernel,                 //
     &kDynamicSliceKernel,        //
     &kDynamicUpdateSliceKernel,  //
+    &kFftKernel,                 //
     &kFillKernel,                //
     &kGatherKernel,              //
     &kRngBitsKernel,             //
