@@ -6,15 +6,16 @@
 #include "common/machines/kernels/library.h"
 #include "common/machines/kernels/rng_bits.h"
 #include "common/machines/kernels/sort_kernel.h"
+#include "common/machines/kernels/window_kernels.h"
 
 namespace megalith::kernels {
 namespace {
 
 const LibraryKernel* const kKernels[] = {
-    &kDynamicSliceKernel, &kDynamicUpdateSliceKernel,
-    &kFillKernel,         &kGatherKernel,
-    &kRngBitsKernel,      &kScatterKernel,
-    &kSortKernel,         &kStridedCopyKernel,
+    &kCumulativeKernel, &kDynamicSliceKernel, &kDynamicUpdateSliceKernel,
+    &kFillKernel,       &kGatherKernel,       &kReduceWindowKernel,
+    &kRngBitsKernel,    &kScatterKernel,      &kSelectAndScatterKernel,
+    &kSortKernel,       &kStridedCopyKernel,
 };
 
 }  // namespace
