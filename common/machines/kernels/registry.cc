@@ -1,6 +1,7 @@
 // The list of library kernels: one line each.
 #include <iterator>
 
+#include "common/machines/kernels/argminmax.h"
 #include "common/machines/kernels/copy_kernels.h"
 #include "common/machines/kernels/index_kernels.h"
 #include "common/machines/kernels/library.h"
@@ -12,10 +13,10 @@ namespace megalith::kernels {
 namespace {
 
 const LibraryKernel* const kKernels[] = {
-    &kCumulativeKernel, &kDynamicSliceKernel, &kDynamicUpdateSliceKernel,
-    &kFillKernel,       &kGatherKernel,       &kReduceWindowKernel,
-    &kRngBitsKernel,    &kScatterKernel,      &kSelectAndScatterKernel,
-    &kSortKernel,       &kStridedCopyKernel,
+    &kArgMinMaxKernel, &kCumulativeKernel,       &kDynamicSliceKernel, &kDynamicUpdateSliceKernel,
+    &kFillKernel,      &kGatherKernel,           &kReduceWindowKernel, &kRngBitsKernel,
+    &kScatterKernel,   &kSelectAndScatterKernel, &kSortKernel,         &kStridedCopyKernel,
+    &kTopKKernel,
 };
 
 }  // namespace
