@@ -34,7 +34,19 @@ struct ArgState {
 };
 
 void StoreIndex(void* to, int64_t at, int width, int64_t index) {
-  std::memcpy(static_cast<char*>(to) + at * width, &index, static_cast<size_t>(width));
+  switch (width) {
+    case 1:
+      static_cast<int8_t*>(to)[at] = static_cast<int8_t>(index);
+      return;
+    case 2:
+      static_cast<int16_t*>(to)[at] = static_cast<int16_t>(index);
+      return;
+    case 4:
+      static_cast<int32_t*>(to)[at] = static_cast<int32_t>(index);
+      return;
+    default:
+      static_cast<int64_t*>(to)[at] = index;
+  }
 }
 
 // Keys of elements stored as unsigned integers U; floats have an infinity.

@@ -1,6 +1,7 @@
 // select_and_scatter. Dimensions before the first windowed one are independent and shared over the
-// threads; elements after the last one are handled side by side.
+// threads; windows of a row (the last windowed dimension with what follows it) look side by side.
 #include <algorithm>
+#include <vector>
 
 #include "common/foundation/base/strings.h"
 #include "common/machines/kernels/combine.h"
@@ -13,7 +14,6 @@
 namespace megalith::kernels {
 namespace {
 
-constexpr int64_t kLanes = 128;
 constexpr int64_t kPollElements = 1 << 21;
 
 template <SelectKind kind, typename C>
@@ -44,36 +44,38 @@ class Selector {
         call_(call),
         in_(static_cast<const T*>(call.in[0])),
         source_(static_cast<const T*>(call.in[1])),
-        out_(static_cast<T*>(call.out[0])) {}
+        out_(static_cast<T*>(call.out[0])),
+        last_(s.plan.dims.back()),
+        row_(last_.out * s.plan.inner),
+        best_(static_cast<size_t>(row_)),
+        place_(static_cast<size_t>(row_)) {}
 
-  // All windows at positions [begin, end) of the shared dimensions.
+  // All windows at positions [begin, end) of the shared dimensions, a row of them at a time.
   Status Run(int64_t begin, int64_t end) {
-    const int64_t windows = s_.source_elements / s_.plan.inner / s_.shared_size;
-    for (int64_t w = begin * windows; w < end * windows; ++w) {
-      for (lane_ = 0; lane_ < s_.plan.inner; lane_ += kLanes) {
-        lanes_ = std::min(kLanes, s_.plan.inner - lane_);
-        any_ = false;
-        RETURN_IF_ERROR(Positions(0, lane_, w, s_.source_elements / s_.plan.inner));
-        if (any_) Scatter(w * s_.plan.inner + lane_);
+    const int64_t rows = s_.source_elements / row_ / s_.shared_size;
+    for (int64_t r = begin * rows; r < end * rows; ++r) {
+      std::ranges::fill(place_, -1);
+      RETURN_IF_ERROR(Positions(0, 0, r, s_.plan.out_rows));
+      for (int64_t l = 0; l < row_; ++l) {
+        if (place_[l] < 0) continue;
+        T* to = out_ + place_[l];
+        *to = static_cast<T>(Op::Apply(static_cast<C>(*to), static_cast<C>(source_[r * row_ + l])));
       }
     }
     return OkStatus();
   }
 
  private:
-  // `window` is the number of the window, `windows` how many there are over dimensions from `dim`.
-  Status Positions(size_t dim, int64_t offset, int64_t window, int64_t windows) {
-    if (dim == s_.plan.dims.size()) {
-      OnBestIsa([&]() __attribute__((always_inline)) { Look(offset); });
-      return Spend(lanes_);
-    }
+  // `rows`: how many rows of windows there are over dimensions from `dim`.
+  Status Positions(size_t dim, int64_t offset, int64_t row, int64_t rows) {
+    if (dim + 1 == s_.plan.dims.size()) return Row(offset);
     const WindowDim& d = s_.plan.dims[dim];
-    windows /= d.out;
-    const int64_t o = window / windows % d.out;
+    rows /= d.out;
+    const int64_t o = row / rows % d.out;
     for (int64_t w = 0; w < d.size; ++w) {
       const int64_t i = d.Input(o, w);
       if (i >= 0) {
-        RETURN_IF_ERROR(Positions(dim + 1, offset + i * s_.plan.in_strides[dim], window, windows));
+        RETURN_IF_ERROR(Positions(dim + 1, offset + i * s_.plan.in_strides[dim], row, rows));
       } else {
         RETURN_IF_ERROR(Spend(1));
       }
@@ -81,27 +83,37 @@ class Selector {
     return OkStatus();
   }
 
-  // Compares what the lanes have selected with the elements from `offset` on.
-  [[gnu::always_inline]] void Look(int64_t offset) {
-    const T* in = in_ + offset;
-    if (!any_) {
-      any_ = true;
-      for (int64_t l = 0; l < lanes_; ++l) best_[l] = static_cast<C>(in[l]);
-      std::fill_n(place_, lanes_, offset);
-      return;
+  // All positions along the last dimension, for a row of elements.
+  Status Row(int64_t offset) {
+    const int64_t inner = s_.plan.inner;
+    for (int64_t w = 0; w < last_.size; ++w) {
+      int64_t low = 0, high = 0;
+      last_.Inside(w, &low, &high);
+      OnBestIsa([&]() __attribute__((always_inline)) {
+        const int64_t first = offset + (low * last_.stride + w - last_.pad_low) * inner;
+        if (inner == 1) {
+          Look(low, first, last_.stride, high - low);
+        } else {
+          for (int64_t o = low; o < high; ++o)
+            Look(o * inner, first + (o - low) * last_.stride * inner, 1, inner);
+        }
+      });
+      RETURN_IF_ERROR(Spend((high - low) * inner + 1));
     }
-    for (int64_t l = 0; l < lanes_; ++l) {
-      const C v = static_cast<C>(in[l]);
-      const bool keep = Keeps<kind>(best_[l], v);
-      best_[l] = keep ? best_[l] : v;
-      place_[l] = keep ? place_[l] : offset;
-    }
+    return OkStatus();
   }
 
-  void Scatter(int64_t source) {
-    for (int64_t l = 0; l < lanes_; ++l) {
-      T* to = out_ + place_[l] + l;
-      *to = static_cast<T>(Op::Apply(static_cast<C>(*to), static_cast<C>(source_[source + l])));
+  // Compares what windows from number `lane` of the row on have selected with the elements at
+  // `from`, `from` + step, ...
+  [[gnu::always_inline]] void Look(int64_t lane, int64_t from, int64_t step, int64_t n) {
+    C* __restrict best = best_.data() + lane;
+    int64_t* __restrict place = place_.data() + lane;
+    const T* in = in_ + from;
+    for (int64_t l = 0; l < n; ++l) {
+      const C v = static_cast<C>(in[l * step]);
+      const bool keep = (place[l] >= 0) & Keeps<kind>(best[l], v);
+      best[l] = keep ? best[l] : v;
+      place[l] = keep ? place[l] : from + l * step;
     }
   }
 
@@ -116,11 +128,11 @@ class Selector {
   const T* in_;
   const T* source_;
   T* out_;
-  int64_t lane_ = 0, lanes_ = 0;
-  bool any_ = false;
+  const WindowDim& last_;
+  const int64_t row_;
   int64_t spent_ = 0;
-  C best_[kLanes];
-  int64_t place_[kLanes];
+  std::vector<C> best_;
+  std::vector<int64_t> place_;
 };
 
 template <typename Element, typename Op, SelectKind kind>
@@ -181,7 +193,7 @@ Result<PreparedKernel> PrepareSelect(std::string_view params, std::span<const Ar
   s->out_elements = Elements(out[0]);
   s->source_elements = Elements(in[1]);
   if (s->source_elements > 0) {
-    while (s->shared < s->plan.dims.size() && s->plan.dims[s->shared].trivial())
+    while (s->shared + 1 < s->plan.dims.size() && s->plan.dims[s->shared].trivial())
       s->shared_size *= s->plan.dims[s->shared++].out;
   }
   PreparedKernel kernel;

@@ -15,7 +15,7 @@
 namespace megalith::kernels {
 namespace {
 
-constexpr int64_t kChunk = 256;
+constexpr int64_t kChunk = 512;
 constexpr int64_t kMaxSlots = 64;
 constexpr int64_t kMaxSlotBytes = int64_t{64} << 20;
 constexpr int64_t kSplitLength = 1 << 16;  // longer rows are shared over threads
@@ -31,45 +31,46 @@ struct TopKState {
   Status (*run)(const TopKState&, const KernelCall&) = nullptr;
 };
 
-// Elements as candidates: keys and positions that order as top_k wants, no two of them equal.
-template <typename E>
+// Elements as candidates: keys (of type U) and positions that order as top_k wants, no two of them
+// equal.
+template <typename U>
 class Selector {
  public:
+  using E = std::conditional_t<sizeof(U) == 8, KeyedIndex, uint64_t>;
+
   Selector(const TopKState& s, const KernelCall& call, E* room) : s_(s), call_(call), room_(room) {}
 
   // Candidates of elements [begin, end) of a row to `to`: the best k, or all if there are fewer.
   // Returns how many; they are in no order. `to` has room for s.room elements.
   int64_t Select(const char* row, int64_t begin, int64_t end, E* to) const {
-    E chunk[kChunk];
+    U keys[kChunk];
     int64_t count = 0;
     bool full = false;
-    E worst{};
+    U worst = 0;
     for (int64_t at = begin; at < end; at += kChunk) {
       const int64_t n = std::min(kChunk, end - at);
-      Load(row, at, n, chunk);
+      s_.ops->encode(row + at * s_.width, n, kBestFirst, keys);
       if (!full) {
-        std::copy_n(chunk, n, to + count);
+        for (int64_t i = 0; i < n; ++i) to[count + i] = Candidate(keys[i], at + i);
         count += n;
       } else {
+        // Elements equal to the worst of the best come too late to be among them.
         bool any = false;
         OnBestIsa([&]() __attribute__((always_inline)) {
-          bool better = false;
-          for (int64_t i = 0; i < n; ++i) better |= chunk[i] < worst;
-          any = better;
+          U least = keys[0];
+          for (int64_t i = 1; i < n; ++i) least = keys[i] < least ? keys[i] : least;
+          any = least < worst;
         });
         if (!any) continue;
         for (int64_t i = 0; i < n; ++i) {
-          to[count] = chunk[i];
-          count += chunk[i] < worst;
+          to[count] = Candidate(keys[i], at + i);
+          count += keys[i] < worst;
         }
       }
-      if (count + kChunk > s_.room || (!full && count >= 2 * s_.k)) {
-        if (count > s_.k) {
-          std::nth_element(to, to + s_.k - 1, to + count);
-          count = s_.k;
-          worst = to[s_.k - 1];
-          full = true;
-        }
+      if (count > s_.k && (!full || count + kChunk > s_.room)) {
+        count = Cut(to, count);
+        worst = static_cast<U>(KeyOf(to[s_.k - 1]));
+        full = true;
       }
     }
     return Cut(to, count);
@@ -121,6 +122,21 @@ class Selector {
     return static_cast<const char*>(call_.in[0]) + r * s_.length * s_.width;
   }
 
+  static E Candidate(U key, int64_t index) {
+    if constexpr (sizeof(U) == 8) {
+      return {key, static_cast<uint64_t>(index)};
+    } else {
+      return uint64_t{key} << 32 | static_cast<uint64_t>(index);
+    }
+  }
+  static uint64_t KeyOf(const E& e) {
+    if constexpr (sizeof(U) == 8) {
+      return e.key;
+    } else {
+      return e >> 32;
+    }
+  }
+
   void Load(const char* row, int64_t at, int64_t n, E* to) const {
     if constexpr (std::is_same_v<E, KeyedIndex>) {
       for (int64_t i = 0; i < n; ++i) to[i] = {0, static_cast<uint64_t>(i)};
@@ -154,12 +170,13 @@ class Selector {
   E* const room_;
 };
 
-template <typename E>
+template <typename U>
 Status RunAs(const TopKState& s, const KernelCall& call) {
+  using E = typename Selector<U>::E;
   E* rooms = static_cast<E*>(call.scratch);
   const int64_t threads = call.pool.threads();
   if (s.rows < threads && !s.sorts && s.slots > 1 && s.length >= kSplitLength) {
-    const Selector<E> selector(s, call, rooms);
+    const Selector<U> selector(s, call, rooms);
     for (int64_t r = 0; r < s.rows; ++r) {
       RETURN_IF_ERROR(call.Poll());
       selector.SplitRow(r, rooms);
@@ -170,7 +187,7 @@ Status RunAs(const TopKState& s, const KernelCall& call) {
   FirstError error;
   call.pool.For(slots, 1, [&](int64_t begin, int64_t end) {
     for (int64_t slot = begin; slot < end; ++slot) {
-      const Selector<E> selector(s, call, rooms + slot * s.room);
+      const Selector<U> selector(s, call, rooms + slot * s.room);
       for (int64_t r = s.rows * slot / slots; r < s.rows * (slot + 1) / slots; ++r) {
         if (error.failed()) return;
         Status status = call.Poll();
@@ -207,10 +224,13 @@ Result<PreparedKernel> PrepareTopK(std::string_view params, std::span<const Arra
   s->length = in[0].shape.back();
   s->k = shape.back();
   s->rows = Elements(out[0]) == 0 ? 0 : Elements(out[0]) / s->k;
-  s->sorts = s->length <= 2 * kChunk || s->k >= s->length / 8;
+  s->sorts = s->length <= 256 || s->k >= s->length / 8;
   s->room = s->sorts ? 2 * s->length : std::max(2 * s->k, 4 * kChunk) + 2 * kChunk;
   const bool packed = s->ops->bits <= 32;
-  s->run = packed ? RunAs<uint64_t> : RunAs<KeyedIndex>;
+  s->run = s->ops->bits == 8    ? RunAs<uint8_t>
+           : s->ops->bits == 16 ? RunAs<uint16_t>
+           : packed             ? RunAs<uint32_t>
+                                : RunAs<uint64_t>;
   const int64_t room_bytes = s->room * (packed ? 8 : 16);
   s->slots = std::clamp<int64_t>(kMaxSlotBytes / std::max<int64_t>(room_bytes, 1), 1, kMaxSlots);
   PreparedKernel kernel;
