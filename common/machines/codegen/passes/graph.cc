@@ -304,9 +304,17 @@ void Graph::Become(Node& n, OpKind kind, std::span<const ValueId> operands, Attr
   }
 }
 
+void Graph::SetDepths(const Node& n) {
+  for (Block* b : n.regions) {
+    b->depth = n.block->depth + 1;
+    for (const Node* m = b->first; m != nullptr; m = m->next) SetDepths(*m);
+  }
+}
+
 void Graph::MoveBefore(Node& n, Node& at) {
   Unlink(n);
   LinkBefore(n, &at, at.block);
+  SetDepths(n);
 }
 
 Node* Graph::FindConstant(const Dense& d, uint64_t* hash) {
@@ -383,15 +391,6 @@ std::vector<ValueId> Graph::Inline(Block& b, Node& at) {
   for (Node* n = b.first; n != b.last;) {
     Node* next = n->next;
     MoveBefore(*n, at);
-    std::vector<Block*> nested = n->regions;
-    while (!nested.empty()) {  // depths follow the new place
-      Block* inner = nested.back();
-      nested.pop_back();
-      inner->depth = inner->owner->block->depth + 1;
-      for (Node* m = inner->first; m != nullptr; m = m->next) {
-        nested.insert(nested.end(), m->regions.begin(), m->regions.end());
-      }
-    }
     Queue(*n);
     n = next;
   }

@@ -39,7 +39,7 @@ struct Node {
   OpKind kind = OpKind::kOther;
   bool dead = false;
   bool queued = false;
-  bool effect = false;  // it, or an op in its regions, does more than compute results
+  bool effect = false;  // it, or an op in its regions, does more than compute results; terminators
   uint32_t first_use = 0;
   uint32_t num_operands = 0;
   ValueId first_result = kNoValue;
@@ -230,6 +230,7 @@ class Graph {
   void LinkBefore(Node& n, Node* at, Block* block);  // at the end if `at` is null
   void Unlink(Node& n);
   void EraseBlock(Block& b);
+  void SetDepths(const Node& n);  // of its regions, from its own
   Node* FindConstant(const Dense& d, uint64_t* hash);
 
   stablehlo::Func* func_;

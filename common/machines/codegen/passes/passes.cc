@@ -14,10 +14,8 @@ struct PassRow {
 };
 
 constexpr PassRow kPasses[] = {
-    {"simplify", Simplify},
-    {"merge-equal", MergeEqual},
-    {"fold-constants", FoldConstants},
-    {"simplify-again", Simplify},
+    {"simplify", Simplify},   {"merge-equal", MergeEqual},     {"fold-constants", FoldConstants},
+    {"loops", OptimizeLoops}, {"narrow-ranges", NarrowRanges}, {"simplify-again", Simplify},
 };
 
 double Seconds() {

@@ -191,6 +191,156 @@ TEST(FoldConstantsTest, FoldsWithinTheBudgetOnly) {
             1u);
 }
 
+// --- loops ---
+
+// for (i = 0; i < 5; ++i) x = x * 2 + w, with a value that only passes through and one nobody
+// reads; `index` is select(i < 0, i + 5, i).
+constexpr std::string_view kScan = R"((%x: tensor<8xf32>, %w: tensor<5x8xf32>, %v: tensor<8xf32>)
+    -> (tensor<8xf32>, tensor<8xf32>) {
+  %zero = stablehlo.constant dense<0> : tensor<i32>
+  %r:5 = stablehlo.while(%i = %zero, %a = %x, %ws = %w, %pass = %v, %unread = %x)
+      : tensor<i32>, tensor<8xf32>, tensor<5x8xf32>, tensor<8xf32>, tensor<8xf32>
+    cond {
+      %five = stablehlo.constant dense<5> : tensor<i32>
+      %p = stablehlo.compare LT, %i, %five, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>
+      stablehlo.return %p : tensor<i1>
+    } do {
+      %five = stablehlo.constant dense<5> : tensor<i32>
+      %none = stablehlo.constant dense<0> : tensor<i32>
+      %one = stablehlo.constant dense<1> : tensor<i32>
+      %negative = stablehlo.compare LT, %i, %none, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>
+      %wrapped = stablehlo.add %i, %five : tensor<i32>
+      %index = stablehlo.select %negative, %wrapped, %i : tensor<i1>, tensor<i32>
+      %slice = stablehlo.dynamic_slice %ws, %index, %none, sizes = [1, 8] : (tensor<5x8xf32>, tensor<i32>, tensor<i32>) -> tensor<1x8xf32>
+      %row = stablehlo.reshape %slice : (tensor<1x8xf32>) -> tensor<8xf32>
+      %invariant = stablehlo.tanh %pass : tensor<8xf32>
+      %b = stablehlo.multiply %a, %invariant : tensor<8xf32>
+      %c = stablehlo.add %b, %row : tensor<8xf32>
+      %d = stablehlo.sine %unread : tensor<8xf32>
+      %j = stablehlo.add %i, %one : tensor<i32>
+      stablehlo.return %j, %c, %ws, %pass, %d : tensor<i32>, tensor<8xf32>, tensor<5x8xf32>, tensor<8xf32>, tensor<8xf32>
+    }
+  return %r#1, %r#3 : tensor<8xf32>, tensor<8xf32> })";
+
+const stablehlo::Op* FindOp(const stablehlo::Region& region, std::string_view name) {
+  const stablehlo::Op* found = nullptr;
+  stablehlo::ForEachOp(region, [&](const stablehlo::Op& op) {
+    if (found == nullptr && op.name() == name) found = &op;
+  });
+  return found;
+}
+
+TEST(LoopTest, CarriesOnlyWhatChangesAndIsRead) {
+  const Outcome out = CheckPasses(ParseMain(kScan));
+  const stablehlo::Op* loop = FindOp((*out.module.Entry())->body, "stablehlo.while");
+  ASSERT_NE(loop, nullptr);
+  EXPECT_EQ(loop->operands.size(), 2u);
+  EXPECT_EQ(CountOps(out.module, "stablehlo.sine"), 0u);
+}
+
+TEST(LoopTest, MovesInvariantsOut) {
+  const Outcome out = CheckPasses(ParseMain(kScan));
+  const stablehlo::Op* loop = FindOp((*out.module.Entry())->body, "stablehlo.while");
+  ASSERT_NE(loop, nullptr);
+  EXPECT_EQ(CountOps(out.module, "stablehlo.tanh"), 1u);
+  EXPECT_EQ(FindOp(loop->regions[1], "stablehlo.tanh"), nullptr);
+}
+
+TEST(LoopTest, CountsTurns) {
+  const Outcome out = CheckPasses(ParseMain(kScan));
+  const stablehlo::Op* loop = FindOp((*out.module.Entry())->body, "stablehlo.while");
+  ASSERT_NE(loop, nullptr);
+  ASSERT_TRUE(loop->attr(kTripCountAttr).present());
+  EXPECT_EQ(loop->attr(kTripCountAttr).AsInt(), 5);
+  EXPECT_EQ(loop->attr(kInductionAttr).AsInt(), 0);
+  EXPECT_EQ(loop->attr(kInductionStartAttr).AsInt(), 0);
+  EXPECT_EQ(loop->attr(kInductionStepAttr).AsInt(), 1);
+}
+
+TEST(LoopTest, KnowsThatIndicesAreNotNegative) {
+  const Outcome out = CheckPasses(ParseMain(kScan));
+  EXPECT_EQ(CountOps(out.module, "stablehlo.select"), 0u);
+  EXPECT_EQ(CountOps(out.module, "stablehlo.compare"), 1u);
+}
+
+// A loop that counts from `start` by `step` while the counter is `direction` than `bound`.
+Module CountingLoop(std::string_view type, int64_t start, int64_t step, std::string_view direction,
+                    int64_t bound) {
+  const std::string t = StrCat("tensor<", type, ">");
+  return ParseMain(StrCat(R"((%x: tensor<8xi32>) -> (tensor<8xi32>, )", t, R"() {
+    %start = stablehlo.constant dense<)",
+                          start, "> : ", t, R"(
+    %step = stablehlo.constant dense<)",
+                          step, "> : ", t, R"(
+    %bound = stablehlo.constant dense<)",
+                          bound, "> : ", t, R"(
+    %r:2 = stablehlo.while(%i = %start, %a = %x) : )",
+                          t, R"(, tensor<8xi32>
+      cond {
+        %p = stablehlo.compare )",
+                          direction, ", %i, %bound : (", t, ", ", t, R"() -> tensor<i1>
+        stablehlo.return %p : tensor<i1>
+      } do {
+        %b = stablehlo.add %a, %a : tensor<8xi32>
+        %j = stablehlo.add %i, %step : )",
+                          t, R"(
+        stablehlo.return %j, %b : )",
+                          t, R"(, tensor<8xi32>
+      }
+    return %r#1, %r#0 : tensor<8xi32>, )",
+                          t, " }"));
+}
+
+int64_t TripCount(const Module& module) {
+  const stablehlo::Op* loop = FindOp((*module.Entry())->body, "stablehlo.while");
+  if (loop == nullptr) return 0;
+  return loop->attr(kTripCountAttr).present() ? loop->attr(kTripCountAttr).AsInt() : -1;
+}
+
+TEST(LoopTest, CountsAllForms) {
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 3, "LT", 10)).module), 4);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 3, "LE", 9)).module), 4);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 3, "NE", 9)).module), 3);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 5, -2, "GT", -4)).module), 5);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i8", 5, -2, "GE", 0)).module), 3);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("ui8", 5, 2, "LT", 250)).module), 123);
+}
+
+TEST(LoopTest, ReplacesLoopsOfNoOrOneTurn) {
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 1, "LT", 0)).module), 0);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 1, "LT", 1)).module), 0);
+}
+
+TEST(LoopTest, DoesNotCountPastTheEndOfTheType) {
+  // 124 + 3 = 127, then -126: more turns than the distance says.
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i8", 118, 3, "LT", 126)).module), 3);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i8", 119, 3, "LE", 126)).module), -1);
+}
+
+TEST(LoopTest, MergesCountersThatGoTogether) {
+  const Outcome out = CheckPasses(ParseMain(R"((%x: tensor<8xi32>) -> tensor<8xi32> {
+    %zero = stablehlo.constant dense<0> : tensor<i32>
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %bound = stablehlo.constant dense<4> : tensor<i32>
+    %r:3 = stablehlo.while(%i = %zero, %k = %zero, %a = %x) : tensor<i32>, tensor<i32>, tensor<8xi32>
+      cond {
+        %p = stablehlo.compare LT, %i, %bound : (tensor<i32>, tensor<i32>) -> tensor<i1>
+        stablehlo.return %p : tensor<i1>
+      } do {
+        %w = stablehlo.broadcast_in_dim %k, dims = [] : (tensor<i32>) -> tensor<8xi32>
+        %b = stablehlo.add %a, %w : tensor<8xi32>
+        %j = stablehlo.add %i, %one : tensor<i32>
+        %l = stablehlo.add %k, %one : tensor<i32>
+        stablehlo.return %j, %l, %b : tensor<i32>, tensor<i32>, tensor<8xi32>
+      }
+    return %r#2 : tensor<8xi32> })"));
+  const stablehlo::Op* loop = FindOp((*out.module.Entry())->body, "stablehlo.while");
+  ASSERT_NE(loop, nullptr);
+  EXPECT_EQ(loop->operands.size(), 2u);
+}
+
+// --- programs ---
+
 // Programs that JAX made, and every op over dtypes and special values: what the reference evaluator
 // gives stays, up to the order of sums.
 void CheckAgainst(const Module& parsed, const std::vector<Tensor>& inputs) {

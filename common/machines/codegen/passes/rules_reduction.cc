@@ -93,7 +93,21 @@ bool ReduceOfRepeated(Graph& g, Node& n) {
   return true;
 }
 
+bool ReduceOfSplat(Graph& g, Node& n) {
+  const OpKind kind = ReductionOf(g, n);
+  const bool idempotent = kind == OpKind::kMaximum || kind == OpKind::kMinimum ||
+                          kind == OpKind::kAnd || kind == OpKind::kOr;
+  const Tensor* t = idempotent ? SplatOf(g, g.operand(n, 0)) : nullptr;
+  if (t == nullptr || tensor::IsComplex(t->dtype()) ||
+      stablehlo::ElementCount(g.operand_type(n, 0)) == 0) {
+    return false;
+  }
+  CombineWithInit(g, n, kind, g.Splat(g.result_type(n), *t));
+  return true;
+}
+
 constexpr Rule kRules[] = {
+    {"reduce_splat", OpKind::kReduce, ReduceOfSplat},
     {"reduce_ones", OpKind::kReduce, ReduceOfOnes},
     {"reduce_repeated", OpKind::kReduce, ReduceOfRepeated},
 };
