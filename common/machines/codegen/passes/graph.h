@@ -165,6 +165,9 @@ class Graph {
   Node& EmitNode(Node& at, const stablehlo::OpDef& def, std::span<const ValueId> operands,
                  AttrDict attrs, std::span<const TensorType> results,
                  std::vector<Block*> regions = {});
+  // A region to give to EmitNode: arguments of these types, of which the first two go into an
+  // operation whose result is returned.
+  Block* AddBlock(std::initializer_list<TensorType> args, OpKind op);
   // Makes another operation of a node without regions; its results and their types stay.
   void Become(Node& n, OpKind kind, std::span<const ValueId> operands, AttrDict attrs = {});
   void Become(Node& n, OpKind kind, std::initializer_list<ValueId> operands, AttrDict attrs = {}) {

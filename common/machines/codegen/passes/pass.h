@@ -30,7 +30,7 @@ Status FoldConstants(PassContext& context);
 Status OptimizeLoops(PassContext& context);
 // Removes comparisons, clamps and the like that can only have one result.
 Status NarrowRanges(PassContext& context);
-// Moves transposes, reshapes and broadcasts to where they cost least.
+// Moves transposes and broadcasts to where they cost least, and simplifies with all rules again.
 Status ImproveLayout(PassContext& context);
 // Replaces operations by cheaper ones that are harder to look through: last.
 Status ReduceStrength(PassContext& context);

@@ -14,8 +14,14 @@ struct PassRow {
 };
 
 constexpr PassRow kPasses[] = {
-    {"simplify", Simplify},   {"merge-equal", MergeEqual},     {"fold-constants", FoldConstants},
-    {"loops", OptimizeLoops}, {"narrow-ranges", NarrowRanges}, {"simplify-again", Simplify},
+    {"simplify", Simplify},
+    {"merge-equal", MergeEqual},
+    {"fold-constants", FoldConstants},
+    {"loops", OptimizeLoops},
+    {"narrow-ranges", NarrowRanges},
+    {"layout", ImproveLayout},
+    {"merge-equal-again", MergeEqual},
+    {"strength", ReduceStrength},
 };
 
 double Seconds() {

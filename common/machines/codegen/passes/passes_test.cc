@@ -109,7 +109,7 @@ size_t CountOps(const Module& module, std::string_view name) {
 
 std::vector<PassCase> AllCases() {
   std::vector<PassCase> all;
-  for (const auto cases : {ArithmeticCases(), ShapeCases(), ControlCases()}) {
+  for (const auto cases : {ArithmeticCases(), ShapeCases(), ControlCases(), LayoutCases()}) {
     all.insert(all.end(), cases.begin(), cases.end());
   }
   return all;
@@ -118,7 +118,7 @@ std::vector<PassCase> AllCases() {
 std::vector<Rule> AllRules() {
   std::vector<Rule> all;
   for (const auto rules : {ArithmeticRules(), BooleanRules(), ConvertRules(), ShapeRules(),
-                           SliceRules(), IndexRules(), ReductionRules(), ControlRules()}) {
+                           SliceRules(), IndexRules(), ReductionRules(), ControlRules(), LayoutRules(), DotRules(), StrengthRules()}) {
     all.insert(all.end(), rules.begin(), rules.end());
   }
   return all;
