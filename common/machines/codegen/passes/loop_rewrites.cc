@@ -377,12 +377,15 @@ Status OptimizeLoops(PassContext& context) {
   Graph& g = context.graph;
   std::vector<Node*> loops;
   CollectLoops(g.body(), &loops);
-  for (Node* loop : loops) {
-    if (loop->dead) continue;
+  // What an inner loop only passes through, the outer one may too; what an outer loop does not
+  // need, the inner one need not give.
+  for (size_t i = loops.size(); i > 0; --i) {
     RETURN_IF_ERROR(context.Poll());
-    while (ForwardUnchanged(g, *loop) || MergeAlike(g, *loop)) {
+    while (ForwardUnchanged(g, *loops[i - 1]) || MergeAlike(g, *loops[i - 1])) {
     }
-    DropUnread(g, *loop);
+  }
+  for (Node* loop : loops) {
+    if (!loop->dead) DropUnread(g, *loop);
   }
   for (size_t i = loops.size(); i > 0; --i) {
     if (loops[i - 1]->dead) continue;

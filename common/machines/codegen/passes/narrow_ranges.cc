@@ -217,6 +217,12 @@ class Ranges {
   }
 
   bool Rewrite(Node& n) {
+    if (n.kind == OpKind::kScatter && n.num_operands == 3) {
+      const Range at = Get(g_.operand(n, 1));
+      if (!at.known() || !ScatterInside(g_, n, at.low, at.high)) return false;
+      ++g_.rewrites;
+      return true;
+    }
     if (n.num_results != 1 || n.num_operands == 0 || g_.operand_type(n, 0).is_token ||
         !Tracked(g_.operand_type(n, 0).dtype)) {
       return false;
@@ -225,6 +231,9 @@ class Ranges {
     const Range b = n.num_operands > 1 ? Get(g_.operand(n, 1)) : Range{};
     const bool both = a.known() && b.known();
     switch (n.kind) {
+      case OpKind::kSelect:  // by a comparison that has been decided
+        if (const auto p = IntSplat(g_, g_.operand(n, 0))) return ReplaceBy(n, *p != 0 ? 1 : 2);
+        return false;
       case OpKind::kCompare:
         return both && RewriteCompare(n, a, b);
       case OpKind::kMaximum:

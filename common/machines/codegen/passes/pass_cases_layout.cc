@@ -15,20 +15,24 @@ constexpr PassCase kCases[] = {
       %r = stablehlo.dot_general %x, %y, batching_dims = [0] x [0], contracting_dims = [2] x [1], precision = [HIGHEST, DEFAULT] : (tensor<7x4x5xf32>, tensor<7x5x6xf32>) -> tensor<7x4x6xf32>
       %t = stablehlo.transpose %r, dims = [0, 2, 1] : (tensor<7x4x6xf32>) -> tensor<7x6x4xf32>
       return %t : tensor<7x6x4xf32> })"},
-    {"dot_ones", R"((%x: tensor<1x4x5x1xf32>, %y: tensor<5x6x1x1xf32>) -> (tensor<1x4x6xf32>, tensor<1x4x5x5x6xf32>) {
+    {"dot_ones",
+     R"((%x: tensor<1x4x5x1xf32>, %y: tensor<5x6x1x1xf32>) -> (tensor<1x4x6xf32>, tensor<1x4x5x5x6xf32>) {
       %r = stablehlo.dot_general %x, %y, batching_dims = [0] x [2], contracting_dims = [2, 3] x [0, 3] : (tensor<1x4x5x1xf32>, tensor<5x6x1x1xf32>) -> tensor<1x4x6xf32>
       %s = stablehlo.dot_general %x, %y, batching_dims = [0] x [2], contracting_dims = [3] x [3] : (tensor<1x4x5x1xf32>, tensor<5x6x1x1xf32>) -> tensor<1x4x5x5x6xf32>
       return %r, %s : tensor<1x4x6xf32>, tensor<1x4x5x5x6xf32> })"},
-    {"dot_outer", R"((%x: tensor<4xf32>, %y: tensor<6xf32>, %a: tensor<3x4xi32>, %b: tensor<2x3xi32>)
+    {"dot_outer",
+     R"((%x: tensor<4xf32>, %y: tensor<6xf32>, %a: tensor<3x4xi32>, %b: tensor<2x3xi32>)
         -> (tensor<4x6xf32>, tensor<3x4x2xi32>) {
       %r = stablehlo.dot_general %x, %y, contracting_dims = [] x [] : (tensor<4xf32>, tensor<6xf32>) -> tensor<4x6xf32>
       %s = stablehlo.dot_general %a, %b, batching_dims = [0] x [1], contracting_dims = [] x [] : (tensor<3x4xi32>, tensor<2x3xi32>) -> tensor<3x4x2xi32>
       return %r, %s : tensor<4x6xf32>, tensor<3x4x2xi32> })"},
-    {"dot_vectors", R"((%x: tensor<4x5x7xf32>, %y: tensor<5x7x4xf32>, %a: tensor<4xi32>) -> (tensor<7xf32>, tensor<i32>) {
+    {"dot_vectors",
+     R"((%x: tensor<4x5x7xf32>, %y: tensor<5x7x4xf32>, %a: tensor<4xi32>) -> (tensor<7xf32>, tensor<i32>) {
       %r = stablehlo.dot_general %x, %y, batching_dims = [2] x [1], contracting_dims = [0, 1] x [2, 0] : (tensor<4x5x7xf32>, tensor<5x7x4xf32>) -> tensor<7xf32>
       %s = stablehlo.dot_general %a, %a, contracting_dims = [0] x [0] : (tensor<4xi32>, tensor<4xi32>) -> tensor<i32>
       return %r, %s : tensor<7xf32>, tensor<i32> })"},
-    {"sink_transpose", R"((%x: tensor<4x5xf32>, %y: tensor<4x5xf32>, %b: tensor<4xf32>, %p: tensor<i1>) -> tensor<5x4xf32> {
+    {"sink_transpose",
+     R"((%x: tensor<4x5xf32>, %y: tensor<4x5xf32>, %b: tensor<4xf32>, %p: tensor<i1>) -> tensor<5x4xf32> {
       %t = stablehlo.transpose %x, dims = [1, 0] : (tensor<4x5xf32>) -> tensor<5x4xf32>
       %u = stablehlo.transpose %y, dims = [1, 0] : (tensor<4x5xf32>) -> tensor<5x4xf32>
       %s = stablehlo.add %t, %u : tensor<5x4xf32>
@@ -39,7 +43,8 @@ constexpr PassCase kCases[] = {
       %k = stablehlo.constant dense<2.0> : tensor<5x4xf32>
       %o = stablehlo.select %p, %n, %k : tensor<i1>, tensor<5x4xf32>
       return %o : tensor<5x4xf32> })"},
-    {"sink_broadcast", R"((%x: tensor<5xf32>, %y: tensor<5xf32>) -> (tensor<5x4xf32>, tensor<5x4xi1>) {
+    {"sink_broadcast",
+     R"((%x: tensor<5xf32>, %y: tensor<5xf32>) -> (tensor<5x4xf32>, tensor<5x4xi1>) {
       %t = stablehlo.broadcast_in_dim %x, dims = [0] : (tensor<5xf32>) -> tensor<5x4xf32>
       %u = stablehlo.broadcast_in_dim %y, dims = [0] : (tensor<5xf32>) -> tensor<5x4xf32>
       %k = stablehlo.constant dense<2.0> : tensor<5x4xf32>

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -70,14 +71,27 @@ struct Outcome {
   std::vector<PassRecord> records;
 };
 
+// The module after each pass that changed it is valid.
+void CheckRecords(const std::vector<PassRecord>& records) {
+  for (const PassRecord& r : records) {
+    if (r.text_after.empty()) continue;
+    const auto module = stablehlo::ParseModule(r.text_after);
+    ASSERT_TRUE(module.ok()) << r.name << ": " << module.status().ToString() << r.text_after;
+    const Status valid = stablehlo::Verify(*module);
+    EXPECT_TRUE(valid.ok()) << r.name << ": " << valid.ToString() << r.text_after;
+  }
+}
+
 // Runs the passes and compares results, bit by bit if the options allow nothing else.
 Outcome CheckPasses(const Module& module, PassOptions options = {}) {
   Outcome out;
   out.module = module;
   options.rule_counts = &out.counts;
+  options.record_text = true;
   const auto records = RunPasses(&out.module, options);
   EXPECT_TRUE(records.ok()) << records.status().ToString();
   if (records.ok()) out.records = *records;
+  CheckRecords(out.records);
   const Status valid = stablehlo::Verify(out.module);
   EXPECT_TRUE(valid.ok()) << valid.ToString() << "\n" << stablehlo::PrintModule(module);
   if (!valid.ok()) return out;
@@ -117,8 +131,9 @@ std::vector<PassCase> AllCases() {
 
 std::vector<Rule> AllRules() {
   std::vector<Rule> all;
-  for (const auto rules : {ArithmeticRules(), BooleanRules(), ConvertRules(), ShapeRules(),
-                           SliceRules(), IndexRules(), ReductionRules(), ControlRules(), LayoutRules(), DotRules(), StrengthRules()}) {
+  for (const auto rules :
+       {ArithmeticRules(), BooleanRules(), ConvertRules(), ShapeRules(), SliceRules(), IndexRules(),
+        ReductionRules(), ControlRules(), LayoutRules(), DotRules(), StrengthRules()}) {
     all.insert(all.end(), rules.begin(), rules.end());
   }
   return all;
@@ -339,6 +354,70 @@ TEST(LoopTest, MergesCountersThatGoTogether) {
   EXPECT_EQ(loop->operands.size(), 2u);
 }
 
+// for (i = 0; i < 5; ++i) x[i] = y: written at a position that is known to be inside.
+TEST(LoopTest, UpdatesWhatAScatterWritesInside) {
+  const Outcome out =
+      CheckPasses(ParseMain(R"((%x: tensor<5x8xf32>, %y: tensor<8xf32>) -> tensor<5x8xf32> {
+    %zero = stablehlo.constant dense<0> : tensor<i32>
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %bound = stablehlo.constant dense<5> : tensor<i32>
+    %r:3 = stablehlo.while(%i = %zero, %a = %x, %c = %y) : tensor<i32>, tensor<5x8xf32>, tensor<8xf32>
+      cond {
+        %p = stablehlo.compare LT, %i, %bound : (tensor<i32>, tensor<i32>) -> tensor<i1>
+        stablehlo.return %p : tensor<i1>
+      } do {
+        %negative = stablehlo.compare LT, %i, %zero : (tensor<i32>, tensor<i32>) -> tensor<i1>
+        %wrapped = stablehlo.add %i, %bound : tensor<i32>
+        %index = stablehlo.select %negative, %wrapped, %i : tensor<i1>, tensor<i32>
+        %at = stablehlo.broadcast_in_dim %index, dims = [] : (tensor<i32>) -> tensor<1xi32>
+        %b = "stablehlo.scatter"(%a, %at, %c) <{scatter_dimension_numbers = #stablehlo.scatter<update_window_dims = [0], inserted_window_dims = [0], scatter_dims_to_operand_dims = [0]>}> ({
+          ^bb0(%e: tensor<f32>, %f: tensor<f32>):
+            stablehlo.return %f : tensor<f32>
+          }) : (tensor<5x8xf32>, tensor<1xi32>, tensor<8xf32>) -> tensor<5x8xf32>
+        %d = stablehlo.sine %c : tensor<8xf32>
+        %j = stablehlo.add %i, %one : tensor<i32>
+        stablehlo.return %j, %b, %d : tensor<i32>, tensor<5x8xf32>, tensor<8xf32>
+      }
+    return %r#1 : tensor<5x8xf32> })"));
+  EXPECT_EQ(CountOps(out.module, "stablehlo.scatter"), 0u);
+  EXPECT_EQ(CountOps(out.module, "stablehlo.dynamic_update_slice"), 1u);
+}
+
+TEST(LoopTest, HoistsOutOfNestedLoopsAndCountsBoth) {
+  const Outcome out =
+      CheckPasses(ParseMain(R"((%x: tensor<8xf32>, %y: tensor<8x8xf32>) -> tensor<8xf32> {
+    %zero = stablehlo.constant dense<0> : tensor<i32>
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %bound = stablehlo.constant dense<3> : tensor<i32>
+    %r:3 = stablehlo.while(%i = %zero, %a = %x, %m = %y) : tensor<i32>, tensor<8xf32>, tensor<8x8xf32>
+      cond {
+        %p = stablehlo.compare LT, %i, %bound : (tensor<i32>, tensor<i32>) -> tensor<i1>
+        stablehlo.return %p : tensor<i1>
+      } do {
+        %s:3 = stablehlo.while(%k = %zero, %b = %a, %n = %m) : tensor<i32>, tensor<8xf32>, tensor<8x8xf32>
+          cond {
+            %p = stablehlo.compare LT, %k, %bound : (tensor<i32>, tensor<i32>) -> tensor<i1>
+            stablehlo.return %p : tensor<i1>
+          } do {
+            %e = stablehlo.tanh %n : tensor<8x8xf32>
+            %c = stablehlo.dot_general %e, %b, contracting_dims = [1] x [0] : (tensor<8x8xf32>, tensor<8xf32>) -> tensor<8xf32>
+            %l = stablehlo.add %k, %one : tensor<i32>
+            stablehlo.return %l, %c, %n : tensor<i32>, tensor<8xf32>, tensor<8x8xf32>
+          }
+        %j = stablehlo.add %i, %one : tensor<i32>
+        stablehlo.return %j, %s#1, %s#2 : tensor<i32>, tensor<8xf32>, tensor<8x8xf32>
+      }
+    return %r#1 : tensor<8xf32> })"));
+  const auto& ops = (*out.module.Entry())->body.ops;
+  EXPECT_TRUE(
+      std::ranges::any_of(ops, [](const auto& op) { return op.name() == "stablehlo.tanh"; }));
+  size_t counted = 0;
+  stablehlo::ForEachOp((*out.module.Entry())->body, [&](const stablehlo::Op& op) {
+    counted += op.attr(kTripCountAttr).present();
+  });
+  EXPECT_EQ(counted, 2u);
+}
+
 // --- programs ---
 
 // Programs that JAX made, and every op over dtypes and special values: what the reference evaluator
@@ -348,7 +427,9 @@ void CheckAgainst(const Module& parsed, const std::vector<Tensor>& inputs) {
   ASSERT_TRUE(canonical.ok()) << canonical.status().ToString();
   for (const bool reorder : {false, true}) {
     Module after = *canonical;
-    ASSERT_TRUE(RunPasses(&after, {.allow_reordering = reorder}).ok());
+    const auto records = RunPasses(&after, {.allow_reordering = reorder, .record_text = true});
+    ASSERT_TRUE(records.ok());
+    CheckRecords(*records);
     const Status valid = stablehlo::Verify(after);
     ASSERT_TRUE(valid.ok()) << valid.ToString();
     const auto want = stablehlo::Evaluate(*canonical, inputs);
@@ -400,7 +481,7 @@ TEST(RunPassesTest, ReportsTextIfAsked) {
     %a = stablehlo.constant dense<0> : tensor<4xi32>
     %c = stablehlo.add %x, %a : tensor<4xi32>
     return %c : tensor<4xi32> })");
-  const Outcome out = CheckPasses(module, {.record_text = true});
+  const Outcome out = CheckPasses(module);
   ASSERT_FALSE(out.records.empty());
   EXPECT_EQ(out.records[0].name, "simplify");
   EXPECT_GT(out.records[0].rewrites, 0u);

@@ -201,7 +201,8 @@ bool DotOfNothing(Graph& g, Node& n) {
 ValueId Sum(Graph& g, Node& at, ValueId x, const Dims& dims, const TensorType& type) {
   const TensorType scalar = TensorType::Scalar(type.dtype);
   Block* body = g.AddBlock({scalar, scalar}, OpKind::kAdd);
-  const ValueId zero = tensor::IsFloat(type.dtype) ? g.SplatDouble(scalar, 0) : g.SplatInt(scalar, 0);
+  const ValueId zero =
+      tensor::IsFloat(type.dtype) ? g.SplatDouble(scalar, 0) : g.SplatInt(scalar, 0);
   return g
       .EmitNode(at, DefOf(OpKind::kReduce), std::initializer_list<ValueId>{x, zero},
                 IntsAttr("dimensions", dims), std::span(&type, 1), {body})

@@ -69,8 +69,7 @@ bool SinkTranspose(Graph& g, Node& n) {
     }
   }
   const TensorType type{g.result_type(n).dtype, g.operand_type(*first, 0).shape};
-  const ValueId moved =
-      g.EmitNode(n, *n.def, operands, n.attrs, std::span(&type, 1)).first_result;
+  const ValueId moved = g.EmitNode(n, *n.def, operands, n.attrs, std::span(&type, 1)).first_result;
   g.Become(n, OpKind::kTranspose, {moved}, IntsAttr("permutation", permutation));
   return true;
 }
@@ -101,8 +100,7 @@ bool SinkBroadcast(Graph& g, Node& n) {
                                     : g.operand(*g.def(v), 0));
   }
   const TensorType type{g.result_type(n).dtype, small};
-  const ValueId moved =
-      g.EmitNode(n, *n.def, operands, n.attrs, std::span(&type, 1)).first_result;
+  const ValueId moved = g.EmitNode(n, *n.def, operands, n.attrs, std::span(&type, 1)).first_result;
   g.Become(n, OpKind::kBroadcastInDim, {moved}, IntsAttr("broadcast_dimensions", dims));
   return true;
 }

@@ -106,7 +106,27 @@ bool ReduceOfSplat(Graph& g, Node& n) {
   return true;
 }
 
+// Arrays that are sorted along with others, decide nothing and are not read.
+bool SortDropsUnused(Graph& g, Node& n) {
+  Block& comparator = *n.regions[0];
+  std::vector<bool> keep(n.num_results);
+  std::vector<bool> keep_args(2 * static_cast<size_t>(n.num_results));
+  bool all = true;
+  for (uint32_t i = 0; i < n.num_results; ++i) {
+    keep[i] = g.use_count(n.result(i)) + g.use_count(comparator.args[2 * i]) +
+                  g.use_count(comparator.args[2 * i + 1]) !=
+              0;
+    keep_args[2 * i] = keep_args[2 * i + 1] = keep[i];
+    all = all && keep[i];
+  }
+  if (all) return false;
+  g.KeepArgs(comparator, keep_args);
+  g.KeepResults(n, keep, true);
+  return true;
+}
+
 constexpr Rule kRules[] = {
+    {"sort_unused", OpKind::kSort, SortDropsUnused},
     {"reduce_splat", OpKind::kReduce, ReduceOfSplat},
     {"reduce_ones", OpKind::kReduce, ReduceOfOnes},
     {"reduce_repeated", OpKind::kReduce, ReduceOfRepeated},
