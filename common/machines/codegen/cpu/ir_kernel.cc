@@ -276,7 +276,10 @@ void KernelEmitter::VectorSegment(AllocaInst* at, Value* end, int64_t extent, co
             body_ = {.width = width, .unroll = unroll};
             if (masked) body_.mask = LiveLanes(b_.CreateSub(end, position));
             body(position);
-            b_.CreateStore(b_.CreateAdd(position, I64(step)), at);
+            Value* next = b_.CreateAdd(position, I64(step));
+            // The next segment begins where this one ends.
+            if (masked) next = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, next, end);
+            b_.CreateStore(next, at);
           });
   };
   const int64_t step = static_cast<int64_t>(nest_.width) * nest_.unroll;

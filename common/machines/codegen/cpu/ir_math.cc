@@ -80,8 +80,8 @@ class Machine {
   F Make(Value* v) { return {&b_, v}; }
   F Float(double value) { return {&b_, ConstantFP::get(FloatType(), Rounded(value))}; }
   I Int(int64_t value) {
-    return {&b_, ConstantInt::get(IntType(), llvm::APInt(64, static_cast<uint64_t>(value))
-                                                 .trunc(bits))};
+    return {&b_,
+            ConstantInt::get(IntType(), llvm::APInt(64, static_cast<uint64_t>(value)).trunc(bits))};
   }
   I Shr(I x, int n) { return {&b_, b_.CreateLShr(x.v, x.Amount(n))}; }
   I Bits(F x) { return {&b_, b_.CreateBitCast(x.v, IntType())}; }
@@ -195,7 +195,9 @@ class Machine {
     return llvm::BasicBlock::Create(b_.getContext(), name, b_.GetInsertBlock()->getParent());
   }
   Value* Any(M m) { return lanes_ == 1 ? m.v : b_.CreateOrReduce(m.v); }
-  llvm::MDNode* UnlikelyWeights() { return llvm::MDBuilder(b_.getContext()).createBranchWeights(1, 1000); }
+  llvm::MDNode* UnlikelyWeights() {
+    return llvm::MDBuilder(b_.getContext()).createBranchWeights(1, 1000);
+  }
 
   llvm::IRBuilderBase& b_;
   const TargetTraits& traits_;
