@@ -4,9 +4,6 @@
 #include <llvm/IR/MDBuilder.h>
 #include <llvm/IR/Module.h>
 
-#include <span>
-#include <type_traits>
-
 #include "common/machines/kernels/vector_math.h"
 
 namespace megalith::codegen {
@@ -112,12 +109,13 @@ class Machine {
                          : kernels::vector_math::SoftRoundEven(*this, x);
   }
 
-  F Lookup(std::span<const double> table, I index)
+  template <size_t n>
+  F Lookup(const double (&table)[n], I index)
     requires(bits == 64)
   {
     llvm::Module* module = b_.GetInsertBlock()->getModule();
-    Constant* data = llvm::ConstantDataArray::get(
-        b_.getContext(), llvm::ArrayRef<double>(table.data(), table.size()));
+    Constant* data =
+        llvm::ConstantDataArray::get(b_.getContext(), llvm::ArrayRef<double>(table, n));
     auto* global = new llvm::GlobalVariable(*module, data->getType(), true,
                                             llvm::GlobalValue::PrivateLinkage, data, "table");
     global->setUnnamedAddr(llvm::GlobalValue::UnnamedAddr::Global);
@@ -205,7 +203,7 @@ class Machine {
 };
 
 template <int bits>
-Value* Emit(Machine<bits> machine, ScalarOp op, Value* x, Value* y) {
+Value* Emit(Machine<bits> machine, ScalarOp op, Value* x, Value* y, uint64_t imm) {
   const auto fx = machine.Make(x);
   switch (op) {
     case ScalarOp::kFloor:
@@ -215,7 +213,7 @@ Value* Emit(Machine<bits> machine, ScalarOp op, Value* x, Value* y) {
     case ScalarOp::kRoundEven:
       return machine.RoundEven(fx).v;
     default:
-      return kernels::vector_math::Apply(machine, op, fx, machine.Make(y)).v;
+      return kernels::vector_math::Apply(machine, op, fx, machine.Make(y), imm).v;
   }
 }
 
@@ -227,13 +225,13 @@ bool HasVectorMath(ScalarOp op) {
 }
 
 Value* EmitVectorMath(llvm::IRBuilderBase& builder, const TargetTraits& traits, ScalarOp op,
-                      Value* x, Value* y) {
+                      Value* x, Value* y, uint64_t imm) {
   const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(x->getType());
   const unsigned lanes = vector != nullptr ? vector->getNumElements() : 1;
   if (x->getType()->getScalarType()->isFloatTy()) {
-    return Emit(Machine<32>(builder, traits, lanes), op, x, y);
+    return Emit(Machine<32>(builder, traits, lanes), op, x, y, imm);
   }
-  return Emit(Machine<64>(builder, traits, lanes), op, x, y);
+  return Emit(Machine<64>(builder, traits, lanes), op, x, y, imm);
 }
 
 }  // namespace megalith::codegen
