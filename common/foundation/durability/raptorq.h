@@ -19,7 +19,7 @@ namespace megalith::durability {
 //
 // Cost for K symbols: Make about K * 10 small steps and a dense elimination of about
 // sqrt(K) * 2 columns; Run about 20 sums of a symbol per source symbol. Run's memory is one stripe
-// of about a megabyte.
+// of one or two megabytes.
 class SymbolSolver {
  public:
   // `received` are encoding symbol ids without repetition, in any order.
