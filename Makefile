@@ -15,7 +15,11 @@ PACKAGES := g++ cmake ninja-build pkg-config ccache mold git python3 \
 SOURCES = $(shell git ls-files 'common/*.h' 'common/*.cc' 'services/*.h' 'services/*.cc' 'clients/*.h' 'clients/*.cc' \
   'tests/*.h' 'tests/*.cc' 'bench/*.h' 'bench/*.cc' 'examples/*.h' 'examples/*.cc')
 
-.PHONY: help deps configure build run test conformance fixtures bench asan tsan ubsan fuzz fmt lint docs clean
+# Programs that `make random` tries.
+COUNT ?= 10000
+SEED ?= 1
+
+.PHONY: help deps configure build run test conformance fixtures random bench asan tsan ubsan fuzz fmt lint docs clean
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -50,6 +54,10 @@ conformance: build  ## hold the fleet against the oracle's answers; writes docs/
 fixtures:  ## list the oracle data in its manifest; FROM=DIRECTORY copies it from there first
 	tests/fixtures/fixtures.sh $(if $(FROM),copy $(FROM),update)
 	tests/fixtures/fixtures.sh check
+
+random: configure  ## COUNT random programs (default 10000) from SEED on every backend, against the evaluator
+	cmake --build build/$(PRESET) -j$(JOBS) --target random_programs
+	build/$(PRESET)/bin/random_programs --count $(COUNT) --seed $(SEED)
 
 bench:  ## run every benchmark of the release build
 	$(MAKE) build PRESET=release
