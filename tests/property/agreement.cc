@@ -96,20 +96,18 @@ std::vector<Engine> AllEngines() {
 Result<bool> Expectation::Widen(const RandomProgram& program, int variants, double scale) {
   ASSIGN_OR_RETURN(PerturbedProgram perturbed, PerturbedProgram::Create(program.module));
   ASSIGN_OR_RETURN(const std::vector<Tensor> unmoved, perturbed.Run(program.inputs, 0));
-  for (size_t i = 0; i < outputs_.size(); ++i) {
-    for (int64_t k = 0; k < unmoved[i].size(); ++k) {
-      if (SameElement(unmoved[i], outputs_[i], k)) continue;
-      return Internal(StrCat("output ", i, " element ", k, " is ", ElementText(outputs_[i], k),
-                             ", and ", ElementText(unmoved[i], k), " operation by operation"));
-    }
-  }
-  if (!perturbed.inexact()) return false;
   variants_.clear();
-  for (int v = 1; v <= variants; ++v) {
+  for (int v = 1; perturbed.inexact() && v <= variants; ++v) {
     ASSIGN_OR_RETURN(std::vector<Tensor> moved, perturbed.Run(program.inputs, v, scale));
     variants_.push_back(std::move(moved));
   }
-  return true;
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const std::string difference = Difference(i, unmoved[i]);
+    if (!difference.empty()) {
+      return Internal(StrCat("output ", i, ", operation by operation: ", difference));
+    }
+  }
+  return !variants_.empty();
 }
 
 Result<Expectation> Expectation::Of(const RandomProgram& program) {
