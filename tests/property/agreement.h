@@ -23,7 +23,7 @@ struct Engine {
 std::vector<Engine> AllEngines();
 
 struct Disagreement {
-  enum class Stage : uint8_t { kEvaluator, kCompile, kLoad, kRun, kResult };
+  enum class Stage : uint8_t { kEvaluator, kCompile, kLoad, kRun, kResult, kCrash };
   Stage stage = Stage::kResult;
   std::string engine;
   std::string message;

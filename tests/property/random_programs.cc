@@ -1,5 +1,5 @@
 // Runs random programs on backends and compares with the reference evaluator; shrinks and prints
-// the first that fails.
+// the first that fails. Every program runs in a process of its own, so that crashes are found too.
 //
 //   random_programs --count 10000 --seed 1
 //   random_programs --count 1 --seed 4711 --backend cpu --set tier=0
@@ -10,6 +10,7 @@
 #include "common/foundation/base/strings.h"
 #include "common/machines/backends/backends.h"
 #include "tests/property/agreement.h"
+#include "tests/property/isolated.h"
 #include "tests/property/shrink.h"
 
 namespace megalith::property {
@@ -76,11 +77,11 @@ void Report(const RandomProgram& program, const Disagreement& d,
   std::printf("seed %llu: %s: %s\n", static_cast<unsigned long long>(program.seed),
               d.engine.c_str(), d.message.c_str());
   const auto fails = [&](const RandomProgram& candidate) {
-    const auto other = Check(candidate, engines);
+    const auto other = CheckIsolated(candidate, engines);
     return other && other->stage == d.stage && other->engine == d.engine;
   };
   const RandomProgram small = Shrink(program, fails, 2000);
-  const auto last = Check(small, engines);
+  const auto last = CheckIsolated(small, engines);
   std::printf("shrunk: %s\n%s\n", last ? last->message.c_str() : "no longer fails",
               ProgramText(small).c_str());
   std::fflush(stdout);
@@ -109,7 +110,7 @@ int Main(int argc, char** argv) {
       return 1;
     }
     if (o.print) std::printf("%s\n", ProgramText(*program).c_str());
-    const auto d = Check(*program, engines);
+    const auto d = CheckIsolated(*program, engines);
     if (!d) continue;
     Report(*program, *d, engines);
     if (++failures >= o.max_failures) break;
