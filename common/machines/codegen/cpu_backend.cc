@@ -1,11 +1,15 @@
 #include "common/machines/codegen/cpu_backend.h"
 
-#include <algorithm>
-#include <array>
+#include <atomic>
+#include <functional>
 #include <utility>
 
 #include "common/foundation/base/strings.h"
+#include "common/foundation/base/thread_pool.h"
+#include "common/machines/codegen/cpu/emit.h"
+#include "common/machines/codegen/explain.h"
 #include "common/machines/codegen/lower.h"
+#include "common/machines/codegen/passes/passes.h"
 #include "common/machines/codegen/reference_op.h"
 #include "common/machines/kernels/work_pool.h"
 #include "common/machines/runtime/package.h"
@@ -44,6 +48,7 @@ enum class Tier : uint8_t { kNever, kAtOnce, kWhenUsed };
 
 struct Settings {
   Tier tier = Tier::kWhenUsed;
+  Explain explain;
 };
 
 struct TierWord {
@@ -62,13 +67,56 @@ Status Apply(std::string_view name, std::string_view value, Settings* settings) 
     }
     return InvalidArgument(StrCat("setting tier is '", Printable(value), "', wanted 0, 1 or auto"));
   }
+  if (name == "explain") return ReadExplain(value, &settings->explain);
   return InvalidArgument(StrCat("the cpu backend has no setting '", Printable(name), "'"));
 }
 
+Result<Settings> ReadSettings(std::string_view text) {
+  Settings settings;
+  for (const std::string_view line : Split(text, '\n')) {
+    if (line.empty()) continue;
+    const size_t equals = line.find(" = ");
+    if (equals == std::string_view::npos) return DataLoss("section 'settings' is damaged");
+    const Status s = Apply(line.substr(0, equals), line.substr(equals + 3), &settings);
+    if (!s.ok()) return DataLoss(s.message()).Annotate("section 'settings'");
+  }
+  return settings;
+}
+
+Result<runtime::CodeImage> CodeFor(const Plan& plan, int threads, const Cancellation* cancellation,
+                                   std::vector<EmittedKernel>* emitted, const Explain& explain) {
+  std::vector<EmitRequest> requests;
+  for (uint32_t i = 0; i < plan.loops.size(); ++i) requests.push_back({i, &plan.loops[i]});
+  EmitOptions options;
+  options.threads = threads;
+  options.cancellation = cancellation;
+  options.keep_ir = explain.ir;
+  options.keep_assembly = explain.assembly;
+  return EmitCode(requests, options, emitted);
+}
+
+// Makes machine code for executables that are used, one after the other, on a thread of its own.
+class Background {
+ public:
+  static Background& Get() {
+    static Background* const background = new Background();  // may be at work when the process ends
+    return *background;
+  }
+  // Dropped if too much waits: tier 0 goes on, and a later run asks again.
+  bool Submit(std::function<void()> task) { return pool_.Submit(std::move(task)).ok(); }
+
+ private:
+  static constexpr size_t kMaxWaiting = 256;
+  ThreadPool pool_{"codegen", 1, kMaxWaiting};
+};
+
 class CpuExecutable final : public Executable {
  public:
-  CpuExecutable(std::unique_ptr<runtime::PlanRunner> runner, const Package& package)
-      : runner_(std::move(runner)), cost_(package.cost), key_(package.key) {}
+  CpuExecutable(std::shared_ptr<runtime::PlanRunner> runner, const Package& package, bool make_code)
+      : runner_(std::move(runner)),
+        cost_(package.cost),
+        key_(package.key),
+        runs_to_code_(make_code && !runner_->plan().loops.empty() ? kRunsBeforeCode : 0) {}
 
   const Signature& signature() const override { return runner_->plan().signature; }
   const std::string& key() const override { return key_; }
@@ -78,13 +126,35 @@ class CpuExecutable final : public Executable {
  protected:
   Result<std::vector<Tensor>> RunChecked(std::span<const Tensor> inputs,
                                          const RunOptions& options) const override {
-    return runner_->Run(inputs, options);
+    auto results = runner_->Run(inputs, options);
+    if (runs_to_code_.load(std::memory_order_relaxed) > 0 && runs_to_code_.fetch_sub(1) == 1) {
+      AskForCode();
+    }
+    return results;
   }
 
  private:
-  std::unique_ptr<runtime::PlanRunner> runner_;
+  // A program that runs again is worth compiling; most run once.
+  static constexpr int kRunsBeforeCode = 2;
+
+  void AskForCode() const {
+    std::weak_ptr<runtime::PlanRunner> weak = runner_;
+    const bool accepted = Background::Get().Submit([weak] {
+      const std::shared_ptr<runtime::PlanRunner> runner = weak.lock();
+      if (runner == nullptr) return;
+      const auto image = CodeFor(runner->plan(), 1, nullptr, nullptr, {});
+      if (!image.ok()) return;  // tier 0 is right, only slower
+      if (auto code = runtime::LoadedCode::Load(*image); code.ok()) {
+        runner->UseCode(*std::move(code));
+      }
+    });
+    if (!accepted) runs_to_code_.store(kRunsBeforeCode);
+  }
+
+  std::shared_ptr<runtime::PlanRunner> runner_;
   CostSummary cost_;
   std::string key_;
+  mutable std::atomic<int> runs_to_code_;
 };
 
 // True if every op can run as a step of its own, in any order that respects the data flow.
@@ -149,7 +219,9 @@ class CpuBackend final : public runtime::Backend {
   std::string_view name() const override { return kName; }
   std::string_view version() const override { return kVersion; }
   std::string target() const override { return runtime::ProcessorTarget(); }
-  bool HasSetting(std::string_view setting) const override { return setting == "tier"; }
+  bool HasSetting(std::string_view setting) const override {
+    return setting == "tier" || setting == "explain";
+  }
 
   Result<std::string> Compile(std::string_view program, const CompileOptions& options,
                               const Progress& progress) const override {
@@ -163,16 +235,17 @@ class CpuBackend final : public runtime::Backend {
       RETURN_IF_ERROR(Apply(name, value, &settings));
       StrAppend(&settings_text, name, " = ", value, "\n");
     }
+    Explanation explanation(settings.explain);
     RETURN_IF_ERROR(stage("verify", 0));
     ASSIGN_OR_RETURN(const Module module, program.starts_with(stablehlo::kCodecMagic)
                                               ? stablehlo::DecodeModule(program)
                                               : stablehlo::ParseModule(program));
-    RETURN_IF_ERROR(stage("canonicalize", 0.2));
+    RETURN_IF_ERROR(stage("canonicalize", 0.1));
     ASSIGN_OR_RETURN(Module canonical, stablehlo::Canonicalize(module));
     ASSIGN_OR_RETURN(const stablehlo::CostEstimate cost, stablehlo::EstimateCost(canonical));
-    RETURN_IF_ERROR(stage("plan", 0.4));
-    ASSIGN_OR_RETURN(const Plan plan, MakePlan(std::move(canonical), options));
-    RETURN_IF_ERROR(stage("package", 0.9));
+    RETURN_IF_ERROR(stage("plan", 0.2));
+    ASSIGN_OR_RETURN(const Plan plan,
+                     MakePlan(std::move(canonical), options.cancellation, &explanation));
     Package p;
     p.backend = kName;
     p.backend_version = kVersion;
@@ -183,34 +256,70 @@ class CpuBackend final : public runtime::Backend {
               cost.total.bytes,    static_cast<double>(plan.arena_bytes),
               cost.constant_bytes, cost.operations};
     p.sections = {{"plan", runtime::EncodePlan(plan)}, {"settings", std::move(settings_text)}};
+    if (settings.tier == Tier::kAtOnce && !plan.loops.empty()) {
+      RETURN_IF_ERROR(stage("emit", 0.4));
+      std::vector<EmittedKernel> emitted;
+      ASSIGN_OR_RETURN(const runtime::CodeImage image,
+                       CodeFor(plan, kernels::ProcessPool().threads(), options.cancellation,
+                               &emitted, settings.explain));
+      explanation.Add(emitted);
+      p.sections.push_back({"code", runtime::EncodeCodeImage(image)});
+    }
+    if (settings.explain.any()) p.sections.push_back({"explain", explanation.Take()});
+    RETURN_IF_ERROR(stage("package", 0.9));
     return runtime::EncodePackage(p);
   }
 
   Result<std::shared_ptr<const Executable>> Load(std::string_view package) const override {
     ASSIGN_OR_RETURN(const Package p, runtime::DecodePackage(package));
     RETURN_IF_ERROR(runtime::CheckMadeBy(p, *this));
+    ASSIGN_OR_RETURN(const std::string_view text, p.Find("settings"));
+    ASSIGN_OR_RETURN(const Settings settings, ReadSettings(text));
     ASSIGN_OR_RETURN(const std::string_view bytes, p.Find("plan"));
     ASSIGN_OR_RETURN(Plan plan, runtime::DecodePlan(bytes).Annotate("section 'plan'"));
     if (!(plan.signature == p.signature)) {
       return DataLoss("section 'plan' does not have the signature the header gives");
     }
-    ASSIGN_OR_RETURN(auto runner, runtime::PlanRunner::Create(std::move(plan), FindKernel,
-                                                              kernels::ProcessPool()));
-    return std::shared_ptr<const Executable>(std::make_shared<CpuExecutable>(std::move(runner), p));
+    ASSIGN_OR_RETURN(
+        std::shared_ptr<runtime::PlanRunner> runner,
+        runtime::PlanRunner::Create(std::move(plan), FindKernel, kernels::ProcessPool()));
+    if (const auto code = p.Find("code"); code.ok()) {
+      ASSIGN_OR_RETURN(const runtime::CodeImage image,
+                       runtime::DecodeCodeImage(*code).Annotate("section 'code'"));
+      auto loaded = runtime::LoadedCode::Load(image);
+      // Without executable memory the interpreter does the same.
+      if (loaded.ok()) {
+        runner->UseCode(*std::move(loaded));
+      } else if (loaded.status().code() != Code::kResourceExhausted) {
+        return loaded.status();
+      }
+    }
+    return std::shared_ptr<const Executable>(
+        std::make_shared<CpuExecutable>(std::move(runner), p, settings.tier == Tier::kWhenUsed));
   }
 
  private:
-  static Result<Plan> MakePlan(Module module, const CompileOptions& options) {
+  static Result<Plan> MakePlan(Module module, const Cancellation* cancellation,
+                               Explanation* explanation) {
+    explanation->Add("canonical program", module);
     if (!CanBeSplit(module)) return WholeProgram(module);
     if (stablehlo::ConvertsFromBf16(module)) {
       module = stablehlo::WithoutBf16Rounding(std::move(module));
     }
+    PassOptions passes;
+    passes.cancellation = cancellation;
+    passes.record_text = explanation->wanted().passes;
+    ASSIGN_OR_RETURN(const std::vector<PassRecord> records, RunPasses(&module, passes));
+    explanation->Add(records);
     LowerOptions lower;
     lower.find_kernel = FindKernel;
-    lower.cancellation = options.cancellation;
-    ASSIGN_OR_RETURN(Plan plan, Lower(module, lower, nullptr));
+    lower.cancellation = cancellation;
+    LowerReport report;
+    ASSIGN_OR_RETURN(Plan plan,
+                     Lower(module, lower, explanation->wanted().any() ? &report : nullptr));
     const Status s = runtime::CheckPlan(plan);
     if (!s.ok()) return Internal(s.message()).Annotate("the plan is wrong");
+    explanation->Add(report, plan);
     return plan;
   }
 };

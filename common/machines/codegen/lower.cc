@@ -41,6 +41,13 @@ uint64_t BytesOf(const TensorType& t) {
   return static_cast<uint64_t>(std::max<int64_t>(stablehlo::ByteCount(t), 0));
 }
 
+bool IsInOrder(const Dims& permutation) {
+  for (size_t i = 0; i < permutation.size(); ++i) {
+    if (permutation[i] != static_cast<int64_t>(i)) return false;
+  }
+  return true;
+}
+
 // "fusion.3 subtract exponential".
 std::string NameOf(const Group& group, size_t number) {
   std::string name = StrCat("fusion.", number);
@@ -82,6 +89,8 @@ class Lowering {
   Status LowerUpdate(Scope* scope, const Group& group);
   Status LowerAlone(Scope* scope, const Group& group);
   Status LowerLibrary(Scope* scope, const Op& op, LibraryCall call);
+  Result<uint32_t> Transposed(Scope* scope, ValueId v, const Dims& permutation,
+                              tensor::Shape* shape);
   Status LowerReference(Scope* scope, const Op& op);
   Status LowerWhile(Scope* scope, const Op& op);
   Status LowerBranch(Scope* scope, const Op& op);
@@ -577,12 +586,57 @@ Status Lowering::LowerAlone(Scope* scope, const Group& group) {
     }
     return OkStatus();
   }
-  ASSIGN_OR_RETURN(std::optional<LibraryCall> call, LibraryCallFor(op, func_, definitions_));
-  if (call.has_value()) {
+  if (std::optional<LibraryCall> call = LibraryCallFor(op, func_, definitions_)) {
     const Status s = LowerLibrary(scope, op, *std::move(call));
     if (s.code() != Code::kUnimplemented) return s;
   }
   return LowerReference(scope, op);
+}
+
+// A temporary with the elements of `v`, its dimensions in another order.
+Result<uint32_t> Lowering::Transposed(Scope* scope, ValueId v, const Dims& permutation,
+                                      tensor::Shape* shape) {
+  const TensorType& type = func_.type(v);
+  const Dims strides = tensor::RowMajorStrides(type.shape);
+  *shape = {};
+  Dims from;
+  for (const int64_t d : permutation) {
+    shape->push_back(type.shape[static_cast<size_t>(d)]);
+    from.push_back(strides[static_cast<size_t>(d)]);
+  }
+  const Dims to = tensor::RowMajorStrides(*shape);
+  std::vector<int64_t> params = {0};
+  const auto list = [&](const Dims& dims) {
+    params.push_back(static_cast<int64_t>(dims.size()));
+    params.insert(params.end(), dims.begin(), dims.end());
+  };
+  list(*shape);
+  params.push_back(0);
+  list(to);
+  params.push_back(0);
+  list(from);
+  const kernels::LibraryKernel* kernel = options_.find_kernel("strided_copy");
+  if (kernel == nullptr) return Unimplemented("there is no kernel strided_copy");
+  runtime::LibraryUse use{"strided_copy",
+                          kernels::PackParams(params),
+                          {SpecOf(type)},
+                          {TensorSpec{type.dtype, *shape}},
+                          0};
+  const kernels::ArraySpec in{type.dtype, type.shape}, out{type.dtype, *shape};
+  ASSIGN_OR_RETURN(const kernels::PreparedKernel prepared,
+                   kernel->prepare(use.params, {&in, 1}, {&out, 1}));
+  use.scratch_bytes = prepared.scratch_bytes;
+  ASSIGN_OR_RETURN(const uint32_t array, ArrayOf(v));
+  const uint32_t result = arrays_.AddTemporary(BytesOf(type));
+  PlanStep step;
+  step.kind = StepKind::kLibrary;
+  step.index = static_cast<uint32_t>(plan_.library.size());
+  step.in = {array};
+  step.out = {result};
+  if (use.scratch_bytes > 0) step.scratch = arrays_.AddTemporary(use.scratch_bytes);
+  plan_.library.push_back(std::move(use));
+  scope->steps->steps.push_back(std::move(step));
+  return result;
 }
 
 Status Lowering::LowerLibrary(Scope* scope, const Op& op, LibraryCall call) {
@@ -592,17 +646,28 @@ Status Lowering::LowerLibrary(Scope* scope, const Op& op, LibraryCall call) {
   std::vector<kernels::ArraySpec> in, out;
   PlanStep step;
   step.kind = StepKind::kLibrary;
-  for (const ValueId v : call.in) {
-    ASSIGN_OR_RETURN(const uint32_t array, ArrayOf(v));
-    step.in.push_back(array);
+  const size_t steps_before = scope->steps->steps.size();
+  for (size_t i = 0; i < call.in.size(); ++i) {
+    const ValueId v = call.in[i];
+    ASSIGN_OR_RETURN(uint32_t array, ArrayOf(v));
     use.in.push_back(SpecOf(func_.type(v)));
+    if (i < call.permutations.size() && !IsInOrder(call.permutations[i])) {
+      ASSIGN_OR_RETURN(array, Transposed(scope, v, call.permutations[i], &use.in.back().shape));
+    }
+    step.in.push_back(array);
     in.push_back({use.in.back().dtype, use.in.back().shape});
   }
   for (uint32_t i = 0; i < op.num_results; ++i) {
     use.out.push_back(SpecOf(func_.type(op.result(i))));
     out.push_back({use.out.back().dtype, use.out.back().shape});
   }
-  ASSIGN_OR_RETURN(const kernels::PreparedKernel prepared, kernel->prepare(use.params, in, out));
+  const Result<kernels::PreparedKernel> accepted = kernel->prepare(use.params, in, out);
+  if (!accepted.ok()) {
+    scope->steps->steps.resize(steps_before);
+    // Whatever the kernel has against these arrays, the evaluator has the last word.
+    return Unimplemented(accepted.status().message());
+  }
+  const kernels::PreparedKernel& prepared = *accepted;
   use.scratch_bytes = prepared.scratch_bytes;
   for (uint32_t i = 0; i < op.num_results; ++i) {
     uint32_t place = kNone;
@@ -647,7 +712,7 @@ Status Lowering::LowerReference(Scope* scope, const Op& op) {
   call.in = op.operands;
   call.in.insert(call.in.end(), captured.begin(), captured.end());
   if (report_ != nullptr) report_->evaluated.emplace_back(op.def->name);
-  return LowerLibrary(scope, op, std::move(call));
+  return LowerLibrary(scope, op, std::move(call)).Annotate(op.def->name);
 }
 
 // The place of a value carried through a loop: that of its initial value if nobody else needs that,
