@@ -241,7 +241,8 @@ TEST_F(CacheRepairTest, ACrashAtAnyPointOfAWriteLeavesAUsableCache) {
   const TempDirectory original;
   std::filesystem::copy(directory_.path(), original.path(),
                         std::filesystem::copy_options::recursive);
-  for (const Crash crash : {Crash::kBefore, Crash::kTorn, Crash::kAfter}) {
+  // kBefore leaves what kAfter does one operation earlier.
+  for (const Crash crash : {Crash::kTorn, Crash::kAfter}) {
     bool crashed = true;
     for (uint64_t operations = 0; crashed; ++operations) {
       SCOPED_TRACE(StrCat("crash ", static_cast<int>(crash), " after ", operations));
