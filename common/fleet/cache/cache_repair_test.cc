@@ -215,6 +215,16 @@ TEST_F(CacheRepairTest, ReopeningCountsSidecarsAndRemovesThoseWithoutEntries) {
   EXPECT_THAT(cache->Keys(/*without_sidecar=*/true), IsEmpty());
 }
 
+TEST_F(CacheRepairTest, ASmallEntryThatWasCutOffIsRestoredAfterARestart) {
+  const Key key = MakeKey("p");
+  {
+    const auto cache = Open();
+    ASSERT_TRUE(cache->Put(key, "value").ok());
+  }
+  ASSERT_TRUE(RealFileSystem().Truncate(EntryPath(key), 0).ok());
+  EXPECT_EQ(*Open()->Get(key.digest)->value, "value");
+}
+
 TEST_F(CacheRepairTest, AnEntryIsNotEvictedForItsOwnSidecar) {
   const uint64_t one = EncodeEntry(MakeKey("p"), 0, ValueOf("p")).size();
   const auto cache =
