@@ -108,8 +108,9 @@ Status Cache::ScanFolder(const std::string& folder,
   const std::lock_guard<std::mutex> lock(mu_);
   for (const FileInfo& file : listing) {
     const Result<Sha256Digest> key = ParseKey(file.name);
-    // A name that is no key is left over from a write that a crash cut short.
-    if (!key.ok() || file.size < kEntryPrefixBytes) {
+    // A name that is no key is left over from a write that a crash cut short; an entry that was cut
+    // off may be restored from its sidecar.
+    if (!key.ok() || (file.size < kEntryPrefixBytes && !files_.Stat(SidecarPathOf(*key)).ok())) {
       RETURN_IF_ERROR(files_.Remove(JoinPath(folder, file.name)));
       Log(Level::info, "cache_leftover_removed", {{"file", file.name}, {"bytes", file.size}});
       continue;

@@ -108,10 +108,10 @@ struct Evicted {
 // and file times after a restart.
 class Cache {
  public:
-  // Scans the disk tier: leftovers of interrupted writes and files too short to be entries are
-  // removed. Values are checked when they are read, not here. `metrics`, `files` and `clock` must
-  // outlive the cache. Errors: kFailedPrecondition  another process uses the directory; those of
-  // the file system.
+  // Scans the disk tier: leftovers of interrupted writes, files too short to be entries, and
+  // sidecars without entries are removed. Values are checked when they are read, not here.
+  // `metrics`, `files` and `clock` must outlive the cache. Errors: kFailedPrecondition  another
+  // process uses the directory; those of the file system.
   static Result<std::unique_ptr<Cache>> Open(const CacheOptions& options,
                                              telemetry::MetricRegistry& metrics,
                                              FileSystem& files = RealFileSystem(),

@@ -215,6 +215,16 @@ TEST_F(CacheRepairTest, ReopeningCountsSidecarsAndRemovesThoseWithoutEntries) {
   EXPECT_THAT(cache->Keys(/*without_sidecar=*/true), IsEmpty());
 }
 
+TEST_F(CacheRepairTest, ASmallEntryThatWasCutOffIsRestoredAfterARestart) {
+  const Key key = MakeKey("p");
+  {
+    const auto cache = Open();
+    ASSERT_TRUE(cache->Put(key, "value").ok());
+  }
+  ASSERT_TRUE(RealFileSystem().Truncate(EntryPath(key), 0).ok());
+  EXPECT_EQ(*Open()->Get(key.digest)->value, "value");
+}
+
 TEST_F(CacheRepairTest, AnEntryIsNotEvictedForItsOwnSidecar) {
   const uint64_t one = EncodeEntry(MakeKey("p"), 0, ValueOf("p")).size();
   const auto cache =
@@ -241,7 +251,8 @@ TEST_F(CacheRepairTest, ACrashAtAnyPointOfAWriteLeavesAUsableCache) {
   const TempDirectory original;
   std::filesystem::copy(directory_.path(), original.path(),
                         std::filesystem::copy_options::recursive);
-  for (const Crash crash : {Crash::kBefore, Crash::kTorn, Crash::kAfter}) {
+  // kBefore leaves what kAfter does one operation earlier.
+  for (const Crash crash : {Crash::kTorn, Crash::kAfter}) {
     bool crashed = true;
     for (uint64_t operations = 0; crashed; ++operations) {
       SCOPED_TRACE(StrCat("crash ", static_cast<int>(crash), " after ", operations));

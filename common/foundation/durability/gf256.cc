@@ -35,13 +35,19 @@ constexpr Tables kTables;
 struct NibbleTables {
   alignas(16) uint8_t low[16];
   alignas(16) uint8_t high[16];
-  explicit NibbleTables(uint8_t factor) {
+};
+
+constexpr std::array<NibbleTables, 256> kNibbles = [] {
+  std::array<NibbleTables, 256> out{};
+  for (uint32_t factor = 0; factor < 256; ++factor) {
     for (uint32_t i = 0; i < 16; ++i) {
-      low[i] = kTables.Multiply(factor, static_cast<uint8_t>(i));
-      high[i] = kTables.Multiply(factor, static_cast<uint8_t>(i << 4));
+      out[factor].low[i] = kTables.Multiply(static_cast<uint8_t>(factor), static_cast<uint8_t>(i));
+      out[factor].high[i] =
+          kTables.Multiply(static_cast<uint8_t>(factor), static_cast<uint8_t>(i << 4));
     }
   }
-};
+  return out;
+}();
 
 uint64_t Load64(const uint8_t* p) {
   uint64_t v = 0;
@@ -99,10 +105,10 @@ void SumPortable(uint8_t* into, const uint8_t* const* sources, size_t count, siz
   SumFrom(0, into, sources, count, bytes, overwrite);
 }
 void MultiplyAddPortable(uint8_t* into, const uint8_t* source, uint8_t factor, size_t bytes) {
-  MultiplyAddFrom(0, into, source, NibbleTables(factor), bytes);
+  MultiplyAddFrom(0, into, source, kNibbles[factor], bytes);
 }
 void ScalePortable(uint8_t* row, uint8_t factor, size_t bytes) {
-  ScaleFrom(0, row, NibbleTables(factor), bytes);
+  ScaleFrom(0, row, kNibbles[factor], bytes);
 }
 void DoubleAddPortable(uint8_t* into, const uint8_t* source, size_t bytes) {
   DoubleAddFrom(0, into, source, bytes);
@@ -156,7 +162,7 @@ MEGALITH_SSSE3 __m128i Product128(__m128i v, __m128i low, __m128i high) {
 
 MEGALITH_SSSE3 void MultiplyAddSsse3(uint8_t* into, const uint8_t* source, uint8_t factor,
                                      size_t bytes) {
-  const NibbleTables t(factor);
+  const NibbleTables& t = kNibbles[factor];
   const __m128i low = _mm_load_si128(To128(t.low));
   const __m128i high = _mm_load_si128(To128(t.high));
   size_t at = 0;
@@ -168,7 +174,7 @@ MEGALITH_SSSE3 void MultiplyAddSsse3(uint8_t* into, const uint8_t* source, uint8
 }
 
 MEGALITH_SSSE3 void ScaleSsse3(uint8_t* row, uint8_t factor, size_t bytes) {
-  const NibbleTables t(factor);
+  const NibbleTables& t = kNibbles[factor];
   const __m128i low = _mm_load_si128(To128(t.low));
   const __m128i high = _mm_load_si128(To128(t.high));
   size_t at = 0;
@@ -235,7 +241,7 @@ MEGALITH_AVX2 __m256i Product256(__m256i v, __m256i low, __m256i high) {
 
 MEGALITH_AVX2 void MultiplyAddAvx2(uint8_t* into, const uint8_t* source, uint8_t factor,
                                    size_t bytes) {
-  const NibbleTables t(factor);
+  const NibbleTables& t = kNibbles[factor];
   const __m256i low = _mm256_broadcastsi128_si256(_mm_load_si128(To128(t.low)));
   const __m256i high = _mm256_broadcastsi128_si256(_mm_load_si128(To128(t.high)));
   size_t at = 0;
@@ -248,7 +254,7 @@ MEGALITH_AVX2 void MultiplyAddAvx2(uint8_t* into, const uint8_t* source, uint8_t
 }
 
 MEGALITH_AVX2 void ScaleAvx2(uint8_t* row, uint8_t factor, size_t bytes) {
-  const NibbleTables t(factor);
+  const NibbleTables& t = kNibbles[factor];
   const __m256i low = _mm256_broadcastsi128_si256(_mm_load_si128(To128(t.low)));
   const __m256i high = _mm256_broadcastsi128_si256(_mm_load_si128(To128(t.high)));
   size_t at = 0;
@@ -261,22 +267,25 @@ MEGALITH_AVX2 void ScaleAvx2(uint8_t* row, uint8_t factor, size_t bytes) {
 
 // GFNI's own product is modulo another polynomial; its affine transform takes any matrix over bits.
 // Byte 7 - i of the matrix says which bits of the operand make bit i of the result.
-uint64_t MatrixOf(uint8_t factor) {
-  uint64_t matrix = 0;
-  for (uint32_t bit = 0; bit < 8; ++bit) {
-    const uint8_t column = kTables.Multiply(factor, static_cast<uint8_t>(1u << bit));
-    for (uint32_t i = 0; i < 8; ++i) {
-      if ((column >> i) & 1) matrix |= uint64_t{1} << (8 * (7 - i) + bit);
+constexpr std::array<uint64_t, 256> kMatrices = [] {
+  std::array<uint64_t, 256> out{};
+  for (uint32_t factor = 0; factor < 256; ++factor) {
+    for (uint32_t bit = 0; bit < 8; ++bit) {
+      const uint8_t column =
+          kTables.Multiply(static_cast<uint8_t>(factor), static_cast<uint8_t>(1u << bit));
+      for (uint32_t i = 0; i < 8; ++i) {
+        if ((column >> i) & 1) out[factor] |= uint64_t{1} << (8 * (7 - i) + bit);
+      }
     }
   }
-  return matrix;
-}
+  return out;
+}();
 
 #define MEGALITH_GFNI __attribute__((target("gfni,avx2")))
 
 MEGALITH_GFNI void MultiplyAddGfni(uint8_t* into, const uint8_t* source, uint8_t factor,
                                    size_t bytes) {
-  const __m256i matrix = _mm256_set1_epi64x(static_cast<int64_t>(MatrixOf(factor)));
+  const __m256i matrix = _mm256_set1_epi64x(static_cast<int64_t>(kMatrices[factor]));
   size_t at = 0;
   for (; at + 32 <= bytes; at += 32) {
     const __m256i p =
@@ -284,17 +293,17 @@ MEGALITH_GFNI void MultiplyAddGfni(uint8_t* into, const uint8_t* source, uint8_t
     _mm256_storeu_si256(To256(into + at),
                         _mm256_xor_si256(p, _mm256_loadu_si256(To256(into + at))));
   }
-  if (at < bytes) MultiplyAddFrom(at, into, source, NibbleTables(factor), bytes);
+  if (at < bytes) MultiplyAddFrom(at, into, source, kNibbles[factor], bytes);
 }
 
 MEGALITH_GFNI void ScaleGfni(uint8_t* row, uint8_t factor, size_t bytes) {
-  const __m256i matrix = _mm256_set1_epi64x(static_cast<int64_t>(MatrixOf(factor)));
+  const __m256i matrix = _mm256_set1_epi64x(static_cast<int64_t>(kMatrices[factor]));
   size_t at = 0;
   for (; at + 32 <= bytes; at += 32) {
     _mm256_storeu_si256(To256(row + at), _mm256_gf2p8affine_epi64_epi8(
                                              _mm256_loadu_si256(To256(row + at)), matrix, 0));
   }
-  if (at < bytes) ScaleFrom(at, row, NibbleTables(factor), bytes);
+  if (at < bytes) ScaleFrom(at, row, kNibbles[factor], bytes);
 }
 
 constexpr Gf256Kernels kSse2 = {"sse2", SumSse2, MultiplyAddPortable, ScalePortable, DoubleAddSse2};
