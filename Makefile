@@ -15,7 +15,7 @@ PACKAGES := g++ cmake ninja-build pkg-config ccache mold git python3 \
 SOURCES = $(shell git ls-files 'common/*.h' 'common/*.cc' 'services/*.h' 'services/*.cc' 'clients/*.h' 'clients/*.cc' \
   'tests/*.h' 'tests/*.cc' 'bench/*.h' 'bench/*.cc' 'examples/*.h' 'examples/*.cc')
 
-.PHONY: help deps configure build run test conformance fixtures bench asan tsan ubsan fuzz fmt lint docs clean
+.PHONY: help deps configure build run test conformance fixtures bench prove asan tsan ubsan fuzz fmt lint docs clean
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,11 @@ fixtures:  ## list the oracle data in its manifest; FROM=DIRECTORY copies it fro
 bench:  ## run every benchmark of the release build
 	$(MAKE) build PRESET=release
 	@for b in build/release/bin/*_bench; do echo "== $$(basename $$b)"; $$b || exit 1; done
+
+prove:  ## run every float32 through the vector functions of the release build (an hour on two cores)
+	$(MAKE) configure PRESET=release
+	cmake --build build/release -j$(JOBS) --target vector_math_prove
+	build/release/bin/vector_math_prove
 
 asan:  ## all tests under AddressSanitizer and LeakSanitizer
 	$(MAKE) test PRESET=asan
