@@ -16,7 +16,7 @@ namespace megalith::kernels {
 namespace {
 
 struct Worst {
-  double ulps = 0;
+  double ulps = 0.5;  // what rounding alone may give
   float at = 0;
 };
 
@@ -35,7 +35,12 @@ Worst Prove(const TileSet& set, const MathReference& r) {
       const void* in[] = {x.data()};
       fn(in, 0, y.data(), kBlock, 0);
       for (size_t i = 0; i < x.size(); ++i) {
-        const double off = UlpsOff(y[i], r.of1(static_cast<double>(x[i])));
+        const double want = r.of1(static_cast<double>(x[i]));
+        // Correctly rounded, or as good as that.
+        if (std::bit_cast<uint32_t>(y[i]) == std::bit_cast<uint32_t>(static_cast<float>(want))) {
+          continue;
+        }
+        const double off = UlpsOff(y[i], want);
         if (off > mine.ulps) mine = {off, x[i]};
       }
     }
