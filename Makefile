@@ -19,7 +19,7 @@ SOURCES = $(shell git ls-files 'common/*.h' 'common/*.cc' 'services/*.h' 'servic
 COUNT ?= 10000
 SEED ?= 1
 
-.PHONY: help deps configure build run test conformance fixtures random bench asan tsan ubsan fuzz fmt lint docs clean
+.PHONY: help deps configure build run test conformance fixtures random bench prove asan tsan ubsan fuzz fmt lint docs clean
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -65,6 +65,11 @@ bench:  ## run every benchmark of the release build, last the CPU backend agains
 	@for b in build/release/bin/*_bench; do [ $$(basename $$b) != cpu_bench ] || continue; \
 	  echo "== $$(basename $$b)"; $$b || exit 1; done
 	bench/jax_peer/run.sh build/release
+
+prove:  ## run every float32 through the vector functions of the release build (an hour on two cores)
+	$(MAKE) configure PRESET=release
+	cmake --build build/release -j$(JOBS) --target vector_math_prove
+	build/release/bin/vector_math_prove
 
 asan:  ## all tests under AddressSanitizer and LeakSanitizer
 	$(MAKE) test PRESET=asan
