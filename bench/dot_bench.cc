@@ -73,7 +73,11 @@ void Run(const Case& c) {
 }  // namespace
 }  // namespace megalith::kernels
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc > 1) {
+    for (int i = 0; i < 4; ++i) { const int64_t n = atol(argv[1]); megalith::kernels::Run({1, n, n, n}); }
+    return 0;
+  }
   using megalith::kernels::Case;
   for (const Case& c : {Case{1, 4, 4, 4},
                         Case{1, 16, 16, 16},
