@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <numeric>
+#include <utility>
 
 #include "common/machines/kernels/gemm_blocks.h"
 
@@ -60,6 +61,15 @@ struct Task {
     if (d == s.spatial.size()) return Features(g);
     const ConvSpatial& w = s.spatial[d];
     const int id = static_cast<int>(d);
+    if (id == loops.merged && id != loops.rows) {
+      const Progression p = Meet(0, w.taps, 1, at[d] * w.stride - w.pad_low, 1, w.in_size);
+      if (p.count == 0) return;
+      g.k = p.count * s.features;
+      g.a += (at[d] * w.stride - w.pad_low + p.first) * w.in_step;
+      g.b += p.first * w.kernel_step;
+      return Taps(d + 1, g);
+    }
+    if (id == loops.merged) return MergedRows(d, g);
     if (id == loops.depth) {
       const Progression p = Meet(0, w.taps, w.window_dilation, at[d] * w.stride - w.pad_low,
                                  w.base_dilation, w.in_size);
@@ -92,8 +102,46 @@ struct Task {
     }
   }
 
+  // Rows and taps of one dimension: all taps at once where none meets padding.
+  void MergedRows(size_t d, const GemmBlock<T>& g) const {
+    const ConvSpatial& w = s.spatial[d];
+    const int64_t begin = std::max(row_begin, CeilDiv(w.pad_low, w.stride));
+    const int64_t end = std::min(row_end, FloorDiv(w.in_size - w.taps + w.pad_low, w.stride) + 1);
+    const auto rows = [&](int64_t first, int64_t count) {
+      const int64_t start = first * w.stride - w.pad_low;
+      const Progression p = Meet(0, w.taps, 1, start, 1, w.in_size);
+      if (p.count == 0 || count <= 0) return;
+      GemmBlock<T> next = g;
+      next.m = count;
+      next.k = p.count * s.features;
+      next.a += (start + p.first) * w.in_step;
+      next.a_row = w.stride * w.in_step;
+      next.b += p.first * w.kernel_step;
+      next.c += first * w.out_step;
+      next.c_row = w.out_step;
+      Taps(d + 1, next);
+    };
+    if (begin >= end) {
+      for (int64_t i = row_begin; i < row_end; ++i) rows(i, 1);
+      return;
+    }
+    for (int64_t i = row_begin; i < begin; ++i) rows(i, 1);
+    rows(begin, end - begin);
+    for (int64_t i = end; i < row_end; ++i) rows(i, 1);
+  }
+
   void Features(GemmBlock<T> g) const {
     if (loops.depthwise) return Depthwise(g);
+    if (loops.transposed) {
+      std::swap(g.a, g.b);
+      g.n = g.m;
+      g.m = s.outputs;
+      const int64_t in_step = g.a_col;
+      g.a_row = s.kernel_output_step;
+      g.a_col = g.b_row;
+      g.b_row = in_step;
+      g.c_row = s.out_feature_step;
+    }
     g.a_group = kernels.rows * g.a_row;
     if (loops.depth < 0) return kernels.block(g);
     for (int64_t f = 0; f < s.features; ++f) {
@@ -113,6 +161,21 @@ struct Task {
   }
 };
 
+// The dimension whose taps can be summed over together with the features; -1 if there is none.
+int MergedDim(const ConvShape& s, int rows) {
+  for (size_t d = s.spatial.size(); d-- > 0;) {
+    const ConvSpatial& w = s.spatial[d];
+    const bool follows = w.in_step == s.features * s.in_feature_step &&
+                         w.kernel_step == s.features * s.kernel_feature_step;
+    // Rows at both ends are done one by one.
+    const bool worth = static_cast<int>(d) != rows || w.out_size >= 8 * w.taps;
+    if (w.taps > 1 && w.window_dilation == 1 && w.base_dilation == 1 && follows && worth) {
+      return static_cast<int>(d);
+    }
+  }
+  return -1;
+}
+
 // How well blocks run: rows fill register tiles, depth pays for loading and storing the sums.
 double Efficiency(int64_t rows, int64_t depth) {
   const double tiles = static_cast<double>((rows + 7) / 8 * 8);
@@ -122,10 +185,18 @@ double Efficiency(int64_t rows, int64_t depth) {
 
 }  // namespace
 
+bool RowsAreColumns(const ConvShape& s) {
+  if (s.spatial.empty()) return false;
+  const ConvSpatial& d = s.spatial.back();
+  return d.in_step == 1 && d.out_step == 1 && d.stride == 1 && d.base_dilation == 1 &&
+         d.out_size >= 24;
+}
+
 ConvLoops PlanConv(ConvShape* s) {
   // Dimensions that are like a batch become part of it, from the last to the first, if they follow
   // one another in memory on both sides.
-  while (!s->spatial.empty() && s->batch_groups == 1) {
+  const bool by_features = s->out_feature_step == 1 && s->kernel_output_step == 1;
+  while (by_features && !s->spatial.empty() && s->batch_groups == 1) {
     const auto plain = std::find_if(s->spatial.begin(), s->spatial.end(), [&](const auto& d) {
       const bool follows =
           s->in_batch_step == d.in_size * d.in_step && s->out_batch_step == d.out_size * d.out_step;
@@ -138,6 +209,11 @@ ConvLoops PlanConv(ConvShape* s) {
     s->spatial.erase(plain);
   }
   ConvLoops best;
+  if (s->out_feature_step != 1 || s->kernel_output_step != 1) {
+    best.transposed = true;
+    best.rows = static_cast<int>(s->spatial.size()) - 1;
+    return best;
+  }
   best.depthwise =
       s->features == 1 && s->outputs == 1 && s->in_feature_step == 1 && s->feature_groups > 1;
   double most = -1;
@@ -146,7 +222,9 @@ ConvLoops PlanConv(ConvShape* s) {
     for (int depth = -1; depth < (best.depthwise ? 0 : rank); ++depth) {
       if (rows >= 0 && rows == depth) continue;
       const int64_t m = rows < 0 ? s->batch : s->spatial[static_cast<size_t>(rows)].out_size;
-      const int64_t k = depth < 0 ? s->features : s->spatial[static_cast<size_t>(depth)].taps;
+      const int merged = depth < 0 && !best.depthwise ? MergedDim(*s, rows) : -1;
+      int64_t k = depth < 0 ? s->features : s->spatial[static_cast<size_t>(depth)].taps;
+      if (merged >= 0) k *= s->spatial[static_cast<size_t>(merged)].taps;
       // A sum over what lies far apart misses caches. Of equal rows the later: closer in memory.
       const int64_t step =
           depth < 0 ? s->in_feature_step : s->spatial[static_cast<size_t>(depth)].in_step;
@@ -156,6 +234,7 @@ ConvLoops PlanConv(ConvShape* s) {
         most = efficiency;
         best.rows = rows;
         best.depth = depth;
+        best.merged = merged;
       }
     }
   }
@@ -180,7 +259,8 @@ void RunConv(const ConvShape& s, const ConvLoops& loops, const T* in, const T* k
   // Enough tasks for the threads, of at least a register tile.
   const int64_t wanted = CeilDiv(8 * call.pool.threads(), std::max<int64_t>(positions * groups, 1));
   int64_t chunk = std::min(kMaxRows, std::max(CeilDiv(rows, wanted), int64_t{8}));
-  chunk = CeilDiv(chunk, kernels.rows) * kernels.rows;
+  const int64_t unit = loops.transposed ? kernels.cols : kernels.rows;
+  chunk = CeilDiv(chunk, unit) * unit;
   const int64_t chunks = CeilDiv(rows, chunk);
   const double flops = 2 * taps * static_cast<double>(outputs * std::min(chunk, rows));
   const int64_t grain = std::max<int64_t>(1, static_cast<int64_t>(kTaskFlops / (flops + 1)));
@@ -201,9 +281,13 @@ void RunConv(const ConvShape& s, const ConvLoops& loops, const T* in, const T* k
       }
       const int64_t first = loops.rows < 0 ? row_begin : rest % s.batch;
       const int64_t group = loops.rows < 0 ? rest : rest / s.batch;
-      c += first * s.out_batch_step + group * s.outputs;
+      c += first * s.out_batch_step + group * s.outputs * s.out_feature_step;
       const int64_t row_step = loops.rows < 0 ? s.out_batch_step : s.spatial[row_dim].out_step;
-      if (!add) {
+      if (!add && loops.transposed) {
+        for (int64_t o = 0; o < outputs; ++o) {
+          std::fill_n(c + o * s.out_feature_step + row_begin, row_end - row_begin, T{});
+        }
+      } else if (!add) {
         T* zero = loops.rows < 0 ? c : c + row_begin * row_step;
         for (int64_t i = row_begin; i < row_end; ++i, zero += row_step) {
           std::fill_n(zero, outputs, T{});
@@ -217,7 +301,7 @@ void RunConv(const ConvShape& s, const ConvLoops& loops, const T* in, const T* k
         g.a += group * s.features * s.in_feature_step;
       }
       g.a_col = s.in_feature_step;
-      g.b = kernel + group * s.outputs;
+      g.b = kernel + group * s.outputs * s.kernel_output_step;
       g.b_row = s.kernel_feature_step;
       g.b_group = kernels.cols;
       g.c = c;

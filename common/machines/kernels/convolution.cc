@@ -17,6 +17,7 @@ constexpr uint64_t kAlign = 64;
 struct View {
   DType dtype = DType::kInvalid;
   std::vector<int64_t> sizes, steps;
+  int64_t start = 0;  // where element 0 is
   int64_t elements() const {
     return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>());
   }
@@ -45,6 +46,7 @@ struct ConvState {
   View in, kernel, out;
   DType product = DType::kInvalid;
   bool complex = false;
+  View ordered_kernel;  // reversed dimensions backwards, from `start`
   // Whether the loops run on copies, dense in the order above and of the product type.
   bool copy_in = false, copy_kernel = false, copy_out = false;
   int64_t kernel_offset = 0;  // of the first tap, if dimensions are reversed
@@ -57,7 +59,7 @@ struct ConvState {
 template <typename Body>
 void ForRows(const View& v, int64_t begin, int64_t end, const Body& body) {
   for (int64_t row = begin; row < end; ++row) {
-    int64_t rest = row, offset = 0;
+    int64_t rest = row, offset = v.start;
     for (size_t d = v.sizes.size() - 1; d-- > 0;) {
       offset += rest % v.sizes[d] * v.steps[d];
       rest /= v.sizes[d];
@@ -145,7 +147,7 @@ Status Run(const ConvState& s, const KernelCall& call) {
   // The third is the imaginary part negated: products of two imaginary parts count so.
   for (int part = 0; part < (s.complex ? 3 : 1) && s.copy_kernel; ++part) {
     T* plane = take(s.kernel_bytes);
-    Gather(s.kernel, call.in[1], std::min(part, 1), part == 2, plane, call);
+    Gather(s.ordered_kernel, call.in[1], std::min(part, 1), part == 2, plane, call);
     kernel[part] = plane;
   }
   for (int part = 0; part < parts && s.copy_out; ++part) out[part] = take(s.out_bytes);
@@ -294,16 +296,68 @@ Status CheckSizes(const ConvParams& p, const ConvState& s) {
   return OkStatus();
 }
 
+// The shape of the loops, on copies or on what is given.
+void FillShape(const ConvParams& p, ConvState* s) {
+  const auto steps = [](const View& v, bool copy) { return copy ? DenseSteps(v.sizes) : v.steps; };
+  const std::vector<int64_t> in = steps(s->in, s->copy_in);
+  const std::vector<int64_t> kernel = steps(s->kernel, s->copy_kernel);
+  const std::vector<int64_t> out = steps(s->out, s->copy_out);
+  const size_t rank = p.window.size();
+  ConvShape& c = s->shape;
+  c = {};
+  s->kernel_offset = 0;
+  c.batch = s->out.sizes[0];
+  c.in_batch_step = in[0];
+  c.out_batch_step = out[0];
+  c.features = s->kernel.sizes[rank];
+  c.outputs = s->kernel.sizes[rank + 1] / (p.feature_groups * p.batch_groups);
+  c.in_feature_step = in[rank + 1];
+  c.kernel_feature_step = kernel[rank];
+  c.kernel_output_step = s->kernel.sizes[rank + 1] == 1 ? 1 : kernel[rank + 1];
+  c.out_feature_step = s->out.sizes[rank + 1] == 1 ? 1 : out[rank + 1];
+  c.feature_groups = p.feature_groups;
+  c.batch_groups = p.batch_groups;
+  for (size_t i = 0; i < rank; ++i) {
+    const ConvWindow& w = p.window[i];
+    ConvSpatial d = {s->in.sizes[i + 1], s->out.sizes[i + 1], s->kernel.sizes[i], in[i + 1],
+                     out[i + 1],         kernel[i],           w.stride,           w.pad_low,
+                     w.base_dilation,    w.window_dilation};
+    if (w.reversal && d.taps > 0 && !s->copy_kernel) {  // copies are put in order
+      s->kernel_offset += (d.taps - 1) * d.kernel_step;
+      d.kernel_step = -d.kernel_step;
+    }
+    c.spatial.push_back(d);
+  }
+}
+
 void ChooseCopies(const ConvParams& p, ConvState* s) {
   s->product = ProductType(s->in.dtype, s->kernel.dtype, s->out.dtype);
+  s->ordered_kernel = s->kernel;
+  for (size_t i = 0; i < p.window.size(); ++i) {
+    View& v = s->ordered_kernel;
+    if (!p.window[i].reversal || v.sizes[i] == 0) continue;
+    v.start += (v.sizes[i] - 1) * v.steps[i];
+    v.steps[i] = -v.steps[i];
+  }
   s->complex = tensor::IsComplex(s->out.dtype);
   const auto stored = [&](DType d) {
     return !s->complex &&
            VisitProductType(s->product, [&]<typename T>(T*) { return IsStoredAs<T>(d); });
   };
   s->copy_in = !stored(s->in.dtype);
-  s->copy_kernel = !stored(s->kernel.dtype) || s->kernel.last_step() != 1;
-  s->copy_out = !stored(s->out.dtype) || s->out.last_step() != 1;
+  s->copy_kernel = !stored(s->kernel.dtype);
+  s->copy_out = !stored(s->out.dtype);
+  if (!s->copy_in && !s->copy_kernel && !s->copy_out) {
+    // All as they lie: positions as columns if only that saves copying features together.
+    FillShape(p, s);
+    const bool together = s->kernel.last_step() == 1 && s->out.last_step() == 1;
+    if (!together && RowsAreColumns(s->shape)) {
+      s->loops = PlanConv(&s->shape);
+      return;
+    }
+  }
+  s->copy_kernel = s->copy_kernel || s->kernel.last_step() != 1;
+  s->copy_out = s->copy_out || s->out.last_step() != 1;
   const auto width = static_cast<uint64_t>(tensor::ByteWidth(s->product));
   const auto bytes = [&](const View& v) {
     return (static_cast<uint64_t>(v.elements()) * width + kAlign - 1) / kAlign * kAlign;
@@ -312,33 +366,9 @@ void ChooseCopies(const ConvParams& p, ConvState* s) {
   s->kernel_bytes = bytes(s->kernel);
   s->out_bytes = bytes(s->out);
 
-  const auto steps = [](const View& v, bool copy) { return copy ? DenseSteps(v.sizes) : v.steps; };
-  const std::vector<int64_t> in = steps(s->in, s->copy_in);
-  const std::vector<int64_t> kernel = steps(s->kernel, s->copy_kernel);
-  const std::vector<int64_t> out = steps(s->out, s->copy_out);
-  const size_t rank = p.window.size();
-  ConvShape& c = s->shape;
-  c.batch = s->out.sizes[0];
-  c.in_batch_step = in[0];
-  c.out_batch_step = out[0];
-  c.features = s->kernel.sizes[rank];
-  c.outputs = s->kernel.sizes[rank + 1] / (p.feature_groups * p.batch_groups);
-  c.in_feature_step = in[rank + 1];
-  c.kernel_feature_step = kernel[rank];
-  c.feature_groups = p.feature_groups;
-  c.batch_groups = p.batch_groups;
-  for (size_t i = 0; i < rank; ++i) {
-    const ConvWindow& w = p.window[i];
-    ConvSpatial d = {s->in.sizes[i + 1], s->out.sizes[i + 1], s->kernel.sizes[i], in[i + 1],
-                     out[i + 1],         kernel[i],           w.stride,           w.pad_low,
-                     w.base_dilation,    w.window_dilation};
-    if (w.reversal && d.taps > 0) {
-      s->kernel_offset += (d.taps - 1) * d.kernel_step;
-      d.kernel_step = -d.kernel_step;
-    }
-    c.spatial.push_back(d);
-  }
-  s->loops = PlanConv(&c);
+  FillShape(p, s);
+  s->shape.kernel_output_step = s->shape.out_feature_step = 1;
+  s->loops = PlanConv(&s->shape);
 }
 
 Result<PreparedKernel> PrepareConvolution(std::string_view params, std::span<const ArraySpec> in,

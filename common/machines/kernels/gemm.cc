@@ -12,14 +12,14 @@
 namespace megalith::kernels {
 namespace {
 
-constexpr int64_t kDepth = 256;            // of packed panels
-constexpr int64_t kPanelRowBytes = 256;    // of packed rows of lhs, over kDepth: 64 KiB
+constexpr int64_t kDepth = 512;            // of packed panels
+constexpr int64_t kPanelRowBytes = 128;    // of packed rows of lhs, over kDepth: 64 KiB
 constexpr int64_t kTileCols = 128;         // of a tile of sums that are converted at the end
-constexpr int64_t kSharedColBytes = 4096;  // of packed columns of rhs: 1 MiB
+constexpr int64_t kSharedColBytes = 2048;  // of packed columns of rhs: 1 MiB
 constexpr int64_t kMaxCols = 128;          // bytes of a row of a register tile, on any machine
 constexpr int64_t kDotsBelowRows = 4;      // few rows: rhs is not worth transposing
 constexpr uint64_t kStride = 512 * 1024;   // rhs spread wider than this is packed
-constexpr double kGrainFlops = 1e6;        // some 10 us of one core
+constexpr double kGrainFlops = 2e6;        // some 20 us of one core
 constexpr int64_t kEpilogueElements = 16384;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
