@@ -1,19 +1,27 @@
-// Running hot loops with the best instructions of this machine.
+// The instruction sets kernels are compiled for, the one this machine has, and running hot loops
+// with it.
 //
-// The build's baseline is SSE2. OnBestIsa(body) calls a copy of `body` compiled for AVX-512, AVX2
-// or the baseline, whichever the processor has. The body must be a lambda marked
-// [[gnu::always_inline]], and so must be what it calls in hot loops: only inlined code is compiled
-// for the wider instructions.
+// The build's baseline is SSE2. Kernels either have a translation unit per level, or pass a loop to
+// OnBestIsa, which calls a copy of it compiled for AVX-512, AVX2 or the baseline. Such a body must
+// be a lambda marked [[gnu::always_inline]], and so must be what it calls in hot loops: only inlined
+// code is compiled for the wider instructions.
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 namespace megalith::kernels {
 
-enum class Isa : uint8_t { kBaseline, kAvx2, kAvx512 };
+// Each level includes those before it.
+enum class Isa : uint8_t {
+  kSse2 = 0,    // every x86-64 machine
+  kAvx2 = 1,    // with FMA, F16C, BMI and BMI2
+  kAvx512 = 2,  // F, BW, DQ and VL
+};
 
-// What this processor and operating system can run; asked once.
+// The best level that both processor and operating system support; found once.
 Isa MachineIsa();
+std::string_view IsaName(Isa isa);
 
 namespace internal {
 

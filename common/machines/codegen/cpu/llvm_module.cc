@@ -1,0 +1,149 @@
+// The shared object with LLVM in it: from a kernel to an object file.
+#include "common/machines/codegen/cpu/llvm_module.h"
+
+#include <llvm/Config/llvm-config.h>
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/Module.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/Support/raw_ostream.h>
+#include <llvm/Target/TargetMachine.h>
+#include <llvm/Target/TargetOptions.h>
+#include <llvm/Transforms/Utils/Cloning.h>
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "common/foundation/base/strings.h"
+#include "common/machines/codegen/cpu/ir_kernel.h"
+#include "common/machines/codegen/cpu/simplify.h"
+
+namespace megalith::codegen {
+namespace {
+
+constexpr const char* kTriple = "x86_64-unknown-linux-gnu";
+
+struct Target {
+  TargetTraits traits;
+  std::string features;  // "+avx,+avx2"
+};
+
+// "x86-64 avx avx2" -> LLVM's features.
+Result<Target> ParseTarget(std::string_view text) {
+  Target out;
+  bool first = true;
+  bool bw = false, dq = false, vl = false, f = false;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(' '), text.size());
+    const std::string_view word = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (std::exchange(first, false)) {
+      if (word != "x86-64") return InvalidArgument(StrCat("no code generator for '", word, "'"));
+      continue;
+    }
+    if (!out.features.empty()) out.features += ',';
+    out.features += StrCat("+", word);
+    out.traits.sse41 = out.traits.sse41 || word == "sse4.1";
+    out.traits.fma = out.traits.fma || word == "fma";
+    out.traits.f16c = out.traits.f16c || word == "f16c";
+    out.traits.avx2 = out.traits.avx2 || word == "avx2";
+    f = f || word == "avx512f";
+    bw = bw || word == "avx512bw";
+    dq = dq || word == "avx512dq";
+    vl = vl || word == "avx512vl";
+  }
+  out.traits.avx512 = f && bw && dq && vl;
+  out.traits.vector_bits = out.traits.avx512 ? 512 : out.traits.avx2 ? 256 : 128;
+  return out;
+}
+
+Result<std::unique_ptr<llvm::TargetMachine>> MakeMachine(const std::string& features,
+                                                         int optimisation) {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+  });
+  std::string error;
+  const llvm::Target* target = llvm::TargetRegistry::lookupTarget(kTriple, error);
+  if (target == nullptr) return Internal(error);
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
+  static constexpr llvm::CodeGenOptLevel kLevels[] = {
+      llvm::CodeGenOptLevel::None, llvm::CodeGenOptLevel::Less, llvm::CodeGenOptLevel::Default,
+      llvm::CodeGenOptLevel::Aggressive};
+  std::unique_ptr<llvm::TargetMachine> machine(
+      target->createTargetMachine(kTriple, "x86-64", features, options, llvm::Reloc::PIC_,
+                                  llvm::CodeModel::Small, kLevels[std::clamp(optimisation, 0, 3)]));
+  if (machine == nullptr) return Internal("LLVM has no machine for this target");
+  return machine;
+}
+
+void SetAttributes(llvm::Function* function, const Target& target) {
+  const std::string bits = std::to_string(target.traits.vector_bits);
+  function->addFnAttr(llvm::Attribute::NoUnwind);
+  function->addFnAttr("no-builtins");  // no calls of memset and the like
+  function->addFnAttr("prefer-vector-width", bits);
+  function->addFnAttr("min-legal-vector-width", bits);
+}
+
+Result<std::string> Write(llvm::TargetMachine* machine, llvm::Module* module,
+                          llvm::CodeGenFileType type) {
+  llvm::SmallVector<char, 0> bytes;
+  llvm::raw_svector_ostream stream(bytes);
+  llvm::legacy::PassManager passes;
+  if (machine->addPassesToEmitFile(passes, stream, nullptr, type, /*DisableVerify=*/true)) {
+    return Internal("LLVM cannot write files for this target");
+  }
+  passes.run(*module);
+  return std::string(bytes.begin(), bytes.end());
+}
+
+Result<ModuleCode> CompileModule(const runtime::LoopKernel& kernel, const ModuleOptions& options) {
+  ASSIGN_OR_RETURN(const Target target, ParseTarget(options.target));
+  ASSIGN_OR_RETURN(const std::unique_ptr<llvm::TargetMachine> machine,
+                   MakeMachine(target.features, options.optimisation));
+  llvm::LLVMContext context;
+  context.setDiscardValueNames(!options.keep_ir);
+  llvm::Module module("kernel", context);
+  module.setTargetTriple(kTriple);
+  module.setDataLayout(machine->createDataLayout());
+  module.setPICLevel(llvm::PICLevel::BigPIC);
+  ASSIGN_OR_RETURN(const KernelFunction emitted,
+                   EmitKernel(Simplify(kernel), target.traits, kKernelSymbol, &module));
+  SetAttributes(emitted.function, target);
+  ModuleCode out;
+  out.compiler = StrCat("LLVM ", LLVM_VERSION_STRING);
+  out.scratch_bytes = emitted.scratch_bytes;
+  if (options.keep_ir) {
+    llvm::raw_string_ostream stream(out.ir);
+    module.print(stream, nullptr);
+    std::string problems;
+    llvm::raw_string_ostream problem_stream(problems);
+    if (llvm::verifyModule(module, &problem_stream)) {
+      return Internal(StrCat("the code generator made invalid code: ", problems));
+    }
+  }
+  if (options.keep_assembly) {
+    const std::unique_ptr<llvm::Module> copy = llvm::CloneModule(module);
+    ASSIGN_OR_RETURN(out.assembly,
+                     Write(machine.get(), copy.get(), llvm::CodeGenFileType::AssemblyFile));
+  }
+  ASSIGN_OR_RETURN(out.object, Write(machine.get(), &module, llvm::CodeGenFileType::ObjectFile));
+  return out;
+}
+
+}  // namespace
+}  // namespace megalith::codegen
+
+extern "C" __attribute__((visibility("default"))) megalith::Result<megalith::codegen::ModuleCode>
+MegalithCompileModule1(const megalith::runtime::LoopKernel& kernel,
+                       const megalith::codegen::ModuleOptions& options) {
+  return megalith::codegen::CompileModule(kernel, options);
+}

@@ -1,0 +1,271 @@
+// Passes keep what programs compute: small programs for each rule, on numbers that include NaN,
+// infinities, zeros of both signs and the ends of integer types.
+#include "common/machines/codegen/passes/passes.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <set>
+
+#include "common/foundation/base/strings.h"
+#include "common/machines/codegen/passes/pass_cases.h"
+#include "common/machines/codegen/passes/rule.h"
+#include "common/programs/stablehlo/canonical.h"
+#include "common/programs/stablehlo/evaluate.h"
+#include "common/programs/stablehlo/parser.h"
+#include "common/programs/stablehlo/printer.h"
+#include "common/programs/stablehlo/test_util.h"
+#include "common/programs/stablehlo/verify.h"
+
+namespace megalith::codegen {
+namespace {
+
+using stablehlo::Module;
+
+Module ParseMain(std::string_view program) {
+  const auto parsed =
+      stablehlo::ParseModule(StrCat("module @m {\n func.func public @main", program, "\n}\n"));
+  EXPECT_TRUE(parsed.ok()) << parsed.status().ToString() << "\n" << program;
+  if (!parsed.ok()) return Module();
+  EXPECT_TRUE(stablehlo::Verify(*parsed).ok()) << stablehlo::Verify(*parsed).ToString();
+  const auto canonical = stablehlo::Canonicalize(*parsed);
+  EXPECT_TRUE(canonical.ok()) << canonical.status().ToString();
+  return canonical.ok() ? *canonical : Module();
+}
+
+// Special values first, then random ones.
+Tensor Sample(const TensorType& type, std::mt19937* random) {
+  Tensor t = *Tensor::Create(type.dtype, type.shape);
+  const double inf = std::numeric_limits<double>::infinity();
+  const double kSpecial[] = {-0.0, std::nan(""), inf, -inf, 0.0, 1.0};
+  std::uniform_real_distribution<double> uniform(-4, 4);
+  for (int64_t i = 0; i < t.size(); ++i) {
+    const bool special = t.size() >= 6 && (*random)() % 3 == 0;
+    if (tensor::IsComplex(type.dtype)) {
+      t.SetComplex(i, {uniform(*random), uniform(*random)});
+    } else if (tensor::IsFloat(type.dtype)) {
+      t.SetDouble(i, special ? kSpecial[(*random)() % 6] : uniform(*random));
+    } else if (type.dtype == DType::kBool) {
+      t.SetInt(i, static_cast<int64_t>((*random)() % 2));
+    } else {
+      t.SetInt(
+          i, special ? static_cast<int64_t>((*random)()) : static_cast<int64_t>(uniform(*random)));
+    }
+  }
+  return t;
+}
+
+std::vector<Tensor> SampleInputs(const Module& module, unsigned seed) {
+  std::mt19937 random(seed);
+  std::vector<Tensor> inputs;
+  for (const TensorType& t : (*module.Entry())->input_types()) inputs.push_back(Sample(t, &random));
+  return inputs;
+}
+
+struct Outcome {
+  Module module;
+  std::map<std::string_view, uint64_t> counts;
+  std::vector<PassRecord> records;
+};
+
+// Runs the passes and compares results, bit by bit if the options allow nothing else.
+Outcome CheckPasses(const Module& module, PassOptions options = {}) {
+  Outcome out;
+  out.module = module;
+  options.rule_counts = &out.counts;
+  const auto records = RunPasses(&out.module, options);
+  EXPECT_TRUE(records.ok()) << records.status().ToString();
+  if (records.ok()) out.records = *records;
+  const Status valid = stablehlo::Verify(out.module);
+  EXPECT_TRUE(valid.ok()) << valid.ToString() << "\n" << stablehlo::PrintModule(module);
+  if (!valid.ok()) return out;
+  const double tolerance = options.allow_reassociation || options.allow_reordering ? 2e-6 : 0;
+  for (unsigned seed = 1; seed <= 3; ++seed) {
+    const std::vector<Tensor> inputs = SampleInputs(module, seed);
+    const auto want = stablehlo::Evaluate(module, inputs);
+    const auto got = stablehlo::Evaluate(out.module, inputs);
+    EXPECT_TRUE(want.ok()) << want.status().ToString();
+    EXPECT_TRUE(got.ok()) << got.status().ToString();
+    if (!want.ok() || !got.ok()) return out;
+    for (size_t i = 0; i < want->size(); ++i) {
+      EXPECT_EQ(stablehlo::Difference((*got)[i], (*want)[i], tolerance, tolerance), "")
+          << "output " << i << "\nbefore\n"
+          << stablehlo::PrintModule(module) << "\nafter\n"
+          << stablehlo::PrintModule(out.module);
+    }
+  }
+  return out;
+}
+
+size_t CountOps(const Module& module, std::string_view name) {
+  size_t count = 0;
+  for (const auto& func : module.funcs()) {
+    stablehlo::ForEachOp(func.body, [&](const stablehlo::Op& op) { count += op.name() == name; });
+  }
+  return count;
+}
+
+std::vector<PassCase> AllCases() {
+  std::vector<PassCase> all;
+  for (const auto cases : {ArithmeticCases(), ShapeCases(), ControlCases()}) {
+    all.insert(all.end(), cases.begin(), cases.end());
+  }
+  return all;
+}
+
+std::vector<Rule> AllRules() {
+  std::vector<Rule> all;
+  for (const auto rules : {ArithmeticRules(), BooleanRules(), ConvertRules(), ShapeRules(),
+                           SliceRules(), IndexRules(), ReductionRules(), ControlRules()}) {
+    all.insert(all.end(), rules.begin(), rules.end());
+  }
+  return all;
+}
+
+const Rule* FindRule(const std::vector<Rule>& rules, std::string_view name) {
+  for (const Rule& r : rules) {
+    if (r.name == name) return &r;
+  }
+  return nullptr;
+}
+
+class RuleTest : public testing::TestWithParam<PassCase> {};
+
+TEST_P(RuleTest, FiresAndKeepsResults) {
+  const std::vector<Rule> rules = AllRules();
+  const Rule* rule = FindRule(rules, GetParam().rule);
+  ASSERT_NE(rule, nullptr) << GetParam().rule;
+  PassOptions options;
+  options.allow_reordering = rule->keeps == Keeps::kTerms;
+  options.allow_reassociation = rule->keeps == Keeps::kValue;
+  const Outcome out = CheckPasses(ParseMain(GetParam().program), options);
+  EXPECT_GT(out.counts.count(GetParam().rule), 0u) << stablehlo::PrintModule(out.module);
+}
+
+INSTANTIATE_TEST_SUITE_P(Rules, RuleTest, testing::ValuesIn(AllCases()),
+                         [](const auto& info) { return StrCat(info.param.rule, "_", info.index); });
+
+// Rules that Canonicalize leaves no work for, other rules do; and one with a test of its own.
+const std::set<std::string_view> kTestedElsewhere = {"convert_nothing", "bitcast_nothing",
+                                                     "real_of_real", "annotation"};
+
+TEST(RuleListTest, EveryRuleHasACase) {
+  std::set<std::string_view> tested;
+  for (const PassCase& c : AllCases()) tested.insert(c.rule);
+  for (const Rule& rule : AllRules()) {
+    if (kTestedElsewhere.contains(rule.name)) continue;
+    EXPECT_TRUE(tested.contains(rule.name)) << rule.name;
+  }
+}
+
+// A call whose target no evaluator knows.
+TEST(AnnotationTest, IsRemoved) {
+  Module module = ParseMain(R"((%x: tensor<4xf32>) -> tensor<4xf32> {
+    %r = stablehlo.custom_call @annotate_device_placement(%x) {has_side_effect = true} : (tensor<4xf32>) -> tensor<4xf32>
+    return %r : tensor<4xf32> })");
+  ASSERT_TRUE(RunPasses(&module, {}).ok());
+  EXPECT_EQ(CountOps(module, "stablehlo.custom_call"), 0u);
+}
+
+TEST(MergeEqualTest, MergesExchangedOperandsAndEqualRegions) {
+  const Outcome out = CheckPasses(ParseMain(R"((%x: tensor<4xf32>, %y: tensor<4xf32>)
+      -> (tensor<4xf32>, tensor<4xf32>) {
+    %a = stablehlo.add %x, %y : tensor<4xf32>
+    %b = stablehlo.add %y, %x : tensor<4xf32>
+    %c = stablehlo.tanh %a : tensor<4xf32>
+    %d = stablehlo.tanh %b : tensor<4xf32>
+    return %c, %d : tensor<4xf32>, tensor<4xf32> })"));
+  EXPECT_EQ(CountOps(out.module, "stablehlo.tanh"), 1u);
+}
+
+TEST(FoldConstantsTest, FoldsWithinTheBudgetOnly) {
+  const Module module = ParseMain(R"(() -> tensor<4xi32> {
+    %a = stablehlo.constant dense<[1, 2, 3, 4]> : tensor<4xi32>
+    %b = stablehlo.reverse %a, dims = [0] : tensor<4xi32>
+    %c = stablehlo.multiply %a, %b : tensor<4xi32>
+    return %c : tensor<4xi32> })");
+  EXPECT_EQ(CountOps(CheckPasses(module).module, "stablehlo.multiply"), 0u);
+  EXPECT_EQ(CountOps(CheckPasses(module, {.fold_budget_bytes = 32}).module, "stablehlo.multiply"),
+            1u);
+}
+
+// Programs that JAX made, and every op over dtypes and special values: what the reference evaluator
+// gives stays, up to the order of sums.
+void CheckAgainst(const Module& parsed, const std::vector<Tensor>& inputs) {
+  const auto canonical = stablehlo::Canonicalize(parsed);
+  ASSERT_TRUE(canonical.ok()) << canonical.status().ToString();
+  for (const bool reorder : {false, true}) {
+    Module after = *canonical;
+    ASSERT_TRUE(RunPasses(&after, {.allow_reordering = reorder}).ok());
+    const Status valid = stablehlo::Verify(after);
+    ASSERT_TRUE(valid.ok()) << valid.ToString();
+    const auto want = stablehlo::Evaluate(*canonical, inputs);
+    const auto got = stablehlo::Evaluate(after, inputs);
+    ASSERT_EQ(want.ok(), got.ok()) << want.status().ToString() << got.status().ToString();
+    if (!want.ok()) continue;
+    const double tolerance = reorder ? 1e-5 : 0;
+    for (size_t i = 0; i < want->size(); ++i) {
+      EXPECT_EQ(stablehlo::Difference((*got)[i], (*want)[i], tolerance, tolerance), "")
+          << "output " << i << "\n"
+          << stablehlo::PrintModule(*canonical) << "\n"
+          << stablehlo::PrintModule(after);
+    }
+  }
+}
+
+const std::string kFixtures = std::string(MEGALITH_SOURCE_DIR) + "/conformance/fixtures/stablehlo/";
+const std::string kCaseFiles = std::string(MEGALITH_SOURCE_DIR) + "/conformance/cases/stablehlo/";
+
+TEST(JaxProgramsTest, KeepTheirResults) {
+  for (const std::string& name : stablehlo::NamesIn(kFixtures, ".json")) {
+    SCOPED_TRACE(name);
+    const auto c =
+        stablehlo::ParseNumericCase(stablehlo::ReadFileOrFail(kFixtures + name + ".json"));
+    const auto module =
+        stablehlo::ParseModule(stablehlo::ReadFileOrFail(kFixtures + name + ".txt"));
+    ASSERT_TRUE(module.ok());
+    CheckAgainst(*module, c.inputs);
+  }
+}
+
+class CaseFileTest : public testing::TestWithParam<std::string> {};
+
+TEST_P(CaseFileTest, KeepsItsResults) {
+  for (const auto& c : stablehlo::ReadCaseFile(kCaseFiles + GetParam() + ".case")) {
+    SCOPED_TRACE(c.name);
+    const auto module = stablehlo::ParseModule(c.program);
+    ASSERT_TRUE(module.ok());
+    CheckAgainst(*module, c.numbers.inputs);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, CaseFileTest,
+                         testing::ValuesIn(stablehlo::NamesIn(kCaseFiles, ".case")),
+                         [](const auto& info) { return info.param; });
+
+TEST(RunPassesTest, ReportsTextIfAsked) {
+  const Module module = ParseMain(R"((%x: tensor<4xi32>) -> tensor<4xi32> {
+    %a = stablehlo.constant dense<0> : tensor<4xi32>
+    %c = stablehlo.add %x, %a : tensor<4xi32>
+    return %c : tensor<4xi32> })");
+  const Outcome out = CheckPasses(module, {.record_text = true});
+  ASSERT_FALSE(out.records.empty());
+  EXPECT_EQ(out.records[0].name, "simplify");
+  EXPECT_GT(out.records[0].rewrites, 0u);
+  EXPECT_LT(out.records[0].ops_after, out.records[0].ops_before);
+  EXPECT_NE(out.records[0].text_after.find("return %arg0"), std::string::npos);
+}
+
+TEST(RunPassesTest, StopsWhenCancelled) {
+  Module module = ParseMain(R"((%x: tensor<4xi32>) -> tensor<4xi32> {
+    return %x : tensor<4xi32> })");
+  Cancellation cancellation;
+  cancellation.Cancel();
+  EXPECT_EQ(RunPasses(&module, {.cancellation = &cancellation}).status().code(), Code::kCancelled);
+  EXPECT_TRUE(stablehlo::Verify(module).ok());
+}
+
+}  // namespace
+}  // namespace megalith::codegen
