@@ -44,6 +44,12 @@ constexpr PassCase kCases[] = {
       %r = stablehlo.add %x, %c : tensor<8xi8>
       %s = stablehlo.add %r, %d : tensor<8xi8>
       return %s : tensor<8xi8> })"},
+    {"add_to_difference", R"((%x: tensor<8xi8>) -> tensor<8xi8> {
+      %c = stablehlo.constant dense<100> : tensor<8xi8>
+      %d = stablehlo.constant dense<90> : tensor<8xi8>
+      %r = stablehlo.subtract %c, %x : tensor<8xi8>
+      %s = stablehlo.add %r, %d : tensor<8xi8>
+      return %s : tensor<8xi8> })"},
     {"multiply_gather_constants", R"((%x: tensor<8xi8>) -> tensor<8xi8> {
       %c = stablehlo.constant dense<100> : tensor<8xi8>
       %d = stablehlo.constant dense<90> : tensor<8xi8>

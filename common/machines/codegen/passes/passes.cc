@@ -20,6 +20,7 @@ constexpr PassRow kPasses[] = {
     {"loops", OptimizeLoops},
     {"narrow-ranges", NarrowRanges},
     {"layout", ImproveLayout},
+    {"loop-products", BatchLoopProducts},
     {"merge-equal-again", MergeEqual},
     {"strength", ReduceStrength},
 };

@@ -116,6 +116,19 @@ bool NegateDifference(Graph& g, Node& n) {
   return true;
 }
 
+// (c - x) + d as (c + d) - x.
+bool AddToDifference(Graph& g, Node& n) {
+  const Node* inner = g.DefOfKind(g.operand(n, 0), OpKind::kSubtract);
+  if (inner == nullptr || !IsWholeInt(g.result_type(n).dtype) ||
+      g.ConstantOf(g.operand(n, 1)) == nullptr || g.ConstantOf(g.operand(*inner, 0)) == nullptr) {
+    return false;
+  }
+  const ValueId constant =
+      g.Emit(n, OpKind::kAdd, {g.operand(*inner, 0), g.operand(n, 1)}, {}, g.result_type(n));
+  g.Become(n, OpKind::kSubtract, {constant, g.operand(*inner, 1)});
+  return true;
+}
+
 // (x + y) - y and the like.
 bool SumMinusTerm(Graph& g, Node& n) {
   if (!IsWholeInt(g.result_type(n).dtype)) return false;
@@ -367,6 +380,7 @@ constexpr Rule kRules[] = {
     {"add_constant_right", OpKind::kAdd, ConstantToTheRight},
     {"add_zero", OpKind::kAdd, AddZero},
     {"add_negated", OpKind::kAdd, AddNegated},
+    {"add_to_difference", OpKind::kAdd, AddToDifference},
     {"add_gather_constants", OpKind::kAdd, GatherConstants},
     {"subtract_zero", OpKind::kSubtract, SubtractZero},
     {"subtract_self", OpKind::kSubtract, SubtractSelf},
