@@ -36,8 +36,8 @@ void Graph::ImportRegion(Region& region, Block* into, std::vector<ValueId>* numb
 
 void Graph::ImportOp(Op& op, Block* into, std::vector<ValueId>* number) {
   const OpKind kind = KindOf(*op.def);
-  if (kind == OpKind::kConstant && op.attrs.size() == 1) {
-    (*number)[op.first_result] = Constant(std::move(op.attrs[0].value));
+  if (kind == OpKind::kConstant) {
+    (*number)[op.first_result] = Constant(op.attr("value"));
     return;
   }
   Node& n = nodes_.push_back(Node{});
