@@ -30,7 +30,8 @@ Status FoldConstants(PassContext& context);
 Status OptimizeLoops(PassContext& context);
 // Removes comparisons, clamps and the like that can only have one result.
 Status NarrowRanges(PassContext& context);
-// Makes one product before a loop of the products of single rows in it.
+// Makes one product before a loop of the products of single rows in it, and one after it of outer
+// products that it adds up.
 Status BatchLoopProducts(PassContext& context);
 // Moves transposes and broadcasts to where they cost least, and simplifies with all rules again.
 Status ImproveLayout(PassContext& context);

@@ -21,6 +21,7 @@ constexpr PassRow kPasses[] = {
     {"narrow-ranges", NarrowRanges},
     {"layout", ImproveLayout},
     {"loop-products", BatchLoopProducts},
+    {"loops-again", OptimizeLoops},
     {"merge-equal-again", MergeEqual},
     {"strength", ReduceStrength},
 };
