@@ -36,8 +36,8 @@ void Graph::ImportRegion(Region& region, Block* into, std::vector<ValueId>* numb
 
 void Graph::ImportOp(Op& op, Block* into, std::vector<ValueId>* number) {
   const OpKind kind = KindOf(*op.def);
-  if (kind == OpKind::kConstant && op.attrs.size() == 1) {
-    (*number)[op.first_result] = Constant(std::move(op.attrs[0].value));
+  if (kind == OpKind::kConstant) {
+    (*number)[op.first_result] = Constant(op.attr("value"));
     return;
   }
   Node& n = nodes_.push_back(Node{});
@@ -396,6 +396,26 @@ void Graph::KeepResults(Node& n, const std::vector<bool>& keep, bool with_operan
   }
   if (with_operands) SetOperands(n, operands);
   Queue(n);
+}
+
+void Graph::AddCarried(Node& loop, ValueId init, ValueId next) {
+  const TensorType type = types_[init];
+  std::vector<ValueId> inits = operands(loop);
+  inits.push_back(init);
+  SetOperands(loop, inits);
+  for (Block* b : loop.regions) {
+    b->args.push_back(NewValue(type, nullptr, b, static_cast<uint32_t>(b->args.size())));
+  }
+  std::vector<ValueId> returned = operands(*loop.regions[1]->last);
+  returned.push_back(next != kNoValue ? next : loop.regions[1]->args.back());
+  SetOperands(*loop.regions[1]->last, returned);
+  const ValueId old_first = loop.first_result;
+  const uint32_t count = loop.num_results;
+  loop.first_result = static_cast<ValueId>(values_.size());
+  loop.num_results = count + 1;
+  for (uint32_t i = 0; i < count; ++i) NewValue(types_[old_first + i], &loop, loop.block, i);
+  NewValue(type, &loop, loop.block, count);
+  for (uint32_t i = 0; i < count; ++i) ReplaceUses(old_first + i, loop.result(i));
 }
 
 void Graph::KeepArgs(Block& b, const std::vector<bool>& keep) {

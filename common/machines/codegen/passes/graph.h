@@ -186,6 +186,9 @@ class Graph {
   // Drops result and operand positions of a node with several results (while, case) where
   // keep[i] is false; dropped results must be unused. Operands go with results if `with_operands`.
   void KeepResults(Node& n, const std::vector<bool>& keep, bool with_operands);
+  // Gives a `while` one more carried value, the last; its body returns `next`, or
+  // for kNoValue the argument. Old ids of results are dead afterwards.
+  void AddCarried(Node& loop, ValueId init, ValueId next);
   // Drops arguments, which must be unused, of a block.
   void KeepArgs(Block& b, const std::vector<bool>& keep);
   // Moves the nodes of `b`, except its terminator, before `at`; gives what the terminator returns.

@@ -155,6 +155,10 @@ bool DropUnread(Graph& g, Node& loop) {
   while (g.Pop() != nullptr) {  // erases what nobody needs any more
   }
   if (loop.dead) return true;
+  for (const std::string_view name :
+       {kTripCountAttr, kInductionAttr, kInductionStartAttr, kInductionStepAttr}) {
+    SetAttr(&loop.attrs, name, Attr());  // counted anew, with other positions
+  }
   g.KeepArgs(ConditionOf(loop), keep);
   g.KeepArgs(BodyOf(loop), keep);
   g.KeepResults(loop, keep, true);

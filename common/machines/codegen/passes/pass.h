@@ -30,6 +30,9 @@ Status FoldConstants(PassContext& context);
 Status OptimizeLoops(PassContext& context);
 // Removes comparisons, clamps and the like that can only have one result.
 Status NarrowRanges(PassContext& context);
+// Makes one product before a loop of the products of single rows in it, and one after it of outer
+// products that it adds up.
+Status BatchLoopProducts(PassContext& context);
 // Moves transposes and broadcasts to where they cost least, and simplifies with all rules again.
 Status ImproveLayout(PassContext& context);
 // Replaces operations by cheaper ones that are harder to look through: last.

@@ -14,6 +14,17 @@ constexpr PassCase kCases[] = {
       %r = stablehlo.add %x, %c : tensor<8xf32>
       %s = stablehlo.add %d, %y : tensor<8xi32>
       return %r, %s : tensor<8xf32>, tensor<8xi32> })"},
+    {"add_positive_zero",
+     R"((%x: tensor<8xf32>, %y: tensor<2x8xf32>) -> (tensor<8xf32>, tensor<8xf32>, tensor<8xf32>) {
+      %c = stablehlo.constant dense<0.0> : tensor<8xf32>
+      %z = stablehlo.constant dense<0.0> : tensor<f32>
+      %a = stablehlo.multiply %x, %x : tensor<8xf32>
+      %r = stablehlo.add %a, %c : tensor<8xf32>
+      %s = stablehlo.add %x, %c : tensor<8xf32>
+      %b = stablehlo.reduce(%y init: %z) applies stablehlo.add across dimensions = [0] : (tensor<2x8xf32>, tensor<f32>) -> tensor<8xf32>
+      %d = stablehlo.add %b, %x : tensor<8xf32>
+      %t = stablehlo.add %d, %c : tensor<8xf32>
+      return %r, %s, %t : tensor<8xf32>, tensor<8xf32>, tensor<8xf32> })"},
     {"subtract_zero", R"((%x: tensor<8xf32>, %y: tensor<8xui8>) -> (tensor<8xf32>, tensor<8xui8>) {
       %c = stablehlo.constant dense<0.0> : tensor<8xf32>
       %m = stablehlo.constant dense<-0.0> : tensor<8xf32>
@@ -42,6 +53,12 @@ constexpr PassCase kCases[] = {
       %c = stablehlo.constant dense<100> : tensor<8xi8>
       %d = stablehlo.constant dense<90> : tensor<8xi8>
       %r = stablehlo.add %x, %c : tensor<8xi8>
+      %s = stablehlo.add %r, %d : tensor<8xi8>
+      return %s : tensor<8xi8> })"},
+    {"add_to_difference", R"((%x: tensor<8xi8>) -> tensor<8xi8> {
+      %c = stablehlo.constant dense<100> : tensor<8xi8>
+      %d = stablehlo.constant dense<90> : tensor<8xi8>
+      %r = stablehlo.subtract %c, %x : tensor<8xi8>
       %s = stablehlo.add %r, %d : tensor<8xi8>
       return %s : tensor<8xi8> })"},
     {"multiply_gather_constants", R"((%x: tensor<8xi8>) -> tensor<8xi8> {

@@ -43,6 +43,14 @@ constexpr PassCase kCases[] = {
       %k = stablehlo.constant dense<2.0> : tensor<5x4xf32>
       %o = stablehlo.select %p, %n, %k : tensor<i1>, tensor<5x4xf32>
       return %o : tensor<5x4xf32> })"},
+    {"transpose_free", R"((%x: tensor<5xf32>, %y: tensor<4xf32>) -> tensor<4x5xf32> {
+      %t = stablehlo.broadcast_in_dim %x, dims = [0] : (tensor<5xf32>) -> tensor<5x4xf32>
+      %u = stablehlo.broadcast_in_dim %y, dims = [1] : (tensor<4xf32>) -> tensor<5x4xf32>
+      %i = stablehlo.iota dim = 1 : tensor<5x4xf32>
+      %m = stablehlo.multiply %t, %u : tensor<5x4xf32>
+      %a = stablehlo.add %m, %i : tensor<5x4xf32>
+      %r = stablehlo.transpose %a, dims = [1, 0] : (tensor<5x4xf32>) -> tensor<4x5xf32>
+      return %r : tensor<4x5xf32> })"},
     {"sink_broadcast",
      R"((%x: tensor<5xf32>, %y: tensor<5xf32>) -> (tensor<5x4xf32>, tensor<5x4xi1>) {
       %t = stablehlo.broadcast_in_dim %x, dims = [0] : (tensor<5xf32>) -> tensor<5x4xf32>

@@ -20,6 +20,8 @@ constexpr PassRow kPasses[] = {
     {"loops", OptimizeLoops},
     {"narrow-ranges", NarrowRanges},
     {"layout", ImproveLayout},
+    {"loop-products", BatchLoopProducts},
+    {"loops-again", OptimizeLoops},
     {"merge-equal-again", MergeEqual},
     {"strength", ReduceStrength},
 };

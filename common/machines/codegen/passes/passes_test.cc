@@ -418,6 +418,72 @@ TEST(LoopTest, HoistsOutOfNestedLoopsAndCountsBoth) {
   EXPECT_EQ(counted, 2u);
 }
 
+// for (i = 0; i < 5; ++i) x = tanh(x + w . rows[4 - i]): one product of all rows.
+TEST(LoopTest, MultipliesAllRowsBefore) {
+  const Module module = ParseMain(
+      R"((%x: tensor<6xf32>, %rows: tensor<3x5x2xf32>, %w: tensor<6x2x3xf32>) -> tensor<6xf32> {
+    %zero = stablehlo.constant dense<0> : tensor<i32>
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %last = stablehlo.constant dense<4> : tensor<i32>
+    %bound = stablehlo.constant dense<5> : tensor<i32>
+    %r:2 = stablehlo.while(%i = %zero, %a = %x) : tensor<i32>, tensor<6xf32>
+      cond {
+        %p = stablehlo.compare LT, %i, %bound : (tensor<i32>, tensor<i32>) -> tensor<i1>
+        stablehlo.return %p : tensor<i1>
+      } do {
+        %at = stablehlo.subtract %last, %i : tensor<i32>
+        %s = stablehlo.dynamic_slice %rows, %zero, %at, %zero, sizes = [3, 1, 2] : (tensor<3x5x2xf32>, tensor<i32>, tensor<i32>, tensor<i32>) -> tensor<3x1x2xf32>
+        %row = stablehlo.reshape %s : (tensor<3x1x2xf32>) -> tensor<3x2xf32>
+        %d = stablehlo.dot_general %w, %row, contracting_dims = [1, 2] x [1, 0] : (tensor<6x2x3xf32>, tensor<3x2xf32>) -> tensor<6xf32>
+        %b = stablehlo.add %a, %d : tensor<6xf32>
+        %c = stablehlo.tanh %b : tensor<6xf32>
+        %j = stablehlo.add %i, %one : tensor<i32>
+        stablehlo.return %j, %c : tensor<i32>, tensor<6xf32>
+      }
+    return %r#1 : tensor<6xf32> })");
+  const Outcome out = CheckPasses(module);
+  const stablehlo::Op* loop = FindOp((*out.module.Entry())->body, "stablehlo.while");
+  ASSERT_NE(loop, nullptr);
+  EXPECT_EQ(FindOp(loop->regions[1], "stablehlo.dot_general"), nullptr);
+  EXPECT_EQ(CountOps(out.module, "stablehlo.dot_general"), 1u);
+  const Outcome exact = CheckPasses(module, {.allow_reordering = false});
+  const stablehlo::Op* same = FindOp((*exact.module.Entry())->body, "stablehlo.while");
+  EXPECT_NE(FindOp(same->regions[1], "stablehlo.dot_general"), nullptr);
+}
+
+// for (i = 0; i < 5; ++i) { h = tanh(h) * x[4 - i]; g += h (x) x[4 - i]; }: one product after it.
+TEST(LoopTest, AddsUpOuterProductsAfter) {
+  const Module module = ParseMain(
+      R"((%x: tensor<5x6xf32>, %h: tensor<6xf32>, %g: tensor<6x6xf32>) -> (tensor<6x6xf32>, tensor<6xf32>) {
+    %zero = stablehlo.constant dense<0> : tensor<i32>
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %last = stablehlo.constant dense<4> : tensor<i32>
+    %bound = stablehlo.constant dense<5> : tensor<i32>
+    %r:3 = stablehlo.while(%i = %zero, %a = %h, %sum = %g) : tensor<i32>, tensor<6xf32>, tensor<6x6xf32>
+      cond {
+        %p = stablehlo.compare LT, %i, %bound : (tensor<i32>, tensor<i32>) -> tensor<i1>
+        stablehlo.return %p : tensor<i1>
+      } do {
+        %at = stablehlo.subtract %last, %i : tensor<i32>
+        %s = stablehlo.dynamic_slice %x, %at, %zero, sizes = [1, 6] : (tensor<5x6xf32>, tensor<i32>, tensor<i32>) -> tensor<1x6xf32>
+        %row = stablehlo.reshape %s : (tensor<1x6xf32>) -> tensor<6xf32>
+        %t = stablehlo.tanh %a : tensor<6xf32>
+        %b = stablehlo.multiply %t, %row : tensor<6xf32>
+        %d = stablehlo.dot_general %b, %row, contracting_dims = [] x [] : (tensor<6xf32>, tensor<6xf32>) -> tensor<6x6xf32>
+        %e = stablehlo.add %sum, %d : tensor<6x6xf32>
+        %j = stablehlo.add %i, %one : tensor<i32>
+        stablehlo.return %j, %b, %e : tensor<i32>, tensor<6xf32>, tensor<6x6xf32>
+      }
+    return %r#2, %r#1 : tensor<6x6xf32>, tensor<6xf32> })");
+  const Outcome out = CheckPasses(module);
+  EXPECT_EQ(CountOps(out.module, "stablehlo.dot_general"), 1u);
+  const stablehlo::Op* loop = FindOp((*out.module.Entry())->body, "stablehlo.while");
+  ASSERT_NE(loop, nullptr);
+  EXPECT_EQ(FindOp(loop->regions[1], "stablehlo.dot_general"), nullptr);
+  EXPECT_EQ(loop->operands.size(), 3u);
+  EXPECT_EQ(loop->attr(kTripCountAttr).AsInt(), 5);
+}
+
 // --- programs ---
 
 // Programs that JAX made, and every op over dtypes and special values: what the reference evaluator

@@ -67,6 +67,46 @@ bool AddZero(Graph& g, Node& n) {
   return true;
 }
 
+// True if no element can be -0: sums are -0 only if all their terms are.
+bool IsNeverMinusZero(const Graph& g, ValueId v, int depth) {
+  if (const auto c = FloatSplat(g, v)) return *c != 0 || !std::signbit(*c);
+  const Node* n = g.def(v);
+  if (n == nullptr || depth == 0) return false;
+  const auto operand = [&](uint32_t i) { return IsNeverMinusZero(g, g.operand(*n, i), depth - 1); };
+  switch (n->kind) {
+    case OpKind::kAbs:
+    case OpKind::kExponential:
+      return true;
+    case OpKind::kAdd:
+      return operand(0) || operand(1);
+    case OpKind::kSubtract:
+    case OpKind::kBroadcastInDim:
+    case OpKind::kReshape:
+    case OpKind::kReverse:
+    case OpKind::kSlice:
+    case OpKind::kDynamicSlice:
+    case OpKind::kTranspose:
+      return operand(0);
+    case OpKind::kMultiply:
+      return g.operand(*n, 0) == g.operand(*n, 1);
+    case OpKind::kSelect:
+      return operand(1) && operand(2);
+    case OpKind::kConvert:
+      return tensor::IsInteger(g.operand_type(*n, 0).dtype);
+    case OpKind::kReduce:
+      return n->num_operands == 2 && BodyKind(g, *n->regions[0]) == OpKind::kAdd && operand(1);
+    default:
+      return false;
+  }
+}
+
+bool AddPositiveZero(Graph& g, Node& n) {
+  if (!IsFloatSplat(g, g.operand(n, 1), 0.0) || !IsNeverMinusZero(g, g.operand(n, 0), 6))
+    return false;
+  g.Replace(n, g.operand(n, 0));
+  return true;
+}
+
 bool SubtractZero(Graph& g, Node& n) {
   const ValueId y = g.operand(n, 1);
   const bool zero = IsReal(g.dtype(y)) ? IsFloatSplat(g, y, 0.0) : IsIntSplat(g, y, 0);
@@ -113,6 +153,19 @@ bool NegateDifference(Graph& g, Node& n) {
   const Node* inner = g.DefOfKind(g.operand(n, 0), OpKind::kSubtract);
   if (inner == nullptr || !tensor::IsInteger(g.result_type(n).dtype)) return false;
   g.Become(n, OpKind::kSubtract, {g.operand(*inner, 1), g.operand(*inner, 0)});
+  return true;
+}
+
+// (c - x) + d as (c + d) - x.
+bool AddToDifference(Graph& g, Node& n) {
+  const Node* inner = g.DefOfKind(g.operand(n, 0), OpKind::kSubtract);
+  if (inner == nullptr || !IsWholeInt(g.result_type(n).dtype) ||
+      g.ConstantOf(g.operand(n, 1)) == nullptr || g.ConstantOf(g.operand(*inner, 0)) == nullptr) {
+    return false;
+  }
+  const ValueId constant =
+      g.Emit(n, OpKind::kAdd, {g.operand(*inner, 0), g.operand(n, 1)}, {}, g.result_type(n));
+  g.Become(n, OpKind::kSubtract, {constant, g.operand(*inner, 1)});
   return true;
 }
 
@@ -366,7 +419,9 @@ bool ComplexOfParts(Graph& g, Node& n) {
 constexpr Rule kRules[] = {
     {"add_constant_right", OpKind::kAdd, ConstantToTheRight},
     {"add_zero", OpKind::kAdd, AddZero},
+    {"add_positive_zero", OpKind::kAdd, AddPositiveZero},
     {"add_negated", OpKind::kAdd, AddNegated},
+    {"add_to_difference", OpKind::kAdd, AddToDifference},
     {"add_gather_constants", OpKind::kAdd, GatherConstants},
     {"subtract_zero", OpKind::kSubtract, SubtractZero},
     {"subtract_self", OpKind::kSubtract, SubtractSelf},

@@ -74,6 +74,46 @@ bool SinkTranspose(Graph& g, Node& n) {
   return true;
 }
 
+// True if a transpose of `v` costs nothing: free itself, or computed from what is for this purpose.
+bool VanishesUnderTranspose(const Graph& g, ValueId v, int depth) {
+  if (IsFreeToTranspose(g, v)) return true;
+  const Node* n = g.def(v);
+  if (depth == 0 || n == nullptr || n->def->span == nullptr || n->num_results != 1 ||
+      g.use_count(v) != 1) {
+    return false;
+  }
+  for (uint32_t i = 0; i < n->num_operands; ++i) {
+    const ValueId x = g.operand(*n, i);
+    if (g.type(x).rank() != g.type(v).rank() || !VanishesUnderTranspose(g, x, depth - 1))
+      return false;
+  }
+  return true;
+}
+
+// `v` transposed so that transposing it by `back` gives `v`.
+ValueId BuildTransposed(Graph& g, Node& at, ValueId v, std::span<const int64_t> back) {
+  if (IsFreeToTranspose(g, v)) return Untransposed(g, at, v, back);
+  const Node& n = *g.def(v);
+  std::vector<ValueId> operands;
+  for (uint32_t i = 0; i < n.num_operands; ++i)
+    operands.push_back(BuildTransposed(g, at, g.operand(n, i), back));
+  const TensorType type{g.type(v).dtype, g.shape(operands[0])};
+  return g.EmitNode(at, *n.def, operands, n.attrs, std::span(&type, 1)).first_result;
+}
+
+// A transpose of what is computed from broadcasts, constants and iotas alone.
+bool TransposeOfFree(Graph& g, Node& n) {
+  const ValueId x = g.operand(n, 0);
+  if (g.def(x) == nullptr || IsFreeToTranspose(g, x) || !VanishesUnderTranspose(g, x, 4))
+    return false;
+  const auto permutation = n.ints("permutation");
+  Dims back(permutation.size(), 0);
+  for (size_t i = 0; i < permutation.size(); ++i)
+    back[static_cast<size_t>(permutation[i])] = static_cast<int64_t>(i);
+  g.Replace(n, BuildTransposed(g, n, x, back));
+  return true;
+}
+
 // op(broadcast x, broadcast y, constant) as broadcast(op(x, y, constant)), all broadcast alike.
 bool SinkBroadcast(Graph& g, Node& n) {
   if (n.num_results != 1 || stablehlo::ElementCount(g.result_type(n)) == 0) return false;
@@ -159,6 +199,7 @@ bool ReduceOfTranspose(Graph& g, Node& n) {
 
 constexpr Rule kRules[] = {
     {"sink_transpose", OpKind::kElementwise, SinkTranspose},
+    {"transpose_free", OpKind::kTranspose, TransposeOfFree},
     {"sink_broadcast", OpKind::kElementwise, SinkBroadcast},
     {"reshape_round_trip", OpKind::kReshape, ReshapeRoundTrip},
     {"reduce_transpose", OpKind::kReduce, ReduceOfTranspose, Keeps::kTerms},
