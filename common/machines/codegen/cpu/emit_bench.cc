@@ -91,7 +91,7 @@ Case Chain(int64_t n) {
 Case Unary(const char* name, ScalarOp op, int64_t n, float (*f)(float)) {
   LoopStage stage;
   stage.loads = {F32(0, {1})};
-  stage.instrs = {Load(0), Op(op, 0)};
+  stage.instrs = {Load(0), Op(op, 0, 0)};
   stage.stores = {{.to = F32(1, {1}), .value = 1}};
   const auto length = static_cast<size_t>(n);
   return {name,
@@ -239,11 +239,35 @@ void Run(const Case& c) {
               bytes / ours * 1e-9, theirs * 1e6);
 }
 
+// Many kernels at once, as a training step has them: the time of all together.
+void RunMany() {
+  std::vector<LoopKernel> kernels;
+  const auto none = [](float x) { return x; };
+  for (int64_t i = 0; i < 8; ++i) {
+    kernels.push_back(Chain(1000 + i).kernel);
+    kernels.push_back(RowSum(64, 100 + i).kernel);
+    kernels.push_back(Unary("relu", ScalarOp::kMaximum, 2000 + i, none).kernel);
+    kernels.push_back(Unary("add", ScalarOp::kAdd, 70000 + i, none).kernel);
+    kernels.push_back(Unary("exp", ScalarOp::kExp, 3000 + i, none).kernel);
+  }
+  std::vector<EmitRequest> requests;
+  for (uint32_t i = 0; i < kernels.size(); ++i) requests.push_back({i, &kernels[i]});
+  for (const int threads : {1, 2}) {
+    const double seconds = Fastest(8, [&] {
+      const auto image = EmitCode(requests, {.threads = threads});
+      if (!image.ok()) std::printf("%s\n", image.status().ToString().c_str());
+    });
+    std::printf("%zu kernels, %d threads: %.2f ms, %.2f ms each\n", kernels.size(), threads,
+                seconds * 1e3, seconds * 1e3 / static_cast<double>(kernels.size()));
+  }
+}
+
 int Main(const char* filter) {
   const double start = Now();
   const Status ready = CodeGeneratorReady();
   std::printf("open the code generator: %.2f ms %s\n", (Now() - start) * 1e3,
               ready.ToString().c_str());
+  RunMany();
   const int64_t n = 1 << 16;
   const std::vector<Case> cases = {
       Tiny(),
