@@ -11,6 +11,7 @@
 #include "common/foundation/base/strings.h"
 #include "common/machines/codegen/cpu/llvm_module.h"
 #include "common/machines/codegen/cpu/object_link.h"
+#include "common/machines/kernels/scalar_ops.h"
 
 namespace megalith::codegen {
 namespace {
@@ -68,6 +69,9 @@ const Result<CompileModuleFn>& Compiler() {
 constexpr size_t kModuleKernels = 8;
 constexpr size_t kModuleInstrs = 96;
 
+// Of one kernel, in additions; about 200 exponentials, or half a second.
+constexpr double kMostCost = 2500;
+
 struct Unit {
   std::vector<const LoopKernel*> kernels;
   size_t instrs = 0;
@@ -100,9 +104,22 @@ Status CompileUnit(CompileModuleFn compile, const ModuleOptions& options, Unit* 
   return OkStatus();
 }
 
+// LLVM takes longer than anybody waits for blocks of many thousand instructions, and cannot be
+// stopped in one.
+bool IsTooLarge(const LoopKernel& kernel) {
+  double cost = 0;
+  for (const runtime::LoopStage& stage : kernel.stages) {
+    for (const runtime::LoopInstr& instr : stage.instrs) {
+      cost += std::max(kernels::FindScalarOp(instr.op)->cost, 1.0);
+    }
+  }
+  return cost > kMostCost;
+}
+
 // Which unit compiles a request, and as which of its kernels.
 struct Place {
   size_t unit = 0, kernel = 0;
+  bool left_out = false;
 };
 
 // Puts every distinct kernel into a unit. What is kept for people is kept kernel by kernel.
@@ -117,6 +134,10 @@ std::vector<Place> MakeUnits(std::span<const EmitRequest> requests, const EmitOp
                      [&](const EmitRequest& r) { return EqualButForNames(*r.kernel, kernel); });
     if (known != requests.begin() + static_cast<int64_t>(i)) {
       places.push_back(places[known - requests.begin()]);
+      continue;
+    }
+    if (IsTooLarge(kernel)) {
+      places.push_back({.left_out = true});
       continue;
     }
     const size_t instrs = Instrs(kernel);
@@ -209,6 +230,7 @@ Result<CodeImage> EmitCode(std::span<const EmitRequest> requests, const EmitOpti
     image.compiler = unit.code.compiler;
   }
   for (size_t i = 0; i < requests.size(); ++i) {
+    if (places[i].left_out) continue;
     const Unit& unit = units[places[i].unit];
     const size_t kernel = places[i].kernel;
     image.entries.push_back({.loop = requests[i].loop,

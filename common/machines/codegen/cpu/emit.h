@@ -41,7 +41,8 @@ struct EmitRequest {
 
 // Compiles the kernels and links them into one image, whose entries are in the order of `requests`.
 // Kernels that are equal but for their names share code. The same kernels, target and options give
-// the same bytes. If `emitted` is not null it gets one element per request.
+// the same bytes. Kernels of thousands of instructions are left out: they stay on tier 0. If
+// `emitted` is not null it gets one element per entry.
 // Requires kernels that CheckLoopKernel accepts. Thread-safe.
 // Errors: kUnavailable (this installation has no code generator: stay on tier 0), kCancelled,
 // kDeadlineExceeded, kInvalidArgument (unknown target), kInternal.

@@ -262,6 +262,19 @@ TEST(EmitTest, GivesTheSameBytesWithAnyNumberOfThreads) {
   EXPECT_TRUE(*one == *three);
 }
 
+TEST(EmitTest, LeavesOutKernelsThatWouldTakeTooLong) {
+  const LoopKernel small = MultiplyAdd(100);
+  LoopKernel large = small;
+  for (uint32_t i = 4; i < 3000; ++i) {
+    large.stages[0].instrs.push_back({.op = ScalarOp::kAdd, .type = DType::kF32, .in = {i, i}});
+  }
+  const EmitRequest requests[] = {{0, &large}, {1, &small}};
+  const auto image = EmitCode(requests, {});
+  ASSERT_TRUE(image.ok()) << image.status().ToString();
+  ASSERT_EQ(image->entries.size(), 1u);
+  EXPECT_EQ(image->entries[0].loop, 1u);
+}
+
 TEST(EmitTest, StopsWhenCancelled) {
   const LoopKernel kernel = MultiplyAdd(100);
   const EmitRequest request = {.loop = 0, .kernel = &kernel};

@@ -4,6 +4,8 @@
 #include <llvm/IR/MDBuilder.h>
 #include <llvm/IR/Module.h>
 
+#include <string>
+
 #include "common/machines/kernels/vector_math.h"
 
 namespace megalith::codegen {
@@ -71,8 +73,10 @@ class Machine {
   using M = Truths;
   using W = Machine<64>;
 
-  Machine(llvm::IRBuilderBase& b, const TargetTraits& traits, unsigned lanes)
-      : b_(b), traits_(traits), lanes_(lanes) {}
+  // If `rare` is not null, Rarely leaves its long way out and adds the lanes that need it to what
+  // `rare` points to (null: none yet).
+  Machine(llvm::IRBuilderBase& b, const TargetTraits& traits, unsigned lanes, Value** rare)
+      : b_(b), traits_(traits), lanes_(lanes), rare_(rare) {}
 
   F Make(Value* v) { return {&b_, v}; }
   F Float(double value) { return {&b_, ConstantFP::get(FloatType(), Rounded(value))}; }
@@ -127,6 +131,10 @@ class Machine {
 
   template <typename Slow>
   F Rarely(M m, F usual, const Slow& slow) {
+    if (rare_ != nullptr) {
+      *rare_ = *rare_ == nullptr ? m.v : b_.CreateOr(*rare_, m.v);
+      return usual;
+    }
     llvm::BasicBlock* before = b_.GetInsertBlock();
     llvm::BasicBlock* rare = Block("rare");
     llvm::BasicBlock* after = Block("after");
@@ -166,7 +174,7 @@ class Machine {
   W Wide()
     requires(bits == 32)
   {
-    return W(b_, traits_, lanes_);
+    return W(b_, traits_, lanes_, rare_);
   }
   Floats<64> Widen(F x)
     requires(bits == 32)
@@ -200,6 +208,7 @@ class Machine {
   llvm::IRBuilderBase& b_;
   const TargetTraits& traits_;
   const unsigned lanes_;
+  Value** const rare_;
 };
 
 template <int bits>
@@ -217,6 +226,78 @@ Value* Emit(Machine<bits> machine, ScalarOp op, Value* x, Value* y, uint64_t imm
   }
 }
 
+Value* EmitLanes(llvm::IRBuilderBase& b, const TargetTraits& traits, unsigned lanes, Value** rare,
+                 ScalarOp op, Value* x, Value* y, uint64_t imm) {
+  if (x->getType()->getScalarType()->isFloatTy()) {
+    return Emit(Machine<32>(b, traits, lanes, rare), op, x, y, imm);
+  }
+  return Emit(Machine<64>(b, traits, lanes, rare), op, x, y, imm);
+}
+
+// The operation on one element, long way included, as a function of the module.
+llvm::Function* OneElement(llvm::IRBuilderBase& b, const TargetTraits& traits, ScalarOp op,
+                           Type* type, uint64_t imm) {
+  llvm::Module* module = b.GetInsertBlock()->getModule();
+  const std::string name = "one." + std::to_string(static_cast<int>(op)) +
+                           (type->isFloatTy() ? ".f32." : ".f64.") + std::to_string(imm);
+  if (llvm::Function* known = module->getFunction(name)) return known;
+  auto* function = llvm::Function::Create(llvm::FunctionType::get(type, {type, type}, false),
+                                          llvm::GlobalValue::InternalLinkage, name, module);
+  function->addFnAttr(llvm::Attribute::NoInline);
+  llvm::IRBuilder<> inside(llvm::BasicBlock::Create(b.getContext(), "entry", function));
+  inside.CreateRet(
+      EmitLanes(inside, traits, 1, nullptr, op, function->getArg(0), function->getArg(1), imm));
+  return function;
+}
+
+Value* Slot(llvm::IRBuilderBase& b, Type* type) {
+  llvm::BasicBlock& entry = b.GetInsertBlock()->getParent()->getEntryBlock();
+  llvm::IRBuilder<> at_entry(&entry, entry.begin());
+  return at_entry.CreateAlloca(type);
+}
+
+// Puts the results of the lanes in `rare`, computed one by one, in place of those in `usual`.
+Value* MendLanes(llvm::IRBuilderBase& b, llvm::Function* one, Value* rare, Value* usual, Value* x,
+                 Value* y) {
+  llvm::Function* function = b.GetInsertBlock()->getParent();
+  const auto block = [&](const char* name) {
+    return llvm::BasicBlock::Create(b.getContext(), name, function);
+  };
+  llvm::BasicBlock *before = b.GetInsertBlock(), *some = block("rare"), *loop = block("rare.loop"),
+                   *end = block("rare.end"), *after = block("after");
+  Type* vector = x->getType();
+  Type* element = vector->getScalarType();
+  const unsigned lanes = llvm::cast<llvm::FixedVectorType>(vector)->getNumElements();
+  Type* i64 = b.getInt64Ty();
+  Value* bits = b.CreateZExt(b.CreateBitCast(rare, b.getIntNTy(lanes)), i64);
+  b.CreateCondBr(b.CreateIsNotNull(bits), some, after,
+                 llvm::MDBuilder(b.getContext()).createBranchWeights(1, 1000));
+  Value *xs = Slot(b, vector), *ys = Slot(b, vector), *results = Slot(b, vector);
+  b.SetInsertPoint(some);
+  b.CreateStore(x, xs);
+  b.CreateStore(y, ys);
+  b.CreateStore(usual, results);
+  b.CreateBr(loop);
+  b.SetInsertPoint(loop);
+  llvm::PHINode* left = b.CreatePHI(i64, 2);
+  Value* lane = b.CreateBinaryIntrinsic(llvm::Intrinsic::cttz, left, b.getTrue());
+  Value* result = b.CreateCall(one, {b.CreateLoad(element, b.CreateGEP(element, xs, lane)),
+                                     b.CreateLoad(element, b.CreateGEP(element, ys, lane))});
+  b.CreateStore(result, b.CreateGEP(element, results, lane));
+  Value* next = b.CreateAnd(left, b.CreateSub(left, b.getInt64(1)));
+  left->addIncoming(bits, some);
+  left->addIncoming(next, loop);
+  b.CreateCondBr(b.CreateIsNotNull(next), loop, end);
+  b.SetInsertPoint(end);
+  Value* mended = b.CreateLoad(vector, results);
+  b.CreateBr(after);
+  b.SetInsertPoint(after);
+  llvm::PHINode* out = b.CreatePHI(vector, 2);
+  out->addIncoming(usual, before);
+  out->addIncoming(mended, end);
+  return out;
+}
+
 }  // namespace
 
 bool HasVectorMath(ScalarOp op) {
@@ -227,11 +308,14 @@ bool HasVectorMath(ScalarOp op) {
 Value* EmitVectorMath(llvm::IRBuilderBase& builder, const TargetTraits& traits, ScalarOp op,
                       Value* x, Value* y, uint64_t imm) {
   const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(x->getType());
-  const unsigned lanes = vector != nullptr ? vector->getNumElements() : 1;
-  if (x->getType()->getScalarType()->isFloatTy()) {
-    return Emit(Machine<32>(builder, traits, lanes), op, x, y, imm);
-  }
-  return Emit(Machine<64>(builder, traits, lanes), op, x, y, imm);
+  if (vector == nullptr) return EmitLanes(builder, traits, 1, nullptr, op, x, y, imm);
+  // The long ways of formulas take few lanes and a hundred times the code: they are compiled for
+  // one element, once.
+  Value* rare = nullptr;
+  Value* usual = EmitLanes(builder, traits, vector->getNumElements(), &rare, op, x, y, imm);
+  if (rare == nullptr) return usual;
+  llvm::Function* one = OneElement(builder, traits, op, x->getType()->getScalarType(), imm);
+  return MendLanes(builder, one, rare, usual, x, y != nullptr ? y : x);
 }
 
 }  // namespace megalith::codegen

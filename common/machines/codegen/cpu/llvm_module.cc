@@ -151,8 +151,10 @@ Result<ModuleCode> CompileWith(llvm::TargetMachine* machine, const Target& targe
     ASSIGN_OR_RETURN(const KernelFunction emitted,
                      EmitKernel(Simplify(*kernels[i]), target.traits, KernelSymbol(i), &module)
                          .Annotate(kernels[i]->name));
-    SetAttributes(emitted.function, target);
     out.scratch_bytes.push_back(emitted.scratch_bytes);
+  }
+  for (llvm::Function& function : module) {
+    if (!function.isDeclaration()) SetAttributes(&function, target);
   }
   if (options.keep_ir) {
     llvm::raw_string_ostream stream(out.ir);

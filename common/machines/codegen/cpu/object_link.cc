@@ -92,6 +92,9 @@ Result<uint64_t> AddressOf(const ElfFile& elf, const Layout& layout, const Elf64
     }
     return Internal(StrCat("generated code refers to '", name, "', which it does not contain"));
   }
+  if (symbol.st_value >= layout.sections[symbol.st_shndx].sh_size) {
+    return Internal("object has a symbol outside its section");
+  }
   return layout.places[symbol.st_shndx] + symbol.st_value;
 }
 
@@ -117,8 +120,8 @@ Status Relocate(const ElfFile& elf, Layout* layout, const Elf64_Shdr& relocation
         const Elf64_Sym symbol,
         elf.At<Elf64_Sym>(table.sh_offset + ELF64_R_SYM(rela.r_info) * sizeof(Elf64_Sym)));
     ASSIGN_OR_RETURN(const uint64_t target, AddressOf(elf, *layout, table, symbol));
-    const auto value =
-        static_cast<int64_t>(target) + rela.r_addend - static_cast<int64_t>(place + rela.r_offset);
+    const auto value = static_cast<int64_t>(target + static_cast<uint64_t>(rela.r_addend) -
+                                            (place + rela.r_offset));
     if (value != static_cast<int32_t>(value)) return Internal("generated code is too large");
     const auto field = static_cast<int32_t>(value);
     std::memcpy(layout->bytes.data() + place + rela.r_offset, &field, sizeof(field));
