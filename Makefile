@@ -51,9 +51,10 @@ run: deps  ## start a fleet and train on the digits (examples/digits)
 conformance: build  ## hold the fleet against the oracle's answers; writes docs/parity.md and docs/parity.json
 	tests/conformance/conformance.sh build/$(PRESET)/bin/megalithctl update
 
-fixtures:  ## list the oracle data in its manifest; FROM=DIRECTORY copies it from there first
-	tests/fixtures/fixtures.sh $(if $(FROM),copy $(FROM),update)
-	tests/fixtures/fixtures.sh check
+fixtures: configure  ## list the oracle data and make its sidecar; FROM=DIRECTORY copies it from there first
+	cmake --build build/$(PRESET) -j$(JOBS) --target megalith-bundle
+	MEGALITH_BUNDLE=build/$(PRESET)/bin/megalith-bundle tests/fixtures/fixtures.sh $(if $(FROM),copy $(FROM),update)
+	MEGALITH_BUNDLE=build/$(PRESET)/bin/megalith-bundle tests/fixtures/fixtures.sh check
 
 random: configure  ## COUNT random programs (default 10000) from SEED on every backend, against the evaluator
 	cmake --build build/$(PRESET) -j$(JOBS) --target random_programs

@@ -67,7 +67,9 @@ void ForRows(const View& v, int64_t begin, int64_t end, const Body& body) {
 }
 
 int64_t RowCount(const View& v) { return v.sizes.back() == 0 ? 0 : v.elements() / v.sizes.back(); }
-int64_t RowGrain(const View& v) { return std::max<int64_t>(1, 16384 / std::max<int64_t>(v.sizes.back(), 1)); }
+int64_t RowGrain(const View& v) {
+  return std::max<int64_t>(1, 16384 / std::max<int64_t>(v.sizes.back(), 1));
+}
 
 // A dense copy of one part of `data` as T, negated if asked.
 template <typename T>

@@ -105,6 +105,168 @@ void SortBenches(Bench& bench, std::mt19937_64& rng) {
   }
 }
 
+Tensor Indices(int64_t n, int64_t most, std::mt19937_64& rng) {
+  Tensor t = *Tensor::Create(DType::kI32, Shape{n, 1});
+  for (int64_t i = 0; i < n; ++i)
+    t.SetInt(i, static_cast<int64_t>(rng() % static_cast<uint64_t>(most)));
+  return t;
+}
+
+// Rows of a table: 1 M of 32 floats; and single elements.
+void IndexBenches(Bench& bench, std::mt19937_64& rng) {
+  for (const int64_t row : {32, 1}) {
+    const int64_t n = 1 << 20;
+    const Tensor table = RandomTensor(DType::kF32, Shape{n, row}, rng, false);
+    const Tensor updates = RandomTensor(DType::kF32, Shape{n, row}, rng, false);
+    const Tensor indices = Indices(n, n, rng);
+    const std::vector<float> from(table.As<float>().begin(), table.As<float>().end());
+    std::vector<float> to(from);
+    const int32_t* at = indices.As<int32_t>().data();
+    const std::string size = StrCat(" 1Mx", row, " f32");
+    bench.Run(
+        "gather" + size, "gather", {1, 1, 1, 0, 0, 0, 1, 0, 1, 2, 1, row}, {table, indices},
+        {SpecOf(table)}, "loop", [] {},
+        [&] {
+          for (int64_t i = 0; i < n; ++i) {
+            for (int64_t j = 0; j < row; ++j)
+              to[static_cast<size_t>(i * row + j)] = from[static_cast<size_t>(at[i] * row + j)];
+          }
+        });
+    const float* u = updates.As<float>().data();
+    const auto add = [&] {
+      for (int64_t i = 0; i < n; ++i) {
+        for (int64_t j = 0; j < row; ++j)
+          to[static_cast<size_t>(at[i] * row + j)] += u[i * row + j];
+      }
+    };
+    for (const bool in_place : {true, false}) {
+      bench.Run((in_place ? "scatter-add in place" : "scatter-add") + size, "scatter",
+                {1, 1, 1, 0, 0, 0, 1, 0, 1, 1}, {table, indices, updates}, {SpecOf(table)},
+                in_place ? "loop" : "copy and loop", [] {},
+                [&] {
+                  if (!in_place) std::memcpy(to.data(), from.data(), from.size() * 4);
+                  add();
+                },
+                in_place);
+    }
+  }
+}
+
+void CopyBenches(Bench& bench, std::mt19937_64& rng) {
+  for (const DType dtype : {DType::kU8, DType::kBF16, DType::kF32, DType::kF64}) {
+    for (const int64_t n : {256, 2048, 4096}) {
+      const Tensor t = RandomTensor(dtype, Shape{n, n}, rng, false);
+      std::vector<char> to(t.byte_size());
+      bench.Run(
+          StrCat("transpose ", tensor::Name(dtype), " ", n, "x", n), "strided_copy",
+          {0, 2, n, n, 0, 2, n, 1, 0, 2, 1, n}, {t}, {SpecOf(t)}, "memcpy", [] {},
+          [&] { std::memcpy(to.data(), t.data(), to.size()); });
+    }
+  }
+  const Tensor t = RandomTensor(DType::kF32, Shape{16, 128, 8, 64}, rng, false);
+  std::vector<char> to(t.byte_size());
+  bench.Run(
+      "swap heads f32 16x128x8x64", "strided_copy",
+      {0, 4, 16, 8, 128, 64, 0, 4, 65536, 8192, 64, 1, 0, 4, 65536, 64, 512, 1}, {t},
+      {{DType::kF32, Shape{16, 8, 128, 64}}}, "memcpy", [] {},
+      [&] { std::memcpy(to.data(), t.data(), to.size()); });
+  bench.Run(
+      "reverse f32 1M", "strided_copy", {0, 1, 1 << 20, 0, 1, 1, (1 << 20) - 1, 1, -1},
+      {RandomTensor(DType::kF32, Shape{1 << 20}, rng, false)}, {{DType::kF32, Shape{1 << 20}}},
+      "memcpy", [] {}, [&] { std::memcpy(to.data(), t.data(), 4 << 20); });
+}
+
+void WindowBenches(Bench& bench, std::mt19937_64& rng) {
+  for (const auto& [rows, n] :
+       std::vector<std::pair<int64_t, int64_t>>{{1, 1 << 20}, {1024, 1024}, {65536, 16}}) {
+    const Tensor t = RandomTensor(DType::kF32, Shape{rows, n}, rng, false);
+    const float* x = t.As<float>().data();
+    std::vector<float> to(static_cast<size_t>(t.size()));
+    bench.Run(
+        StrCat("cumsum f32 ", rows, "x", n), "cumulative", {1, 1, 0}, {t}, {SpecOf(t)}, "loop",
+        [] {},
+        [&] {
+          for (int64_t r = 0; r < rows; ++r) {
+            float sum = 0;
+            for (int64_t i = 0; i < n; ++i)
+              to[static_cast<size_t>(r * n + i)] = sum += x[r * n + i];
+          }
+        });
+    bench.Run(
+        StrCat("cumsum f32 columns ", rows, "x", n), "cumulative", {1, 0, 0}, {t}, {SpecOf(t)},
+        "loop", [] {},
+        [&] {
+          std::memcpy(to.data(), x, to.size() * 4);
+          for (int64_t i = n; i < rows * n; ++i)
+            to[static_cast<size_t>(i)] += to[static_cast<size_t>(i - n)];
+        });
+    const ArraySpec index{DType::kI32, Shape{rows}};
+    std::vector<int64_t> places(static_cast<size_t>(rows));
+    bench.Run(
+        StrCat("argmax f32 ", rows, "x", n), "argminmax", {1, 0}, {t}, {index}, "std::max_element",
+        [] {},
+        [&] {
+          for (int64_t r = 0; r < rows; ++r)
+            places[static_cast<size_t>(r)] = std::max_element(x + r * n, x + (r + 1) * n) - x;
+        });
+    bench.Run(
+        StrCat("argmax f32 columns ", rows, "x", n), "argminmax", {0, 0}, {t},
+        {{DType::kI32, Shape{n}}}, "memcpy", [] {},
+        [&] { std::memcpy(to.data(), x, to.size() * 4); });
+    const int64_t k = std::min<int64_t>(n, 10);
+    bench.Run(
+        StrCat("top_k 10 f32 ", rows, "x", n), "top_k", {}, {t},
+        {{DType::kF32, Shape{rows, k}}, {DType::kI32, Shape{rows, k}}}, "std::partial_sort",
+        [&] { std::memcpy(to.data(), x, to.size() * 4); },
+        [&] {
+          for (int64_t r = 0; r < rows; ++r) {
+            float* row = to.data() + r * n;
+            std::partial_sort(row, row + k, row + n, std::greater<>());
+          }
+        });
+  }
+  const Tensor image = RandomTensor(DType::kF32, Shape{8, 112, 112, 64}, rng, false);
+  const Tensor zero = *Tensor::Create(DType::kF32, Shape{});
+  std::vector<char> to(image.byte_size());
+  const auto copy = [&] { std::memcpy(to.data(), image.data(), to.size()); };
+  const ArraySpec half{DType::kF32, Shape{8, 56, 56, 64}};
+  bench.Run(
+      "max pool NHWC 3x3/2", "reduce_window",
+      {4, 4, 1, 3, 3, 1, 4, 1, 2, 2, 1, 4, 0, 0, 0, 0, 4, 0, 1, 1, 0, 4, 1, 1, 1, 1, 4, 1, 1, 1, 1},
+      {image, zero}, {half}, "memcpy", [] {}, copy);
+  const Tensor planes = image.Reshaped(Shape{8, 64, 112, 112});
+  bench.Run(
+      "max pool NCHW 3x3/2", "reduce_window",
+      {4, 4, 1, 1, 3, 3, 4, 1, 1, 2, 2, 4, 0, 0, 0, 0, 4, 0, 0, 1, 1, 4, 1, 1, 1, 1, 4, 1, 1, 1, 1},
+      {planes, zero}, {{DType::kF32, Shape{8, 64, 56, 56}}}, "memcpy", [] {}, copy);
+  bench.Run(
+      "sum pool NHWC 5x5", "reduce_window",
+      {1, 4, 1, 5, 5, 1, 4, 1, 1, 1, 1, 4, 0, 2, 2, 0, 4, 0, 2, 2, 0, 4, 1, 1, 1, 1, 4, 1, 1, 1, 1},
+      {image, zero}, {SpecOf(image)}, "memcpy", [] {}, copy);
+  const Tensor source = RandomTensor(DType::kF32, half.shape, rng, false);
+  bench.Run(
+      "max pool gradient NHWC 3x3/2", "select_and_scatter",
+      {0, 1, 4, 1, 3, 3, 1, 4, 1, 2, 2, 1, 4, 0, 0, 0, 0, 4, 0, 1, 1, 0}, {image, source, zero},
+      {SpecOf(image)}, "memcpy", [] {}, copy);
+  bench.Run(
+      "max pool gradient NCHW 3x3/2", "select_and_scatter",
+      {0, 1, 4, 1, 1, 3, 3, 4, 1, 1, 2, 2, 4, 0, 0, 0, 0, 4, 0, 0, 1, 1},
+      {planes, source.Reshaped(Shape{8, 64, 56, 56}), zero}, {SpecOf(planes)}, "memcpy", [] {},
+      copy);
+}
+
+void RngBenches(Bench& bench, std::mt19937_64&) {
+  Tensor state = *Tensor::Create(DType::kU64, Shape{2});
+  const ArraySpec bits{DType::kU32, Shape{1 << 20}};
+  std::vector<uint32_t> to(1 << 20);
+  std::mt19937 peer;
+  for (const int64_t kind : {0, 1}) {
+    bench.Run(
+        kind == 0 ? "threefry 1M u32" : "philox 1M u32", "rng_bit_generator", {kind}, {state},
+        {SpecOf(state), bits}, "std::mt19937", [] {}, [&] { std::ranges::generate(to, peer); });
+  }
+}
+
 }  // namespace
 }  // namespace megalith::kernels
 
@@ -112,5 +274,9 @@ int main(int argc, char** argv) {
   std::mt19937_64 rng(1);
   megalith::kernels::Bench bench(argc > 1 ? argv[1] : "");
   megalith::kernels::SortBenches(bench, rng);
+  megalith::kernels::IndexBenches(bench, rng);
+  megalith::kernels::CopyBenches(bench, rng);
+  megalith::kernels::WindowBenches(bench, rng);
+  megalith::kernels::RngBenches(bench, rng);
   return 0;
 }

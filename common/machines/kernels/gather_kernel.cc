@@ -7,6 +7,7 @@
 #include "common/machines/kernels/index_plan.h"
 #include "common/machines/kernels/isa.h"
 #include "common/machines/kernels/parallel.h"
+#include "common/machines/kernels/streaming.h"
 #include "common/machines/kernels/strided.h"
 
 namespace megalith::kernels {
@@ -31,12 +32,14 @@ template <typename T>
 }
 
 [[gnu::always_inline]] inline void CopyRows(const char* from, const int64_t* offsets, int64_t n,
-                                            int64_t row, char* to) {
+                                            int64_t row, bool stream, char* to) {
   for (int64_t i = 0; i < n; ++i, to += row) {
     const char* ahead = from + offsets[std::min(i + kAhead, n - 1)];
     for (int64_t at = 0; at < std::min<int64_t>(row, 512); at += 64) __builtin_prefetch(ahead + at);
     const char* source = from + offsets[i];
-    if (row % 32 == 0 && row <= 1024) {
+    if (stream) {
+      StreamLines(to, source, row);
+    } else if (row % 32 == 0 && row <= 1024) {
       for (int64_t at = 0; at < row; at += 32) std::memcpy(to + at, source + at, 32);
     } else {
       std::memcpy(to, source, static_cast<size_t>(row));
@@ -44,7 +47,8 @@ template <typename T>
   }
 }
 
-void CopyChunk(const char* from, const int64_t* offsets, int64_t n, int64_t row, char* to) {
+void CopyChunk(const char* from, const int64_t* offsets, int64_t n, int64_t row, bool stream,
+               char* to) {
   OnBestIsa<Isa::kAvx2>([&]() __attribute__((always_inline)) {
     switch (row) {
       case 1:
@@ -56,7 +60,7 @@ void CopyChunk(const char* from, const int64_t* offsets, int64_t n, int64_t row,
       case 8:
         return CopyOnes<uint64_t>(from, offsets, n, to);
       default:
-        return CopyRows(from, offsets, n, row, to);
+        return CopyRows(from, offsets, n, row, stream, to);
     }
   });
 }
@@ -72,6 +76,8 @@ Status RunGather(const void* state, const KernelCall& call) {
     s.window.Run(to, from + offset, call.pool);
     return OkStatus();
   }
+  const bool stream = s.row > 0 && s.row % 64 == 0 && reinterpret_cast<uintptr_t>(to) % 64 == 0 &&
+                      s.row * s.plan.count() >= kStreamingBytes;
   FirstError error;
   const int64_t grain = std::max<int64_t>(kPartBytes / s.window.bytes(), 1);
   call.pool.For(s.plan.count(), grain, [&](int64_t begin, int64_t end) {
@@ -87,12 +93,13 @@ Status RunGather(const void* state, const KernelCall& call) {
       }
       s.plan.Offsets(call.in[1], at, n, false, offsets);
       if (s.row > 0) {
-        CopyChunk(from, offsets, n, s.row, to + at * s.row);
+        CopyChunk(from, offsets, n, s.row, stream, to + at * s.row);
         continue;
       }
       for (int64_t i = 0; i < n; ++i)
         s.window.Run(to + s.plan.ArrayOffset(at + i), from + offsets[i]);
     }
+    if (stream) FinishStreaming();
   });
   return error.Take();
 }

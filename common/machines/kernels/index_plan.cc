@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/foundation/base/strings.h"
+#include "common/machines/kernels/isa.h"
 #include "common/machines/kernels/strided.h"
 
 namespace megalith::kernels {
@@ -126,6 +127,22 @@ template <typename T>
 void IndexPlan::OffsetsOf(const T* indices, int64_t begin, int64_t n, bool drop,
                           int64_t* offsets) const {
   const auto m = static_cast<int64_t>(components_.size());
+  if (m == 1 && inner_ == 1 && batched_.dims.empty()) {
+    const auto limit = static_cast<uint64_t>(components_[0].limit);
+    const auto stride = static_cast<uint64_t>(components_[0].stride);
+    indices += begin;
+    OnBestIsa([&]() __attribute__((always_inline)) {
+      for (int64_t i = 0; i < n; ++i) {
+        // A negative index is a great one here; sign extension keeps it beyond every limit.
+        const auto raw = static_cast<uint64_t>(indices[i]);
+        const uint64_t low = indices[i] < 0 ? 0 : limit;
+        const uint64_t start = raw > limit ? low : raw;
+        const uint64_t offset = start * stride;
+        offsets[i] = drop && raw > limit ? -1 : static_cast<int64_t>(offset);
+      }
+    });
+    return;
+  }
   for (int64_t i = 0; i < n; ++i) {
     const int64_t b = begin + i;
     const T* vector =

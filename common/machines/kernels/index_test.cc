@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "common/machines/kernels/combine.h"
 #include "common/machines/kernels/kernel_testing.h"
 
 namespace megalith::kernels {
@@ -164,56 +163,6 @@ TEST(GatherTest, EqualsTheSpecificationForEveryElementAndIndexType) {
         ASSERT_TRUE((*got)[0].bytes() == want.bytes())
             << "case " << &c - kCases << " " << tensor::Name(dtype) << " " << tensor::Name(index);
       }
-    }
-  }
-}
-
-// One combination by the definition; narrow floats round.
-void CombineAt(CombineKind kind, Tensor* to, int64_t at, const Tensor& from, int64_t e) {
-  const int w = tensor::ByteWidth(to->dtype());
-  char* t = static_cast<char*>(to->mutable_data()) + at * w;
-  const char* f = static_cast<const char*>(from.data()) + e * w;
-  const DType dtype = to->dtype();
-  if (kind == CombineKind::kReplace) {
-    std::memcpy(t, f, static_cast<size_t>(w));
-  } else if (tensor::IsFloat(dtype)) {
-    const double a = to->DoubleAt(at);
-    const double b = from.DoubleAt(e);
-    const auto pick = [&](bool first) {
-      if (!first) std::memcpy(t, f, static_cast<size_t>(w));
-    };
-    if (kind == CombineKind::kMaximum || kind == CombineKind::kMinimum) {
-      const bool maximum = kind == CombineKind::kMaximum;
-      if (std::isnan(a) || std::isnan(b)) return pick(std::isnan(a));
-      if (a == b) return pick(std::signbit(a) != maximum);
-      return pick((a > b) == maximum);
-    }
-    const bool wide = dtype == DType::kF64;
-    const double r = kind == CombineKind::kAdd ? a + b : a * b;
-    const float s = kind == CombineKind::kAdd ? static_cast<float>(a) + static_cast<float>(b)
-                                              : static_cast<float>(a) * static_cast<float>(b);
-    to->SetDouble(at, wide ? r : s);
-  } else {
-    const int64_t a = to->IntAt(at);
-    const int64_t b = from.IntAt(e);
-    const bool is_u64 = dtype == DType::kU64;
-    const bool less = is_u64 ? static_cast<uint64_t>(a) < static_cast<uint64_t>(b) : a < b;
-    const bool logical = dtype == DType::kBool;
-    switch (kind) {
-      case CombineKind::kAdd:
-        return to->SetInt(at, logical ? a | b : static_cast<int64_t>(uint64_t(a) + uint64_t(b)));
-      case CombineKind::kMultiply:
-        return to->SetInt(at, static_cast<int64_t>(uint64_t(a) * uint64_t(b)));
-      case CombineKind::kMinimum:
-        return to->SetInt(at, less ? a : b);
-      case CombineKind::kMaximum:
-        return to->SetInt(at, less ? b : a);
-      case CombineKind::kAnd:
-        return to->SetInt(at, a & b);
-      case CombineKind::kOr:
-        return to->SetInt(at, a | b);
-      default:
-        return to->SetInt(at, a ^ b);
     }
   }
 }

@@ -10,6 +10,7 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/foundation/tensor/tensor.h"
+#include "common/machines/kernels/combine.h"
 #include "common/machines/kernels/library.h"
 
 namespace megalith::kernels {
@@ -105,6 +106,56 @@ inline Tensor RandomTensor(DType dtype, const Shape& shape, std::mt19937_64& rng
     }
   }
   return t;
+}
+
+// to[at] = to[at] combined with from[e], by the definition; narrow floats round.
+inline void CombineAt(CombineKind kind, Tensor* to, int64_t at, const Tensor& from, int64_t e) {
+  const int w = tensor::ByteWidth(to->dtype());
+  char* t = static_cast<char*>(to->mutable_data()) + at * w;
+  const char* f = static_cast<const char*>(from.data()) + e * w;
+  const DType dtype = to->dtype();
+  if (kind == CombineKind::kReplace) {
+    std::memcpy(t, f, static_cast<size_t>(w));
+  } else if (tensor::IsFloat(dtype)) {
+    const double a = to->DoubleAt(at);
+    const double b = from.DoubleAt(e);
+    const auto pick = [&](bool first) {
+      if (!first) std::memcpy(t, f, static_cast<size_t>(w));
+    };
+    if (kind == CombineKind::kMaximum || kind == CombineKind::kMinimum) {
+      const bool maximum = kind == CombineKind::kMaximum;
+      if (std::isnan(a) || std::isnan(b)) return pick(std::isnan(a));
+      if (a == b) return pick(std::signbit(a) != maximum);
+      return pick((a > b) == maximum);
+    }
+    const bool wide = dtype == DType::kF64;
+    const double r = kind == CombineKind::kAdd ? a + b : a * b;
+    const float s = kind == CombineKind::kAdd ? static_cast<float>(a) + static_cast<float>(b)
+                                              : static_cast<float>(a) * static_cast<float>(b);
+    to->SetDouble(at, wide ? r : s);
+  } else {
+    const int64_t a = to->IntAt(at);
+    const int64_t b = from.IntAt(e);
+    const bool is_u64 = dtype == DType::kU64;
+    const bool less = is_u64 ? static_cast<uint64_t>(a) < static_cast<uint64_t>(b) : a < b;
+    const bool logical = dtype == DType::kBool;
+    switch (kind) {
+      case CombineKind::kAdd:
+        return to->SetInt(at, logical ? a | b : static_cast<int64_t>(uint64_t(a) + uint64_t(b)));
+      case CombineKind::kMultiply:
+        return to->SetInt(at, static_cast<int64_t>(uint64_t(a) * uint64_t(b)));
+      case CombineKind::kMinimum:
+        return to->SetInt(at, less ? a : b);
+      case CombineKind::kMaximum:
+        return to->SetInt(at, less ? b : a);
+      case CombineKind::kAnd:
+        return to->SetInt(at, a & b);
+      case CombineKind::kOr:
+        return to->SetInt(at, a | b);
+      default:
+        return to->SetInt(at, a ^ b);
+    }
+  }
 }
 
 // The same bytes, but for the kind of NaN: arithmetic on two NaNs gives either.

@@ -19,6 +19,9 @@ namespace megalith::kernels {
 struct KeyedIndex {
   uint64_t key;
   uint64_t index;
+  [[gnu::always_inline]] friend bool operator<(const KeyedIndex& a, const KeyedIndex& b) {
+    return a.key < b.key || (a.key == b.key && a.index < b.index);
+  }
 };
 
 template <typename E>

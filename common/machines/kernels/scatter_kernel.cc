@@ -16,7 +16,7 @@ namespace megalith::kernels {
 namespace {
 
 constexpr int64_t kChunk = 512;
-constexpr int64_t kAhead = 8;
+constexpr int64_t kAhead = 16;                 // windows fetched ahead
 constexpr int64_t kParallelBytes = 256 << 10;  // of updates; below, one thread does all
 
 // Runs of n elements with strides in elements, `count` windows at byte offsets `to` and `from`.
@@ -57,17 +57,21 @@ void Apply(const Runs& r) {
   };
   const auto width = static_cast<int64_t>(sizeof(T));
   OnBestIsa<Isa::kAvx2>([&]() __attribute__((always_inline)) {
-    for (int64_t w = 0; w < r.count; ++w) {
-      const int64_t ahead = std::min(w + kAhead, r.count - 1);
-      for (int64_t at = 0; at < std::min<int64_t>(r.n * width, 256); at += 64) {
-        __builtin_prefetch(r.base + r.to[ahead] + at, 1);
-        __builtin_prefetch(r.updates + r.from[ahead] + at);
+    if (r.n == 1) {
+      for (int64_t w = 0; w < r.count; ++w) {
+        one(reinterpret_cast<T*>(r.base + r.to[w]),
+            reinterpret_cast<const T*>(r.updates + r.from[w]));
       }
+      return;
+    }
+    for (int64_t w = 0; w < r.count; ++w) {
+      // Updates are read in order; places are not in any.
+      const char* ahead = r.base + r.to[std::min(w + kAhead, r.count - 1)];
+      for (int64_t at = 0; at < std::min<int64_t>(r.n * width, 256); at += 64)
+        __builtin_prefetch(ahead + at, 1);
       T* t = reinterpret_cast<T*>(r.base + r.to[w]);
       const T* f = reinterpret_cast<const T*>(r.updates + r.from[w]);
-      if (r.n == 1) {
-        one(t, f);
-      } else if (r.to_step == 1 && r.from_step == 1) {
+      if (r.to_step == 1 && r.from_step == 1) {
 #ifndef __clang__
 #pragma GCC ivdep
 #endif

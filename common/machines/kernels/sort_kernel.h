@@ -13,4 +13,9 @@ namespace megalith::kernels {
 // left)`.
 extern const LibraryKernel kSortKernel;
 
+// "top_k": in[0] values [..., n]; out[0] the k greatest of each row, in descending order, out[1]
+// their positions (i32). Of equal elements the first comes first; floats are in total order, so
+// that NaN is the greatest. No params.
+extern const LibraryKernel kTopKKernel;
+
 }  // namespace megalith::kernels

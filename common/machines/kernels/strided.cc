@@ -7,6 +7,8 @@
 #include <bit>
 #include <cstring>
 
+#include "common/machines/kernels/streaming.h"
+
 namespace megalith::kernels {
 namespace {
 
@@ -75,19 +77,27 @@ template <typename T>
 }
 
 // A cache line by as many rows. Goes through a buffer so that lines are written whole: rows a
-// power of two apart share few places in the cache.
+// power of two apart share few places in the cache. What comes next is fetched ahead: more rows
+// than the processor follows by itself.
 template <typename T>
-void TransposeLines(char* to, int64_t to_stride, const char* from, int64_t from_stride) {
+void TransposeLines(char* to, int64_t to_stride, const char* from, int64_t from_stride,
+                    bool stream) {
   constexpr int64_t kSide = kLine / sizeof(T);
   constexpr int64_t kSquare = 16 / sizeof(T);
   alignas(64) char buffer[kSide * kLine];
   for (int64_t j = 0; j < kSide; j += kSquare) {
+    for (int64_t jj = j; jj < j + kSquare; ++jj)
+      __builtin_prefetch(from + jj * from_stride + 2 * kLine);
     for (int64_t i = 0; i < kSide; i += kSquare) {
       TransposeSquare<T>(buffer + i * kLine + j * static_cast<int64_t>(sizeof(T)), kLine,
                          from + j * from_stride + i * static_cast<int64_t>(sizeof(T)), from_stride);
     }
   }
-  for (int64_t i = 0; i < kSide; ++i) std::memcpy(to + i * to_stride, buffer + i * kLine, kLine);
+  if (stream) {
+    for (int64_t i = 0; i < kSide; ++i) StreamLines(to + i * to_stride, buffer + i * kLine, kLine);
+  } else {
+    for (int64_t i = 0; i < kSide; ++i) std::memcpy(to + i * to_stride, buffer + i * kLine, kLine);
+  }
 }
 
 template <typename T>
@@ -103,22 +113,20 @@ void CopyBlock(char* to, int64_t to_stride, const char* from, int64_t from_strid
 // to[i][j] = from[j][i]: columns are contiguous in `to`, rows in `from`.
 template <typename T>
 void Transpose(char* to, int64_t to_stride, const char* from, int64_t from_stride, int64_t rows,
-               int64_t columns) {
+               int64_t columns, bool stream) {
   constexpr auto kWidth = static_cast<int64_t>(sizeof(T));
   constexpr int64_t kSide = kLine / kWidth;
-  constexpr int64_t kBlock = kSide * 4;  // few enough rows for the table of pages
+  constexpr int64_t kBlock = 512;  // few enough rows for the table of pages
   for (int64_t i0 = 0; i0 < rows; i0 += kBlock) {
-    for (int64_t j0 = 0; j0 < columns; j0 += kBlock) {
-      for (int64_t j = j0; j < std::min(j0 + kBlock, columns); j += kSide) {
-        for (int64_t i = i0; i < std::min(i0 + kBlock, rows); i += kSide) {
-          char* t = to + i * to_stride + j * kWidth;
-          const char* f = from + j * from_stride + i * kWidth;
-          if (i + kSide <= rows && j + kSide <= columns) {
-            TransposeLines<T>(t, to_stride, f, from_stride);
-          } else {
-            CopyBlock<T>(t, to_stride, f, from_stride, std::min(kSide, rows - i),
-                         std::min(kSide, columns - j));
-          }
+    for (int64_t j = 0; j < columns; j += kSide) {
+      for (int64_t i = i0; i < std::min(i0 + kBlock, rows); i += kSide) {
+        char* t = to + i * to_stride + j * kWidth;
+        const char* f = from + j * from_stride + i * kWidth;
+        if (i + kSide <= rows && j + kSide <= columns) {
+          TransposeLines<T>(t, to_stride, f, from_stride, stream);
+        } else {
+          CopyBlock<T>(t, to_stride, f, from_stride, std::min(kSide, rows - i),
+                       std::min(kSide, columns - j));
         }
       }
     }
@@ -187,10 +195,17 @@ void StridedCopy::RunAs(char* to, const char* from, const Sizes& sizes) const {
   }
   const bool transposes = transposed_ < rank;
   const Dim& last = dims_[rank - 1];
+  bool stream = transposes && bytes_ >= kStreamingBytes;
+  for (const Dim& d : dims_) {
+    if (&d != &last) stream = stream && d.to % kLine == 0;
+  }
+  // Lines start where the whole copy starts, or whole lines after.
+  stream = stream && reinterpret_cast<uintptr_t>(to) % kLine == 0;
   std::array<int64_t, 16> index{};
   while (true) {
     if (transposes) {
-      Transpose<T>(to, dims_[transposed_].to, from, last.from, sizes[transposed_], sizes[rank - 1]);
+      Transpose<T>(to, dims_[transposed_].to, from, last.from, sizes[transposed_], sizes[rank - 1],
+                   stream);
     } else {
       CopyRow<T>(to, last.to, from, last.from, sizes[rank - 1]);
     }
@@ -205,8 +220,9 @@ void StridedCopy::RunAs(char* to, const char* from, const Sizes& sizes) const {
       from -= dim.from * sizes[d - 1];
       index[d - 1] = 0;
     }
-    if (d == 0) return;
+    if (d == 0) break;
   }
+  if (stream) FinishStreaming();
 }
 
 void StridedCopy::RunPart(char* to, const char* from, size_t dim, int64_t begin,

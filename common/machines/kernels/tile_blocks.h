@@ -111,10 +111,18 @@ constexpr int MaxBytes() {
   return most;
 }
 
+// Bytes a lane of the operation takes in its widest intermediate, if it says so.
+template <class Op>
+constexpr int LaneBytes() {
+  if constexpr (requires { Op::kLaneBytes; }) return Op::kLaneBytes;
+  return 1;
+}
+
 // Runs Op over n elements, a register of the widest type at a time.
 template <class Op, class R, class... A>
 void Tile(const void* const* in, uint32_t splats, void* out, int64_t n, uint64_t imm) {
-  constexpr int L = kRegisterBytes / MaxBytes<R, A...>();
+  constexpr int kMost = MaxBytes<R, A...>();
+  constexpr int L = kRegisterBytes / (kMost > LaneBytes<Op>() ? kMost : LaneBytes<Op>());
   const char* from[sizeof...(A) + 1] = {};
   int64_t step[sizeof...(A) + 1] = {};
   constexpr int64_t kBytes[] = {sizeof(A)..., 0};

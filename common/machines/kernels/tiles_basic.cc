@@ -77,29 +77,16 @@ struct CopyOp {
   }
 };
 
-// NaN wins, the first of two; of two zeros the positive one is the larger.
 struct MaximumOp {
   template <int L, class V>
   static V Apply(V a, V b, uint64_t) {
-    if constexpr (std::is_floating_point_v<Element<V>>) {
-      using Bits = Vec<SignedOf<Element<V>>, L>;
-      const V larger = ((a > b) | (a != a)) ? a : b;
-      return (a == b) ? (V)((Bits)a & (Bits)b) : larger;
-    } else {
-      return a > b ? a : b;
-    }
+    return a > b ? a : b;
   }
 };
 struct MinimumOp {
   template <int L, class V>
   static V Apply(V a, V b, uint64_t) {
-    if constexpr (std::is_floating_point_v<Element<V>>) {
-      using Bits = Vec<SignedOf<Element<V>>, L>;
-      const V smaller = ((a < b) | (a != a)) ? a : b;
-      return (a == b) ? (V)((Bits)a | (Bits)b) : smaller;
-    } else {
-      return a < b ? a : b;
-    }
+    return a < b ? a : b;
   }
 };
 
@@ -173,14 +160,7 @@ struct AbsOp {
 struct SignOp {
   template <int L, class V>
   static V Apply(V a, uint64_t) {
-    using T = Element<V>;
-    if constexpr (std::is_floating_point_v<T>) {
-      Machine<T, L> b;
-      const V one = vector_math::CopySign(b, b.Float(1), {a}).v;
-      return ((a < 0) | (a > 0)) ? one : a;
-    } else {
-      return (V)(a < 0) - (V)(a > 0);
-    }
+    return (V)(a < 0) - (V)(a > 0);
   }
 };
 struct FloorOp {
@@ -393,10 +373,14 @@ TileFn Numbers1(DType d) {
   return IsReal(d) ? Floats1<Op>(d) : Words1<Op>(d);
 }
 template <class Op>
-TileFn Types2(DType d) {
+TileFn Integers2(DType d) {
   return ForType(d, [](auto t) -> TileFn {
     using T = typename decltype(t)::type;
-    return Tile<Op, T, T, T>;
+    if constexpr (std::is_integral_v<T>) {
+      return Tile<Op, T, T, T>;
+    } else {
+      return nullptr;
+    }
   });
 }
 template <class Op>
@@ -406,25 +390,15 @@ TileFn Compare(DType d) {
     return Tile<Op, uint8_t, T, T>;
   });
 }
-// Integers of either sign.
 template <class F>
 TileFn Each2(DType d) {
-  return ForType(d, [](auto t) -> TileFn {
-    using T = typename decltype(t)::type;
-    if constexpr (std::is_integral_v<T>) {
-      return Tile<EachOp<F>, T, T, T>;
-    } else {
-      return nullptr;
-    }
-  });
+  return Integers2<EachOp<F>>(d);
 }
-// Signed integers and floats; others are left as they are.
 template <class Op>
 TileFn Signed1(DType d) {
-  if (!IsReal(d) && !IsSignedInt(d)) return Words1<CopyOp>(d);
   return ForType(d, [](auto t) -> TileFn {
     using T = typename decltype(t)::type;
-    if constexpr (std::is_signed_v<T>) {
+    if constexpr (std::is_integral_v<T> && std::is_signed_v<T>) {
       return Tile<Op, T, T>;
     } else {
       return nullptr;
@@ -459,9 +433,10 @@ TileFn FindUnary(ScalarOp op, DType d) {
     case ScalarOp::kNegate:
       return Numbers1<NegateOp>(d);
     case ScalarOp::kAbs:
-      return Signed1<AbsOp>(d);
+      if (IsReal(d)) return Floats1<AbsOp>(d);
+      return IsSignedInt(d) ? Signed1<AbsOp>(d) : Words1<CopyOp>(d);
     case ScalarOp::kSign:
-      return IsReal(d) || IsSignedInt(d) ? Signed1<SignOp>(d) : Words1<NotZeroOp>(d);
+      return IsSignedInt(d) ? Signed1<SignOp>(d) : Words1<NotZeroOp>(d);
     case ScalarOp::kFloor:
       return Floats1<FloorOp>(d);
     case ScalarOp::kCeil:
@@ -501,9 +476,9 @@ TileFn FindArithmetic(ScalarOp op, DType d) {
     case ScalarOp::kPower:
       return IsReal(d) ? nullptr : Each2<PowerLane>(d);
     case ScalarOp::kMaximum:
-      return Types2<MaximumOp>(d);
+      return Integers2<MaximumOp>(d);
     case ScalarOp::kMinimum:
-      return Types2<MinimumOp>(d);
+      return Integers2<MinimumOp>(d);
     case ScalarOp::kAnd:
       return Words2<AndOp>(d);
     case ScalarOp::kOr:

@@ -226,7 +226,8 @@ Status RunCholesky(const void* state, const KernelCall& call) {
     T* out = static_cast<T*>(call.out[0]);
     // Large complex matrices share one scratch matrix, so they come one after another.
     const bool one_by_one = kComplex<T> && n > kBlock;
-    const int64_t grain = one_by_one ? s.matrices.batch : 1 + 20000 / std::max<int64_t>(n * n, 400) / n;
+    const int64_t grain =
+        one_by_one ? s.matrices.batch : 1 + 20000 / std::max<int64_t>(n * n, 400) / n;
     call.pool.For(s.matrices.batch, std::max<int64_t>(grain, 1), [&](int64_t begin, int64_t end) {
       for (int64_t b = begin; b < end && call.Poll().ok(); ++b) {
         Cholesky(n, s.lower, in + b * n * n, out + b * n * n, call,

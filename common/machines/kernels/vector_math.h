@@ -1,191 +1,163 @@
 // Transcendental functions and other float operations, each written once as an expression over a
-// vector machine: the tile routines (tier 0) instantiate them on SIMD registers, the code generator
-// (tier 1) on values of its intermediate code. So both tiers compute the same formulas.
+// vector machine (vector_math_base.h): the tile routines (tier 0) instantiate them on SIMD
+// registers, the code generator (tier 1) on values of its intermediate code. So both tiers compute
+// the same formulas.
 //
-// A machine `B` describes lanes of one float type and is passed by reference as the first argument
-// of every function. Its value types are copied freely. What it has to provide:
-//
-//   B::kBits                    32 or 64: the width of the float type
-//   B::F, B::I, B::M            lanes of floats, of signed integers of that width, of truths
-//   F b.Float(double)           the constant, rounded to the float type
-//   I b.Int(int64_t)            the constant, cut to the width
-//   F: + - * / unary -          IEEE, never contracted or reassociated; denormals are kept
-//   F: < <= > >= == !=          -> M; false with NaN, but != true
-//   I: + - & | ^ ~              wrap
-//   I: << int, >> int           shift by a constant below the width; >> is arithmetic
-//   I: < > ==                   -> M, signed
-//   M: & | ~
-//   I b.Shr(I, int)             logical shift
-//   I b.Bits(F), F b.FromBits(I)
-//   F b.Select(M, F, F), I b.Select(M, I, I)
-//   F b.Fma(x, y, z)            x*y + z, fused if b.HasFma(), else rounded twice
-//   bool b.HasFma()             a property of the machine, not of values
-//   F b.Sqrt(F)                 correctly rounded
-//   F b.Floor(F), b.Ceil(F), b.Trunc(F), b.RoundEven(F)
-//                               exact for every float, -0 and NaN kept (SoftFloor and the like,
-//                               below, for machines without such an instruction)
-//   F b.Abs(F)                  clears the sign
-//   F b.Lookup(table, I)        element of a `const double (&)[n]` (64-bit machines only);
-//                               the index is in range
-//   F b.Rarely(M m, F usual, slow)
-//                               Select(m, slow(), usual), where slow() (a callable giving F) is
-//                               long and worth jumping over if no lane of m is true
-//   F b.Repeat(F state, while, body)
-//                               while any lane has while(state) (-> M), puts body(state) (-> F) in
-//                               place of the state in those lanes
-//   W b.Wide()                  on 32-bit machines: a 64-bit machine (`typename B::W`) with as many
-//   W::F b.Widen(F)             lanes, and the conversions to and from it (F b.Narrow(W::F) rounds
-//                               to nearest even)
-//
-// Comments give the largest error in ulps of the result, against exact arithmetic (measured with
-// `make prove` for f32: docs/numerics.md). NaN gives NaN; zeros, infinities, denormals, overflow
-// and poles are those of the C library.
+// The comment above each function gives the largest error in ulps of the result, against exact
+// arithmetic (docs/numerics.md has what was measured). NaN gives NaN; zeros, infinities, denormals,
+// overflow and poles are those of the C library.
 #pragma once
-
-#include <cstdint>
-
-#include "common/machines/kernels/scalar_ops.h"
-
-namespace megalith::kernels::vector_math {
-
-template <class B>
-concept Single = B::kBits == 32;
-template <class B>
-concept Double = B::kBits == 64;
-
-// c[0] + x*(c[1] + x*(c[2] + ...)).
-template <class B, int n>
-typename B::F Horner(B& b, typename B::F x, const double (&c)[n]) {
-  typename B::F p = b.Float(c[n - 1]);
-  for (int i = n - 2; i >= 0; --i) p = b.Fma(p, x, b.Float(c[i]));
-  return p;
-}
-
-template <class B>
-constexpr int kMantissa = B::kBits == 32 ? 23 : 52;
-template <class B>
-constexpr int64_t kSignBit = B::kBits == 32 ? int64_t{0x80000000} : INT64_MIN;
-template <class B>
-constexpr int64_t kInfinityBits = B::kBits == 32 ? int64_t{0x7F800000} : 0x7FF0000000000000;
-template <class B>
-constexpr int64_t kBias = B::kBits == 32 ? 127 : 1023;
-// 1.5 * 2^mantissa: adding it leaves an integer in the low bits.
-template <class B>
-constexpr double kMagic = B::kBits == 32 ? 12582912.0 : 6755399441055744.0;
-
-template <class B>
-typename B::F Infinity(B& b) {
-  return b.FromBits(b.Int(kInfinityBits<B>));
-}
-template <class B>
-typename B::F NaN(B& b) {
-  return b.FromBits(b.Int(kInfinityBits<B> | int64_t{1} << (kMantissa<B> - 1)));
-}
-
-// |x| with the sign of s.
-template <class B>
-typename B::F CopySign(B& b, typename B::F x, typename B::F s) {
-  const auto sign = b.Int(kSignBit<B>);
-  return b.FromBits((b.Bits(x) & ~sign) | (b.Bits(s) & sign));
-}
-template <class B>
-typename B::F FlipSign(B& b, typename B::F x, typename B::F s) {
-  return b.FromBits(b.Bits(x) ^ (b.Bits(s) & b.Int(kSignBit<B>)));
-}
-
-// The nearest integer of |x| < 2^(mantissa - 2), as a float and as an integer.
-template <class B>
-struct Nearest {
-  typename B::F value;
-  typename B::I integer;
-};
-template <class B>
-Nearest<B> ToNearest(B& b, typename B::F x) {
-  const auto magic = b.Float(kMagic<B>);
-  const auto shifted = x + magic;
-  return {shifted - magic, b.Bits(shifted) - b.Bits(magic)};
-}
-// An integer of at most that size as a float.
-template <class B>
-typename B::F FromSmallInt(B& b, typename B::I i) {
-  const auto magic = b.Float(kMagic<B>);
-  return b.FromBits(b.Bits(magic) + i) - magic;
-}
-
-// 2^n for n in the range of normal exponents.
-template <class B>
-typename B::F PowerOfTwo(B& b, typename B::I n) {
-  return b.FromBits((n + b.Int(kBias<B>)) << kMantissa<B>);
-}
-// x * 2^n, rounded once, for |n| up to twice the largest exponent.
-template <class B>
-typename B::F Scale(B& b, typename B::F x, typename B::I n) {
-  const auto half = n >> 1;
-  return x * PowerOfTwo(b, half) * PowerOfTwo(b, n - half);
-}
-
-// Rounding for machines without an instruction for it.
-template <class B>
-typename B::F SoftRoundEven(B& b, typename B::F x) {
-  const auto shift = b.Float(B::kBits == 32 ? 8388608.0 : 4503599627370496.0);
-  const auto magnitude = b.Abs(x);
-  const auto rounded = (magnitude + shift) - shift;
-  return b.Select(magnitude < shift, CopySign(b, rounded, x), x);
-}
-template <class B>
-typename B::F SoftTrunc(B& b, typename B::F x) {
-  const auto rounded = b.Abs(SoftRoundEven(b, x));
-  const auto down = b.Select(rounded > b.Abs(x), rounded - b.Float(1), rounded);
-  return b.Select(x == x, CopySign(b, down, x), x);
-}
-template <class B>
-typename B::F SoftFloor(B& b, typename B::F x) {
-  const auto rounded = SoftRoundEven(b, x);
-  return b.Select(rounded > x, rounded - b.Float(1), rounded);
-}
-template <class B>
-typename B::F SoftCeil(B& b, typename B::F x) {
-  const auto rounded = SoftRoundEven(b, x);
-  return b.Select(rounded < x, CopySign(b, rounded + b.Float(1), x), rounded);
-}
-
-}  // namespace megalith::kernels::vector_math
 
 #include "common/machines/kernels/vector_math_f32.h"
 #include "common/machines/kernels/vector_math_f64.h"
+#include "common/machines/kernels/vector_math_special.h"
+#include "common/machines/kernels/vector_math_trig.h"
 
 namespace megalith::kernels::vector_math {
 
-// True for the operations Apply knows. The others are a machine instruction or two, or work on
-// integers.
+// The value of operation `op` of its operands (`y` is not looked at by operations of one operand),
+// for those IsVectorMath knows; `x` for others.
+template <class B>
+typename B::F Apply(B& b, ScalarOp op, typename B::F x, [[maybe_unused]] typename B::F y,
+                    uint64_t imm) {
+  switch (op) {
+    case ScalarOp::kSign:
+      return Sign(b, x);
+    case ScalarOp::kRoundAway:
+      return RoundAway(b, x);
+    case ScalarOp::kRsqrt:
+      return Rsqrt(b, x);
+    case ScalarOp::kCbrt:
+      return Cbrt(b, x);
+    case ScalarOp::kExp:
+      return Exp(b, x);
+    case ScalarOp::kExpm1:
+      return Expm1(b, x);
+    case ScalarOp::kLog:
+      return Log(b, x);
+    case ScalarOp::kLog1p:
+      return Log1p(b, x);
+    case ScalarOp::kSine:
+      return Sine(b, x);
+    case ScalarOp::kCosine:
+      return Cosine(b, x);
+    case ScalarOp::kTan:
+      return Tan(b, x);
+    case ScalarOp::kTanh:
+      return Tanh(b, x);
+    case ScalarOp::kLogistic:
+      return Logistic(b, x);
+    case ScalarOp::kErf:
+      return Erf(b, x);
+    case ScalarOp::kErfc:
+      return Erfc(b, x);
+    case ScalarOp::kErfInv:
+      return ErfInv(b, x);
+    case ScalarOp::kLgamma:
+      return Lgamma(b, x);
+    case ScalarOp::kDigamma:
+      return Digamma(b, x);
+    case ScalarOp::kAsin:
+      return Asin(b, x);
+    case ScalarOp::kAcos:
+      return Acos(b, x);
+    case ScalarOp::kAtan:
+      return Atan(b, x);
+    case ScalarOp::kSinh:
+      return Sinh(b, x);
+    case ScalarOp::kCosh:
+      return Cosh(b, x);
+    case ScalarOp::kAsinh:
+      return Asinh(b, x);
+    case ScalarOp::kAcosh:
+      return Acosh(b, x);
+    case ScalarOp::kAtanh:
+      return Atanh(b, x);
+    case ScalarOp::kReducePrecision:
+      return ReducePrecision(b, x, imm);
+    case ScalarOp::kRemainder:
+      return Remainder(b, x, y);
+    case ScalarOp::kMaximum:
+      return Maximum(b, x, y);
+    case ScalarOp::kMinimum:
+      return Minimum(b, x, y);
+    case ScalarOp::kPower:
+      return Pow(b, x, y);
+    case ScalarOp::kAtan2:
+      return Atan2(b, x, y);
+    case ScalarOp::kNextAfter:
+      return NextAfter(b, x, y);
+    default:
+      return x;
+  }
+}
+
+// On operands of kF32 and kF64: the operations Apply knows. The others of the table are a machine
+// instruction or two.
 constexpr bool IsVectorMath(ScalarOp op) {
   switch (op) {
+    case ScalarOp::kSign:
+    case ScalarOp::kRoundAway:
+    case ScalarOp::kRsqrt:
+    case ScalarOp::kCbrt:
     case ScalarOp::kExp:
+    case ScalarOp::kExpm1:
     case ScalarOp::kLog:
+    case ScalarOp::kLog1p:
+    case ScalarOp::kSine:
+    case ScalarOp::kCosine:
+    case ScalarOp::kTan:
     case ScalarOp::kTanh:
     case ScalarOp::kLogistic:
+    case ScalarOp::kErf:
+    case ScalarOp::kErfc:
+    case ScalarOp::kErfInv:
+    case ScalarOp::kLgamma:
+    case ScalarOp::kDigamma:
+    case ScalarOp::kAsin:
+    case ScalarOp::kAcos:
+    case ScalarOp::kAtan:
+    case ScalarOp::kSinh:
+    case ScalarOp::kCosh:
+    case ScalarOp::kAsinh:
+    case ScalarOp::kAcosh:
+    case ScalarOp::kAtanh:
+    case ScalarOp::kReducePrecision:
+    case ScalarOp::kRemainder:
+    case ScalarOp::kMaximum:
+    case ScalarOp::kMinimum:
+    case ScalarOp::kPower:
+    case ScalarOp::kAtan2:
+    case ScalarOp::kNextAfter:
       return true;
     default:
       return false;
   }
 }
 
-// The value of operation `op`, for which IsVectorMath holds, of its operands (`y` is not looked at
-// by operations of one operand). A function without a branch for `op` costs nothing if `op` is
-// known when compiling.
-template <class B>
-typename B::F Apply(B& b, ScalarOp op, typename B::F x, [[maybe_unused]] typename B::F y) {
+// Of those, the ones that go through float64 for f32: half the lanes fill a register.
+constexpr bool IsThroughF64(ScalarOp op) {
   switch (op) {
-    case ScalarOp::kExp:
-      return Exp(b, x);
-    case ScalarOp::kLog:
-      return Log(b, x);
-    case ScalarOp::kTanh:
-      return Tanh(b, x);
-    case ScalarOp::kLogistic:
-      return Logistic(b, x);
+    case ScalarOp::kCbrt:
+    case ScalarOp::kTan:
+    case ScalarOp::kErfc:
+    case ScalarOp::kErfInv:
+    case ScalarOp::kLgamma:
+    case ScalarOp::kDigamma:
+    case ScalarOp::kAsin:
+    case ScalarOp::kAcos:
+    case ScalarOp::kAtan:
+    case ScalarOp::kSinh:
+    case ScalarOp::kCosh:
+    case ScalarOp::kAsinh:
+    case ScalarOp::kAcosh:
+    case ScalarOp::kAtanh:
+    case ScalarOp::kRemainder:
+    case ScalarOp::kPower:
+    case ScalarOp::kAtan2:
+      return true;
     default:
-      return x;
+      return false;
   }
 }
 

@@ -63,12 +63,18 @@ const Result<CompileModuleFn>& Compiler() {
   return *compiler;
 }
 
-// A distinct kernel and what became of it.
+// Some distinct kernels that are compiled together: a module of LLVM costs a millisecond or two
+// however little is in it. Cancellation acts between modules, so they stay small.
+constexpr size_t kModuleKernels = 8;
+constexpr size_t kModuleInstrs = 96;
+
 struct Unit {
-  const LoopKernel* kernel = nullptr;
-  Result<ModuleCode> code = Internal("not compiled");
+  std::vector<const LoopKernel*> kernels;
+  size_t instrs = 0;
+  ModuleCode code;
   LinkedObject linked;
   double seconds = 0;
+  uint64_t place = 0;  // in the image
 };
 
 bool EqualButForNames(const LoopKernel& a, const LoopKernel& b) {
@@ -76,14 +82,54 @@ bool EqualButForNames(const LoopKernel& a, const LoopKernel& b) {
          a.vector_outer == b.vector_outer && a.stages == b.stages;
 }
 
+size_t Instrs(const LoopKernel& kernel) {
+  size_t count = 0;
+  for (const runtime::LoopStage& stage : kernel.stages) count += stage.instrs.size();
+  return count;
+}
+
 Status CompileUnit(CompileModuleFn compile, const ModuleOptions& options, Unit* unit) {
   const auto start = std::chrono::steady_clock::now();
-  unit->code = compile(*unit->kernel, options);
-  if (!unit->code.ok()) return unit->code.status().Annotate(unit->kernel->name);
+  ASSIGN_OR_RETURN(unit->code, compile(unit->kernels, options));
+  std::vector<std::string> names;
+  for (size_t i = 0; i < unit->kernels.size(); ++i) names.push_back(KernelSymbol(i));
   ASSIGN_OR_RETURN(unit->linked,
-                   LinkObject(unit->code->object, kKernelSymbol).Annotate(unit->kernel->name));
+                   LinkObject(unit->code.object, names).Annotate(unit->kernels[0]->name));
+  unit->code.object = std::string();
   unit->seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return OkStatus();
+}
+
+// Which unit compiles a request, and as which of its kernels.
+struct Place {
+  size_t unit = 0, kernel = 0;
+};
+
+// Puts every distinct kernel into a unit. What is kept for people is kept kernel by kernel.
+std::vector<Place> MakeUnits(std::span<const EmitRequest> requests, const EmitOptions& options,
+                             std::vector<Unit>* units) {
+  const bool alone = options.keep_ir || options.keep_assembly;
+  std::vector<Place> places;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const LoopKernel& kernel = *requests[i].kernel;
+    const auto known =
+        std::find_if(requests.begin(), requests.begin() + static_cast<int64_t>(i),
+                     [&](const EmitRequest& r) { return EqualButForNames(*r.kernel, kernel); });
+    if (known != requests.begin() + static_cast<int64_t>(i)) {
+      places.push_back(places[known - requests.begin()]);
+      continue;
+    }
+    const size_t instrs = Instrs(kernel);
+    if (units->empty() || alone || units->back().kernels.size() == kModuleKernels ||
+        units->back().instrs + instrs > kModuleInstrs) {
+      units->emplace_back();
+    }
+    Unit& unit = units->back();
+    places.push_back({units->size() - 1, unit.kernels.size()});
+    unit.kernels.push_back(&kernel);
+    unit.instrs += instrs;
+  }
+  return places;
 }
 
 // Takes units in turn until there are none, or one fails.
@@ -151,36 +197,31 @@ Result<CodeImage> EmitCode(std::span<const EmitRequest> requests, const EmitOpti
       .keep_ir = options.keep_ir,
       .keep_assembly = options.keep_assembly};
   std::vector<Unit> units;
-  std::vector<size_t> unit_of;
-  for (const EmitRequest& request : requests) {
-    const auto known = std::find_if(units.begin(), units.end(), [&](const Unit& unit) {
-      return EqualButForNames(*unit.kernel, *request.kernel);
-    });
-    unit_of.push_back(known - units.begin());
-    if (known == units.end()) units.push_back({.kernel = request.kernel});
-  }
+  const std::vector<Place> places = MakeUnits(requests, options, &units);
   RETURN_IF_ERROR(CompileAll(*compile, module_options, options, &units));
 
   CodeImage image;
   image.target = module_options.target;
-  std::vector<uint64_t> places;
-  for (const Unit& unit : units) {
+  for (Unit& unit : units) {
     image.bytes.resize((image.bytes.size() + kCodeAlignment - 1) / kCodeAlignment * kCodeAlignment);
-    places.push_back(image.bytes.size());
+    unit.place = image.bytes.size();
     image.bytes += unit.linked.bytes;
-    image.compiler = unit.code->compiler;
+    image.compiler = unit.code.compiler;
   }
   for (size_t i = 0; i < requests.size(); ++i) {
-    const Unit& unit = units[unit_of[i]];
+    const Unit& unit = units[places[i].unit];
+    const size_t kernel = places[i].kernel;
     image.entries.push_back({.loop = requests[i].loop,
-                             .offset = places[unit_of[i]] + unit.linked.entry,
-                             .scratch_bytes = unit.code->scratch_bytes});
+                             .offset = unit.place + unit.linked.entries[kernel],
+                             .scratch_bytes = unit.code.scratch_bytes[kernel]});
     if (emitted == nullptr) continue;
-    const bool first = unit.kernel == requests[i].kernel;
+    const bool first = unit.kernels[kernel] == requests[i].kernel;
+    const double share = static_cast<double>(Instrs(*unit.kernels[kernel])) /
+                         static_cast<double>(std::max<size_t>(unit.instrs, 1));
     emitted->push_back({.loop = requests[i].loop,
-                        .ir = unit.code->ir,
-                        .assembly = unit.code->assembly,
-                        .seconds = first ? unit.seconds : 0.0});
+                        .ir = unit.code.ir,
+                        .assembly = unit.code.assembly,
+                        .seconds = first ? unit.seconds * share : 0.0});
   }
   return image;
 }

@@ -20,9 +20,9 @@ namespace megalith::codegen {
 struct EmitOptions {
   std::string target;    // as runtime::ProcessorTarget() writes it; empty: that of this machine
   int optimisation = 2;  // of LLVM's code generator, 0 to 3
-  const Cancellation* cancellation = nullptr;  // asked before every kernel
-  int threads = 1;             // the caller's included; kernels are compiled side by side
-  bool keep_ir = false;        // fill EmittedKernel::ir
+  const Cancellation* cancellation = nullptr;  // asked between modules of a few kernels
+  int threads = 1;             // the caller's included; modules are compiled side by side
+  bool keep_ir = false;        // fill EmittedKernel::ir, and check it: one module per kernel
   bool keep_assembly = false;  // fill EmittedKernel::assembly: doubles the work
 };
 
@@ -30,7 +30,7 @@ struct EmitOptions {
 struct EmittedKernel {
   uint32_t loop = 0;
   std::string ir, assembly;
-  double seconds = 0;  // zero if an equal kernel's code is used
+  double seconds = 0;  // its part of its module's time; zero if an equal kernel's code is used
 };
 
 // One kernel to make code for.

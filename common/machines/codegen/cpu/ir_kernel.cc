@@ -276,13 +276,16 @@ void KernelEmitter::VectorSegment(AllocaInst* at, Value* end, int64_t extent, co
             body_ = {.width = width, .unroll = unroll};
             if (masked) body_.mask = LiveLanes(b_.CreateSub(end, position));
             body(position);
-            b_.CreateStore(b_.CreateAdd(position, I64(step)), at);
+            Value* next = b_.CreateAdd(position, I64(step));
+            // The next segment begins where this one ends.
+            if (masked) next = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, next, end);
+            b_.CreateStore(next, at);
           });
   };
   const int64_t step = static_cast<int64_t>(nest_.width) * nest_.unroll;
-  const bool main = extent < 0 || extent >= step;
+  const bool main = (extent < 0 || extent >= step) && !nest_.always_masked;
   if (main) run(nest_.width, nest_.unroll, false);
-  if (step == 1 || (extent >= 0 && extent % step == 0)) return;
+  if (step == 1 || (main && extent >= 0 && extent % step == 0)) return;
   run(nest_.masks ? nest_.width : 1, 1, nest_.masks);
 }
 
@@ -583,7 +586,7 @@ Result<KernelFunction> KernelEmitter::Emit() {
 }  // namespace
 
 Result<KernelFunction> EmitKernel(const LoopKernel& kernel, const TargetTraits& traits,
-                                  const char* name, llvm::Module* module) {
+                                  const std::string& name, llvm::Module* module) {
   llvm::LLVMContext& context = module->getContext();
   Type* pointer = llvm::PointerType::getUnqual(context);
   Type* i64 = Type::getInt64Ty(context);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "common/foundation/base/status.h"
 #include "common/machines/codegen/cpu/ir_ops.h"
@@ -22,6 +23,6 @@ struct KernelFunction {
 // Adds a function of type runtime::LoopFn. Requires a kernel that Simplify made of one that
 // CheckLoopKernel accepts. Errors: kUnimplemented names an operation that has no code.
 Result<KernelFunction> EmitKernel(const runtime::LoopKernel& kernel, const TargetTraits& traits,
-                                  const char* name, llvm::Module* module);
+                                  const std::string& name, llvm::Module* module);
 
 }  // namespace megalith::codegen

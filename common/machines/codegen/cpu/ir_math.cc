@@ -4,9 +4,6 @@
 #include <llvm/IR/MDBuilder.h>
 #include <llvm/IR/Module.h>
 
-#include <span>
-#include <type_traits>
-
 #include "common/machines/kernels/vector_math.h"
 
 namespace megalith::codegen {
@@ -80,8 +77,8 @@ class Machine {
   F Make(Value* v) { return {&b_, v}; }
   F Float(double value) { return {&b_, ConstantFP::get(FloatType(), Rounded(value))}; }
   I Int(int64_t value) {
-    return {&b_, ConstantInt::get(IntType(), llvm::APInt(64, static_cast<uint64_t>(value))
-                                                 .trunc(bits))};
+    return {&b_,
+            ConstantInt::get(IntType(), llvm::APInt(64, static_cast<uint64_t>(value)).trunc(bits))};
   }
   I Shr(I x, int n) { return {&b_, b_.CreateLShr(x.v, x.Amount(n))}; }
   I Bits(F x) { return {&b_, b_.CreateBitCast(x.v, IntType())}; }
@@ -112,12 +109,13 @@ class Machine {
                          : kernels::vector_math::SoftRoundEven(*this, x);
   }
 
-  F Lookup(std::span<const double> table, I index)
+  template <size_t n>
+  F Lookup(const double (&table)[n], I index)
     requires(bits == 64)
   {
     llvm::Module* module = b_.GetInsertBlock()->getModule();
-    Constant* data = llvm::ConstantDataArray::get(
-        b_.getContext(), llvm::ArrayRef<double>(table.data(), table.size()));
+    Constant* data =
+        llvm::ConstantDataArray::get(b_.getContext(), llvm::ArrayRef<double>(table, n));
     auto* global = new llvm::GlobalVariable(*module, data->getType(), true,
                                             llvm::GlobalValue::PrivateLinkage, data, "table");
     global->setUnnamedAddr(llvm::GlobalValue::UnnamedAddr::Global);
@@ -195,7 +193,9 @@ class Machine {
     return llvm::BasicBlock::Create(b_.getContext(), name, b_.GetInsertBlock()->getParent());
   }
   Value* Any(M m) { return lanes_ == 1 ? m.v : b_.CreateOrReduce(m.v); }
-  llvm::MDNode* UnlikelyWeights() { return llvm::MDBuilder(b_.getContext()).createBranchWeights(1, 1000); }
+  llvm::MDNode* UnlikelyWeights() {
+    return llvm::MDBuilder(b_.getContext()).createBranchWeights(1, 1000);
+  }
 
   llvm::IRBuilderBase& b_;
   const TargetTraits& traits_;
@@ -203,7 +203,7 @@ class Machine {
 };
 
 template <int bits>
-Value* Emit(Machine<bits> machine, ScalarOp op, Value* x, Value* y) {
+Value* Emit(Machine<bits> machine, ScalarOp op, Value* x, Value* y, uint64_t imm) {
   const auto fx = machine.Make(x);
   switch (op) {
     case ScalarOp::kFloor:
@@ -213,7 +213,7 @@ Value* Emit(Machine<bits> machine, ScalarOp op, Value* x, Value* y) {
     case ScalarOp::kRoundEven:
       return machine.RoundEven(fx).v;
     default:
-      return kernels::vector_math::Apply(machine, op, fx, machine.Make(y)).v;
+      return kernels::vector_math::Apply(machine, op, fx, machine.Make(y), imm).v;
   }
 }
 
@@ -225,13 +225,13 @@ bool HasVectorMath(ScalarOp op) {
 }
 
 Value* EmitVectorMath(llvm::IRBuilderBase& builder, const TargetTraits& traits, ScalarOp op,
-                      Value* x, Value* y) {
+                      Value* x, Value* y, uint64_t imm) {
   const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(x->getType());
   const unsigned lanes = vector != nullptr ? vector->getNumElements() : 1;
   if (x->getType()->getScalarType()->isFloatTy()) {
-    return Emit(Machine<32>(builder, traits, lanes), op, x, y);
+    return Emit(Machine<32>(builder, traits, lanes), op, x, y, imm);
   }
-  return Emit(Machine<64>(builder, traits, lanes), op, x, y);
+  return Emit(Machine<64>(builder, traits, lanes), op, x, y, imm);
 }
 
 }  // namespace megalith::codegen

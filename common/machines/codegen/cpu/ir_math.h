@@ -5,12 +5,13 @@
 
 namespace megalith::codegen {
 
-// True for the operations on floats that EmitVectorMath knows: rounding and the transcendental
-// functions.
+// True for the operations on f32 and f64 that EmitVectorMath knows: those of vector_math.h and
+// rounding.
 bool HasVectorMath(kernels::ScalarOp op);
 
-// `y` is not looked at by operations of one operand. May leave the builder in another block.
+// `y` is not looked at by operations of one operand; `imm` is that of the instruction. May leave
+// the builder in another block.
 llvm::Value* EmitVectorMath(llvm::IRBuilderBase& builder, const TargetTraits& traits,
-                            kernels::ScalarOp op, llvm::Value* x, llvm::Value* y);
+                            kernels::ScalarOp op, llvm::Value* x, llvm::Value* y, uint64_t imm);
 
 }  // namespace megalith::codegen

@@ -40,8 +40,7 @@ bool IsFloatType(DType type) { return type == DType::kF32 || type == DType::kF64
 // Operations of one type of register, made by the builder they are given.
 class Emitter {
  public:
-  Emitter(llvm::IRBuilderBase& b, const TargetTraits& traits, DType type)
-      : b_(b), traits_(traits), type_(type) {}
+  Emitter(llvm::IRBuilderBase& b, DType type) : b_(b), type_(type) {}
 
   Value* Int(Value* like, int64_t value) const {
     return llvm::ConstantInt::getSigned(like->getType(), value);
@@ -49,10 +48,6 @@ class Emitter {
 
   // Division and remainder as scalar_ops.h has them. A divisor that would trap is replaced first.
   Value* Divide(Value* x, Value* y, bool remainder) const {
-    if (IsFloatType(type_)) {
-      return remainder ? EmitVectorMath(b_, traits_, ScalarOp::kRemainder, x, y)
-                       : b_.CreateFDiv(x, y);
-    }
     const bool is_signed = IsSignedType(type_);
     Value* zero = b_.CreateICmpEQ(y, Int(y, 0));
     Value* trap = zero;
@@ -83,59 +78,11 @@ class Emitter {
     return b_.CreateSelect(in_range, out, Int(x, 0));
   }
 
-  // NaN wins, +0 is larger than -0.
-  Value* FloatExtreme(Value* x, Value* y, bool maximum) const {
-    Type* bits = BitsType(b_, x);
-    Value* equal = b_.CreateFCmpOEQ(x, y);
-    Value* xb = b_.CreateBitCast(x, bits);
-    Value* yb = b_.CreateBitCast(y, bits);
-    // Of equal numbers only the zeros differ in their bits: the sign decides.
-    Value* zeros =
-        b_.CreateBitCast(maximum ? b_.CreateAnd(xb, yb) : b_.CreateOr(xb, yb), x->getType());
-    Value* first = maximum ? b_.CreateFCmpOGT(x, y) : b_.CreateFCmpOLT(x, y);
-    Value* x_wins = b_.CreateOr(first, b_.CreateFCmpUNO(x, x));
-    return b_.CreateSelect(equal, zeros, b_.CreateSelect(x_wins, x, y));
-  }
-
   Value* Sign(Value* x) const {
-    if (IsFloatType(type_)) {
-      Value* one = llvm::ConstantFP::get(x->getType(), 1.0);
-      Value* keep = b_.CreateFCmpUEQ(x, llvm::ConstantFP::get(x->getType(), 0.0));
-      return b_.CreateSelect(keep, x, b_.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, one, x));
-    }
     Value* positive = b_.CreateZExt(b_.CreateICmpNE(x, Int(x, 0)), x->getType());
     if (!IsSignedType(type_)) return positive;
     const auto bits = static_cast<int64_t>(x->getType()->getScalarSizeInBits());
     return b_.CreateOr(positive, b_.CreateAShr(x, Int(x, bits - 1)));
-  }
-
-  // As spans_float.cc: rounds the mantissa to nearest even, then cuts the exponent.
-  Value* ReducePrecision(Value* x, int exponent_bits, int mantissa_bits) const {
-    const bool single = x->getType()->getScalarSizeInBits() == 32;
-    const int mantissa = single ? 23 : 52, exponent = single ? 8 : 11;
-    const int64_t infinity = ((int64_t{1} << exponent) - 1) << mantissa;
-    Value* bits = b_.CreateBitCast(x, BitsType(b_, x));
-    Value* magnitude = b_.CreateAnd(bits, Int(bits, (int64_t{1} << (mantissa + exponent)) - 1));
-    Value* sign = b_.CreateXor(bits, magnitude);
-    Value* nan = b_.CreateICmpUGT(magnitude, Int(bits, infinity));
-    if (mantissa_bits < mantissa) {
-      const int drop = mantissa - mantissa_bits;
-      Value* odd = b_.CreateAnd(b_.CreateLShr(magnitude, Int(bits, drop)), Int(bits, 1));
-      magnitude =
-          b_.CreateAdd(magnitude, b_.CreateAdd(odd, Int(bits, (int64_t{1} << (drop - 1)) - 1)));
-      magnitude = b_.CreateAnd(magnitude, Int(bits, ~((int64_t{1} << drop) - 1)));
-    }
-    if (exponent_bits < exponent) {
-      const int64_t bias = (int64_t{1} << (exponent - 1)) - 1;
-      const int64_t narrow = (int64_t{1} << (exponent_bits - 1)) - 1;
-      Value* power = b_.CreateLShr(magnitude, Int(bits, mantissa));
-      Value* large = b_.CreateICmpUGT(power, Int(bits, bias + narrow));
-      Value* small = b_.CreateICmpULE(power, Int(bits, bias - narrow));
-      magnitude = b_.CreateSelect(large, Int(bits, infinity), magnitude);
-      magnitude = b_.CreateSelect(small, Int(bits, 0), magnitude);
-    }
-    Value* out = b_.CreateBitCast(b_.CreateOr(sign, magnitude), x->getType());
-    return b_.CreateSelect(nan, x, out);
   }
 
   // By repeated squaring; the loop ends when every lane's exponent is used up.
@@ -210,7 +157,6 @@ class Emitter {
   }
 
   llvm::IRBuilderBase& b_;
-  const TargetTraits& traits_;
   const DType type_;
 };
 
@@ -391,10 +337,13 @@ Value* IsFinite(llvm::IRBuilderBase& b, Value* x) {
 
 Result<Value*> IrOps::Apply(const runtime::LoopInstr& instr, DType operand,
                             std::span<Value* const> in) const {
-  const Emitter e(b_, traits_, operand);
+  const Emitter e(b_, operand);
   const bool is_float = IsFloatType(operand);
   Value* x = in.empty() ? nullptr : in[0];
   Value* y = in.size() > 1 ? in[1] : nullptr;
+  if (is_float && HasVectorMath(instr.op)) {
+    return EmitVectorMath(b_, traits_, instr.op, x, y, instr.imm);
+  }
   switch (instr.op) {
     case ScalarOp::kNegate:
       return is_float ? b_.CreateFNeg(x) : b_.CreateNeg(x);
@@ -406,18 +355,12 @@ Result<Value*> IrOps::Apply(const runtime::LoopInstr& instr, DType operand,
       return e.Sign(x);
     case ScalarOp::kSqrt:
       return b_.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x);
-    case ScalarOp::kRsqrt:
-      return b_.CreateFDiv(llvm::ConstantFP::get(x->getType(), 1.0),
-                           b_.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x));
     case ScalarOp::kNot:
       return b_.CreateNot(x);
     case ScalarOp::kPopcount:
       return b_.CreateUnaryIntrinsic(llvm::Intrinsic::ctpop, x);
     case ScalarOp::kCountLeadingZeros:
       return b_.CreateBinaryIntrinsic(llvm::Intrinsic::ctlz, x, b_.getFalse());
-    case ScalarOp::kReducePrecision:
-      return e.ReducePrecision(x, static_cast<int>(instr.imm >> 8 & 0xFF),
-                               static_cast<int>(instr.imm & 0xFF));
     case ScalarOp::kRoundTo: {
       const auto narrow = static_cast<DType>(instr.imm);
       return FromStorage(narrow, ToStorage(narrow, x));
@@ -437,14 +380,13 @@ Result<Value*> IrOps::Apply(const runtime::LoopInstr& instr, DType operand,
       if (operand == DType::kBool) return b_.CreateAnd(x, y);
       return is_float ? b_.CreateFMul(x, y) : b_.CreateMul(x, y);
     case ScalarOp::kDivide:
-      return e.Divide(x, y, false);
+      return is_float ? b_.CreateFDiv(x, y) : e.Divide(x, y, false);
     case ScalarOp::kRemainder:
       return e.Divide(x, y, true);
     case ScalarOp::kMaximum:
     case ScalarOp::kMinimum: {
       const bool maximum = instr.op == ScalarOp::kMaximum;
       if (operand == DType::kBool) return maximum ? b_.CreateOr(x, y) : b_.CreateAnd(x, y);
-      if (is_float) return e.FloatExtreme(x, y, maximum);
       if (IsSignedType(operand)) {
         return b_.CreateBinaryIntrinsic(maximum ? llvm::Intrinsic::smax : llvm::Intrinsic::smin, x,
                                         y);
@@ -472,12 +414,10 @@ Result<Value*> IrOps::Apply(const runtime::LoopInstr& instr, DType operand,
     case ScalarOp::kSelect:
       return b_.CreateSelect(x, in[1], in[2]);
     case ScalarOp::kPower:
-      if (!is_float) return e.IntegerPower(x, y);
-      break;
+      return e.IntegerPower(x, y);
     default:
       break;
   }
-  if (is_float && HasVectorMath(instr.op)) return EmitVectorMath(b_, traits_, instr.op, x, y);
   return Unimplemented(StrCat("no machine code for scalar operation ", static_cast<int>(instr.op)));
 }
 

@@ -1,4 +1,4 @@
-// The shared object with LLVM in it: from a kernel to an object file.
+// The shared object with LLVM in it: from kernels to an object file.
 #include "common/machines/codegen/cpu/llvm_module.h"
 
 #include <llvm/Config/llvm-config.h>
@@ -14,6 +14,7 @@
 #include <llvm/Transforms/Utils/Cloning.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -80,10 +81,39 @@ Result<std::unique_ptr<llvm::TargetMachine>> MakeMachine(const std::string& feat
       llvm::CodeGenOptLevel::Aggressive};
   std::unique_ptr<llvm::TargetMachine> machine(
       target->createTargetMachine(kTriple, "x86-64", features, options, llvm::Reloc::PIC_,
-                                  llvm::CodeModel::Small, kLevels[std::clamp(optimisation, 0, 3)]));
+                                  llvm::CodeModel::Small, kLevels[optimisation]));
   if (machine == nullptr) return Internal("LLVM has no machine for this target");
   return machine;
 }
+
+// Machines that nobody uses at the moment. They are worth keeping: each works out what its features
+// imply when it is first used, which takes as long as compiling a small kernel.
+class MachinePool {
+ public:
+  using Machine = std::unique_ptr<llvm::TargetMachine>;
+
+  Result<Machine> Take(const std::string& features, int optimisation) {
+    {
+      const std::lock_guard lock(mu_);
+      std::vector<Machine>& idle = idle_[{features, optimisation}];
+      if (!idle.empty()) {
+        Machine machine = std::move(idle.back());
+        idle.pop_back();
+        return machine;
+      }
+    }
+    return MakeMachine(features, optimisation);
+  }
+
+  void Return(const std::string& features, int optimisation, Machine machine) {
+    const std::lock_guard lock(mu_);
+    idle_[{features, optimisation}].push_back(std::move(machine));
+  }
+
+ private:
+  std::mutex mu_;
+  std::map<std::pair<std::string, int>, std::vector<Machine>> idle_;  // guarded by mu_
+};
 
 void SetAttributes(llvm::Function* function, const Target& target) {
   const std::string bits = std::to_string(target.traits.vector_bits);
@@ -105,22 +135,25 @@ Result<std::string> Write(llvm::TargetMachine* machine, llvm::Module* module,
   return std::string(bytes.begin(), bytes.end());
 }
 
-Result<ModuleCode> CompileModule(const runtime::LoopKernel& kernel, const ModuleOptions& options) {
-  ASSIGN_OR_RETURN(const Target target, ParseTarget(options.target));
-  ASSIGN_OR_RETURN(const std::unique_ptr<llvm::TargetMachine> machine,
-                   MakeMachine(target.features, options.optimisation));
+using Kernels = std::span<const runtime::LoopKernel* const>;
+
+Result<ModuleCode> CompileWith(llvm::TargetMachine* machine, const Target& target, Kernels kernels,
+                               const ModuleOptions& options) {
   llvm::LLVMContext context;
   context.setDiscardValueNames(!options.keep_ir);
-  llvm::Module module("kernel", context);
+  llvm::Module module("kernels", context);
   module.setTargetTriple(kTriple);
   module.setDataLayout(machine->createDataLayout());
   module.setPICLevel(llvm::PICLevel::BigPIC);
-  ASSIGN_OR_RETURN(const KernelFunction emitted,
-                   EmitKernel(Simplify(kernel), target.traits, kKernelSymbol, &module));
-  SetAttributes(emitted.function, target);
   ModuleCode out;
   out.compiler = StrCat("LLVM ", LLVM_VERSION_STRING);
-  out.scratch_bytes = emitted.scratch_bytes;
+  for (size_t i = 0; i < kernels.size(); ++i) {
+    ASSIGN_OR_RETURN(const KernelFunction emitted,
+                     EmitKernel(Simplify(*kernels[i]), target.traits, KernelSymbol(i), &module)
+                         .Annotate(kernels[i]->name));
+    SetAttributes(emitted.function, target);
+    out.scratch_bytes.push_back(emitted.scratch_bytes);
+  }
   if (options.keep_ir) {
     llvm::raw_string_ostream stream(out.ir);
     module.print(stream, nullptr);
@@ -132,18 +165,27 @@ Result<ModuleCode> CompileModule(const runtime::LoopKernel& kernel, const Module
   }
   if (options.keep_assembly) {
     const std::unique_ptr<llvm::Module> copy = llvm::CloneModule(module);
-    ASSIGN_OR_RETURN(out.assembly,
-                     Write(machine.get(), copy.get(), llvm::CodeGenFileType::AssemblyFile));
+    ASSIGN_OR_RETURN(out.assembly, Write(machine, copy.get(), llvm::CodeGenFileType::AssemblyFile));
   }
-  ASSIGN_OR_RETURN(out.object, Write(machine.get(), &module, llvm::CodeGenFileType::ObjectFile));
+  ASSIGN_OR_RETURN(out.object, Write(machine, &module, llvm::CodeGenFileType::ObjectFile));
   return out;
+}
+
+Result<ModuleCode> CompileModule(Kernels kernels, const ModuleOptions& options) {
+  static MachinePool* const pool = new MachinePool;
+  ASSIGN_OR_RETURN(const Target target, ParseTarget(options.target));
+  const int optimisation = std::clamp(options.optimisation, 0, 3);
+  ASSIGN_OR_RETURN(MachinePool::Machine machine, pool->Take(target.features, optimisation));
+  Result<ModuleCode> code = CompileWith(machine.get(), target, kernels, options);
+  pool->Return(target.features, optimisation, std::move(machine));
+  return code;
 }
 
 }  // namespace
 }  // namespace megalith::codegen
 
 extern "C" __attribute__((visibility("default"))) megalith::Result<megalith::codegen::ModuleCode>
-MegalithCompileModule1(const megalith::runtime::LoopKernel& kernel,
+MegalithCompileModule1(std::span<const megalith::runtime::LoopKernel* const> kernels,
                        const megalith::codegen::ModuleOptions& options) {
-  return megalith::codegen::CompileModule(kernel, options);
+  return megalith::codegen::CompileModule(kernels, options);
 }

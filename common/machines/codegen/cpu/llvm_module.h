@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "common/foundation/base/status.h"
 #include "common/machines/runtime/loop.h"
@@ -16,17 +18,18 @@ struct ModuleOptions {
 };
 
 struct ModuleCode {
-  std::string object;  // ELF, relocatable, with one function named kKernelSymbol
-  uint64_t scratch_bytes = 0;
-  std::string ir, assembly;
-  std::string compiler;  // "LLVM 19.1.7"
+  std::string object;                   // ELF, relocatable, with a function for each kernel
+  std::vector<uint64_t> scratch_bytes;  // of each kernel
+  std::string ir, assembly;             // of all of them
+  std::string compiler;                 // "LLVM 19.1.7"
 };
 
-inline constexpr const char* kKernelSymbol = "kernel";
+// The function of kernel `i` of a module.
+inline std::string KernelSymbol(size_t i) { return "kernel" + std::to_string(i); }
 
-// Compiles one kernel. Thread-safe. Exported by the shared object under kCompileModuleSymbol, whose
-// number grows with every change of these structures or of their meaning.
-using CompileModuleFn = Result<ModuleCode> (*)(const runtime::LoopKernel& kernel,
+// Compiles some kernels together. Thread-safe. Exported by the shared object under
+// kCompileModuleSymbol, whose number grows with every change of these structures or their meaning.
+using CompileModuleFn = Result<ModuleCode> (*)(std::span<const runtime::LoopKernel* const> kernels,
                                                const ModuleOptions& options);
 inline constexpr const char* kCompileModuleSymbol = "MegalithCompileModule1";
 

@@ -117,6 +117,9 @@ class StagePlanner {
 };
 
 constexpr uint64_t kLocalAlignment = 64;
+// Below this the code runs for microseconds and compiling it twice, with and without masks, is what
+// costs.
+constexpr double kFewElements = 1 << 14;
 
 // Bits of the widest element a kernel handles: all its vectors have as many lanes.
 int WidestBits(const LoopKernel& kernel) {
@@ -148,6 +151,18 @@ bool MasksSuffice(const LoopKernel& kernel) {
   return true;
 }
 
+// Elements the longest stage handles.
+double Elements(const LoopKernel& kernel) {
+  double most = 0;
+  for (const LoopStage& stage : kernel.stages) {
+    double elements = 1;
+    for (const int64_t extent : kernel.outer) elements *= static_cast<double>(extent);
+    for (const runtime::LoopDim& dim : stage.dims) elements *= static_cast<double>(dim.extent);
+    most = std::max(most, elements);
+  }
+  return most;
+}
+
 unsigned ChooseUnroll(const LoopKernel& kernel, int64_t vectors) {
   double cost = 0;
   bool reduces = false;
@@ -158,8 +173,9 @@ unsigned ChooseUnroll(const LoopKernel& kernel, int64_t vectors) {
       cost += costly || instr.op == ScalarOp::kPower || instr.op == ScalarOp::kAtan2 ? 8 : 1;
     }
   }
-  unsigned unroll = cost <= 6 ? 4 : cost <= 20 ? 2 : 1;
-  if (reduces && cost <= 12) unroll = 4;
+  // Iterations overlap by themselves but where each waits for the sum of the last.
+  unsigned unroll = cost <= 4 ? 4 : cost <= 6 ? 2 : 1;
+  if (reduces) unroll = cost <= 8 ? 4 : cost <= 20 ? 2 : 1;
   while (unroll > 1 && unroll > vectors) unroll /= 2;
   return unroll;
 }
@@ -194,6 +210,7 @@ KernelNest PlanNest(const LoopKernel& kernel, const TargetTraits& traits) {
   while (nest.width > 1 && nest.width / 2 >= static_cast<uint64_t>(longest)) nest.width /= 2;
   nest.unroll = ChooseUnroll(kernel, longest / nest.width);
   nest.masks = nest.width > 1 && traits.avx512 && MasksSuffice(kernel);
+  nest.always_masked = nest.masks && nest.unroll == 1 && Elements(kernel) < kFewElements;
   uint64_t offset = 0;
   for (const uint64_t bytes : kernel.locals) {
     nest.local_offsets.push_back(offset);

@@ -29,6 +29,8 @@ struct KernelNest {
   unsigned width = 1;   // lanes of a vector
   unsigned unroll = 1;  // vectors worked on together
   bool masks = false;   // remainders run under a mask; otherwise one element at a time
+  // All vectors are masked: the body is compiled once, and runs a tenth slower.
+  bool always_masked = false;
   std::vector<uint64_t> local_offsets;  // in the scratch memory
   uint64_t scratch_bytes = 0;
   std::vector<StageNest> stages;

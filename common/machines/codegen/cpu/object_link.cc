@@ -2,8 +2,8 @@
 
 #include <elf.h>
 
+#include <algorithm>
 #include <cstring>
-#include <vector>
 
 #include "common/foundation/base/strings.h"
 
@@ -11,6 +11,7 @@ namespace megalith::codegen {
 namespace {
 
 constexpr uint64_t kNotPlaced = UINT64_MAX;
+// No instruction asks for more, though LLVM gives wide constants more.
 constexpr uint64_t kAlignment = 64;
 
 // Reads structures of an ELF file, refusing what lies outside of it.
@@ -71,9 +72,6 @@ Result<Layout> PlaceSections(const ElfFile& elf) {
       if ((section.sh_flags & SHF_WRITE) != 0 && section.sh_size != 0) {
         return Internal("generated code wants writable memory");
       }
-      if (section.sh_addralign > kAlignment) {
-        return Internal(StrCat("generated code wants alignment ", section.sh_addralign));
-      }
       ASSIGN_OR_RETURN(const std::string_view content,
                        elf.Bytes(section.sh_offset, section.sh_size));
       layout.bytes.resize((layout.bytes.size() + kAlignment - 1) / kAlignment * kAlignment);
@@ -128,27 +126,39 @@ Status Relocate(const ElfFile& elf, Layout* layout, const Elf64_Shdr& relocation
   return OkStatus();
 }
 
-}  // namespace
-
-Result<LinkedObject> LinkObject(std::string_view object, std::string_view entry_symbol) {
-  const ElfFile elf(object);
-  ASSIGN_OR_RETURN(Layout layout, PlaceSections(elf));
-  LinkedObject out;
-  bool found = false;
+// Where the named functions start, in the order of the names.
+Result<std::vector<uint64_t>> FindFunctions(const ElfFile& elf, const Layout& layout,
+                                            std::span<const std::string> names) {
+  std::vector<uint64_t> found(names.size(), kNotPlaced);
   for (const Elf64_Shdr& section : layout.sections) {
-    if (section.sh_type == SHT_REL) return Internal("object has relocations without addends");
-    if (section.sh_type == SHT_RELA) RETURN_IF_ERROR(Relocate(elf, &layout, section));
     if (section.sh_type != SHT_SYMTAB || section.sh_link >= layout.sections.size()) continue;
     for (uint64_t at = 0; at + sizeof(Elf64_Sym) <= section.sh_size; at += sizeof(Elf64_Sym)) {
       ASSIGN_OR_RETURN(const Elf64_Sym symbol, elf.At<Elf64_Sym>(section.sh_offset + at));
+      if (ELF64_ST_TYPE(symbol.st_info) != STT_FUNC) continue;
       ASSIGN_OR_RETURN(const std::string_view name,
                        elf.Name(layout.sections[section.sh_link], symbol.st_name));
-      if (ELF64_ST_TYPE(symbol.st_info) != STT_FUNC || name != entry_symbol) continue;
-      ASSIGN_OR_RETURN(out.entry, AddressOf(elf, layout, section, symbol));
-      found = true;
+      const auto wanted = std::find(names.begin(), names.end(), name);
+      if (wanted == names.end()) continue;
+      ASSIGN_OR_RETURN(found[wanted - names.begin()], AddressOf(elf, layout, section, symbol));
     }
   }
-  if (!found) return Internal(StrCat("object has no symbol '", entry_symbol, "'"));
+  const auto missing = std::find(found.begin(), found.end(), kNotPlaced);
+  if (missing == found.end()) return found;
+  return Internal(StrCat("object has no function '", names[missing - found.begin()], "'"));
+}
+
+}  // namespace
+
+Result<LinkedObject> LinkObject(std::string_view object,
+                                std::span<const std::string> entry_symbols) {
+  const ElfFile elf(object);
+  ASSIGN_OR_RETURN(Layout layout, PlaceSections(elf));
+  for (const Elf64_Shdr& section : layout.sections) {
+    if (section.sh_type == SHT_REL) return Internal("object has relocations without addends");
+    if (section.sh_type == SHT_RELA) RETURN_IF_ERROR(Relocate(elf, &layout, section));
+  }
+  LinkedObject out;
+  ASSIGN_OR_RETURN(out.entries, FindFunctions(elf, layout, entry_symbols));
   out.bytes = std::move(layout.bytes);
   return out;
 }

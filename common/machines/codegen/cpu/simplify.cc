@@ -108,11 +108,10 @@ void MergeInner(LoopStage* stage, size_t outer) {
 }
 
 bool ReadsNowhere(const LoopKernel& kernel, const LoopStage& stage, const LoopAccess& load) {
-  return std::any_of(
-      load.guards.begin(), load.guards.end(), [&](const runtime::LoopGuard& guard) {
-        return std::max<int64_t>(guard.begin, 0) >=
-               std::min(guard.end, Extent(kernel, stage, guard.dim));
-      });
+  return std::any_of(load.guards.begin(), load.guards.end(), [&](const runtime::LoopGuard& guard) {
+    return std::max<int64_t>(guard.begin, 0) >=
+           std::min(guard.end, Extent(kernel, stage, guard.dim));
+  });
 }
 
 // Loads whose guards let nothing through may have any address, so they must go.

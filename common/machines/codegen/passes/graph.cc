@@ -285,8 +285,30 @@ Node& Graph::EmitNode(Node& at, const stablehlo::OpDef& def, std::span<const Val
   n.first_result = static_cast<ValueId>(values_.size());
   for (uint32_t i = 0; i < n.num_results; ++i) NewValue(results[i], &n, at.block, i);
   LinkBefore(n, &at, at.block);
+  SetDepths(n);
   Queue(n);
   return n;
+}
+
+Block* Graph::AddBlock(std::initializer_list<TensorType> args, OpKind op) {
+  Block* b = NewBlock(nullptr);
+  for (const TensorType& type : args) {
+    b->args.push_back(NewValue(type, nullptr, b, static_cast<uint32_t>(b->args.size())));
+  }
+  Node& combine = nodes_.push_back(Node{});
+  combine.kind = op;
+  combine.def = &DefOf(op);
+  AddOperands(combine, std::span(b->args.data(), 2));
+  combine.num_results = 1;
+  combine.first_result = NewValue(*args.begin(), &combine, b, 0);
+  LinkBefore(combine, nullptr, b);
+  Node& end = nodes_.push_back(Node{});
+  end.kind = OpKind::kReturn;
+  end.def = &DefOf(OpKind::kReturn);
+  end.effect = true;
+  AddOperands(end, std::span(&combine.first_result, 1));
+  LinkBefore(end, nullptr, b);
+  return b;
 }
 
 ValueId Graph::Emit(Node& at, OpKind kind, std::span<const ValueId> operands, AttrDict attrs,
@@ -304,9 +326,17 @@ void Graph::Become(Node& n, OpKind kind, std::span<const ValueId> operands, Attr
   }
 }
 
+void Graph::SetDepths(const Node& n) {
+  for (Block* b : n.regions) {
+    b->depth = n.block->depth + 1;
+    for (const Node* m = b->first; m != nullptr; m = m->next) SetDepths(*m);
+  }
+}
+
 void Graph::MoveBefore(Node& n, Node& at) {
   Unlink(n);
   LinkBefore(n, &at, at.block);
+  SetDepths(n);
 }
 
 Node* Graph::FindConstant(const Dense& d, uint64_t* hash) {
@@ -383,15 +413,6 @@ std::vector<ValueId> Graph::Inline(Block& b, Node& at) {
   for (Node* n = b.first; n != b.last;) {
     Node* next = n->next;
     MoveBefore(*n, at);
-    std::vector<Block*> nested = n->regions;
-    while (!nested.empty()) {  // depths follow the new place
-      Block* inner = nested.back();
-      nested.pop_back();
-      inner->depth = inner->owner->block->depth + 1;
-      for (Node* m = inner->first; m != nullptr; m = m->next) {
-        nested.insert(nested.end(), m->regions.begin(), m->regions.end());
-      }
-    }
     Queue(*n);
     n = next;
   }

@@ -39,7 +39,7 @@ struct Node {
   OpKind kind = OpKind::kOther;
   bool dead = false;
   bool queued = false;
-  bool effect = false;  // it, or an op in its regions, does more than compute results
+  bool effect = false;  // it, or an op in its regions, does more than compute results; terminators
   uint32_t first_use = 0;
   uint32_t num_operands = 0;
   ValueId first_result = kNoValue;
@@ -165,6 +165,9 @@ class Graph {
   Node& EmitNode(Node& at, const stablehlo::OpDef& def, std::span<const ValueId> operands,
                  AttrDict attrs, std::span<const TensorType> results,
                  std::vector<Block*> regions = {});
+  // A region to give to EmitNode: arguments of these types, of which the first two go into an
+  // operation whose result is returned.
+  Block* AddBlock(std::initializer_list<TensorType> args, OpKind op);
   // Makes another operation of a node without regions; its results and their types stay.
   void Become(Node& n, OpKind kind, std::span<const ValueId> operands, AttrDict attrs = {});
   void Become(Node& n, OpKind kind, std::initializer_list<ValueId> operands, AttrDict attrs = {}) {
@@ -230,6 +233,7 @@ class Graph {
   void LinkBefore(Node& n, Node* at, Block* block);  // at the end if `at` is null
   void Unlink(Node& n);
   void EraseBlock(Block& b);
+  void SetDepths(const Node& n);  // of its regions, from its own
   Node* FindConstant(const Dense& d, uint64_t* hash);
 
   stablehlo::Func* func_;

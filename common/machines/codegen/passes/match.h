@@ -49,4 +49,8 @@ Shape Squeezed(const Shape& shape);
 // commutative operations the arguments may be exchanged.
 OpKind BodyKind(const Graph& g, const Block& b);
 
+// Makes a dynamic_update_slice of a scatter that writes one window as it is, if it does and the
+// window is known to be inside: `low` and `high` bound all the indices it reads.
+bool ScatterInside(Graph& g, Node& n, int64_t low, int64_t high);
+
 }  // namespace megalith::codegen

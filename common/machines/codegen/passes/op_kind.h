@@ -81,6 +81,8 @@ enum class OpKind : uint8_t {
   kIf,
   kOptimizationBarrier,
   kWhile,
+  // For rules only: whatever has a loop over elements (OpDef::span).
+  kElementwise,
   kCount,
 };
 inline constexpr size_t kNumOpKinds = static_cast<size_t>(OpKind::kCount);

@@ -28,7 +28,9 @@ Status FoldConstants(PassContext& context);
 // Loops: forwards values that do not change, drops carried values nobody reads, moves out what does
 // not depend on the turn, counts turns.
 Status OptimizeLoops(PassContext& context);
-// Moves transposes, reshapes and broadcasts to where they cost least.
+// Removes comparisons, clamps and the like that can only have one result.
+Status NarrowRanges(PassContext& context);
+// Moves transposes and broadcasts to where they cost least, and simplifies with all rules again.
 Status ImproveLayout(PassContext& context);
 // Replaces operations by cheaper ones that are harder to look through: last.
 Status ReduceStrength(PassContext& context);

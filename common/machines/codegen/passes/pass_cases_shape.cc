@@ -264,6 +264,20 @@ constexpr PassCase kCases[] = {
       %t = stablehlo.reduce(%x init: %c) applies stablehlo.multiply across dimensions = [] : (tensor<8x1xf32>, tensor<f32>) -> tensor<8x1xf32>
       %u = stablehlo.reduce(%z init: %d) applies stablehlo.xor across dimensions = [0] : (tensor<1xi32>, tensor<i32>) -> tensor<i32>
       return %r, %s, %t, %u : tensor<8xf32>, tensor<3xf32>, tensor<8x1xf32>, tensor<i32> })"},
+    {"sort_unused",
+     R"((%x: tensor<8xi32>, %y: tensor<8xf32>, %z: tensor<8xi32>) -> (tensor<8xi32>, tensor<8xi32>) {
+      %r:3 = "stablehlo.sort"(%x, %y, %z) <{dimension = 0 : i64, is_stable = true}> ({
+        ^bb0(%a: tensor<i32>, %b: tensor<i32>, %c: tensor<f32>, %d: tensor<f32>, %e: tensor<i32>, %f: tensor<i32>):
+          %p = stablehlo.compare LT, %a, %b : (tensor<i32>, tensor<i32>) -> tensor<i1>
+          stablehlo.return %p : tensor<i1>
+        }) : (tensor<8xi32>, tensor<8xf32>, tensor<8xi32>) -> (tensor<8xi32>, tensor<8xf32>, tensor<8xi32>)
+      return %r#0, %r#2 : tensor<8xi32>, tensor<8xi32> })"},
+    {"reduce_splat", R"((%x: tensor<3xi1>) -> tensor<3xi1> {
+      %t = stablehlo.constant dense<true> : tensor<i1>
+      %m = stablehlo.constant dense<true> : tensor<3x4xi1>
+      %r = stablehlo.reduce(%m init: %t) applies stablehlo.and across dimensions = [1] : (tensor<3x4xi1>, tensor<i1>) -> tensor<3xi1>
+      %s = stablehlo.and %r, %x : tensor<3xi1>
+      return %s : tensor<3xi1> })"},
     {"reduce_repeated",
      R"((%x: tensor<8x3xf32>, %y: tensor<f32>) -> (tensor<3xf32>, tensor<3xf32>) {
       %m = stablehlo.constant dense<1.0> : tensor<f32>

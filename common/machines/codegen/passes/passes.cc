@@ -17,7 +17,11 @@ constexpr PassRow kPasses[] = {
     {"simplify", Simplify},
     {"merge-equal", MergeEqual},
     {"fold-constants", FoldConstants},
-    {"simplify-again", Simplify},
+    {"loops", OptimizeLoops},
+    {"narrow-ranges", NarrowRanges},
+    {"layout", ImproveLayout},
+    {"merge-equal-again", MergeEqual},
+    {"strength", ReduceStrength},
 };
 
 double Seconds() {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -70,14 +71,27 @@ struct Outcome {
   std::vector<PassRecord> records;
 };
 
+// The module after each pass that changed it is valid.
+void CheckRecords(const std::vector<PassRecord>& records) {
+  for (const PassRecord& r : records) {
+    if (r.text_after.empty()) continue;
+    const auto module = stablehlo::ParseModule(r.text_after);
+    ASSERT_TRUE(module.ok()) << r.name << ": " << module.status().ToString() << r.text_after;
+    const Status valid = stablehlo::Verify(*module);
+    EXPECT_TRUE(valid.ok()) << r.name << ": " << valid.ToString() << r.text_after;
+  }
+}
+
 // Runs the passes and compares results, bit by bit if the options allow nothing else.
 Outcome CheckPasses(const Module& module, PassOptions options = {}) {
   Outcome out;
   out.module = module;
   options.rule_counts = &out.counts;
+  options.record_text = true;
   const auto records = RunPasses(&out.module, options);
   EXPECT_TRUE(records.ok()) << records.status().ToString();
   if (records.ok()) out.records = *records;
+  CheckRecords(out.records);
   const Status valid = stablehlo::Verify(out.module);
   EXPECT_TRUE(valid.ok()) << valid.ToString() << "\n" << stablehlo::PrintModule(module);
   if (!valid.ok()) return out;
@@ -109,7 +123,7 @@ size_t CountOps(const Module& module, std::string_view name) {
 
 std::vector<PassCase> AllCases() {
   std::vector<PassCase> all;
-  for (const auto cases : {ArithmeticCases(), ShapeCases(), ControlCases()}) {
+  for (const auto cases : {ArithmeticCases(), ShapeCases(), ControlCases(), LayoutCases()}) {
     all.insert(all.end(), cases.begin(), cases.end());
   }
   return all;
@@ -117,8 +131,9 @@ std::vector<PassCase> AllCases() {
 
 std::vector<Rule> AllRules() {
   std::vector<Rule> all;
-  for (const auto rules : {ArithmeticRules(), BooleanRules(), ConvertRules(), ShapeRules(),
-                           SliceRules(), IndexRules(), ReductionRules(), ControlRules()}) {
+  for (const auto rules :
+       {ArithmeticRules(), BooleanRules(), ConvertRules(), ShapeRules(), SliceRules(), IndexRules(),
+        ReductionRules(), ControlRules(), LayoutRules(), DotRules(), StrengthRules()}) {
     all.insert(all.end(), rules.begin(), rules.end());
   }
   return all;
@@ -191,6 +206,220 @@ TEST(FoldConstantsTest, FoldsWithinTheBudgetOnly) {
             1u);
 }
 
+// --- loops ---
+
+// for (i = 0; i < 5; ++i) x = x * 2 + w, with a value that only passes through and one nobody
+// reads; `index` is select(i < 0, i + 5, i).
+constexpr std::string_view kScan = R"((%x: tensor<8xf32>, %w: tensor<5x8xf32>, %v: tensor<8xf32>)
+    -> (tensor<8xf32>, tensor<8xf32>) {
+  %zero = stablehlo.constant dense<0> : tensor<i32>
+  %r:5 = stablehlo.while(%i = %zero, %a = %x, %ws = %w, %pass = %v, %unread = %x)
+      : tensor<i32>, tensor<8xf32>, tensor<5x8xf32>, tensor<8xf32>, tensor<8xf32>
+    cond {
+      %five = stablehlo.constant dense<5> : tensor<i32>
+      %p = stablehlo.compare LT, %i, %five, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>
+      stablehlo.return %p : tensor<i1>
+    } do {
+      %five = stablehlo.constant dense<5> : tensor<i32>
+      %none = stablehlo.constant dense<0> : tensor<i32>
+      %one = stablehlo.constant dense<1> : tensor<i32>
+      %negative = stablehlo.compare LT, %i, %none, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>
+      %wrapped = stablehlo.add %i, %five : tensor<i32>
+      %index = stablehlo.select %negative, %wrapped, %i : tensor<i1>, tensor<i32>
+      %slice = stablehlo.dynamic_slice %ws, %index, %none, sizes = [1, 8] : (tensor<5x8xf32>, tensor<i32>, tensor<i32>) -> tensor<1x8xf32>
+      %row = stablehlo.reshape %slice : (tensor<1x8xf32>) -> tensor<8xf32>
+      %invariant = stablehlo.tanh %pass : tensor<8xf32>
+      %b = stablehlo.multiply %a, %invariant : tensor<8xf32>
+      %c = stablehlo.add %b, %row : tensor<8xf32>
+      %d = stablehlo.sine %unread : tensor<8xf32>
+      %j = stablehlo.add %i, %one : tensor<i32>
+      stablehlo.return %j, %c, %ws, %pass, %d : tensor<i32>, tensor<8xf32>, tensor<5x8xf32>, tensor<8xf32>, tensor<8xf32>
+    }
+  return %r#1, %r#3 : tensor<8xf32>, tensor<8xf32> })";
+
+const stablehlo::Op* FindOp(const stablehlo::Region& region, std::string_view name) {
+  const stablehlo::Op* found = nullptr;
+  stablehlo::ForEachOp(region, [&](const stablehlo::Op& op) {
+    if (found == nullptr && op.name() == name) found = &op;
+  });
+  return found;
+}
+
+TEST(LoopTest, CarriesOnlyWhatChangesAndIsRead) {
+  const Outcome out = CheckPasses(ParseMain(kScan));
+  const stablehlo::Op* loop = FindOp((*out.module.Entry())->body, "stablehlo.while");
+  ASSERT_NE(loop, nullptr);
+  EXPECT_EQ(loop->operands.size(), 2u);
+  EXPECT_EQ(CountOps(out.module, "stablehlo.sine"), 0u);
+}
+
+TEST(LoopTest, MovesInvariantsOut) {
+  const Outcome out = CheckPasses(ParseMain(kScan));
+  const stablehlo::Op* loop = FindOp((*out.module.Entry())->body, "stablehlo.while");
+  ASSERT_NE(loop, nullptr);
+  EXPECT_EQ(CountOps(out.module, "stablehlo.tanh"), 1u);
+  EXPECT_EQ(FindOp(loop->regions[1], "stablehlo.tanh"), nullptr);
+}
+
+TEST(LoopTest, CountsTurns) {
+  const Outcome out = CheckPasses(ParseMain(kScan));
+  const stablehlo::Op* loop = FindOp((*out.module.Entry())->body, "stablehlo.while");
+  ASSERT_NE(loop, nullptr);
+  ASSERT_TRUE(loop->attr(kTripCountAttr).present());
+  EXPECT_EQ(loop->attr(kTripCountAttr).AsInt(), 5);
+  EXPECT_EQ(loop->attr(kInductionAttr).AsInt(), 0);
+  EXPECT_EQ(loop->attr(kInductionStartAttr).AsInt(), 0);
+  EXPECT_EQ(loop->attr(kInductionStepAttr).AsInt(), 1);
+}
+
+TEST(LoopTest, KnowsThatIndicesAreNotNegative) {
+  const Outcome out = CheckPasses(ParseMain(kScan));
+  EXPECT_EQ(CountOps(out.module, "stablehlo.select"), 0u);
+  EXPECT_EQ(CountOps(out.module, "stablehlo.compare"), 1u);
+}
+
+// A loop that counts from `start` by `step` while the counter is `direction` than `bound`.
+Module CountingLoop(std::string_view type, int64_t start, int64_t step, std::string_view direction,
+                    int64_t bound) {
+  const std::string t = StrCat("tensor<", type, ">");
+  return ParseMain(StrCat(R"((%x: tensor<8xi32>) -> (tensor<8xi32>, )", t, R"() {
+    %start = stablehlo.constant dense<)",
+                          start, "> : ", t, R"(
+    %step = stablehlo.constant dense<)",
+                          step, "> : ", t, R"(
+    %bound = stablehlo.constant dense<)",
+                          bound, "> : ", t, R"(
+    %r:2 = stablehlo.while(%i = %start, %a = %x) : )",
+                          t, R"(, tensor<8xi32>
+      cond {
+        %p = stablehlo.compare )",
+                          direction, ", %i, %bound : (", t, ", ", t, R"() -> tensor<i1>
+        stablehlo.return %p : tensor<i1>
+      } do {
+        %b = stablehlo.add %a, %a : tensor<8xi32>
+        %j = stablehlo.add %i, %step : )",
+                          t, R"(
+        stablehlo.return %j, %b : )",
+                          t, R"(, tensor<8xi32>
+      }
+    return %r#1, %r#0 : tensor<8xi32>, )",
+                          t, " }"));
+}
+
+int64_t TripCount(const Module& module) {
+  const stablehlo::Op* loop = FindOp((*module.Entry())->body, "stablehlo.while");
+  if (loop == nullptr) return 0;
+  return loop->attr(kTripCountAttr).present() ? loop->attr(kTripCountAttr).AsInt() : -1;
+}
+
+TEST(LoopTest, CountsAllForms) {
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 3, "LT", 10)).module), 4);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 3, "LE", 9)).module), 4);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 3, "NE", 9)).module), 3);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 5, -2, "GT", -4)).module), 5);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i8", 5, -2, "GE", 0)).module), 3);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("ui8", 5, 2, "LT", 250)).module), 123);
+}
+
+TEST(LoopTest, ReplacesLoopsOfNoOrOneTurn) {
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 1, "LT", 0)).module), 0);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 1, "LT", 1)).module), 0);
+}
+
+TEST(LoopTest, DoesNotCountPastTheEndOfTheType) {
+  // 124 + 3 = 127, then -126: more turns than the distance says.
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i8", 118, 3, "LT", 126)).module), 3);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i8", 119, 3, "LE", 126)).module), -1);
+}
+
+TEST(LoopTest, MergesCountersThatGoTogether) {
+  const Outcome out = CheckPasses(ParseMain(R"((%x: tensor<8xi32>) -> tensor<8xi32> {
+    %zero = stablehlo.constant dense<0> : tensor<i32>
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %bound = stablehlo.constant dense<4> : tensor<i32>
+    %r:3 = stablehlo.while(%i = %zero, %k = %zero, %a = %x) : tensor<i32>, tensor<i32>, tensor<8xi32>
+      cond {
+        %p = stablehlo.compare LT, %i, %bound : (tensor<i32>, tensor<i32>) -> tensor<i1>
+        stablehlo.return %p : tensor<i1>
+      } do {
+        %w = stablehlo.broadcast_in_dim %k, dims = [] : (tensor<i32>) -> tensor<8xi32>
+        %b = stablehlo.add %a, %w : tensor<8xi32>
+        %j = stablehlo.add %i, %one : tensor<i32>
+        %l = stablehlo.add %k, %one : tensor<i32>
+        stablehlo.return %j, %l, %b : tensor<i32>, tensor<i32>, tensor<8xi32>
+      }
+    return %r#2 : tensor<8xi32> })"));
+  const stablehlo::Op* loop = FindOp((*out.module.Entry())->body, "stablehlo.while");
+  ASSERT_NE(loop, nullptr);
+  EXPECT_EQ(loop->operands.size(), 2u);
+}
+
+// for (i = 0; i < 5; ++i) x[i] = y: written at a position that is known to be inside.
+TEST(LoopTest, UpdatesWhatAScatterWritesInside) {
+  const Outcome out =
+      CheckPasses(ParseMain(R"((%x: tensor<5x8xf32>, %y: tensor<8xf32>) -> tensor<5x8xf32> {
+    %zero = stablehlo.constant dense<0> : tensor<i32>
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %bound = stablehlo.constant dense<5> : tensor<i32>
+    %r:3 = stablehlo.while(%i = %zero, %a = %x, %c = %y) : tensor<i32>, tensor<5x8xf32>, tensor<8xf32>
+      cond {
+        %p = stablehlo.compare LT, %i, %bound : (tensor<i32>, tensor<i32>) -> tensor<i1>
+        stablehlo.return %p : tensor<i1>
+      } do {
+        %negative = stablehlo.compare LT, %i, %zero : (tensor<i32>, tensor<i32>) -> tensor<i1>
+        %wrapped = stablehlo.add %i, %bound : tensor<i32>
+        %index = stablehlo.select %negative, %wrapped, %i : tensor<i1>, tensor<i32>
+        %at = stablehlo.broadcast_in_dim %index, dims = [] : (tensor<i32>) -> tensor<1xi32>
+        %b = "stablehlo.scatter"(%a, %at, %c) <{scatter_dimension_numbers = #stablehlo.scatter<update_window_dims = [0], inserted_window_dims = [0], scatter_dims_to_operand_dims = [0]>}> ({
+          ^bb0(%e: tensor<f32>, %f: tensor<f32>):
+            stablehlo.return %f : tensor<f32>
+          }) : (tensor<5x8xf32>, tensor<1xi32>, tensor<8xf32>) -> tensor<5x8xf32>
+        %d = stablehlo.sine %c : tensor<8xf32>
+        %j = stablehlo.add %i, %one : tensor<i32>
+        stablehlo.return %j, %b, %d : tensor<i32>, tensor<5x8xf32>, tensor<8xf32>
+      }
+    return %r#1 : tensor<5x8xf32> })"));
+  EXPECT_EQ(CountOps(out.module, "stablehlo.scatter"), 0u);
+  EXPECT_EQ(CountOps(out.module, "stablehlo.dynamic_update_slice"), 1u);
+}
+
+TEST(LoopTest, HoistsOutOfNestedLoopsAndCountsBoth) {
+  const Outcome out =
+      CheckPasses(ParseMain(R"((%x: tensor<8xf32>, %y: tensor<8x8xf32>) -> tensor<8xf32> {
+    %zero = stablehlo.constant dense<0> : tensor<i32>
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %bound = stablehlo.constant dense<3> : tensor<i32>
+    %r:3 = stablehlo.while(%i = %zero, %a = %x, %m = %y) : tensor<i32>, tensor<8xf32>, tensor<8x8xf32>
+      cond {
+        %p = stablehlo.compare LT, %i, %bound : (tensor<i32>, tensor<i32>) -> tensor<i1>
+        stablehlo.return %p : tensor<i1>
+      } do {
+        %s:3 = stablehlo.while(%k = %zero, %b = %a, %n = %m) : tensor<i32>, tensor<8xf32>, tensor<8x8xf32>
+          cond {
+            %p = stablehlo.compare LT, %k, %bound : (tensor<i32>, tensor<i32>) -> tensor<i1>
+            stablehlo.return %p : tensor<i1>
+          } do {
+            %e = stablehlo.tanh %n : tensor<8x8xf32>
+            %c = stablehlo.dot_general %e, %b, contracting_dims = [1] x [0] : (tensor<8x8xf32>, tensor<8xf32>) -> tensor<8xf32>
+            %l = stablehlo.add %k, %one : tensor<i32>
+            stablehlo.return %l, %c, %n : tensor<i32>, tensor<8xf32>, tensor<8x8xf32>
+          }
+        %j = stablehlo.add %i, %one : tensor<i32>
+        stablehlo.return %j, %s#1, %s#2 : tensor<i32>, tensor<8xf32>, tensor<8x8xf32>
+      }
+    return %r#1 : tensor<8xf32> })"));
+  const auto& ops = (*out.module.Entry())->body.ops;
+  EXPECT_TRUE(
+      std::ranges::any_of(ops, [](const auto& op) { return op.name() == "stablehlo.tanh"; }));
+  size_t counted = 0;
+  stablehlo::ForEachOp((*out.module.Entry())->body, [&](const stablehlo::Op& op) {
+    counted += op.attr(kTripCountAttr).present();
+  });
+  EXPECT_EQ(counted, 2u);
+}
+
+// --- programs ---
+
 // Programs that JAX made, and every op over dtypes and special values: what the reference evaluator
 // gives stays, up to the order of sums.
 void CheckAgainst(const Module& parsed, const std::vector<Tensor>& inputs) {
@@ -198,7 +427,9 @@ void CheckAgainst(const Module& parsed, const std::vector<Tensor>& inputs) {
   ASSERT_TRUE(canonical.ok()) << canonical.status().ToString();
   for (const bool reorder : {false, true}) {
     Module after = *canonical;
-    ASSERT_TRUE(RunPasses(&after, {.allow_reordering = reorder}).ok());
+    const auto records = RunPasses(&after, {.allow_reordering = reorder, .record_text = true});
+    ASSERT_TRUE(records.ok());
+    CheckRecords(*records);
     const Status valid = stablehlo::Verify(after);
     ASSERT_TRUE(valid.ok()) << valid.ToString();
     const auto want = stablehlo::Evaluate(*canonical, inputs);
@@ -250,7 +481,7 @@ TEST(RunPassesTest, ReportsTextIfAsked) {
     %a = stablehlo.constant dense<0> : tensor<4xi32>
     %c = stablehlo.add %x, %a : tensor<4xi32>
     return %c : tensor<4xi32> })");
-  const Outcome out = CheckPasses(module, {.record_text = true});
+  const Outcome out = CheckPasses(module);
   ASSERT_FALSE(out.records.empty());
   EXPECT_EQ(out.records[0].name, "simplify");
   EXPECT_GT(out.records[0].rewrites, 0u);

@@ -170,15 +170,17 @@ bool TakesUpdate(const Graph& g, const Block& body) {
          g.operand(*body.last, 0) == body.args[1];
 }
 
-bool ScatterOfOne(Graph& g, Node& n) {
-  if (n.num_operands != 3 || !TakesUpdate(g, *n.regions[0])) return false;
+// What a scatter with one index vector writes, with the dimensions of its operand; no dtype if the
+// scatter is another.
+TensorType WindowOf(const Graph& g, const Node& n) {
+  if (n.num_operands != 3 || !TakesUpdate(g, *n.regions[0])) return {};
   const auto& d = n.attr("scatter_dimension_numbers").AsScatter();
-  const TensorType in = g.operand_type(n, 0);
+  const TensorType& in = g.operand_type(n, 0);
   const TensorType& updates = g.operand_type(n, 2);
   const auto count = static_cast<int64_t>(d.scatter_dims_to_operand_dims.size());
   if (!d.input_batching_dims.empty() || count == 0 ||
       stablehlo::ElementCount(g.operand_type(n, 1)) != count) {
-    return false;
+    return {};
   }
   TensorType window{in.dtype, Shape{}};
   size_t next = 0;
@@ -187,16 +189,25 @@ bool ScatterOfOne(Graph& g, Node& n) {
     window.shape.push_back(
         inserted ? 1 : updates.shape[static_cast<size_t>(d.update_window_dims[next++])]);
   }
-  if (stablehlo::ElementCount(window) != stablehlo::ElementCount(updates) ||
-      !WindowIsInside(g, g.operand(n, 1), d.scatter_dims_to_operand_dims, in.shape, window.shape)) {
-    return false;
-  }
-  std::vector<ValueId> operands =
-      ScalarIndices(g, n, g.operand(n, 1), d.scatter_dims_to_operand_dims, in.rank());
+  return stablehlo::ElementCount(window) == stablehlo::ElementCount(updates) ? window
+                                                                             : TensorType{};
+}
+
+void ScatterToUpdate(Graph& g, Node& n, const TensorType& window) {
+  const Dims map = n.attr("scatter_dimension_numbers").AsScatter().scatter_dims_to_operand_dims;
+  std::vector<ValueId> operands = ScalarIndices(g, n, g.operand(n, 1), map, window.rank());
   const ValueId update = g.Emit(n, OpKind::kReshape, {g.operand(n, 2)}, {}, window);
   operands.insert(operands.begin(), {g.operand(n, 0), update});
-  const ValueId out = g.Emit(n, OpKind::kDynamicUpdateSlice, operands, {}, in);
-  g.Replace(n, out);
+  g.Replace(n, g.Emit(n, OpKind::kDynamicUpdateSlice, operands, {}, g.result_type(n)));
+}
+
+bool ScatterOfOne(Graph& g, Node& n) {
+  const TensorType window = WindowOf(g, n);
+  if (!window.valid()) return false;
+  const Dims& map = n.attr("scatter_dimension_numbers").AsScatter().scatter_dims_to_operand_dims;
+  if (!WindowIsInside(g, g.operand(n, 1), map, g.operand_type(n, 0).shape, window.shape))
+    return false;
+  ScatterToUpdate(g, n, window);
   return true;
 }
 
@@ -216,6 +227,18 @@ constexpr Rule kRules[] = {
 };
 
 }  // namespace
+
+bool ScatterInside(Graph& g, Node& n, int64_t low, int64_t high) {
+  const TensorType window = WindowOf(g, n);
+  if (!window.valid() || low < 0) return false;
+  for (const int64_t d :
+       n.attr("scatter_dimension_numbers").AsScatter().scatter_dims_to_operand_dims) {
+    const auto dim = static_cast<size_t>(d);
+    if (high > g.operand_type(n, 0).shape[dim] - window.shape[dim]) return false;
+  }
+  ScatterToUpdate(g, n, window);
+  return true;
+}
 
 std::span<const Rule> IndexRules() { return kRules; }
 

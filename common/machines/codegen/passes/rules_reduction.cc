@@ -93,7 +93,41 @@ bool ReduceOfRepeated(Graph& g, Node& n) {
   return true;
 }
 
+bool ReduceOfSplat(Graph& g, Node& n) {
+  const OpKind kind = ReductionOf(g, n);
+  const bool idempotent = kind == OpKind::kMaximum || kind == OpKind::kMinimum ||
+                          kind == OpKind::kAnd || kind == OpKind::kOr;
+  const Tensor* t = idempotent ? SplatOf(g, g.operand(n, 0)) : nullptr;
+  if (t == nullptr || tensor::IsComplex(t->dtype()) ||
+      stablehlo::ElementCount(g.operand_type(n, 0)) == 0) {
+    return false;
+  }
+  CombineWithInit(g, n, kind, g.Splat(g.result_type(n), *t));
+  return true;
+}
+
+// Arrays that are sorted along with others, decide nothing and are not read.
+bool SortDropsUnused(Graph& g, Node& n) {
+  Block& comparator = *n.regions[0];
+  std::vector<bool> keep(n.num_results);
+  std::vector<bool> keep_args(2 * static_cast<size_t>(n.num_results));
+  bool all = true;
+  for (uint32_t i = 0; i < n.num_results; ++i) {
+    keep[i] = g.use_count(n.result(i)) + g.use_count(comparator.args[2 * i]) +
+                  g.use_count(comparator.args[2 * i + 1]) !=
+              0;
+    keep_args[2 * i] = keep_args[2 * i + 1] = keep[i];
+    all = all && keep[i];
+  }
+  if (all) return false;
+  g.KeepArgs(comparator, keep_args);
+  g.KeepResults(n, keep, true);
+  return true;
+}
+
 constexpr Rule kRules[] = {
+    {"sort_unused", OpKind::kSort, SortDropsUnused},
+    {"reduce_splat", OpKind::kReduce, ReduceOfSplat},
     {"reduce_ones", OpKind::kReduce, ReduceOfOnes},
     {"reduce_repeated", OpKind::kReduce, ReduceOfRepeated},
 };

@@ -48,13 +48,17 @@ Status ApplyRules(PassContext& context, const RuleIndex& index, bool fold) {
       ++g.rewrites;
       continue;
     }
-    for (const Rule* rule : index[static_cast<size_t>(n->kind)]) {
-      if (!rule->apply(g, *n)) continue;
-      ++g.rewrites;
-      if (counts != nullptr) ++(*counts)[rule->name];
-      if (!n->dead) g.Queue(*n);
-      break;
-    }
+    const auto apply = [&](OpKind kind) {
+      for (const Rule* rule : index[static_cast<size_t>(kind)]) {
+        if (!rule->apply(g, *n)) continue;
+        ++g.rewrites;
+        if (counts != nullptr) ++(*counts)[rule->name];
+        if (!n->dead) g.Queue(*n);
+        return true;
+      }
+      return false;
+    };
+    if (!apply(n->kind) && n->def->span != nullptr) apply(OpKind::kElementwise);
   }
   return OkStatus();
 }
@@ -68,6 +72,21 @@ Status Simplify(PassContext& context) {
                    least);
   });
   return ApplyRules(context, index, true);
+}
+
+Status ImproveLayout(PassContext& context) {
+  const RuleIndex& index = IndexFor(context.options, [](Keeps least) {
+    return IndexOf({ArithmeticRules(), BooleanRules(), ConvertRules(), ShapeRules(), SliceRules(),
+                    IndexRules(), ReductionRules(), ControlRules(), LayoutRules(), DotRules()},
+                   least);
+  });
+  return ApplyRules(context, index, true);
+}
+
+Status ReduceStrength(PassContext& context) {
+  const RuleIndex& index =
+      IndexFor(context.options, [](Keeps least) { return IndexOf({StrengthRules()}, least); });
+  return ApplyRules(context, index, false);
 }
 
 }  // namespace megalith::codegen
