@@ -1,6 +1,7 @@
 #include "tests/property/perturbed.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -184,6 +185,62 @@ Status PerturbedProgram::State::Move(const Step& step, const Op& op, std::span<c
   return OkStatus();
 }
 
+// IEEE 754 leaves the sign of a NaN that arithmetic gives open (section 6.3), and bitcasts and
+// total order can see it: variants of a pair take either.
+// Variant 0 changes nothing. True if there are NaNs.
+template <typename Bits>
+bool SetNanSigns(int variant, int64_t parts, Tensor* t) {
+  constexpr Bits sign = Bits{1} << (sizeof(Bits) * 8 - 1);
+  auto* bits = static_cast<Bits*>(t->mutable_data());
+  const auto is_nan = [&](Bits b) {
+    if constexpr (sizeof(Bits) == 8) return std::isnan(std::bit_cast<double>(b));
+    if constexpr (sizeof(Bits) == 4) return std::isnan(std::bit_cast<float>(b));
+    const int mantissa = t->dtype() == DType::kBF16 ? 7 : 10;
+    const auto infinity = static_cast<Bits>(0x7FFFu >> mantissa << mantissa);
+    return static_cast<Bits>(b & 0x7FFF) > infinity;
+  };
+  bool found = false;
+  for (int64_t i = 0; i < t->size() * parts; ++i) {
+    if (!is_nan(bits[i])) continue;
+    found = true;
+    if (variant == 0) return true;
+    bits[i] = static_cast<Bits>(variant % 2 == 0 ? bits[i] | sign : bits[i] & ~sign);
+  }
+  return found;
+}
+
+// True for ops whose results are numbers, not bits moved or their sign changed.
+bool IsArithmetic(const Op& op) {
+  constexpr std::string_view kBitwise[] = {"stablehlo.abs", "stablehlo.negate", "stablehlo.select",
+                                           "chlo.conj"};
+  if (std::ranges::find(kBitwise, op.name()) != std::end(kBitwise)) return false;
+  return op.def->has(stablehlo::kElementwise);
+}
+
+Result<bool> ChooseNanSigns(int variant, std::vector<Tensor>* out) {
+  bool found = false;
+  for (Tensor& t : *out) {
+    const bool complex = tensor::IsComplex(t.dtype());
+    if (!complex && !tensor::IsFloat(t.dtype())) continue;
+    RETURN_IF_ERROR(t.MakeUnique());
+    const int64_t parts = complex ? 2 : 1;
+    switch (tensor::ByteWidth(t.dtype()) / parts) {
+      case 8:
+        found = SetNanSigns<uint64_t>(variant, parts, &t) || found;
+        break;
+      case 4:
+        found = SetNanSigns<uint32_t>(variant, parts, &t) || found;
+        break;
+      case 2:
+        found = SetNanSigns<uint16_t>(variant, parts, &t) || found;
+        break;
+      default:
+        break;
+    }
+  }
+  return found;
+}
+
 Status PerturbedProgram::State::RunOp(const Op& op) {
   ++executed;
   if (op.name() == "stablehlo.while") return RunWhile(op);
@@ -194,6 +251,10 @@ Status PerturbedProgram::State::RunOp(const Op& op) {
   ASSIGN_OR_RETURN(std::vector<Tensor> out, step->plan.Run(in));
   if (step->inexactness.kind != Inexactness::kExact) {
     RETURN_IF_ERROR(Move(*step, op, in, &out));
+  }
+  if (step->inexactness.kind != Inexactness::kExact || IsArithmetic(op)) {
+    ASSIGN_OR_RETURN(const bool found, ChooseNanSigns(variant, &out));
+    inexact = inexact || found;
   }
   for (uint32_t i = 0; i < op.num_results; ++i) values[op.result(i)] = std::move(out[i]);
   return OkStatus();

@@ -158,7 +158,8 @@ class Grouper {
       return;
     }
     if (op.def->name == "stablehlo.dynamic_update_slice" &&
-        MovableAs(func_.type(op.result()).dtype) != DType::kInvalid) {
+        MovableAs(func_.type(op.result()).dtype) != DType::kInvalid &&
+        HasPlainIndices(op, func_, 2)) {
       const uint32_t g = NewGroup(GroupKind::kUpdate, op, i);
       AddEvaluation(op.operands[1], {g, false});
       for (size_t k = 0; k < op.operands.size(); ++k) {
@@ -266,8 +267,9 @@ class Grouper {
         reaches = reaches || (other.group != e.group && Reaches(e.group, other.group));
       }
       // Groups that need the array directly (ops that stand alone) must not come before either.
+      // A group cannot load what it makes itself.
       for (const uint32_t reader : s.readers) {
-        reaches = reaches || (reader != e.group && Reaches(e.group, reader));
+        reaches = reaches || reader == e.group || Reaches(e.group, reader);
       }
       if (!reaches) return e.group;
     }

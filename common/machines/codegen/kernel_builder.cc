@@ -60,6 +60,14 @@ bool IsUnitReshape(const Op& op, const Func& func) {
   return strip(func.type(op.operands[0]).shape) == strip(func.type(op.result()).shape);
 }
 
+bool HasPlainIndices(const Op& op, const Func& func, size_t first) {
+  for (size_t k = first; k < op.operands.size(); ++k) {
+    const DType type = func.type(op.operands[k]).dtype;
+    if (!tensor::IsInteger(type) || !IsComputable(type)) return false;
+  }
+  return true;
+}
+
 bool IsFusible(const Op& op, const Func& func) {
   if (op.num_results != 1 || func.type(op.result()).is_token) return false;
   const std::string_view name = op.def->name;
@@ -69,11 +77,12 @@ bool IsFusible(const Op& op, const Func& func) {
   }
   if (moved == DType::kInvalid) return false;
   if (name == "stablehlo.broadcast_in_dim" || name == "stablehlo.transpose" ||
-      name == "stablehlo.slice" || name == "stablehlo.reverse" ||
-      name == "stablehlo.dynamic_slice") {
+      name == "stablehlo.slice" || name == "stablehlo.reverse") {
     return true;
   }
-  if (name == "stablehlo.gather") return true;
+  if (name == "stablehlo.dynamic_slice" || name == "stablehlo.gather") {
+    return HasPlainIndices(op, func, 1);
+  }
   if (name == "stablehlo.reshape") return IsUnitReshape(op, func);
   if (name == "stablehlo.pad") return AllZero(op.attr("interior_padding").AsInts());
   return IsFusibleElementwise(op, func);

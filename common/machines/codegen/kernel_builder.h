@@ -28,6 +28,8 @@ enum class FusedUse : uint8_t {
 // True if the result of `op` is an expression of elements of its operands: elementwise, broadcast,
 // slice, transpose, iota and the like. The verdict depends on the op alone.
 bool IsFusible(const Op& op, const Func& func);
+// True if the operands of `op` from `first` on have integer types that kernels read addresses from.
+bool HasPlainIndices(const Op& op, const Func& func, size_t first);
 // How a fusible op uses its operand.
 FusedUse UseOf(const Op& op, size_t operand);
 // True if `op` is a splat constant, which any kernel can hold.
