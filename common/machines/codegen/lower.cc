@@ -13,6 +13,7 @@
 #include "common/machines/codegen/library_ops.h"
 #include "common/machines/codegen/memory.h"
 #include "common/machines/codegen/reference_op.h"
+#include "common/machines/codegen/split_reduction.h"
 #include "common/programs/stablehlo/op_def.h"
 
 namespace megalith::codegen {
@@ -91,6 +92,8 @@ class Lowering {
   Status LowerLibrary(Scope* scope, const Op& op, LibraryCall call);
   Result<uint32_t> Transposed(Scope* scope, ValueId v, const Dims& permutation,
                               tensor::Shape* shape);
+  static bool FollowsRows(const LoopKernel& kernel, uint32_t number);
+  void FuseEpilogues(PlanRegion* region);
   Status LowerReference(Scope* scope, const Op& op);
   Status LowerWhile(Scope* scope, const Op& op);
   Status LowerBranch(Scope* scope, const Op& op);
@@ -101,8 +104,11 @@ class Lowering {
   bool FitsInPlace(const LoopKernel& kernel, uint32_t loaded, uint32_t stored) const;
   void PlaceResult(Scope* scope, const LoopKernel& kernel, const std::vector<ValueId>& arguments,
                    ValueId result, std::unordered_set<uint32_t>* taken);
-  Status EmitKernel(Scope* scope, LoopKernel kernel, const std::vector<ValueId>& arguments,
+  Result<std::vector<uint32_t>> ArraysOf(const std::vector<ValueId>& values);
+  Status EmitKernel(Scope* scope, LoopKernel kernel, const std::vector<uint32_t>& arguments,
                     uint64_t ops);
+  Status EmitReduction(Scope* scope, LoopKernel kernel, std::vector<uint32_t> arguments,
+                       uint64_t ops);
   KernelBuilder::FindSource SourceFor(const Scope& scope, const Group& group) const;
   Status PlaceOutputs(const std::vector<uint32_t>& results);
 
@@ -113,6 +119,7 @@ class Lowering {
   Arrays arrays_;
   std::unordered_map<ValueId, const Op*> definitions_;
   std::unordered_map<ValueId, uint32_t> array_of_;
+  std::unordered_set<uint32_t> takes_epilogue_;  // library calls
 };
 
 void Lowering::Define(const Region& region) {
@@ -332,6 +339,7 @@ Status Lowering::LowerRegion(const Region& region, PlanRegion* steps,
       }
     }
   }
+  FuseEpilogues(steps);
   for (const ValueId v : end.operands) {
     ASSIGN_OR_RETURN(const uint32_t array, ArrayOf(v));
     results->push_back(array);
@@ -413,7 +421,17 @@ void Lowering::PlaceResult(Scope* scope, const LoopKernel& kernel,
   taken->insert(arrays_.Find(place));
 }
 
-Status Lowering::EmitKernel(Scope* scope, LoopKernel kernel, const std::vector<ValueId>& arguments,
+Result<std::vector<uint32_t>> Lowering::ArraysOf(const std::vector<ValueId>& values) {
+  std::vector<uint32_t> arrays;
+  for (const ValueId v : values) {
+    ASSIGN_OR_RETURN(const uint32_t array, ArrayOf(v));
+    arrays.push_back(array);
+  }
+  return arrays;
+}
+
+// Adds the step that runs `kernel` on these arrays.
+Status Lowering::EmitKernel(Scope* scope, LoopKernel kernel, const std::vector<uint32_t>& arguments,
                             uint64_t ops) {
   PlanStep step;
   step.kind = StepKind::kLoop;
@@ -422,8 +440,7 @@ Status Lowering::EmitKernel(Scope* scope, LoopKernel kernel, const std::vector<V
   std::vector<uint32_t> places, number_of(arguments.size());
   std::vector<bool> stored;
   for (size_t a = 0; a < arguments.size(); ++a) {
-    ASSIGN_OR_RETURN(const uint32_t array, ArrayOf(arguments[a]));
-    const uint32_t place = arrays_.Find(array);
+    const uint32_t place = arrays_.Find(arguments[a]);
     const auto it = std::ranges::find(places, place);
     number_of[a] = static_cast<uint32_t>(it - places.begin());
     if (it == places.end()) places.push_back(place);
@@ -531,7 +548,28 @@ Status Lowering::LowerKernel(Scope* scope, const Group& group) {
   for (const Op* root : group.roots) {
     PlaceResult(scope, kernel, arguments, root->result(), &taken);
   }
-  return EmitKernel(scope, std::move(kernel), arguments, group.ops);
+  ASSIGN_OR_RETURN(std::vector<uint32_t> arrays, ArraysOf(arguments));
+  if (reduce && !kernel.stages[0].reductions.empty()) {
+    return EmitReduction(scope, std::move(kernel), std::move(arrays), group.ops);
+  }
+  return EmitKernel(scope, std::move(kernel), arrays, group.ops);
+}
+
+// Emits a reduction; one with few results and much to add up as two kernels, of which the first
+// makes partial results that threads share.
+Status Lowering::EmitReduction(Scope* scope, LoopKernel kernel, std::vector<uint32_t> arguments,
+                               uint64_t ops) {
+  const int64_t parts = PartsOf(kernel);
+  if (parts == 1) return EmitKernel(scope, std::move(kernel), arguments, ops);
+  const DType type = kernel.stages[0].instrs[kernel.stages[0].reductions[0].value].type;
+  const auto bytes = static_cast<uint64_t>(parts * kernel.OuterPoints()) *
+                     static_cast<uint64_t>(tensor::ByteWidth(type));
+  const uint32_t partial = arrays_.AddTemporary(bytes);
+  const uint32_t result = arguments[kernel.stages[0].stores[0].to.buffer];
+  LoopKernel rest = SplitReduction(parts, type, &kernel);
+  arguments[kernel.stages[0].stores[0].to.buffer] = partial;
+  RETURN_IF_ERROR(EmitKernel(scope, std::move(kernel), arguments, ops));
+  return EmitKernel(scope, std::move(rest), {partial, result}, 1);
 }
 
 Status Lowering::LowerUpdate(Scope* scope, const Group& group) {
@@ -571,7 +609,8 @@ Status Lowering::LowerUpdate(Scope* scope, const Group& group) {
     Copy(scope->steps, from, place);
   }
   const std::vector<ValueId> arguments = builder.arguments();
-  return EmitKernel(scope, builder.Finish(NameOf(group, plan_.loops.size()), true), arguments,
+  ASSIGN_OR_RETURN(const std::vector<uint32_t> arrays, ArraysOf(arguments));
+  return EmitKernel(scope, builder.Finish(NameOf(group, plan_.loops.size()), true), arrays,
                     group.ops);
 }
 
@@ -696,9 +735,90 @@ Status Lowering::LowerLibrary(Scope* scope, const Op& op, LibraryCall call) {
   }
   if (use.scratch_bytes > 0) step.scratch = arrays_.AddTemporary(use.scratch_bytes);
   step.index = static_cast<uint32_t>(plan_.library.size());
+  if (prepared.takes_epilogue) takes_epilogue_.insert(step.index);
   plan_.library.push_back(std::move(use));
   scope->steps->steps.push_back(std::move(step));
   return OkStatus();
+}
+
+// True if `kernel` reads its argument `number` only at the point it computes, in row-major order.
+bool Lowering::FollowsRows(const LoopKernel& kernel, uint32_t number) {
+  if (!kernel.vector_outer || kernel.stages.size() != 1 || !kernel.stages[0].reductions.empty() ||
+      !kernel.stages[0].dims.empty()) {
+    return false;
+  }
+  std::vector<int64_t> dense(kernel.outer.size());
+  int64_t stride = 1;
+  for (size_t d = dense.size(); d-- > 0; stride *= kernel.outer[d]) {
+    dense[d] = kernel.outer[d] == 1 ? 0 : stride;
+  }
+  for (const runtime::LoopAccess& a : kernel.stages[0].loads) {
+    for (const runtime::LoopIndexTerm& t : a.terms) {
+      if (t.buffer == number) return false;
+    }
+    if (a.buffer != number) continue;
+    std::vector<int64_t> strides = a.strides;
+    for (size_t d = 0; d < strides.size(); ++d) {
+      if (kernel.outer[d] == 1) strides[d] = 0;
+    }
+    if (a.offset != 0 || strides != dense || !a.terms.empty() || !a.guards.empty()) return false;
+  }
+  return true;
+}
+
+// Joins elementwise kernels to the matrix products whose results they read: they then run on rows
+// that are still in the cache.
+void Lowering::FuseEpilogues(PlanRegion* region) {
+  constexpr size_t kFarthest = 8;
+  std::vector<PlanStep>& steps = region->steps;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (steps[i].kind != StepKind::kLibrary || !takes_epilogue_.contains(steps[i].index) ||
+        steps[i].out.size() != 1) {
+      continue;
+    }
+    const uint32_t product = arrays_.Find(steps[i].out[0]);
+    std::unordered_set<uint32_t> read, written;  // by the steps from i on
+    const auto note = [&](const PlanStep& s) {
+      for (const uint32_t a : s.in) read.insert(arrays_.Find(a));
+      for (const uint32_t a : s.out) written.insert(arrays_.Find(a));
+      for (const uint32_t a : s.epilogue_buffers) {
+        read.insert(arrays_.Find(a));
+        written.insert(arrays_.Find(a));
+      }
+    };
+    note(steps[i]);
+    for (size_t j = i + 1; j < steps.size() && j <= i + kFarthest; ++j) {
+      PlanStep& next = steps[j];
+      const bool touches =
+          std::ranges::any_of(next.in, [&](uint32_t a) { return arrays_.Find(a) == product; }) ||
+          std::ranges::any_of(next.out, [&](uint32_t a) { return arrays_.Find(a) == product; });
+      if (next.kind == StepKind::kWhile || next.kind == StepKind::kBranch) break;
+      if (!touches || next.kind != StepKind::kLoop) {
+        if (touches) break;
+        note(next);
+        continue;
+      }
+      const LoopKernel& kernel = plan_.loops[next.index];
+      const auto elements = tensor::NumElements(plan_.library[steps[i].index].out[0].shape);
+      std::vector<uint32_t> arguments = next.in;
+      arguments.insert(arguments.end(), next.out.begin(), next.out.end());
+      bool joins = kernel.OuterPoints() == elements.value_or(-1) && elements.value_or(0) > 0;
+      for (uint32_t a = 0; a < arguments.size() && joins; ++a) {
+        const uint32_t place = arrays_.Find(arguments[a]);
+        const bool stores = a >= next.in.size();
+        if (place == product) {
+          joins = FollowsRows(kernel, a);
+        } else {
+          joins = !written.contains(place) && (!stores || !read.contains(place));
+        }
+      }
+      if (!joins) break;
+      steps[i].epilogue = next.index;
+      steps[i].epilogue_buffers = std::move(arguments);
+      steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(j));
+      break;
+    }
+  }
 }
 
 Status Lowering::LowerReference(Scope* scope, const Op& op) {
