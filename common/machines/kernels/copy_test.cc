@@ -89,6 +89,29 @@ TEST(StridedCopyTest, TransposesEveryShapeAndWidth) {
   }
 }
 
+TEST(StridedCopyTest, TransposesWhatDoesNotFitIntoCaches) {
+  std::mt19937_64 rng(6);
+  for (const Shape& shape : {Shape{2048, 2064}, Shape{2, 1040, 2033}}) {
+    Tensor in = *Tensor::Create(DType::kU32, shape);
+    for (uint32_t& v : in.MutableAs<uint32_t>()) v = static_cast<uint32_t>(rng());
+    const Dims strides = tensor::RowMajorStrides(shape);
+    Piece p;
+    p.to = p.from = 0;
+    p.sizes = shape;
+    p.from_strides = strides;
+    const size_t last = shape.size() - 1;
+    std::swap(p.sizes[last], p.sizes[last - 1]);
+    std::swap(p.from_strides[last], p.from_strides[last - 1]);
+    p.to_strides = tensor::RowMajorStrides(p.sizes);
+    const auto got =
+        RunKernel("strided_copy", Params(false, {p}), {in}, {{DType::kU32, p.sizes}}, 2);
+    ASSERT_TRUE(got.ok()) << got.status().ToString();
+    Tensor want = *Tensor::Create(DType::kU32, p.sizes);
+    CopyPlainly(p, in, &want);
+    EXPECT_TRUE((*got)[0].bytes() == want.bytes());
+  }
+}
+
 TEST(StridedCopyTest, SlicesReversesBroadcastsAndPads) {
   std::mt19937_64 rng(2);
   for (const DType dtype : kWidths) {

@@ -167,6 +167,23 @@ TEST(GatherTest, EqualsTheSpecificationForEveryElementAndIndexType) {
   }
 }
 
+TEST(GatherTest, GathersMoreThanCachesHold) {
+  std::mt19937_64 rng(6);
+  const Tensor table = RandomTensor(DType::kF32, Shape{1000, 64}, rng);
+  Tensor indices = *Tensor::Create(DType::kI32, Shape{60001, 1});
+  for (int64_t i = 0; i < indices.size(); ++i)
+    indices.SetInt(i, static_cast<int64_t>(rng() % 1000));
+  const auto got = RunKernel("gather", {1, 1, 1, 0, 0, 0, 1, 0, 1, 2, 1, 64}, {table, indices},
+                             {{DType::kF32, Shape{60001, 64}}}, 2);
+  ASSERT_TRUE(got.ok()) << got.status().ToString();
+  bool same = true;
+  for (int64_t i = 0; i < indices.size(); ++i) {
+    same = same && std::memcmp((*got)[0].As<float>().data() + i * 64,
+                               table.As<float>().data() + indices.IntAt(i) * 64, 256) == 0;
+  }
+  EXPECT_TRUE(same);
+}
+
 TEST(ScatterTest, EqualsTheSpecificationForEveryCombination) {
   std::mt19937_64 rng(2);
   constexpr DType kTypes[] = {DType::kBool, DType::kI8,  DType::kU8,  DType::kI16, DType::kU16,
