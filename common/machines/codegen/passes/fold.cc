@@ -70,24 +70,24 @@ Result<std::vector<Tensor>> EvaluateAlone(const Graph& g, const Node& n) {
 }
 
 // Work of an operation without regions, by its result and operand sizes alone.
-bool WithinBudget(const PassContext& context, const Node& n, double* bytes, double* flops) {
+bool WithinBudget(const PassContext& context, const Node& n, double* bytes, double* elements) {
   const Graph& g = context.graph;
   *bytes = 0;
-  *flops = 0;
+  *elements = 0;
   for (uint32_t i = 0; i < n.num_results; ++i) {
     const TensorType& t = g.type(n.result(i));
     const int64_t size = stablehlo::ByteCount(t);
     if (t.is_token || size < 0) return false;
     *bytes += static_cast<double>(size);
-    *flops += static_cast<double>(stablehlo::ElementCount(t));
+    *elements += static_cast<double>(stablehlo::ElementCount(t));
   }
   for (uint32_t i = 0; i < n.num_operands; ++i) {
     const Dense& d = *g.ConstantOf(g.operand(n, i));
-    *flops += static_cast<double>(stablehlo::ElementCount(d.type));
+    *elements += static_cast<double>(stablehlo::ElementCount(d.type));
   }
   const auto limit = static_cast<double>(context.options.fold_budget_bytes);
   return *bytes <= limit / 4 && *bytes <= static_cast<double>(context.fold_bytes_left) &&
-         *flops <= context.fold_flops_left;
+         *elements <= context.fold_elements_left;
 }
 
 // Operations whose cost is that of touching each element once.
@@ -128,12 +128,12 @@ Status FoldConstants(PassContext& context) {
   while (Node* n = g.Pop()) {
     if (!Foldable(g, *n)) continue;
     double bytes = 0;
-    double flops = 0;
-    if (!WithinBudget(context, *n, &bytes, &flops)) continue;
+    double elements = 0;
+    if (!WithinBudget(context, *n, &bytes, &elements)) continue;
     RETURN_IF_ERROR(context.Poll());
     const Result<std::vector<Tensor>> values = EvaluateAlone(g, *n);
     if (!values.ok()) continue;  // the program finds out when it runs
-    context.fold_flops_left -= flops;
+    context.fold_elements_left -= elements;
     bool grew = false;
     for (uint32_t i = 0; i < n->num_results; ++i) {
       const ValueId constant = g.Constant((*values)[i]);

@@ -10,7 +10,7 @@ struct PassContext {
   Graph& graph;
   const PassOptions& options;
   uint64_t fold_bytes_left = 0;
-  double fold_flops_left = 0;
+  double fold_elements_left = 0;
 
   Status Poll() const {
     return options.cancellation == nullptr ? OkStatus() : options.cancellation->Check();

@@ -37,7 +37,7 @@ std::string TextOf(const Graph& graph) {
 }
 
 Status RunOn(Graph& graph, const PassOptions& options, std::vector<PassRecord>* records) {
-  PassContext context{graph, options, options.fold_budget_bytes, options.fold_budget_flops};
+  PassContext context{graph, options, options.fold_budget_bytes, options.fold_budget_elements};
   size_t index = 0;
   for (const PassRow& pass : kPasses) {
     if (records->size() <= index) records->push_back({.name = pass.name});
