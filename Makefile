@@ -7,15 +7,19 @@ export MEGALITH_COMPILER_LAUNCHER ?= $(shell command -v ccache)
 export CCACHE_SLOPPINESS ?= pch_defines,time_macros
 
 # Debian 12 packages; docs/DEPENDENCIES.md says why each is here.
-PACKAGES := g++ cmake ninja-build pkg-config ccache mold git python3 \
+PACKAGES := g++ cmake ninja-build pkg-config ccache mold git python3 python3-venv \
   libgrpc++-dev protobuf-compiler libprotobuf-dev libspdlog-dev prometheus-cpp-dev nlohmann-json3-dev \
   libssl-dev zlib1g-dev libgtest-dev libgmock-dev \
-  libdnnl-dev libopenblas0-pthread libhwy-dev libkissfft-dev llvm-19-dev libzstd-dev \
+  libopenblas0-pthread libhwy-dev llvm-19-dev libzstd-dev \
   clang-19 libclang-rt-19-dev clang-format-19 clang-tidy-19 prometheus
 SOURCES = $(shell git ls-files 'common/*.h' 'common/*.cc' 'services/*.h' 'services/*.cc' 'clients/*.h' 'clients/*.cc' \
   'tests/*.h' 'tests/*.cc' 'bench/*.h' 'bench/*.cc' 'examples/*.h' 'examples/*.cc')
 
-.PHONY: help deps configure build run test conformance fixtures bench asan tsan ubsan fuzz fmt lint docs clean
+# Programs that `make random` tries.
+COUNT ?= 10000
+SEED ?= 1
+
+.PHONY: help deps configure build run test conformance fixtures random bench prove asan tsan ubsan fuzz fmt lint docs clean
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -47,13 +51,25 @@ run: deps  ## start a fleet and train on the digits (examples/digits)
 conformance: build  ## hold the fleet against the oracle's answers; writes docs/parity.md and docs/parity.json
 	tests/conformance/conformance.sh build/$(PRESET)/bin/megalithctl update
 
-fixtures:  ## list the oracle data in its manifest; FROM=DIRECTORY copies it from there first
-	tests/fixtures/fixtures.sh $(if $(FROM),copy $(FROM),update)
-	tests/fixtures/fixtures.sh check
+fixtures: configure  ## list the oracle data and make its sidecar; FROM=DIRECTORY copies it from there first
+	cmake --build build/$(PRESET) -j$(JOBS) --target megalith-bundle
+	MEGALITH_BUNDLE=build/$(PRESET)/bin/megalith-bundle tests/fixtures/fixtures.sh $(if $(FROM),copy $(FROM),update)
+	MEGALITH_BUNDLE=build/$(PRESET)/bin/megalith-bundle tests/fixtures/fixtures.sh check
 
-bench:  ## run every benchmark of the release build
+random: configure  ## COUNT random programs (default 10000) from SEED on every backend, against the evaluator
+	cmake --build build/$(PRESET) -j$(JOBS) --target random_programs
+	build/$(PRESET)/bin/random_programs --count $(COUNT) --seed $(SEED)
+
+bench:  ## run every benchmark of the release build, last the CPU backend against JAX (from PyPI)
 	$(MAKE) build PRESET=release
-	@for b in build/release/bin/*_bench; do echo "== $$(basename $$b)"; $$b || exit 1; done
+	@for b in build/release/bin/*_bench; do [ $$(basename $$b) != cpu_bench ] || continue; \
+	  echo "== $$(basename $$b)"; $$b || exit 1; done
+	bench/jax_peer/run.sh build/release
+
+prove:  ## run every float32 through the vector functions of the release build (an hour on two cores)
+	$(MAKE) configure PRESET=release
+	cmake --build build/release -j$(JOBS) --target vector_math_prove
+	build/release/bin/vector_math_prove
 
 asan:  ## all tests under AddressSanitizer and LeakSanitizer
 	$(MAKE) test PRESET=asan

@@ -1,6 +1,8 @@
 // megalithctl cache ...: look into the content-addressed store.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 
 #include "clients/cli/families.h"
 #include "clients/cli/session.h"
@@ -103,6 +105,7 @@ Status RunStat(Session& session, const Arguments& arguments) {
   const cache::Stats& s = status.stats;
   Json json = {{"entries", s.entries},
                {"disk_bytes", s.disk_bytes},
+               {"sidecar_bytes", s.sidecar_bytes},
                {"max_disk_bytes", status.options.max_disk_bytes},
                {"memory_entries", s.memory_entries},
                {"memory_bytes", s.memory_bytes},
@@ -111,6 +114,7 @@ Status RunStat(Session& session, const Arguments& arguments) {
                {"disk_hits", s.disk_hits},
                {"misses", s.misses},
                {"corrupt", s.corrupt},
+               {"repaired", s.repaired},
                {"evictions", s.evictions},
                {"found", Json::array()}};
   TextTable table({"tier", "entries", "bytes", "budget", "hits"});
@@ -118,8 +122,9 @@ Status RunStat(Session& session, const Arguments& arguments) {
              StrCat(s.disk_hits)});
   table.Add({"memory", StrCat(s.memory_entries), StrCat(s.memory_bytes),
              StrCat(status.options.max_memory_bytes), StrCat(s.memory_hits)});
-  std::string text = StrCat(table.Render(), "\nmisses ", s.misses, ", corrupt ", s.corrupt,
-                            ", evictions ", s.evictions);
+  std::string text =
+      StrCat(table.Render(), "\nmisses ", s.misses, ", corrupt ", s.corrupt, ", repaired ",
+             s.repaired, ", evictions ", s.evictions, ", sidecars ", s.sidecar_bytes, " bytes");
   for (const cache::EntryInfo& info : status.found) {
     json["found"].push_back(InfoJson(info));
     StrAppend(&text, "\n", info.key.Hex(), " ", info.key.kind, " ", info.value_bytes, " bytes");
@@ -224,6 +229,115 @@ Status RunExplain(Session& session, const Arguments& arguments) {
   return OkStatus();
 }
 
+Json ProofJson(const stubs::ScrubReport::Proof& p) {
+  return {{"key", p.key},
+          {"unix_nanos", p.unix_nanos},
+          {"repaired", p.repaired},
+          {"reason", p.reason},
+          {"source", p.source},
+          {"failure", p.failure},
+          {"sha256_before", p.sha256_before},
+          {"sha256_after", p.sha256_after},
+          {"bytes_before", p.bytes_before},
+          {"bytes_after", p.bytes_after},
+          {"symbol_bytes", p.symbol_bytes},
+          {"source_symbols", p.source_symbols},
+          {"damaged_symbols", p.damaged_symbols},
+          {"unverifiable_symbols", p.unverifiable_symbols},
+          {"used_repair_symbols", p.used_repair_symbols},
+          {"damaged_repair_symbols", p.damaged_repair_symbols},
+          {"proof_file", p.proof_file},
+          {"quarantine_file", p.quarantine_file}};
+}
+
+Json ReportJson(const stubs::ScrubReport& r) {
+  Json proofs = Json::array();
+  for (const stubs::ScrubReport::Proof& p : r.proofs) proofs.push_back(ProofJson(p));
+  return {{"state", r.state},
+          {"pass", r.pass},
+          {"stopped", r.stopped},
+          {"entries_total", r.entries_total},
+          {"entries_done", r.entries_done},
+          {"bytes_done", r.bytes_done},
+          {"good", r.good},
+          {"repaired", r.repaired},
+          {"quarantined", r.quarantined},
+          {"sidecars_written", r.sidecars_written},
+          {"unreadable", r.unreadable},
+          {"gone", r.gone},
+          {"started_unix_nanos", r.started_unix_nanos},
+          {"ended_unix_nanos", r.ended_unix_nanos},
+          {"proofs", proofs}};
+}
+
+std::string ReportText(const stubs::ScrubReport& r) {
+  std::string out =
+      StrCat("pass ", r.pass, " ", r.state, r.stopped ? " (stopped)" : "", ": ", r.entries_done,
+             " of ", r.entries_total, " entries, ", r.bytes_done, " bytes\ngood ", r.good,
+             ", repaired ", r.repaired, ", quarantined ", r.quarantined, ", sidecars written ",
+             r.sidecars_written, ", unreadable ", r.unreadable, ", gone ", r.gone);
+  for (const stubs::ScrubReport::Proof& p : r.proofs) {
+    StrAppend(&out, "\n", p.repaired ? "repaired " : "quarantined ", p.key, "\n  ", p.reason);
+    if (!p.failure.empty()) StrAppend(&out, "\n  not restored: ", p.failure);
+    if (p.repaired) StrAppend(&out, "\n  from the ", p.source);
+    if (p.source == "sidecar") {
+      StrAppend(&out, ": symbols [", p.damaged_symbols, "] of ", p.source_symbols, " (",
+                p.symbol_bytes, " bytes each) damaged, repair symbols [", p.used_repair_symbols,
+                "] used");
+    }
+    StrAppend(&out, "\n  before ", p.sha256_before);
+    if (p.repaired) StrAppend(&out, "\n  after  ", p.sha256_after);
+    if (!p.quarantine_file.empty()) StrAppend(&out, "\n  moved to ", p.quarantine_file);
+    if (!p.proof_file.empty()) StrAppend(&out, "\n  proof ", p.proof_file);
+  }
+  return out;
+}
+
+Result<stubs::ScrubReport> Scrub(Session& session, const Arguments& arguments) {
+  std::optional<stubs::ScrubAction> action;
+  constexpr std::pair<std::string_view, stubs::ScrubAction> kActions[] = {
+      {"status", stubs::ScrubAction::kNone},
+      {"pause", stubs::ScrubAction::kPause},
+      {"resume", stubs::ScrubAction::kResume},
+      {"stop", stubs::ScrubAction::kStop}};
+  for (const auto& [flag, meaning] : kActions) {
+    if (!arguments.Has(flag)) continue;
+    if (action) return InvalidArgument("give one of --status, --pause, --resume and --stop");
+    action = meaning;
+  }
+  uint64_t rate = 0;
+  if (arguments.Has("rate")) {
+    ASSIGN_OR_RETURN(const int64_t given, arguments.GetPositive("rate", 1));
+    rate = static_cast<uint64_t>(given);
+  }
+  ASSIGN_OR_RETURN(const auto client, Client(session));
+  ASSIGN_OR_RETURN(const auto options, session.CallOptions());
+  if (action) return client->ControlScrub(*action, rate, options);
+  const std::unique_ptr<ProgressBar> bar = session.Progress("scrub");
+  const auto show = [&](const stubs::ScrubReport& r) {
+    if (r.entries_total == 0) return;
+    bar->Update(static_cast<double>(r.entries_done) / static_cast<double>(r.entries_total),
+                StrCat(r.entries_done, "/", r.entries_total, " entries, ", r.repaired,
+                       " repaired, ", r.quarantined, " quarantined"));
+  };
+  // A pass may take longer than the service lets a call take; it is followed by the next call then.
+  while (true) {
+    Result<stubs::ScrubReport> report = client->Scrub(rate, show, options);
+    if (report.status().code() != Code::kDeadlineExceeded || arguments.Has("timeout_ms"))
+      return report;
+    RETURN_IF_ERROR(session.CheckCancelled());
+    ASSIGN_OR_RETURN(stubs::ScrubReport now,
+                     client->ControlScrub(stubs::ScrubAction::kNone, 0, options));
+    if (now.state == "idle") return now;
+  }
+}
+
+Status RunScrub(Session& session, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const stubs::ScrubReport report, Scrub(session, arguments));
+  session.Print(ReportJson(report).dump(), ReportText(report));
+  return OkStatus();
+}
+
 constexpr FlagDef kGetFlags[] = {{.name = "out",
                                   .value_name = "FILE",
                                   .help = "write the value there; default: standard output"}};
@@ -239,6 +353,16 @@ constexpr FlagDef kEvictFlags[] = {
     {.name = "down_to_bytes",
      .value_name = "N",
      .help = "remove least recently used entries down to this size"},
+};
+
+constexpr FlagDef kScrubFlags[] = {
+    {.name = "rate",
+     .value_name = "BYTES",
+     .help = "read at most so many bytes per second; default: scrub_bytes_per_second"},
+    {.name = "status", .value_name = "", .help = "only say how far the scrub is"},
+    {.name = "pause", .value_name = "", .help = "let the scrub wait until --resume"},
+    {.name = "resume", .value_name = "", .help = "let a paused scrub go on"},
+    {.name = "stop", .value_name = "", .help = "end the scrub that is under way"},
 };
 
 constexpr CommandDef kCommands[] = {
@@ -277,6 +401,18 @@ constexpr CommandDef kCommands[] = {
      .help = "Remove entries.",
      .flags = kEvictFlags,
      .run = RunEvict},
+    {.name = "cache scrub",
+     .positional = "",
+     .min_positional = 0,
+     .max_positional = 0,
+     .help = "Check every entry and its sidecar, restore what is damaged, put aside what cannot be "
+             "restored, and print the proofs. A scrub that is under way is followed; it goes on if "
+             "this command is interrupted.",
+     .flags = kScrubFlags,
+     .run = RunScrub,
+     .examples = "megalithctl cache scrub\n"
+                 "megalithctl cache scrub --rate 1000000\n"
+                 "megalithctl cache scrub --status --json"},
     {.name = "cache explain",
      .positional = "KEY|FILE KEY|FILE",
      .min_positional = 2,

@@ -7,6 +7,7 @@
 
 #include "clients/cli/array_spec.h"
 #include "clients/cli/command.h"
+#include "common/foundation/base/sha256.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/tensor/npy.h"
 #include "common/programs/pipeline/transform.h"
@@ -91,6 +92,51 @@ TEST_F(FakeCommandsTest, WrongFlagsAreNamed) {
   EXPECT_THAT(Err(), HasSubstr("rule 0: field 'kind' is custom_jvp or custom_vjp, got 'custom'"));
   EXPECT_EQ(Run({"run", program, "--repeat", "0"}), 3);
   EXPECT_EQ(Run({"bench", program, "--seconds", "never"}), 3);
+}
+
+TEST_F(FakeCommandsTest, ScrubRepairsPackagesAndWhatItPutsAsideIsCompiledAgain) {
+  const std::string module = WriteFile("m.mlir", "mul 2 3");
+  ASSERT_EQ(Run({"compile", module, "--json"}), 0) << Err();
+  const std::string key = OutJson()["key"];
+  ASSERT_EQ(Run({"cache", "scrub", "--json"}), 0) << Err();
+  EXPECT_EQ(OutJson()["entries_done"], 1);
+  const auto path = [&](const char* folder) {
+    return StrCat(data_.path(), "/cache/", folder, "/", key.substr(0, 2), "/", key);
+  };
+  const std::string whole = *RealFileSystem().Read(path("objects"));
+  std::string damaged = whole;
+  damaged.replace(50, 40, 40, '!');
+  ASSERT_TRUE(RealFileSystem().WriteAtomically(path("objects"), damaged).ok());
+  ASSERT_EQ(Run({"cache", "scrub", "--rate", "100000000"}, /*terminal=*/true), 0) << Err();
+  EXPECT_THAT(Out(), AllOf(HasSubstr("repaired 1"), HasSubstr(StrCat("repaired ", key)),
+                           HasSubstr(Sha256::Of(whole).Hex())));
+  EXPECT_EQ(*RealFileSystem().Read(path("objects")), whole);
+  ASSERT_EQ(Run({"compile", module, "--json"}), 0);
+  EXPECT_EQ(OutJson()["cache"], "hit");
+
+  ASSERT_TRUE(RealFileSystem().WriteAtomically(path("objects"), damaged).ok());
+  ASSERT_TRUE(RealFileSystem().Truncate(path("sidecars"), 100).ok());
+  ASSERT_EQ(Run({"cache", "scrub", "--json"}), 0) << Err();
+  EXPECT_EQ(OutJson()["quarantined"], 1);
+  EXPECT_EQ(OutJson()["proofs"][0]["key"], key);
+  EXPECT_EQ(*RealFileSystem().Read(OutJson()["proofs"][0]["quarantine_file"]), damaged);
+  const int compilations = world_.compilations.load();
+  ASSERT_EQ(Run({"compile", module, "--json"}), 0) << Err();
+  EXPECT_EQ(OutJson()["cache"], "miss");
+  EXPECT_EQ(world_.compilations.load(), compilations + 1);
+  ASSERT_EQ(Run({"ledger", "query", "--kind", "repair", "--json"}), 0);
+  EXPECT_EQ(OutJson()["entries"][0]["decision"], "repair entry");
+  EXPECT_EQ(OutJson()["entries"][1]["decision"], "quarantine entry");
+}
+
+TEST_F(FakeCommandsTest, ScrubIsControlledByOneFlagAtATime) {
+  ASSERT_EQ(Run({"cache", "scrub", "--status", "--json"}), 0) << Err();
+  EXPECT_EQ(OutJson()["state"], "idle");
+  EXPECT_EQ(OutJson()["pass"], 0);
+  EXPECT_EQ(Run({"cache", "scrub", "--pause"}), 0);
+  EXPECT_EQ(Run({"cache", "scrub", "--pause", "--stop"}), 3);
+  EXPECT_THAT(Err(), HasSubstr("give one of --status"));
+  EXPECT_EQ(Run({"cache", "scrub", "--rate", "0"}), 3);
 }
 
 TEST_F(FakeCommandsTest, CompileTellsTheKeyAndWhetherItWasCached) {

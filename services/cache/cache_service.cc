@@ -14,6 +14,9 @@ namespace {
 constexpr size_t kChunkBytes = 1 << 20;
 // Room for key and components beside a value.
 constexpr uint64_t kHeaderRoomBytes = 64 << 10;
+// How often callers of Scrub are told, and how soon they notice that they are cancelled.
+constexpr std::chrono::milliseconds kScrubReportInterval{200};
+constexpr std::chrono::milliseconds kPollInterval{40};
 
 cache::EntryInfo InfoOf(const cache::Entry& entry) {
   return {.key = entry.key,
@@ -46,7 +49,8 @@ Result<std::unique_ptr<CacheService>> CacheService::Make(const CacheServiceConfi
   const cache::CacheOptions options{
       .directory = JoinPath(context.data_directory, "cache"),
       .max_disk_bytes = static_cast<uint64_t>(config.max_disk_bytes),
-      .max_memory_bytes = static_cast<uint64_t>(config.max_memory_bytes)};
+      .max_memory_bytes = static_cast<uint64_t>(config.max_memory_bytes),
+      .sidecar_overhead = static_cast<double>(config.sidecar_overhead_percent) / 100};
   ASSIGN_OR_RETURN(auto cache,
                    cache::Cache::Open(options, context.process.metrics(), context.process.files(),
                                       context.process.clock()));
@@ -59,7 +63,15 @@ CacheService::CacheService(const CacheServiceConfig& config, std::unique_ptr<cac
       config_(config),
       max_response_bytes_(static_cast<uint64_t>(context.process.config().max_response_bytes)),
       cache_(std::move(cache)),
-      recorder_(context.ledger, "cache") {
+      recorder_(context.ledger, "cache"),
+      scrubber_(std::make_unique<cache::Scrubber>(
+          *cache_,
+          cache::ScrubOptions{
+              .bytes_per_second = static_cast<uint64_t>(config.scrub_bytes_per_second),
+              .interval = config.scrub_interval},
+          context.process.metrics(),
+          [this](const cache::Repair& repair) { RecordRepair(repair, rpc::Call()); },
+          context.process.clock())) {
   Unary("Get", this, &CacheService::Get, &CacheService::QuickGet);
   ServerStream("GetStream", this, &CacheService::GetStream);
   Unary("Put", this, &CacheService::Put);
@@ -68,6 +80,34 @@ CacheService::CacheService(const CacheServiceConfig& config, std::unique_ptr<cac
   Unary("Stat", this, &CacheService::Stat);
   Unary("Evict", this, &CacheService::Evict);
   Unary("Explain", this, &CacheService::Explain);
+  ServerStream("Scrub", this, &CacheService::Scrub);
+  Unary("ControlScrub", this, &CacheService::ControlScrub);
+}
+
+// The proof, as far as the ledger takes it; the whole is in the proof file.
+void CacheService::RecordRepair(const cache::Repair& repair, const rpc::Call& call) const {
+  const durability::DecodeProof& p = repair.proof;
+  ledger::Entry evidence;
+  evidence.kind = ledger::Kind::kRepair;
+  evidence.policy = "damaged_entry";
+  evidence.alternatives = {"serve it", "drop it"};
+  evidence.decision = repair.repaired ? "repair entry" : "quarantine entry";
+  evidence.outcome = repair.repaired ? "restored bit for bit" : "caller recomputes";
+  evidence.inputs = {{"before", p.digest_before}};
+  if (repair.repaired) evidence.inputs.emplace_back("after", p.digest_after);
+  evidence.evidence = {{"reason", repair.reason},
+                       {"source", repair.source},
+                       {"failure", repair.failure},
+                       {"symbol_bytes", StrCat(p.symbol_bytes)},
+                       {"source_symbols", StrCat(p.source_symbols)},
+                       {"damaged_symbols", durability::RangesText(p.damaged)},
+                       {"unverifiable_symbols", durability::RangesText(p.unverifiable)},
+                       {"used_repair_symbols", durability::RangesText(p.used_repair)},
+                       {"damaged_repair_symbols", durability::RangesText(p.damaged_repair)},
+                       {"proof_file", repair.proof_file},
+                       {"quarantine_file", repair.quarantine_file}};
+  evidence.key = repair.key.Hex();
+  recorder_.Record(call, std::move(evidence));
 }
 
 // A damaged entry leaves evidence, whoever finds it.
@@ -78,12 +118,14 @@ Result<cache::Entry> CacheService::Find(const std::string& hex, const rpc::Call&
     ledger::Entry evidence;
     evidence.kind = ledger::Kind::kRepair;
     evidence.policy = "damaged_entry";
-    evidence.alternatives = {"serve it", "keep it for inspection"};
-    evidence.decision = "drop entry";
+    evidence.alternatives = {"serve it", "drop it"};
+    evidence.decision = "quarantine entry";
     evidence.outcome = "caller recomputes";
     evidence.evidence = {{"reason", entry.status().message()}};
     evidence.key = hex;
     recorder_.Record(call, std::move(evidence));
+  } else if (entry.ok() && entry->repair != nullptr) {
+    RecordRepair(*entry->repair, call);
   }
   return entry;
 }
@@ -207,6 +249,8 @@ Result<v1::StatResponse> CacheService::Stat(const v1::StatRequest& request, cons
   response.set_misses(stats.misses);
   response.set_corrupt(stats.corrupt);
   response.set_evictions(stats.evictions);
+  response.set_sidecar_bytes(stats.sidecar_bytes);
+  response.set_repaired(stats.repaired);
   return response;
 }
 
@@ -245,6 +289,46 @@ Result<v1::ExplainResponse> CacheService::Explain(const v1::ExplainRequest& requ
     *response.add_differences() = cache::DifferenceToProto(d);
   }
   return response;
+}
+
+Status CacheService::Scrub(const v1::ScrubRequest& request, rpc::Writer<v1::ScrubStatus>& writer,
+                           const rpc::Call& call) {
+  if (request.bytes_per_second() > 0) scrubber_->SetRate(request.bytes_per_second());
+  const uint64_t pass = scrubber_->Start();
+  cache::ScrubStatus status = scrubber_->Progress();
+  std::chrono::nanoseconds reported{0};
+  while (status.pass == pass && status.state != cache::ScrubStatus::State::kIdle) {
+    RETURN_IF_ERROR(call.Check());
+    const std::chrono::nanoseconds now = RealClock().Monotonic();
+    if (now - reported >= kScrubReportInterval) {
+      RETURN_IF_ERROR(writer.Write(cache::ScrubStatusToProto(status)));
+      reported = now;
+    }
+    status = scrubber_->WaitForChange(status.version, kPollInterval);
+  }
+  return writer.Write(cache::ScrubStatusToProto(status));
+}
+
+Result<v1::ScrubStatus> CacheService::ControlScrub(const v1::ControlScrubRequest& request,
+                                                   const rpc::Call&) {
+  if (request.bytes_per_second() > 0) scrubber_->SetRate(request.bytes_per_second());
+  switch (request.action()) {
+    case v1::ControlScrubRequest::ACTION_UNSPECIFIED:
+      break;
+    case v1::ControlScrubRequest::ACTION_PAUSE:
+      scrubber_->Pause();
+      break;
+    case v1::ControlScrubRequest::ACTION_RESUME:
+      scrubber_->Resume();
+      break;
+    case v1::ControlScrubRequest::ACTION_STOP:
+      scrubber_->Stop();
+      break;
+    default:
+      return InvalidArgument(
+          StrCat("action ", static_cast<int>(request.action()), " is none of ControlScrubRequest"));
+  }
+  return cache::ScrubStatusToProto(scrubber_->Progress());
 }
 
 ServiceSpec CacheSpec() {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/fleet/cache/cache.h"
+#include "common/fleet/cache/scrubber.h"
 #include "common/fleet/rpc/service.h"
 #include "megalith/cache/v1/cache.pb.h"
 #include "services/cache/config.h"
@@ -37,10 +38,15 @@ class CacheService final : public rpc::Service {
                                          const rpc::Call& call);
   Result<cache::v1::ExplainResponse> Explain(const cache::v1::ExplainRequest& request,
                                              const rpc::Call& call);
+  Status Scrub(const cache::v1::ScrubRequest& request, rpc::Writer<cache::v1::ScrubStatus>& writer,
+               const rpc::Call& call);
+  Result<cache::v1::ScrubStatus> ControlScrub(const cache::v1::ControlScrubRequest& request,
+                                              const rpc::Call& call);
 
  private:
   CacheService(const CacheServiceConfig& config, std::unique_ptr<cache::Cache> cache,
                ServiceContext& context);
+  void RecordRepair(const cache::Repair& repair, const rpc::Call& call) const;
   Result<cache::Entry> Find(const std::string& hex, const rpc::Call& call);
   Result<cache::v1::PutResponse> Store(const cache::v1::PutRequest& header, std::string value,
                                        const rpc::Call& call);
@@ -49,6 +55,7 @@ class CacheService final : public rpc::Service {
   const uint64_t max_response_bytes_;
   const std::unique_ptr<cache::Cache> cache_;
   const Recorder recorder_;
+  const std::unique_ptr<cache::Scrubber> scrubber_;  // ends before the cache and the recorder
 };
 
 // The process megalith-cache.

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <thread>
+
 #include "common/fleet/stubs/cache_client.h"
 #include "common/fleet/stubs/ledger_client.h"
 #include "common/foundation/base/strings.h"
@@ -30,6 +33,21 @@ class CacheServiceTest : public ::testing::Test {
     });
     client_ = std::make_unique<stubs::CacheClient>(host_.channel());
     ledger_ = std::make_unique<stubs::LedgerClient>(host_.channel());
+  }
+  std::string EntryPath(const cache::Key& key, const char* folder = "objects") {
+    const std::string hex = key.Hex();
+    return StrCat(host_.data_directory(), "/cache/", folder, "/", hex.substr(0, 2), "/", hex);
+  }
+  void WaitForSidecar(const cache::Key& key) {
+    while (!RealFileSystem().Stat(EntryPath(key, "sidecars")).ok()) std::this_thread::yield();
+  }
+  // Overwrites `bytes` bytes from `begin` on, and returns what the file was.
+  static std::string Damage(const std::string& path, size_t begin, size_t bytes) {
+    const std::string before = *RealFileSystem().Read(path);
+    std::string after = before;
+    after.replace(begin, bytes, bytes, '!');
+    EXPECT_TRUE(RealFileSystem().WriteAtomically(path, after).ok());
+    return before;
   }
   std::vector<std::string> Decisions() {
     EXPECT_TRUE(ledger_->Verify()->intact);  // flushes
@@ -124,18 +142,84 @@ TEST_F(CacheServiceTest, StoresAndEvictionsAreInTheLedger) {
   EXPECT_EQ(stores[0].inputs[0].second, Sha256::Of("q"));
 }
 
-TEST_F(CacheServiceTest, DamageIsAnErrorOnceAndEvidence) {
-  Start();
+TEST_F(CacheServiceTest, DamageThatCannotBeRepairedIsAnErrorOnceAndEvidence) {
+  const CacheServiceConfig config{.sidecar_overhead_percent = 0};
+  Start(config);
   ASSERT_TRUE(client_->Put(MakeKey("p"), "a").ok());
   host_.Stop();
-  const std::string hex = MakeKey("p").Hex();
-  const std::string path =
-      StrCat(host_.data_directory(), "/cache/objects/", hex.substr(0, 2), "/", hex);
+  const std::string path = EntryPath(MakeKey("p"));
   ASSERT_TRUE(RealFileSystem().Truncate(path, RealFileSystem().Stat(path)->size - 1).ok());
-  Start();
+  Start(config);
+  const std::string hex = MakeKey("p").Hex();
   EXPECT_EQ(client_->Get(hex).status().code(), Code::kDataLoss);
   EXPECT_EQ(client_->Get(hex).status().code(), Code::kNotFound);
-  EXPECT_THAT(Decisions(), ElementsAre("store", "drop entry"));
+  EXPECT_THAT(Decisions(), ElementsAre("store", "quarantine entry"));
+}
+
+TEST_F(CacheServiceTest, DamageIsRepairedWhenReadWithAProofInTheLedger) {
+  Start();
+  ASSERT_TRUE(client_->Put(MakeKey("p"), std::string(20'000, 'a')).ok());
+  WaitForSidecar(MakeKey("p"));
+  host_.Stop();
+  Damage(EntryPath(MakeKey("p")), 1000, 500);
+  Start();
+  EXPECT_EQ(*client_->Get(MakeKey("p").Hex())->value, std::string(20'000, 'a'));
+  EXPECT_THAT(Decisions(), ElementsAre("store", "repair entry"));
+  const auto entries = *ledger_->Query({.kind = ledger::Kind::kRepair}, 10);
+  ASSERT_THAT(entries, SizeIs(1));
+  EXPECT_EQ(entries[0].key, MakeKey("p").Hex());
+  ASSERT_THAT(entries[0].inputs, SizeIs(2));
+  const std::string file = *RealFileSystem().Read(EntryPath(MakeKey("p")));
+  EXPECT_EQ(entries[0].inputs[1].second, Sha256::Of(file));
+  EXPECT_EQ(client_->Stat({})->stats.repaired, 1u);
+}
+
+TEST_F(CacheServiceTest, ScrubRepairsPutsAsideAndTells) {
+  Start({.max_memory_bytes = 1});
+  for (const char* p : {"p", "q", "r"}) {
+    ASSERT_TRUE(client_->Put(MakeKey(p), std::string(20'000, p[0])).ok());
+    WaitForSidecar(MakeKey(p));
+  }
+  const std::string whole = Damage(EntryPath(MakeKey("p")), 1000, 500);
+  Damage(EntryPath(MakeKey("q")), 1000, 15'000);
+  int reports = 0;
+  const stubs::ScrubReport report =
+      *client_->Scrub(1 << 30, [&](const stubs::ScrubReport&) { ++reports; });
+  EXPECT_GE(reports, 1);
+  EXPECT_EQ(report.state, "idle");
+  EXPECT_EQ(report.entries_done, 3u);
+  EXPECT_EQ(report.good, 1u);
+  EXPECT_EQ(report.repaired, 1u);
+  EXPECT_EQ(report.quarantined, 1u);
+  ASSERT_THAT(report.proofs, SizeIs(2));
+  const auto& proof = report.proofs[0].repaired ? report.proofs[0] : report.proofs[1];
+  EXPECT_EQ(proof.key, MakeKey("p").Hex());
+  EXPECT_EQ(proof.sha256_after, Sha256::Of(whole).Hex());
+  EXPECT_TRUE(RealFileSystem().Stat(proof.proof_file).ok());
+  EXPECT_EQ(*RealFileSystem().Read(EntryPath(MakeKey("p"))), whole);
+  EXPECT_EQ(client_->Get(MakeKey("q").Hex()).status().code(), Code::kNotFound);
+  std::vector<std::string> decisions = Decisions();
+  std::sort(decisions.begin(), decisions.end());
+  EXPECT_THAT(decisions,
+              ElementsAre("quarantine entry", "repair entry", "store", "store", "store"));
+}
+
+TEST_F(CacheServiceTest, ScrubIsPausedAndStopped) {
+  Start();
+  ASSERT_TRUE(client_->Put(MakeKey("p"), "a").ok());
+  ASSERT_TRUE(client_->ControlScrub(stubs::ScrubAction::kPause, 0).ok());
+  std::vector<std::string> states;
+  // Stopped by the first report that it is paused.
+  const auto report = client_->Scrub(0, [&](const stubs::ScrubReport& r) {
+    states.push_back(r.state);
+    if (r.state == "paused") (void)client_->ControlScrub(stubs::ScrubAction::kStop, 0);
+  });
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  EXPECT_EQ(states.front(), "paused");
+  EXPECT_TRUE(report->stopped);
+  EXPECT_EQ(report->entries_done, 0u);
+  EXPECT_EQ(client_->ControlScrub(stubs::ScrubAction::kResume, 0)->state, "idle");
+  EXPECT_EQ(client_->Scrub(0, nullptr)->entries_done, 1u);
 }
 
 TEST_F(CacheServiceTest, LedgerAnswersOverTheWire) {

@@ -149,6 +149,48 @@ TEST_F(CacheProcessTest, KilledInTheMiddleOfPutsLeavesNoPartialEntry) {
   EXPECT_TRUE(report->intact) << report->reason;
 }
 
+TEST_F(CacheProcessTest, KilledInTheMiddleOfScrubsLosesNothing) {
+  const std::string objects = JoinPath(directory_.path(), "data/cache/objects");
+  Rng rng(20260311);
+  const std::string value(200'000, 'v');
+  constexpr int kEntries = 12;
+  const auto path = [&](int i) {
+    const std::string hex = MakeKey(StrCat(i)).Hex();
+    return StrCat(objects, "/", hex.substr(0, 2), "/", hex);
+  };
+  {
+    ServerProcess server = Start();
+    const stubs::CacheClient client(Dial(server));
+    for (int i = 0; i < kEntries; ++i)
+      ASSERT_TRUE(client.Put(MakeKey(StrCat(i)), value + StrCat(i)).ok());
+    EXPECT_TRUE(client.Scrub(0, nullptr).ok());  // all have sidecars now
+    server.process->Signal(SIGKILL);
+    EXPECT_EQ(server.process->Wait(std::chrono::seconds(20)), 128 + SIGKILL);
+  }
+  std::vector<std::string> whole;
+  for (int i = 0; i < kEntries; ++i) whole.push_back(*RealFileSystem().Read(path(i)));
+  for (int round = 0; round < 4; ++round) {
+    for (int i = round % 2; i < kEntries; i += 2) {
+      std::string damaged = whole[i];
+      damaged.replace(rng.Below(190'000), 5000, 5000, '!');
+      ASSERT_TRUE(RealFileSystem().WriteAtomically(path(i), damaged).ok());
+    }
+    ServerProcess server = Start();
+    std::thread scrub([&] { (void)stubs::CacheClient(Dial(server)).Scrub(0, nullptr); });
+    std::this_thread::sleep_for(std::chrono::microseconds(rng.Below(60'000)));
+    server.process->Signal(SIGKILL);
+    EXPECT_EQ(server.process->Wait(std::chrono::seconds(20)), 128 + SIGKILL);
+    scrub.join();
+  }
+  ServerProcess server = Start();
+  const stubs::CacheClient client(Dial(server));
+  const auto report = client.Scrub(0, nullptr);
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  EXPECT_EQ(report->good + report->repaired + report->sidecars_written,
+            static_cast<uint64_t>(kEntries));
+  for (int i = 0; i < kEntries; ++i) EXPECT_EQ(*RealFileSystem().Read(path(i)), whole[i]) << i;
+}
+
 TEST_F(CacheProcessTest, WrongConfigurationExitsWith2) {
   const auto process = *testing::ChildProcess::Start(MEGALITH_CACHE_BINARY, {"--no_such_flag=1"});
   EXPECT_EQ(process->Wait(std::chrono::seconds(20)), 2);

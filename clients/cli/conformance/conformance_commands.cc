@@ -1,11 +1,13 @@
 // megalithctl conformance: holds a fleet against the answers of an oracle.
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 
 #include "clients/cli/conformance/runner.h"
 #include "clients/cli/families.h"
+#include "clients/cli/program_input.h"
 #include "clients/cli/session.h"
 #include "common/foundation/base/strings.h"
 
@@ -148,7 +150,8 @@ Status RunConformance(Session& session, const Arguments& arguments) {
                    ReadLines(session.files(), paths, arguments.Get("family")));
   ASSIGN_OR_RETURN(auto channel, session.Fleet());
   ASSIGN_OR_RETURN(const rpc::CallOptions options, session.CallOptions());
-  const conformance::Runner runner(channel, options);
+  ASSIGN_OR_RETURN(const compile::v1::CompileOptions compile, CompileOptionsOf(arguments));
+  const conformance::Runner runner(channel, options, compile);
   const auto bar = session.Progress("conformance");
   const Reports reports =
       RunAll(runner, lines,
@@ -166,7 +169,7 @@ Status RunConformance(Session& session, const Arguments& arguments) {
   return Verdict(reports, known);
 }
 
-constexpr FlagDef kFlags[] = {
+constexpr std::array kOwnFlags = std::to_array<FlagDef>({
     {.name = "cases",
      .value_name = "DIR",
      .help = "directory (or file) with *.jsonl records; required"},
@@ -176,7 +179,8 @@ constexpr FlagDef kFlags[] = {
     {.name = "threads",
      .value_name = "N",
      .help = "records at the same time; default: one per processor"},
-};
+});
+constexpr auto kFlags = JoinFlags(kOwnFlags, kPolicyFlags, kCompileFlags);
 
 constexpr CommandDef kCommands[] = {
     {.name = "conformance",

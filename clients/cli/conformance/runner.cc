@@ -66,8 +66,13 @@ void FamilyReport::Add(const Outcome& outcome) {
   failures.insert(failures.end(), outcome.failures.begin(), outcome.failures.end());
 }
 
-Runner::Runner(const std::shared_ptr<rpc::Channel>& channel, rpc::CallOptions options)
-    : trace_(channel), compile_(channel), execute_(channel), options_(options) {}
+Runner::Runner(const std::shared_ptr<rpc::Channel>& channel, rpc::CallOptions options,
+               compile::v1::CompileOptions compile)
+    : trace_(channel),
+      compile_(channel),
+      execute_(channel),
+      options_(options),
+      compile_options_(std::move(compile)) {}
 
 Result<std::vector<Tensor>> Runner::Execute(const Record& record,
                                             const trace::v1::TraceRequest& request,
@@ -79,6 +84,7 @@ Result<std::vector<Tensor>> Runner::Execute(const Record& record,
   ASSIGN_OR_RETURN(const trace::v1::LowerResponse lowered, trace_.Lower(lower, options_));
   compile::v1::CompileRequest compile;
   compile.set_stablehlo_text(lowered.stablehlo_text());
+  *compile.mutable_options() = compile_options_;
   ASSIGN_OR_RETURN(const compile::v1::CompileResult compiled,
                    compile_.Compile(compile, nullptr, options_));
   if (!record.has_inputs) return std::vector<Tensor>();

@@ -11,6 +11,7 @@
 #include "clients/cli/conformance/record.h"
 #include "common/fleet/rpc/channel.h"
 #include "common/fleet/stubs/program_clients.h"
+#include "megalith/compile/v1/compile.pb.h"
 
 namespace megalith::conformance {
 
@@ -45,7 +46,8 @@ struct FamilyReport {
 // Thread-safe.
 class Runner {
  public:
-  Runner(const std::shared_ptr<rpc::Channel>& channel, rpc::CallOptions options);
+  Runner(const std::shared_ptr<rpc::Channel>& channel, rpc::CallOptions options,
+         compile::v1::CompileOptions compile);
 
   // Reads, executes, and only then reads what is expected. `where` names a record that cannot be
   // read.
@@ -66,6 +68,7 @@ class Runner {
   const stubs::CompileClient compile_;
   const stubs::ExecuteClient execute_;
   const rpc::CallOptions options_;
+  const compile::v1::CompileOptions compile_options_;
 };
 
 // One record of a file.

@@ -40,8 +40,13 @@ Cache::Cache(const CacheOptions& options, telemetry::MetricRegistry& metrics, Fi
       memory_evictions_(metrics.GetCounter(telemetry::kCacheEvictions, {"memory"})),
       disk_evictions_(metrics.GetCounter(telemetry::kCacheEvictions, {"disk"})),
       shared_(metrics.GetCounter(telemetry::kCacheSingleFlight)),
+      repaired_(metrics.GetCounter(telemetry::kCacheRepairs, {"repaired"})),
+      quarantined_(metrics.GetCounter(telemetry::kCacheRepairs, {"quarantined"})),
+      sidecars_written_(metrics.GetCounter(telemetry::kCacheSidecars, {"written"})),
+      sidecars_failed_(metrics.GetCounter(telemetry::kCacheSidecars, {"failed"})),
       disk_bytes_gauge_(metrics.GetGauge(telemetry::kCacheBytes, {"disk"})),
       memory_bytes_gauge_(metrics.GetGauge(telemetry::kCacheBytes, {"memory"})),
+      sidecar_bytes_gauge_(metrics.GetGauge(telemetry::kCacheSidecarBytes)),
       disk_entries_gauge_(metrics.GetGauge(telemetry::kCacheEntries, {"disk"})),
       memory_entries_gauge_(metrics.GetGauge(telemetry::kCacheEntries, {"memory"})) {}
 
@@ -61,6 +66,11 @@ std::string Cache::PathOf(const Sha256Digest& key) const {
   return StrCat(options_.directory, "/objects/", std::string_view(hex).substr(0, 2), "/", hex);
 }
 
+std::string Cache::SidecarPathOf(const Sha256Digest& key) const {
+  const std::string hex = key.Hex();
+  return StrCat(options_.directory, "/sidecars/", std::string_view(hex).substr(0, 2), "/", hex);
+}
+
 Status Cache::Scan() {
   const Stopwatch stopwatch(clock_);
   std::vector<std::pair<int64_t, Sha256Digest>> found;  // by time
@@ -69,6 +79,7 @@ Status Cache::Scan() {
   for (const FileInfo& folder : folders) {
     if (folder.is_directory) RETURN_IF_ERROR(ScanFolder(JoinPath(objects, folder.name), &found));
   }
+  RETURN_IF_ERROR(ScanSidecars());
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
     return std::pair(a.first, a.second.bytes) < std::pair(b.first, b.second.bytes);
   });
@@ -97,8 +108,9 @@ Status Cache::ScanFolder(const std::string& folder,
   const std::lock_guard<std::mutex> lock(mu_);
   for (const FileInfo& file : listing) {
     const Result<Sha256Digest> key = ParseKey(file.name);
-    // A name that is no key is left over from a write that a crash cut short.
-    if (!key.ok() || file.size < kEntryPrefixBytes) {
+    // A name that is no key is left over from a write that a crash cut short; an entry that was cut
+    // off may be restored from its sidecar.
+    if (!key.ok() || (file.size < kEntryPrefixBytes && !files_.Stat(SidecarPathOf(*key)).ok())) {
       RETURN_IF_ERROR(files_.Remove(JoinPath(folder, file.name)));
       Log(Level::info, "cache_leftover_removed", {{"file", file.name}, {"bytes", file.size}});
       continue;
@@ -106,6 +118,32 @@ Status Cache::ScanFolder(const std::string& folder,
     slots_[*key].file_bytes = file.size;
     disk_bytes_ += file.size;
     found->emplace_back(file.modified_unix_nanos, *key);
+  }
+  return OkStatus();
+}
+
+Status Cache::ScanSidecars() {
+  const std::string sidecars = JoinPath(options_.directory, "sidecars");
+  RETURN_IF_ERROR(files_.MakeDirectory(sidecars));
+  ASSIGN_OR_RETURN(const std::vector<FileInfo> folders, files_.List(sidecars));
+  for (const FileInfo& folder : folders) {
+    if (!folder.is_directory) continue;
+    const std::string path = JoinPath(sidecars, folder.name);
+    ASSIGN_OR_RETURN(const std::vector<FileInfo> listing, files_.List(path));
+    const std::lock_guard<std::mutex> lock(mu_);
+    for (const FileInfo& file : listing) {
+      const Result<Sha256Digest> key = ParseKey(file.name);
+      const auto at = key.ok() ? slots_.find(*key) : slots_.end();
+      // Without its entry: a crash came between the removal of the two.
+      if (at == slots_.end()) {
+        RETURN_IF_ERROR(files_.Remove(JoinPath(path, file.name)));
+        Log(Level::info, "cache_leftover_removed", {{"file", file.name}, {"bytes", file.size}});
+        continue;
+      }
+      at->second.sidecar_bytes = file.size;
+      sidecar_bytes_ += file.size;
+      disk_bytes_ += file.size;
+    }
   }
   return OkStatus();
 }
@@ -134,14 +172,13 @@ Result<Entry> Cache::Get(const Sha256Digest& key) {
     Touch(at);
   }
   Result<Entry> entry = ReadFromDisk(key);
+  if (entry.status().code() == Code::kDataLoss) entry = GetDamaged(key);
   if (entry.ok()) {
     disk_hits_.Add();
     const std::lock_guard<std::mutex> lock(mu_);
     const auto at = slots_.find(key);
     if (at != slots_.end()) IntoMemory(at, entry->key, entry->value, entry->created_unix_nanos);
     UpdateGauges();
-  } else if (entry.status().code() == Code::kDataLoss) {
-    DropCorrupt(key, entry.status().message());
   } else if (entry.status().code() == Code::kNotFound) {
     // Evicted since the look into the index, or removed by somebody else's hand.
     misses_.Add();
@@ -154,6 +191,10 @@ Result<Entry> Cache::Get(const Sha256Digest& key) {
 
 Result<Entry> Cache::ReadFromDisk(const Sha256Digest& key) {
   ASSIGN_OR_RETURN(std::string file, files_.Read(PathOf(key)));
+  return Parse(key, std::move(file));
+}
+
+Result<Entry> Cache::Parse(const Sha256Digest& key, std::string file) const {
   const Result<DecodedEntry> decoded = DecodeEntry(file);
   if (!decoded.ok()) return decoded.status().Annotate(StrCat("cache entry ", key.Hex()));
   if (decoded->header.key.digest != key)
@@ -165,18 +206,6 @@ Result<Entry> Cache::ReadFromDisk(const Sha256Digest& key) {
   file.erase(0, begin);
   entry.value = std::make_shared<const std::string>(std::move(file));
   return entry;
-}
-
-void Cache::DropCorrupt(const Sha256Digest& key, const std::string& reason) {
-  Log(Level::warn, "cache_entry_dropped", {{"key", key.Hex()}, {"reason", reason}});
-  corrupt_.Add();
-  {
-    const std::lock_guard<std::mutex> lock(mu_);
-    const auto at = slots_.find(key);
-    if (at != slots_.end()) Erase(at);
-    UpdateGauges();
-  }
-  RemoveFiles({PathOf(key)});
 }
 
 Result<bool> Cache::Put(const Key& key, std::string value) {
@@ -206,13 +235,20 @@ Result<bool> Cache::Put(const Key& key, std::string value) {
   }
   const Value shared = std::make_shared<const std::string>(std::move(value));
   std::vector<std::string> paths;
+  std::function<bool(const Sha256Digest&)> sidecar_writer;
   {
     const std::lock_guard<std::mutex> lock(mu_);
     Insert(key, file_bytes, shared, created);
     paths = Shrink(options_.max_disk_bytes, nullptr);
     UpdateGauges();
+    sidecar_writer = sidecar_writer_;
   }
   RemoveFiles(paths);
+  if (WantsSidecar(file_bytes) && !(sidecar_writer && sidecar_writer(key.digest))) {
+    const std::lock_guard<std::mutex> lock(repair_mu_);
+    // The entry is there without it; the next scrub tries again.
+    (void)WriteSidecar(key.digest, EncodeEntry(key, created, *shared));
+  }
   return false;
 }
 
@@ -271,10 +307,11 @@ Evicted Cache::Remove(const std::vector<Sha256Digest>& keys) {
       const auto at = slots_.find(key);
       if (at == slots_.end()) continue;
       ++evicted.removed;
-      evicted.freed_bytes += std::max<uint64_t>(at->second.file_bytes,
+      evicted.freed_bytes += std::max<uint64_t>(at->second.file_bytes + at->second.sidecar_bytes,
                                                 at->second.value ? at->second.value->size() : 0);
-      Erase(at);
       paths.push_back(PathOf(key));
+      if (at->second.sidecar_bytes > 0) paths.push_back(SidecarPathOf(key));
+      Erase(at);
     }
     UpdateGauges();
   }
@@ -298,12 +335,14 @@ Stats Cache::GetStats() {
   const std::lock_guard<std::mutex> lock(mu_);
   return {.entries = slots_.size(),
           .disk_bytes = disk_bytes_,
+          .sidecar_bytes = sidecar_bytes_,
           .memory_entries = memory_recency_.size(),
           .memory_bytes = memory_bytes_,
           .memory_hits = memory_hits_.value(),
           .disk_hits = disk_hits_.value(),
           .misses = misses_.value(),
-          .corrupt = corrupt_.value(),
+          .corrupt = quarantined_.value(),
+          .repaired = repaired_.value(),
           .evictions = evictions_};
 }
 
@@ -357,7 +396,8 @@ void Cache::OutOfMemory(Slots::iterator slot) {
 
 void Cache::Erase(Slots::iterator slot) {
   OutOfMemory(slot);
-  disk_bytes_ -= slot->second.file_bytes;
+  disk_bytes_ -= slot->second.file_bytes + slot->second.sidecar_bytes;
+  sidecar_bytes_ -= slot->second.sidecar_bytes;
   recency_.erase(slot->second.recency);
   slots_.erase(slot);
 }
@@ -368,11 +408,12 @@ std::vector<std::string> Cache::Shrink(uint64_t max_disk_bytes, Evicted* evicted
     const auto oldest = slots_.find(recency_.back());
     if (evicted != nullptr) {
       ++evicted->removed;
-      evicted->freed_bytes += oldest->second.file_bytes;
+      evicted->freed_bytes += oldest->second.file_bytes + oldest->second.sidecar_bytes;
     }
     ++evictions_;
     disk_evictions_.Add();
     paths.push_back(PathOf(oldest->first));
+    if (oldest->second.sidecar_bytes > 0) paths.push_back(SidecarPathOf(oldest->first));
     Erase(oldest);
   }
   return paths;
@@ -391,6 +432,7 @@ void Cache::RemoveFiles(const std::vector<std::string>& paths) {
 void Cache::UpdateGauges() {
   disk_bytes_gauge_.Set(static_cast<double>(disk_bytes_));
   memory_bytes_gauge_.Set(static_cast<double>(memory_bytes_));
+  sidecar_bytes_gauge_.Set(static_cast<double>(sidecar_bytes_));
   disk_entries_gauge_.Set(static_cast<double>(options_.directory.empty() ? 0 : slots_.size()));
   memory_entries_gauge_.Set(static_cast<double>(memory_recency_.size()));
 }

@@ -63,6 +63,54 @@ Result<EntryInfo> InfoFromProto(const v1::EntryInfo& proto) {
   return info;
 }
 
+v1::Repair RepairToProto(const Repair& repair) {
+  const durability::DecodeProof& p = repair.proof;
+  v1::Repair proto;
+  proto.set_key(repair.key.Hex());
+  proto.set_unix_nanos(repair.unix_nanos);
+  proto.set_repaired(repair.repaired);
+  proto.set_reason(repair.reason);
+  proto.set_source(repair.source);
+  proto.set_failure(repair.failure);
+  proto.set_sha256_before(p.digest_before.Hex());
+  proto.set_bytes_before(p.bytes_before);
+  if (repair.repaired) {
+    proto.set_sha256_after(p.digest_after.Hex());
+    proto.set_bytes_after(p.bytes_after);
+  }
+  proto.set_symbol_bytes(p.symbol_bytes);
+  proto.set_source_symbols(p.source_symbols);
+  proto.set_damaged_symbols(durability::RangesText(p.damaged));
+  proto.set_unverifiable_symbols(durability::RangesText(p.unverifiable));
+  proto.set_used_repair_symbols(durability::RangesText(p.used_repair));
+  proto.set_damaged_repair_symbols(durability::RangesText(p.damaged_repair));
+  proto.set_proof_file(repair.proof_file);
+  proto.set_quarantine_file(repair.quarantine_file);
+  return proto;
+}
+
+v1::ScrubStatus ScrubStatusToProto(const ScrubStatus& status) {
+  const auto count = [&](ScrubOutcome o) { return status.outcomes[static_cast<size_t>(o)]; };
+  v1::ScrubStatus proto;
+  proto.set_state(static_cast<v1::ScrubStatus::State>(static_cast<int>(status.state) + 1));
+  proto.set_pass(status.pass);
+  proto.set_stopped(status.stopped);
+  proto.set_entries_total(status.entries_total);
+  proto.set_entries_done(status.entries_done);
+  proto.set_bytes_done(status.bytes_done);
+  proto.set_good(count(ScrubOutcome::kGood));
+  proto.set_repaired(count(ScrubOutcome::kRepaired));
+  proto.set_quarantined(count(ScrubOutcome::kQuarantined));
+  proto.set_sidecars_written(count(ScrubOutcome::kSidecarWritten));
+  proto.set_unreadable(count(ScrubOutcome::kUnreadable));
+  proto.set_gone(count(ScrubOutcome::kGone));
+  proto.set_started_unix_nanos(status.started_unix_nanos);
+  proto.set_ended_unix_nanos(status.ended_unix_nanos);
+  if (status.state != ScrubStatus::State::kIdle) return proto;
+  for (const auto& repair : status.repairs) *proto.add_repairs() = RepairToProto(*repair);
+  return proto;
+}
+
 v1::ComponentDifference DifferenceToProto(const Difference& difference) {
   v1::ComponentDifference proto;
   proto.set_name(difference.name);

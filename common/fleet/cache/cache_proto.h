@@ -3,6 +3,7 @@
 
 #include "common/fleet/cache/cache.h"
 #include "common/fleet/cache/key.h"
+#include "common/fleet/cache/scrubber.h"
 #include "common/foundation/base/status.h"
 #include "megalith/cache/v1/cache.pb.h"
 #include "megalith/common/v1/common.pb.h"
@@ -21,6 +22,9 @@ Result<Key> KeyFromProto(
 
 v1::EntryInfo InfoToProto(const EntryInfo& info);
 Result<EntryInfo> InfoFromProto(const v1::EntryInfo& proto);
+v1::Repair RepairToProto(const Repair& repair);
+// Without repairs unless the pass has ended.
+v1::ScrubStatus ScrubStatusToProto(const ScrubStatus& status);
 v1::ComponentDifference DifferenceToProto(const Difference& difference);
 Result<Difference> DifferenceFromProto(const v1::ComponentDifference& proto);
 

@@ -27,6 +27,48 @@ Result<cache::Entry> EntryFrom(const v1::EntryInfo& proto, std::string value) {
                       .from_memory = info.in_memory};
 }
 
+ScrubReport::Proof ProofFrom(const v1::Repair& proto) {
+  return {.key = proto.key(),
+          .unix_nanos = proto.unix_nanos(),
+          .repaired = proto.repaired(),
+          .reason = proto.reason(),
+          .source = proto.source(),
+          .failure = proto.failure(),
+          .sha256_before = proto.sha256_before(),
+          .sha256_after = proto.sha256_after(),
+          .bytes_before = proto.bytes_before(),
+          .bytes_after = proto.bytes_after(),
+          .symbol_bytes = proto.symbol_bytes(),
+          .source_symbols = proto.source_symbols(),
+          .damaged_symbols = proto.damaged_symbols(),
+          .unverifiable_symbols = proto.unverifiable_symbols(),
+          .used_repair_symbols = proto.used_repair_symbols(),
+          .damaged_repair_symbols = proto.damaged_repair_symbols(),
+          .proof_file = proto.proof_file(),
+          .quarantine_file = proto.quarantine_file()};
+}
+
+ScrubReport ReportFrom(const v1::ScrubStatus& proto) {
+  ScrubReport report{.state = proto.state() == v1::ScrubStatus::STATE_RUNNING  ? "running"
+                              : proto.state() == v1::ScrubStatus::STATE_PAUSED ? "paused"
+                                                                               : "idle",
+                     .pass = proto.pass(),
+                     .stopped = proto.stopped(),
+                     .entries_total = proto.entries_total(),
+                     .entries_done = proto.entries_done(),
+                     .bytes_done = proto.bytes_done(),
+                     .good = proto.good(),
+                     .repaired = proto.repaired(),
+                     .quarantined = proto.quarantined(),
+                     .sidecars_written = proto.sidecars_written(),
+                     .unreadable = proto.unreadable(),
+                     .gone = proto.gone(),
+                     .started_unix_nanos = proto.started_unix_nanos(),
+                     .ended_unix_nanos = proto.ended_unix_nanos()};
+  for (const v1::Repair& repair : proto.repairs()) report.proofs.push_back(ProofFrom(repair));
+  return report;
+}
+
 }  // namespace
 
 struct CacheClient::Methods {
@@ -38,7 +80,9 @@ struct CacheClient::Methods {
         find_missing(c, kService, "FindMissing"),
         stat(c, kService, "Stat"),
         evict(c, kService, "Evict"),
-        explain(c, kService, "Explain") {}
+        explain(c, kService, "Explain"),
+        scrub(c, kService, "Scrub"),
+        control_scrub(c, kService, "ControlScrub") {}
   rpc::UnaryMethod<v1::GetRequest, v1::GetResponse> get;
   rpc::StreamMethod<v1::GetRequest, v1::GetChunk> get_stream;
   rpc::UnaryMethod<v1::PutRequest, v1::PutResponse> put;
@@ -47,6 +91,8 @@ struct CacheClient::Methods {
   rpc::UnaryMethod<v1::StatRequest, v1::StatResponse> stat;
   rpc::UnaryMethod<v1::EvictRequest, v1::EvictResponse> evict;
   rpc::UnaryMethod<v1::ExplainRequest, v1::ExplainResponse> explain;
+  rpc::StreamMethod<v1::ScrubRequest, v1::ScrubStatus> scrub;
+  rpc::UnaryMethod<v1::ControlScrubRequest, v1::ScrubStatus> control_scrub;
 };
 
 CacheClient::CacheClient(std::shared_ptr<rpc::Channel> channel)
@@ -123,12 +169,14 @@ Result<CacheStatus> CacheClient::Stat(const std::vector<std::string>& keys,
   CacheStatus status;
   status.stats = {.entries = r.entries(),
                   .disk_bytes = r.disk_bytes(),
+                  .sidecar_bytes = r.sidecar_bytes(),
                   .memory_entries = r.memory_entries(),
                   .memory_bytes = r.memory_bytes(),
                   .memory_hits = r.memory_hits(),
                   .disk_hits = r.disk_hits(),
                   .misses = r.misses(),
                   .corrupt = r.corrupt(),
+                  .repaired = r.repaired(),
                   .evictions = r.evictions()};
   status.options = {.directory = "",
                     .max_disk_bytes = r.max_disk_bytes(),
@@ -164,6 +212,31 @@ Result<CacheExplanation> CacheClient::Explain(const std::string& left, const std
     out.differences.push_back(std::move(difference));
   }
   return out;
+}
+
+Result<ScrubReport> CacheClient::Scrub(uint64_t bytes_per_second,
+                                       const std::function<void(const ScrubReport&)>& on_progress,
+                                       const rpc::CallOptions& options) const {
+  v1::ScrubRequest request;
+  request.set_bytes_per_second(bytes_per_second);
+  ASSIGN_OR_RETURN(auto stream, methods_->scrub.Start(request, options));
+  ScrubReport report;
+  while (true) {
+    ASSIGN_OR_RETURN(const std::optional<v1::ScrubStatus> status, stream.Read());
+    if (!status) break;
+    report = ReportFrom(*status);
+    if (on_progress) on_progress(report);
+  }
+  return report;
+}
+
+Result<ScrubReport> CacheClient::ControlScrub(ScrubAction action, uint64_t bytes_per_second,
+                                              const rpc::CallOptions& options) const {
+  v1::ControlScrubRequest request;
+  request.set_action(static_cast<v1::ControlScrubRequest::Action>(action));
+  request.set_bytes_per_second(bytes_per_second);
+  ASSIGN_OR_RETURN(const v1::ScrubStatus status, methods_->control_scrub(request, options));
+  return ReportFrom(status);
 }
 
 }  // namespace megalith::stubs

@@ -8,13 +8,22 @@ namespace megalith::telemetry {
 namespace {
 
 constexpr EventDef kEvents[] = {
-    {"cache_entry_dropped", Level::warn, "key reason",
-     "a stored entry failed its checks and was removed; the caller recomputes it. Repeated: check "
-     "the disk"},
+    {"cache_entry_quarantined", Level::warn, "key reason file",
+     "a stored entry failed its checks, could not be restored and was moved to `file`; the caller "
+     "recomputes it. Repeated: check the disk"},
+    {"cache_entry_repaired", Level::warn, "key reason source damaged used before after proof",
+     "a damaged entry was restored bit for bit from its sidecar or from memory; `damaged` and "
+     "`used` are numbers of symbols, `proof` the file with all of it. Repeated: check the disk"},
     {"cache_leftover_removed", Level::info, "file bytes",
      "a file that is no entry, left by a write that a crash cut short, was removed at start"},
     {"cache_opened", Level::info, "directory entries bytes seconds",
      "the start-up scan of the disk tier is done"},
+    {"cache_scrub_ended", Level::info,
+     "pass entries bytes repaired quarantined sidecars unreadable seconds",
+     "a scrub of all entries has ended"},
+    {"cache_sidecar_failed", Level::warn, "key error",
+     "the sidecar of an entry could not be written; the entry itself is stored. Check free space "
+     "and permissions"},
     {"cache_write_failed", Level::warn, "key error",
      "an entry could not be stored; the answer was given without it. Check free space and "
      "permissions"},

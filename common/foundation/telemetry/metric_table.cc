@@ -6,10 +6,15 @@ namespace megalith::telemetry {
 namespace {
 
 constexpr const MetricDef* kMetrics[] = {
-    &kBufferBytes,    &kBuffers,       &kBuildInfo,         &kCacheBytes,     &kCacheEntries,
-    &kCacheEvictions, &kCacheLookups,  &kCacheSingleFlight, &kCompileSeconds, &kExecuteLoaded,
-    &kExecuteSeconds, &kLedgerEntries, &kLedgerSyncSeconds, &kClientCalls,    &kClientRetries,
-    &kRpcHandled,     &kRpcSeconds,    &kRpcInFlight,       &kRpcRejected,    &kTraceSeconds,
+    &kBufferBytes,        &kBuffers,           &kBuildInfo,
+    &kCacheBytes,         &kCacheEntries,      &kCacheEvictions,
+    &kCacheLookups,       &kCacheRepairs,      &kCacheScrubbed,
+    &kCacheScrubbedBytes, &kCacheSingleFlight, &kCacheSidecarBytes,
+    &kCacheSidecars,      &kCompileSeconds,    &kExecuteLoaded,
+    &kExecuteSeconds,     &kLedgerEntries,     &kLedgerSyncSeconds,
+    &kClientCalls,        &kClientRetries,     &kRpcHandled,
+    &kRpcSeconds,         &kRpcInFlight,       &kRpcRejected,
+    &kTraceSeconds,
 };
 
 }  // namespace

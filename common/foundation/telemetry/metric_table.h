@@ -68,6 +68,32 @@ inline constexpr MetricDef kCacheEvictions{
     .kind = MetricKind::kCounter,
     .labels = {"tier"},
     .help = "Entries removed to stay within the byte budget."};
+inline constexpr MetricDef kCacheRepairs{
+    .name = "megalith_cache_repairs_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"result"},
+    .help = "Damaged entries by what became of them: repaired, quarantined."};
+inline constexpr MetricDef kCacheScrubbed{
+    .name = "megalith_cache_scrubbed_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"result"},
+    .help =
+        "Entries checked by the scrub: good, repaired, quarantined, sidecar_written, "
+        "unreadable, gone."};
+inline constexpr MetricDef kCacheScrubbedBytes{
+    .name = "megalith_cache_scrubbed_bytes_total",
+    .kind = MetricKind::kCounter,
+    .labels = {},
+    .help = "Bytes of entries and sidecars that the scrub read."};
+inline constexpr MetricDef kCacheSidecarBytes{
+    .name = "megalith_cache_sidecar_bytes",
+    .kind = MetricKind::kGauge,
+    .labels = {},
+    .help = "Bytes of sidecars; part of the disk tier's bytes."};
+inline constexpr MetricDef kCacheSidecars{.name = "megalith_cache_sidecars_total",
+                                          .kind = MetricKind::kCounter,
+                                          .labels = {"result"},
+                                          .help = "Sidecars of entries: written, failed."};
 inline constexpr MetricDef kCacheSingleFlight{
     .name = "megalith_cache_shared_computations_total",
     .kind = MetricKind::kCounter,

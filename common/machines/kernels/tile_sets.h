@@ -14,6 +14,7 @@ struct TileSet {
   TileFn (*math)(ScalarOp op, DType operand);
   TileFn (*convert)(DType from, DType to);
   TileFn (*round_to)();
+  TileFn (*reduce)(ScalarOp op, DType type);
 };
 
 // The sets this processor can run, the best last.
@@ -26,18 +27,21 @@ TileFn FindBasic(ScalarOp op, DType operand, DType result);
 TileFn FindMath(ScalarOp op, DType operand);
 TileFn FindConvert(DType from, DType to);
 TileFn FindRoundTo();
+TileFn FindReduce(ScalarOp op, DType type);
 }  // namespace tiles_sse2
 namespace tiles_avx2 {
 TileFn FindBasic(ScalarOp op, DType operand, DType result);
 TileFn FindMath(ScalarOp op, DType operand);
 TileFn FindConvert(DType from, DType to);
 TileFn FindRoundTo();
+TileFn FindReduce(ScalarOp op, DType type);
 }  // namespace tiles_avx2
 namespace tiles_avx512 {
 TileFn FindBasic(ScalarOp op, DType operand, DType result);
 TileFn FindMath(ScalarOp op, DType operand);
 TileFn FindConvert(DType from, DType to);
 TileFn FindRoundTo();
+TileFn FindReduce(ScalarOp op, DType type);
 }  // namespace tiles_avx512
 
 }  // namespace megalith::kernels

@@ -7,11 +7,11 @@ namespace {
 
 constexpr TileSet kSets[] = {
     {"sse2", tiles_sse2::FindBasic, tiles_sse2::FindMath, tiles_sse2::FindConvert,
-     tiles_sse2::FindRoundTo},
+     tiles_sse2::FindRoundTo, tiles_sse2::FindReduce},
     {"avx2", tiles_avx2::FindBasic, tiles_avx2::FindMath, tiles_avx2::FindConvert,
-     tiles_avx2::FindRoundTo},
+     tiles_avx2::FindRoundTo, tiles_avx2::FindReduce},
     {"avx512", tiles_avx512::FindBasic, tiles_avx512::FindMath, tiles_avx512::FindConvert,
-     tiles_avx512::FindRoundTo},
+     tiles_avx512::FindRoundTo, tiles_avx512::FindReduce},
 };
 
 const TileSet& Chosen() {
@@ -47,6 +47,8 @@ TileFn FindTileFn(ScalarOp op, DType operand, DType result) {
   }
   return FindIn(Chosen(), op, operand, result);
 }
+
+TileFn FindReduceFn(ScalarOp op, DType type) { return Chosen().reduce(op, type); }
 
 TileFn FindDecodeFn(DType storage) {
   if (storage != DType::kBF16 && storage != DType::kF16) return nullptr;

@@ -23,6 +23,10 @@ using TileFn = void (*)(const void* const* in, uint32_t splats, void* out, int64
 // excludes). Thread-safe.
 TileFn FindTileFn(ScalarOp op, DType operand, DType result);
 
+// Combines all n > 0 elements of in[0] into out[0], with several accumulators; nullptr for types
+// other than f32 and f64, and for operations that no reduction is made of.
+TileFn FindReduceFn(ScalarOp op, DType type);
+
 // Between storage and registers: bf16 or f16 to f32 and back. nullptr for other types.
 TileFn FindDecodeFn(DType storage);
 TileFn FindEncodeFn(DType storage);

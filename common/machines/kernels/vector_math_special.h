@@ -158,7 +158,7 @@ typename B::F Lgamma(B& b, typename B::F x) {
 }
 
 // Up to 10 by the recurrence, then the asymptotic series; by reflection for negative x. NaN at the
-// poles. 8 ulps, of the larger of the result and 1.
+// poles. 8 ulps, of the larger of the result and 16.
 template <Double B>
 typename B::F Digamma(B& b, typename B::F x) {
   const auto zero = b.Float(0), one = b.Float(1), infinity = Infinity(b);

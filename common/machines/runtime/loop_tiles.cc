@@ -272,11 +272,15 @@ class Runner {
     filled_ = std::max(filled_, place_.count);
   }
 
-  // Halves until one lane is left, then the start.
+  // All lanes, by halves where no routine takes them at once, then the start.
   void StoreReduced(const TileStage& stage) {
     for (const TileReduction& r : stage.reductions) {
       char* acc = scratch_ + r.acc;
-      for (int64_t n = filled_; n > 1; n = (n + 1) / 2) {
+      if (r.all != nullptr && filled_ > 0) {
+        const void* in[] = {acc};
+        r.all(in, 0, acc, filled_, 0);
+      }
+      for (int64_t n = r.all != nullptr ? 1 : filled_; n > 1; n = (n + 1) / 2) {
         const int64_t half = n / 2;
         const void* in[] = {acc, acc + (n + 1) / 2 * r.width};
         r.fn(in, 0, acc, half, 0);

@@ -209,6 +209,36 @@ void MoveRows(const TileAccess& a, const TilePlace& place, F&& move) {
   });
 }
 
+// Rows without guards and moving terms, in two lane dimensions: most of what is broadcast along
+// short rows. False if the access is not of that kind.
+bool GatherPlainRows(const TileAccess& a, const TilePlace& place, char* to) {
+  if (a.lanes.size() != 2 || a.per_lane) return false;
+  const TileLaneDim& outer = a.lanes[0];
+  const TileLaneDim& inner = a.lanes[1];
+  if (outer.begin > 0 || outer.end < outer.extent) return false;
+  if (inner.begin > 0 || inner.end < inner.extent) return false;
+  if (std::any_of(a.terms.begin(), a.terms.end(), MovesWithLanes)) return false;
+  const char* memory = static_cast<const char*>(place.buffers[a.buffer]) + Base(a, place) * a.width;
+  int64_t row = place.lane / inner.extent, x = place.lane % inner.extent;
+  // A pattern that repeats is copied from where it stands already.
+  const int64_t fresh = outer.stride == 0 ? std::min(inner.extent, place.count) : place.count;
+  int64_t done = 0;
+  while (done < fresh) {
+    const int64_t count = std::min(inner.extent - x, fresh - done);
+    GatherStrided(a.width, memory + (row * outer.stride + x * inner.stride) * a.width, inner.stride,
+                  count, to + done * a.width);
+    done += count;
+    x = 0;
+    ++row;
+  }
+  while (done < place.count) {
+    const int64_t count = std::min(done, place.count - done);
+    std::memcpy(to + done * a.width, to, static_cast<size_t>(count * a.width));
+    done += count;
+  }
+  return true;
+}
+
 }  // namespace
 
 TileAccess MakeTileAccess(const LoopAccess& access, const TileDims& dims) {
@@ -311,6 +341,7 @@ void GatherLanes(const TileAccess& a, const TilePlace& place, uint64_t fill, voi
     GatherStrided(a.width, from, stride, place.count, to);
     return;
   }
+  if (GatherPlainRows(a, place, to)) return;
   MoveRows(a, place, [&](const char* from, int64_t stride, int64_t count, int64_t done) {
     const void* source = from == nullptr ? static_cast<const void*>(&fill) : from;
     GatherStrided(a.width, source, stride, count, to + done * a.width);

@@ -277,6 +277,7 @@ class StageBuilder {
     reduction.acc = TakeLanes(reduction.width);
     reduction.init = ConstantRegister(r.init, reduction.width);
     reduction.fn = kernels::FindTileFn(CombineOp(r.kind), type, type);
+    reduction.all = kernels::FindReduceFn(CombineOp(r.kind), type);
     reduction.copy = kernels::FindTileFn(ScalarOp::kBitcast, type, type);
     CHECK(reduction.fn != nullptr);
     out_.reductions.push_back(reduction);

@@ -47,6 +47,7 @@ struct TileReduction {
   uint64_t acc = 0;   // in scratch: one element per lane
   uint32_t init = 0;  // register: a splat
   kernels::TileFn fn = nullptr, copy = nullptr;
+  kernels::TileFn all = nullptr;  // combines an array; may be missing
 };
 
 struct TileStoreStep {

@@ -28,6 +28,7 @@ struct Node {
   Val first_result = 0;
   uint32_t num_results = 0;
   bool effect = false;  // it, or an op in its regions, does more than compute results
+  bool met = false;     // its place in the canonical order is being, or has been, found
   GraphRegion* home = nullptr;
 };
 
@@ -51,6 +52,7 @@ class Graph {
   Result<Module> Run(const Func& entry) {
     GraphRegion* root = NewRegion(nullptr);
     root_ = root;
+    values_.reserve(entry.types.size());
     std::vector<Val> env(entry.types.size(), kUnset);
     for (const ValueId v : entry.body.args) {
       env[v] = NewValue(entry.type(v), nullptr, root);
@@ -63,6 +65,7 @@ class Graph {
     f.name = "main";
     f.visibility = Visibility::kPublic;
     number_.assign(values_.size(), kNoValue);
+    f.types.reserve(values_.size());
     func_ = &f;
     Emit(*root, &f.body, FindOp("func.return"));
     f.results = entry.results;
@@ -98,6 +101,7 @@ class Graph {
   std::string ContentOf(const Node& node, const std::vector<TensorType>& types) const;
   void AppendContent(const GraphRegion& region, std::string* out) const;
   void Finish(GraphRegion* region);
+  // Takes the nodes' attributes along.
   void Emit(const GraphRegion& region, Region* out, const OpDef* terminator);
 
   const Module& module_;
@@ -167,6 +171,7 @@ Status Graph::ImportOp(const Op& op, const Func& func, std::vector<Val>* env, Gr
   node.def = canonical.def;
   node.attrs = std::move(canonical.attrs);
   node.effect = !node.def->has(kPure) && !canonical.no_effect;
+  node.operands.reserve(canonical.operands.size());
   for (const RespelledOperand& s : canonical.operands) {
     if (!s.constant.present()) {
       node.operands.push_back((*env)[op.operands[s.operand]]);
@@ -190,6 +195,7 @@ Status Graph::ImportOp(const Op& op, const Func& func, std::vector<Val>* env, Gr
     node.regions.push_back(inner);
   }
   std::vector<TensorType> types;
+  types.reserve(op.num_results);
   for (uint32_t i = 0; i < op.num_results; ++i) types.push_back(func.type(op.result(i)));
   const Node* interned =
       Intern(std::move(node), std::move(types), op.def->has(kConstantLike) ? root_ : into);
@@ -223,11 +229,13 @@ Node* Graph::Intern(Node node, std::vector<TensorType> types, GraphRegion* into)
 // the contents of their regions with values defined inside numbered in canonical order. Long
 // contents are hashed.
 std::string Graph::ContentOf(const Node& node, const std::vector<TensorType>& types) const {
-  std::string out(node.def->name);
+  std::string out;
+  out.reserve(192);
+  out += node.def->name;
   out += '\0';
   EncodeVarint(node.operands.size(), &out);
   for (const Val v : node.operands) EncodeVarint(v, &out);
-  EncodeAttr(Attr::Dict(node.attrs), &out);
+  EncodeDict(node.attrs, &out);
   for (const TensorType& t : types) EncodeType(t, &out);
   for (const GraphRegion* r : node.regions) AppendContent(*r, &out);
   if (out.size() <= 128) return out;
@@ -256,7 +264,7 @@ void Graph::AppendContent(const GraphRegion& region, std::string* out) const {
       *out += '\0';
       EncodeVarint(n->operands.size(), out);
       for (const Val v : n->operands) use(v);
-      EncodeAttr(Attr::Dict(n->attrs), out);
+      EncodeDict(n->attrs, out);
       for (const GraphRegion* inner : n->regions) self(self, *inner);
       EncodeVarint(n->num_results, out);
       for (uint32_t i = 0; i < n->num_results; ++i) define(n->first_result + i);
@@ -269,7 +277,6 @@ void Graph::AppendContent(const GraphRegion& region, std::string* out) const {
 
 // Depth-first from the effects, in their order, and then from what the region returns.
 void Graph::Finish(GraphRegion* region) {
-  std::unordered_map<const Node*, bool> done;  // false while its operands are being visited
   std::unordered_map<Val, bool> seen_outside;
   // Goes through the values a node needs: operands, then what its regions take from outside of
   // them.
@@ -294,8 +301,10 @@ void Graph::Finish(GraphRegion* region) {
       if (seen_outside.emplace(v, true).second) region->captured.push_back(v);
       return;
     }
-    if (Node* n = values_[v].node; n != nullptr && done.emplace(n, false).second)
+    if (Node* n = values_[v].node; n != nullptr && !n->met) {
+      n->met = true;
       stack.push_back({n});
+    }
   };
   const auto drain = [&] {
     while (!stack.empty()) {
@@ -303,15 +312,16 @@ void Graph::Finish(GraphRegion* region) {
         visit(*v);
         continue;
       }
-      Node* n = stack.back().node;
-      done[n] = true;
-      region->order.push_back(n);
+      region->order.push_back(stack.back().node);
       stack.pop_back();
     }
   };
   for (Node* n : region->nodes) {
     if (!n->effect) continue;
-    if (done.emplace(n, false).second) stack.push_back({n});
+    if (!n->met) {
+      n->met = true;
+      stack.push_back({n});
+    }
     drain();
   }
   for (const Val v : region->returns) {
@@ -327,10 +337,12 @@ void Graph::Emit(const GraphRegion& region, Region* out, const OpDef* terminator
     number_[v] = func_->AddValue(values_[v].type);
     out->args.push_back(number_[v]);
   }
-  for (const Node* n : region.order) {
+  out->ops.reserve(region.order.size() + 1);
+  for (Node* n : region.order) {
     Op op;
     op.def = n->def;
-    op.attrs = n->attrs;
+    op.attrs = std::move(n->attrs);
+    op.operands.reserve(n->operands.size());
     for (const Val v : n->operands) op.operands.push_back(number_[v]);
     for (const GraphRegion* r : n->regions) {
       op.regions.emplace_back();

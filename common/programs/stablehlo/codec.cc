@@ -35,14 +35,6 @@ void EncodeDense(const Dense& d, std::string* out) {
   *out += d.data.bytes();
 }
 
-void EncodeDict(const AttrDict& dict, std::string* out) {
-  EncodeVarint(dict.size(), out);
-  for (const NamedAttr& a : dict) {
-    EncodeText(a.name, out);
-    EncodeAttr(a.value, out);
-  }
-}
-
 class Encoder {
  public:
   std::string Run(const Module& module) {
@@ -458,6 +450,14 @@ void EncodeField(PrecisionType v, std::string* out) {
 void EncodeVarint(uint64_t v, std::string* out) {
   for (; v >= 0x80; v >>= 7) *out += static_cast<char>((v & 0x7F) | 0x80);
   *out += static_cast<char>(v);
+}
+
+void EncodeDict(const AttrDict& dict, std::string* out) {
+  EncodeVarint(dict.size(), out);
+  for (const NamedAttr& a : dict) {
+    EncodeText(a.name, out);
+    EncodeAttr(a.value, out);
+  }
 }
 
 void EncodeType(const TensorType& type, std::string* out) {

@@ -28,6 +28,7 @@ Result<Module> DecodeModule(std::string_view bytes, const Limits& limits = {});
 
 // One attribute in the same encoding; equal attributes give equal bytes.
 void EncodeAttr(const Attr& attr, std::string* out);
+void EncodeDict(const AttrDict& dict, std::string* out);
 void EncodeType(const TensorType& type, std::string* out);
 // Little-endian base-128.
 void EncodeVarint(uint64_t v, std::string* out);

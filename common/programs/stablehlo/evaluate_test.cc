@@ -182,6 +182,25 @@ func.func public @main(%x: tensor<2000x1000xf32>, %n: tensor<i32>) -> (tensor<20
 
 // The update stands before a read of the old array and must wait for it; then 2000 updates of 8 MB
 // copy it once.
+TEST(ElementwiseTest, BitcastsNarrowTypesByTheirBits) {
+  constexpr DType kFourBits[] = {DType::kI4, DType::kU4, DType::kF4E2M1FN};
+  for (const DType from : kFourBits) {
+    for (const DType to : kFourBits) {
+      FuncBuilder b("main");
+      const ValueId x = b.Arg({DType::kU4, {16}});
+      const ValueId y = b.BitcastConvert(b.BitcastConvert(x, {from, {16}}), {to, {16}});
+      b.Return({b.BitcastConvert(y, {DType::kU4, {16}})});
+      Module m;
+      ASSERT_TRUE(b.FinishInto(&m).ok());
+      Tensor all = *Tensor::Create(DType::kU4, {16});
+      for (int i = 0; i < 16; ++i) all.SetInt(i, i);
+      const auto out = Evaluate(m, std::vector<Tensor>{all});
+      ASSERT_TRUE(out.ok()) << out.status().ToString();
+      EXPECT_TRUE((*out)[0].BitEquals(all)) << tensor::Name(from) << " to " << tensor::Name(to);
+    }
+  }
+}
+
 TEST(PlanTest, LoopsUpdateArraysInPlace) {
   const Plan plan = *Plan::Create(ParseOrFail(kScan));
   Tensor x = *Tensor::Create(DType::kF32, {2000, 1000});

@@ -1,17 +1,32 @@
 #include "common/programs/stablehlo/lexer.h"
 
 #include <algorithm>
+#include <array>
 
 #include "common/foundation/base/strings.h"
 
 namespace megalith::stablehlo {
 namespace {
 
-bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsHex(char c) { return IsDigit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
-bool IsWordChar(char c) { return IsLetter(c) || IsDigit(c) || c == '_' || c == '$' || c == '.'; }
-bool IsSuffixChar(char c) { return IsWordChar(c) || c == '-'; }
+// What a byte may be part of, or-ed together.
+enum CharClass : uint8_t { kLetter = 1, kDigit = 2, kHexLetter = 4, kWordMark = 8, kDash = 16 };
+constexpr std::array<uint8_t, 256> kClasses = [] {
+  std::array<uint8_t, 256> classes{};
+  for (int c = 'a'; c <= 'z'; ++c) classes[c] = classes[c - 'a' + 'A'] = kLetter;
+  for (int c = '0'; c <= '9'; ++c) classes[c] = kDigit;
+  for (const char c : {'a', 'b', 'c', 'd', 'e', 'f'}) {
+    classes[c] = classes[c - 'a' + 'A'] = kLetter | kHexLetter;
+  }
+  for (const char c : {'_', '$', '.'}) classes[c] = kWordMark;
+  classes['-'] = kDash;
+  return classes;
+}();
+bool Is(char c, uint8_t classes) { return (kClasses[static_cast<uint8_t>(c)] & classes) != 0; }
+bool IsLetter(char c) { return Is(c, kLetter); }
+bool IsDigit(char c) { return Is(c, kDigit); }
+bool IsHex(char c) { return Is(c, kDigit | kHexLetter); }
+bool IsWordChar(char c) { return Is(c, kLetter | kDigit | kWordMark); }
+bool IsSuffixChar(char c) { return Is(c, kLetter | kDigit | kWordMark | kDash); }
 
 // First offset at or after `at` where `keep` fails.
 template <typename Keep>
@@ -54,9 +69,8 @@ void Lexer::SkipBlanks() {
   }
 }
 
-Token Lexer::Number() {
-  Token t;
-  t.kind = TokenKind::kInteger;
+size_t Lexer::Number() {
+  token_.kind = TokenKind::kInteger;
   size_t end = at_;
   if (text_[at_] == '0' && at_ + 2 < text_.size() && text_[at_ + 1] == 'x' &&
       IsHex(text_[at_ + 2])) {
@@ -64,7 +78,7 @@ Token Lexer::Number() {
   } else {
     end = EndOf(text_, at_, IsDigit);
     if (end < text_.size() && text_[end] == '.') {
-      t.kind = TokenKind::kFloat;
+      token_.kind = TokenKind::kFloat;
       end = EndOf(text_, end + 1, IsDigit);
       if (end < text_.size() && (text_[end] == 'e' || text_[end] == 'E')) {
         size_t digits = end + 1;
@@ -73,22 +87,25 @@ Token Lexer::Number() {
       }
     }
   }
-  t.text = text_.substr(at_, end - at_);
-  return t;
+  token_.text = text_.substr(at_, end - at_);
+  return end;
 }
 
 void Lexer::Advance() {
   SkipBlanks();
   const size_t start = at_;
-  const uint32_t line = line_;
-  Token t;
+  // Written in place: a token built aside and copied would wait for its own narrow stores.
+  token_.quoted = false;
+  token_.line = line_;
+  token_.offset = start;
   const auto take = [&](TokenKind kind, size_t skip, size_t end) {
-    t.kind = kind;
-    t.text = text_.substr(start + skip, end - start - skip);
+    token_.kind = kind;
+    token_.text = {text_.data() + start + skip, end - start - skip};
   };
   size_t end = start;
   if (start >= text_.size()) {
-    t.kind = TokenKind::kEnd;
+    token_.kind = TokenKind::kEnd;
+    token_.text = {};
   } else {
     const char c = text_[start];
     const char next = start + 1 < text_.size() ? text_[start + 1] : '\0';
@@ -96,8 +113,7 @@ void Lexer::Advance() {
       end = EndOf(text_, start, IsWordChar);
       take(TokenKind::kWord, 0, end);
     } else if (IsDigit(c)) {
-      t = Number();
-      end = start + t.text.size();
+      end = Number();
     } else if ((c == '%' || c == '^' || c == '#' || c == '!') && IsSuffixChar(next)) {
       // A number suffix ends at the first non-digit ("%0#1", "%12:2").
       end =
@@ -114,7 +130,7 @@ void Lexer::Advance() {
         take(TokenKind::kBad, 0, end);
       } else {
         take(TokenKind::kSymbol, 2, end - 1);
-        t.quoted = true;
+        token_.quoted = true;
       }
     } else if (c == '@' && IsSuffixChar(next)) {
       end = EndOf(text_, start + 1, IsSuffixChar);
@@ -137,9 +153,6 @@ void Lexer::Advance() {
     }
   }
   at_ = end;
-  t.offset = start;
-  t.line = line;
-  token_ = t;
 }
 
 void Lexer::Skip(size_t offset) {

@@ -46,6 +46,8 @@ class Lexer {
     return t;
   }
 
+  void Drop() { Advance(); }
+
   // Character-level access for dimension lists ("4x5xf32"), which are not tokens: the rest of the
   // text from the current token on, and a jump to `offset` bytes after the start of the current
   // token.
@@ -59,7 +61,8 @@ class Lexer {
  private:
   void Advance();
   void SkipBlanks();
-  Token Number();
+  // Reads the number at `at_` into the token; gives its end.
+  size_t Number();
 
   std::string_view text_;
   size_t at_ = 0;

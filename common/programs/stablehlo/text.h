@@ -35,7 +35,7 @@ class OpParser {
   }
   bool TakeIf(std::string_view text) {
     if (!At(text)) return false;
-    Take();
+    lexer_.Drop();
     return true;
   }
   Status Expect(std::string_view text);

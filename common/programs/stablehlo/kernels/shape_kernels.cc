@@ -67,6 +67,20 @@ void FillIotaSlow(Tensor* out, int64_t outer, int64_t length, int64_t inner) {
   }
 }
 
+// Elements narrower than a byte from their low bits, the upper ones being another dtype's: those of
+// signed integers repeat the sign, all others are zero.
+Status ExtendNarrow(Tensor* t) {
+  RETURN_IF_ERROR(t->MakeUnique());
+  const int unused = 8 - tensor::BitWidth(t->dtype());
+  const bool is_signed = tensor::IsSigned(t->dtype());
+  for (uint8_t& byte : t->MutableAs<uint8_t>()) {
+    const auto shifted = static_cast<uint8_t>(byte << unused);
+    byte = is_signed ? static_cast<uint8_t>(static_cast<int8_t>(shifted) >> unused)
+                     : static_cast<uint8_t>(shifted >> unused);
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 Result<Kernel> PrepareConstant(Planner&, const Op& op) {
@@ -145,13 +159,7 @@ Result<Kernel> PrepareBitcast(Planner& planner, const Op& op) {
       type.dtype != DType::kBool) {
     return Kernel{[type](KernelCall& call) -> Status {
       call.out[0] = call.in[0].Reinterpreted(type.dtype);
-      if (tensor::BitWidth(type.dtype) <
-          8) {  // signed and unsigned narrow integers extend differently
-        RETURN_IF_ERROR(call.out[0].MakeUnique());
-        for (int64_t i = 0; i < call.out[0].size(); ++i)
-          call.out[0].SetInt(i, call.out[0].IntAt(i));
-      }
-      return OkStatus();
+      return tensor::BitWidth(type.dtype) < 8 ? ExtendNarrow(&call.out[0]) : OkStatus();
     }};
   }
   return Kernel{[type](KernelCall& call) -> Status {

@@ -1,0 +1,331 @@
+#include "common/machines/codegen/cpu_backend.h"
+
+#include <atomic>
+#include <functional>
+#include <utility>
+
+#include "common/foundation/base/strings.h"
+#include "common/foundation/base/thread_pool.h"
+#include "common/machines/codegen/cpu/emit.h"
+#include "common/machines/codegen/explain.h"
+#include "common/machines/codegen/lower.h"
+#include "common/machines/codegen/passes/passes.h"
+#include "common/machines/codegen/reference_op.h"
+#include "common/machines/kernels/work_pool.h"
+#include "common/machines/runtime/package.h"
+#include "common/machines/runtime/plan_runner.h"
+#include "common/programs/stablehlo/canonical.h"
+#include "common/programs/stablehlo/codec.h"
+#include "common/programs/stablehlo/cost.h"
+#include "common/programs/stablehlo/excess_precision.h"
+#include "common/programs/stablehlo/op_def.h"
+#include "common/programs/stablehlo/parser.h"
+
+namespace megalith::codegen {
+namespace {
+
+using runtime::CompileOptions;
+using runtime::CostSummary;
+using runtime::Executable;
+using runtime::Package;
+using runtime::Plan;
+using runtime::Progress;
+using runtime::RunOptions;
+using runtime::Signature;
+using stablehlo::Module;
+using tensor::Tensor;
+
+constexpr std::string_view kName = "cpu";
+// Goes up when packages made before must not be used any more.
+constexpr std::string_view kVersion = "1";
+
+const kernels::LibraryKernel* FindKernel(std::string_view name) {
+  return name == kReferenceKernel.name ? &kReferenceKernel : kernels::FindLibraryKernel(name);
+}
+
+// When machine code is made.
+enum class Tier : uint8_t { kNever, kAtOnce, kWhenUsed };
+
+struct Settings {
+  Tier tier = Tier::kWhenUsed;
+  Explain explain;
+};
+
+struct TierWord {
+  std::string_view word;
+  Tier tier;
+};
+constexpr TierWord kTierWords[] = {
+    {"0", Tier::kNever}, {"1", Tier::kAtOnce}, {"auto", Tier::kWhenUsed}};
+
+Status Apply(std::string_view name, std::string_view value, Settings* settings) {
+  if (name == "tier") {
+    for (const TierWord& w : kTierWords) {
+      if (w.word != value) continue;
+      settings->tier = w.tier;
+      return OkStatus();
+    }
+    return InvalidArgument(StrCat("setting tier is '", Printable(value), "', wanted 0, 1 or auto"));
+  }
+  if (name == "explain") return ReadExplain(value, &settings->explain);
+  return InvalidArgument(StrCat("the cpu backend has no setting '", Printable(name), "'"));
+}
+
+Result<Settings> ReadSettings(std::string_view text) {
+  Settings settings;
+  for (const std::string_view line : Split(text, '\n')) {
+    if (line.empty()) continue;
+    const size_t equals = line.find(" = ");
+    if (equals == std::string_view::npos) return DataLoss("section 'settings' is damaged");
+    const Status s = Apply(line.substr(0, equals), line.substr(equals + 3), &settings);
+    if (!s.ok()) return DataLoss(s.message()).Annotate("section 'settings'");
+  }
+  return settings;
+}
+
+Result<runtime::CodeImage> CodeFor(const Plan& plan, int threads, const Cancellation* cancellation,
+                                   std::vector<EmittedKernel>* emitted, const Explain& explain) {
+  std::vector<EmitRequest> requests;
+  for (uint32_t i = 0; i < plan.loops.size(); ++i) requests.push_back({i, &plan.loops[i]});
+  EmitOptions options;
+  options.threads = threads;
+  options.cancellation = cancellation;
+  options.keep_ir = explain.ir;
+  options.keep_assembly = explain.assembly;
+  return EmitCode(requests, options, emitted);
+}
+
+// Makes machine code for executables that are used, one after the other, on a thread of its own.
+class Background {
+ public:
+  static Background& Get() {
+    static Background* const background = new Background();  // may be at work when the process ends
+    return *background;
+  }
+  // Dropped if too much waits: tier 0 goes on, and a later run asks again.
+  bool Submit(std::function<void()> task) { return pool_.Submit(std::move(task)).ok(); }
+
+ private:
+  static constexpr size_t kMaxWaiting = 256;
+  ThreadPool pool_{"codegen", 1, kMaxWaiting};
+};
+
+class CpuExecutable final : public Executable {
+ public:
+  CpuExecutable(std::shared_ptr<runtime::PlanRunner> runner, const Package& package, bool make_code)
+      : runner_(std::move(runner)),
+        cost_(package.cost),
+        key_(package.key),
+        runs_to_code_(make_code && !runner_->plan().loops.empty() ? kRunsBeforeCode : 0) {}
+
+  const Signature& signature() const override { return runner_->plan().signature; }
+  const std::string& key() const override { return key_; }
+  std::string_view backend() const override { return kName; }
+  const CostSummary& cost() const override { return cost_; }
+
+ protected:
+  Result<std::vector<Tensor>> RunChecked(std::span<const Tensor> inputs,
+                                         const RunOptions& options) const override {
+    auto results = runner_->Run(inputs, options);
+    if (runs_to_code_.load(std::memory_order_relaxed) > 0 && runs_to_code_.fetch_sub(1) == 1) {
+      AskForCode();
+    }
+    return results;
+  }
+
+ private:
+  // A program that runs again is worth compiling; most run once.
+  static constexpr int kRunsBeforeCode = 2;
+
+  void AskForCode() const {
+    std::weak_ptr<runtime::PlanRunner> weak = runner_;
+    const bool accepted = Background::Get().Submit([weak] {
+      const std::shared_ptr<runtime::PlanRunner> runner = weak.lock();
+      if (runner == nullptr) return;
+      const auto image = CodeFor(runner->plan(), 1, nullptr, nullptr, {});
+      if (!image.ok()) return;  // tier 0 is right, only slower
+      if (auto code = runtime::LoadedCode::Load(*image); code.ok()) {
+        runner->UseCode(*std::move(code));
+      }
+    });
+    if (!accepted) runs_to_code_.store(kRunsBeforeCode);
+  }
+
+  std::shared_ptr<runtime::PlanRunner> runner_;
+  CostSummary cost_;
+  std::string key_;
+  mutable std::atomic<int> runs_to_code_;
+};
+
+// True if every op can run as a step of its own, in any order that respects the data flow.
+bool CanBeSplit(const Module& module) {
+  bool splittable = true;
+  for (const stablehlo::Func& f : module.funcs()) {
+    ForEachOp(f.body, [&](const stablehlo::Op& op) {
+      const bool control = op.def->name == "stablehlo.while" || op.def->name == "stablehlo.case" ||
+                           op.def->name == "stablehlo.if" || op.def->has(stablehlo::kTerminator);
+      const bool calls = op.def->has(stablehlo::kCallsFunction);
+      const bool pure = op.def->has(stablehlo::kPure) && !op.def->has(stablehlo::kIndeterminate);
+      if (calls || (!pure && !control)) splittable = false;
+    });
+  }
+  return splittable;
+}
+
+runtime::TensorSpec SpecOf(const stablehlo::TensorType& t) {
+  if (t.is_token) return {tensor::DType::kBool, {0}};
+  return {t.dtype, t.shape};
+}
+
+// The whole program as one step of the reference evaluator.
+Result<Plan> WholeProgram(const Module& module) {
+  ASSIGN_OR_RETURN(const stablehlo::Func* entry, module.Entry());
+  Plan plan;
+  runtime::LibraryUse use;
+  use.kernel = kReferenceKernel.name;
+  use.params = stablehlo::EncodeModule(module);
+  runtime::PlanStep step;
+  step.kind = runtime::StepKind::kLibrary;
+  const auto bytes = [](const runtime::TensorSpec& s) {
+    return static_cast<uint64_t>(*tensor::NumElements(s.shape)) *
+           static_cast<uint64_t>(tensor::ByteWidth(s.dtype));
+  };
+  for (const stablehlo::TensorType& t : entry->input_types()) {
+    plan.signature.inputs.push_back(SpecOf(t));
+    step.in.push_back(static_cast<uint32_t>(plan.buffers.size()));
+    plan.buffers.push_back(
+        {runtime::BufferKind::kInput, static_cast<uint32_t>(use.in.size()), 0, bytes(SpecOf(t))});
+    use.in.push_back(SpecOf(t));
+  }
+  for (const stablehlo::TensorType& t : entry->results) {
+    plan.signature.outputs.push_back(SpecOf(t));
+    step.out.push_back(static_cast<uint32_t>(plan.buffers.size()));
+    plan.buffers.push_back(
+        {runtime::BufferKind::kOutput, static_cast<uint32_t>(use.out.size()), 0, bytes(SpecOf(t))});
+    use.out.push_back(SpecOf(t));
+  }
+  ASSIGN_OR_RETURN(const auto* kernel, Result<const kernels::LibraryKernel*>(&kReferenceKernel));
+  std::vector<kernels::ArraySpec> in, out;
+  for (const auto& s : use.in) in.push_back({s.dtype, s.shape});
+  for (const auto& s : use.out) out.push_back({s.dtype, s.shape});
+  RETURN_IF_ERROR(kernel->prepare(use.params, in, out).status());
+  plan.library.push_back(std::move(use));
+  plan.entry.steps.push_back(std::move(step));
+  return plan;
+}
+
+class CpuBackend final : public runtime::Backend {
+ public:
+  std::string_view name() const override { return kName; }
+  std::string_view version() const override { return kVersion; }
+  std::string target() const override { return runtime::ProcessorTarget(); }
+  bool HasSetting(std::string_view setting) const override {
+    return setting == "tier" || setting == "explain";
+  }
+
+  Result<std::string> Compile(std::string_view program, const CompileOptions& options,
+                              const Progress& progress) const override {
+    const auto stage = [&](std::string_view what, double done) -> Status {
+      if (progress) progress(what, done);
+      return options.cancellation == nullptr ? OkStatus() : options.cancellation->Check();
+    };
+    Settings settings;
+    std::string settings_text;
+    for (const auto& [name, value] : options.settings) {
+      RETURN_IF_ERROR(Apply(name, value, &settings));
+      StrAppend(&settings_text, name, " = ", value, "\n");
+    }
+    Explanation explanation(settings.explain);
+    RETURN_IF_ERROR(stage("verify", 0));
+    ASSIGN_OR_RETURN(const Module module, program.starts_with(stablehlo::kCodecMagic)
+                                              ? stablehlo::DecodeModule(program)
+                                              : stablehlo::ParseModule(program));
+    RETURN_IF_ERROR(stage("canonicalize", 0.1));
+    ASSIGN_OR_RETURN(Module canonical, stablehlo::Canonicalize(module));
+    ASSIGN_OR_RETURN(const stablehlo::CostEstimate cost, stablehlo::EstimateCost(canonical));
+    RETURN_IF_ERROR(stage("plan", 0.2));
+    ASSIGN_OR_RETURN(const Plan plan,
+                     MakePlan(std::move(canonical), options.cancellation, &explanation));
+    Package p;
+    p.backend = kName;
+    p.backend_version = kVersion;
+    p.target = target();
+    p.key = options.key;
+    p.signature = plan.signature;
+    p.cost = {cost.total.flops,    cost.total.transcendentals,
+              cost.total.bytes,    static_cast<double>(plan.arena_bytes),
+              cost.constant_bytes, cost.operations};
+    p.sections = {{"plan", runtime::EncodePlan(plan)}, {"settings", std::move(settings_text)}};
+    if (settings.tier == Tier::kAtOnce && !plan.loops.empty()) {
+      RETURN_IF_ERROR(stage("emit", 0.4));
+      std::vector<EmittedKernel> emitted;
+      ASSIGN_OR_RETURN(const runtime::CodeImage image,
+                       CodeFor(plan, kernels::ProcessPool().threads(), options.cancellation,
+                               &emitted, settings.explain));
+      explanation.Add(emitted);
+      p.sections.push_back({"code", runtime::EncodeCodeImage(image)});
+    }
+    if (settings.explain.any()) p.sections.push_back({"explain", explanation.Take()});
+    RETURN_IF_ERROR(stage("package", 0.9));
+    return runtime::EncodePackage(p);
+  }
+
+  Result<std::shared_ptr<const Executable>> Load(std::string_view package) const override {
+    ASSIGN_OR_RETURN(const Package p, runtime::DecodePackage(package));
+    RETURN_IF_ERROR(runtime::CheckMadeBy(p, *this));
+    ASSIGN_OR_RETURN(const std::string_view text, p.Find("settings"));
+    ASSIGN_OR_RETURN(const Settings settings, ReadSettings(text));
+    ASSIGN_OR_RETURN(const std::string_view bytes, p.Find("plan"));
+    ASSIGN_OR_RETURN(Plan plan, runtime::DecodePlan(bytes).Annotate("section 'plan'"));
+    if (!(plan.signature == p.signature)) {
+      return DataLoss("section 'plan' does not have the signature the header gives");
+    }
+    ASSIGN_OR_RETURN(
+        std::shared_ptr<runtime::PlanRunner> runner,
+        runtime::PlanRunner::Create(std::move(plan), FindKernel, kernels::ProcessPool()));
+    if (const auto code = p.Find("code"); code.ok()) {
+      ASSIGN_OR_RETURN(const runtime::CodeImage image,
+                       runtime::DecodeCodeImage(*code).Annotate("section 'code'"));
+      auto loaded = runtime::LoadedCode::Load(image);
+      // Without executable memory the interpreter does the same.
+      if (loaded.ok()) {
+        runner->UseCode(*std::move(loaded));
+      } else if (loaded.status().code() != Code::kResourceExhausted) {
+        return loaded.status();
+      }
+    }
+    return std::shared_ptr<const Executable>(
+        std::make_shared<CpuExecutable>(std::move(runner), p, settings.tier == Tier::kWhenUsed));
+  }
+
+ private:
+  static Result<Plan> MakePlan(Module module, const Cancellation* cancellation,
+                               Explanation* explanation) {
+    explanation->Add("canonical program", module);
+    if (!CanBeSplit(module)) return WholeProgram(module);
+    if (stablehlo::ConvertsFromBf16(module)) {
+      module = stablehlo::WithoutBf16Rounding(std::move(module));
+    }
+    PassOptions passes;
+    passes.cancellation = cancellation;
+    passes.record_text = explanation->wanted().passes;
+    ASSIGN_OR_RETURN(const std::vector<PassRecord> records, RunPasses(&module, passes));
+    explanation->Add(records);
+    LowerOptions lower;
+    lower.find_kernel = FindKernel;
+    lower.cancellation = cancellation;
+    LowerReport report;
+    ASSIGN_OR_RETURN(Plan plan,
+                     Lower(module, lower, explanation->wanted().any() ? &report : nullptr));
+    const Status s = runtime::CheckPlan(plan);
+    if (!s.ok()) return Internal(s.message()).Annotate("the plan is wrong");
+    explanation->Add(report, plan);
+    return plan;
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const runtime::Backend> MakeCpuBackend() { return std::make_shared<CpuBackend>(); }
+
+}  // namespace megalith::codegen

@@ -1,0 +1,105 @@
+// Builds one fused kernel: evaluates StableHLO values at points of a loop nest.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/machines/codegen/elementwise.h"
+#include "common/machines/runtime/loop.h"
+#include "common/programs/stablehlo/module.h"
+
+namespace megalith::codegen {
+
+using stablehlo::Dims;
+using stablehlo::Func;
+using stablehlo::Op;
+using stablehlo::ValueId;
+
+// Where an op's operand stands in a fused kernel.
+enum class FusedUse : uint8_t {
+  kInline,  // its expression is evaluated at the mapped position, or it is loaded
+  kMemory,  // it is loaded at a position of its own: it must be an array
+};
+
+// True if the result of `op` is an expression of elements of its operands: elementwise, broadcast,
+// slice, transpose, iota and the like. The verdict depends on the op alone.
+bool IsFusible(const Op& op, const Func& func);
+// How a fusible op uses its operand.
+FusedUse UseOf(const Op& op, size_t operand);
+// True if `op` is a splat constant, which any kernel can hold.
+bool IsSplat(const Op& op);
+// A reshape that only adds or removes dimensions of size one.
+bool IsUnitReshape(const Op& op, const Func& func);
+
+// Position along one dimension of a value: scale * position(dim) + offset; dim -1: offset.
+struct IndexTerm {
+  int32_t dim = -1;
+  int64_t scale = 0, offset = 0;
+  auto operator<=>(const IndexTerm&) const = default;
+};
+using IndexMap = std::vector<IndexTerm>;
+
+class KernelBuilder {
+ public:
+  struct Source {
+    const Op* op = nullptr;  // that defines the value; null for arguments of regions
+    bool in_memory = false;  // loaded rather than evaluated
+  };
+  using FindSource = std::function<Source(ValueId)>;
+
+  // Loop dimensions are numbered outer first. `inner` are those of the one stage.
+  KernelBuilder(const Func& func, FindSource find, const Dims& outer,
+                std::vector<runtime::LoopDim> inner);
+
+  // The register that holds `v` at the position `map` gives. kUnimplemented if the kernel gets too
+  // large.
+  Result<uint32_t> Eval(ValueId v, const IndexMap& map);
+  // Stores register `value` into argument `v` at `map` (row-major in the type of `v`), in elements
+  // of `dtype`; `terms` add to the address.
+  void Store(ValueId v, const IndexMap& map, uint32_t value);
+  runtime::LoopStage& stage() { return kernel_.stages[0]; }
+  // The access to `v` at `map`.
+  runtime::LoopAccess Access(ValueId v, const IndexMap& map);
+  // Index terms of a dynamic slice: one per operand of `op` from `first` on.
+  void AddSliceTerms(const Op& op, size_t first, ValueId sliced, const Dims& sizes,
+                     runtime::LoopAccess* access);
+  uint32_t Emit(ScalarOp op, DType type, std::initializer_list<uint32_t> in, uint64_t imm = 0);
+
+  // One position per outer dimension, in order.
+  IndexMap Identity(size_t rank) const;
+
+  // The values behind the kernel's arguments, in order; those stored to may also be loaded.
+  const std::vector<ValueId>& arguments() const { return arguments_; }
+  runtime::LoopKernel Finish(std::string name, bool vector_outer);
+
+ private:
+  Result<uint32_t> EvalOp(const Op& op, const IndexMap& map);
+  Result<uint32_t> EvalScalar(const Op& op, const IndexMap& map);
+  Result<uint32_t> EvalConvert(const Op& op, const IndexMap& map);
+  Result<uint32_t> EvalClamp(const Op& op, const IndexMap& map);
+  Result<uint32_t> EvalOperand(const Op& op, size_t operand, const IndexMap& map);
+  Result<uint32_t> EvalPad(const Op& op, const IndexMap& map);
+  Result<uint32_t> EvalDynamicSlice(const Op& op, const IndexMap& map);
+  Result<uint32_t> EvalGather(const Op& op, const IndexMap& map);
+  uint32_t EvalIota(const Op& op, const IndexMap& map);
+  uint32_t Constant(const Op& op);
+  uint32_t Load(runtime::LoopAccess access);
+  uint32_t Rounded(uint32_t value, DType storage, bool exact);
+  uint32_t ArgumentOf(ValueId v);
+  int64_t ExtentOf(int32_t dim) const;
+
+  const Func& func_;
+  FindSource find_;
+  runtime::LoopKernel kernel_;
+  std::vector<ValueId> arguments_;
+  std::map<std::pair<ValueId, IndexMap>, uint32_t> known_;
+};
+
+// The constant of a splat as the bits of a register.
+uint64_t SplatBits(const Op& op);
+
+}  // namespace megalith::codegen

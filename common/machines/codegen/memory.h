@@ -1,0 +1,36 @@
+// Arrays of a plan before they have addresses: which share a place, and how long each is needed.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "common/machines/runtime/plan.h"
+
+namespace megalith::codegen {
+
+// Numbers of arrays stand where a plan has numbers of buffers until AssignMemory replaces them.
+class Arrays {
+ public:
+  uint32_t Add(runtime::BufferKind kind, uint32_t index, uint64_t bytes);
+  uint32_t AddTemporary(uint64_t bytes) { return Add(runtime::BufferKind::kArena, 0, bytes); }
+  // From now on both are one place, that of `into`. Requires temporaries of one size.
+  void Merge(uint32_t array, uint32_t into);
+  // The array that stands for all that share its place.
+  uint32_t Find(uint32_t array) const;
+
+  runtime::PlanBuffer& at(uint32_t array) { return list_[Find(array)]; }
+  const runtime::PlanBuffer& at(uint32_t array) const { return list_[Find(array)]; }
+  bool IsTemporary(uint32_t array) const { return at(array).kind == runtime::BufferKind::kArena; }
+  size_t size() const { return list_.size(); }
+
+ private:
+  std::vector<runtime::PlanBuffer> list_;
+  mutable std::vector<uint32_t> parent_;
+};
+
+// Gives every temporary array an offset in the arena such that arrays alive at one time do not
+// overlap, replaces the numbers of arrays in the steps by numbers of buffers, and fills
+// plan->buffers and plan->arena_bytes.
+void AssignMemory(const Arrays& arrays, runtime::Plan* plan);
+
+}  // namespace megalith::codegen

@@ -1,0 +1,417 @@
+#include "common/machines/runtime/plan_runner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <new>
+#include <unordered_map>
+
+#include "common/foundation/base/strings.h"
+#include "common/machines/runtime/loop_tiles.h"
+
+namespace megalith::runtime {
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+// Memory of at least the size last asked for, aligned to 64 bytes.
+class Block {
+ public:
+  Block() = default;
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+  ~Block() { std::free(data_); }
+
+  // nullptr if the machine has no more.
+  void* Reserve(uint64_t bytes) {
+    if (bytes <= bytes_) return data_;
+    std::free(data_);
+    bytes_ = 0;
+    const uint64_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    data_ = std::aligned_alloc(kAlignment, rounded);
+    if (data_ != nullptr) bytes_ = rounded;
+    return data_;
+  }
+
+ private:
+  void* data_ = nullptr;
+  uint64_t bytes_ = 0;
+};
+
+// Scratch of loop kernels on this thread. Kernels do not nest, so one block serves all.
+thread_local Block loop_scratch;
+
+// What one run needs besides its results; kept for the next run.
+struct RunState {
+  Block arena;
+  std::vector<void*> base;       // address of each buffer
+  std::vector<void*> arguments;  // of the step that runs
+};
+
+struct Loop {
+  Loop(const LoopKernel& kernel)
+      : tiles(kernel), points(kernel.OuterPoints()), point_cost(kernel.PointCost()) {}
+  TileProgram tiles;
+  int64_t points;
+  double point_cost;
+  std::atomic<LoopFn> native{nullptr};
+  std::atomic<uint64_t> native_scratch{0};
+};
+
+// Below this many additions (some 20 microseconds) work stays on the calling thread.
+constexpr double kSplitCost = 300000;
+// Least work worth handing to another thread.
+constexpr double kGrainCost = 75000;
+
+struct Measured {
+  uint64_t calls = 0;
+  double seconds = 0;
+};
+
+}  // namespace
+
+struct PlanRunner::Impl {
+  Impl(Plan p, kernels::WorkPool& work_pool) : plan(std::move(p)), pool(work_pool) {}
+
+  Plan plan;
+  kernels::WorkPool& pool;
+  std::vector<std::unique_ptr<Loop>> loops;
+  std::vector<kernels::PreparedKernel> library;
+  std::vector<bool> output_written;  // outputs that no alias stands for
+
+  mutable std::mutex mu;
+  mutable std::vector<std::unique_ptr<RunState>> idle;  // guarded by mu
+  std::vector<std::shared_ptr<const LoadedCode>> code;  // guarded by mu; kept while we live
+
+  std::unique_ptr<RunState> Acquire() const {
+    std::lock_guard lock(mu);
+    if (idle.empty()) return std::make_unique<RunState>();
+    auto state = std::move(idle.back());
+    idle.pop_back();
+    return state;
+  }
+  void Release(std::unique_ptr<RunState> state) const {
+    std::lock_guard lock(mu);
+    if (idle.size() < 4) idle.push_back(std::move(state));
+  }
+};
+
+namespace {
+
+// One run of a plan.
+class Walk {
+ public:
+  Walk(const Plan& plan, const std::vector<std::unique_ptr<Loop>>& loops,
+       const std::vector<kernels::PreparedKernel>& library, kernels::WorkPool& pool,
+       RunState& state, const RunOptions& options)
+      : plan_(plan),
+        loops_(loops),
+        library_(library),
+        pool_(pool),
+        base_(state.base.data()),
+        arguments_(state.arguments),
+        cancellation_(options.cancellation),
+        profiling_(options.profile != nullptr) {}
+
+  Status Region(const PlanRegion& region) {
+    for (const PlanStep& step : region.steps) {
+      if (profiling_) {
+        RETURN_IF_ERROR(Timed(step));
+      } else {
+        RETURN_IF_ERROR(Step(step));
+      }
+    }
+    return OkStatus();
+  }
+
+  void Report(std::vector<OpTime>* profile) const {
+    for (const auto& [name, m] : measured_) profile->push_back({name, m.calls, m.seconds});
+    std::ranges::sort(*profile, [](const OpTime& a, const OpTime& b) {
+      return a.seconds != b.seconds ? a.seconds > b.seconds : a.name < b.name;
+    });
+  }
+
+ private:
+  Status Poll() const { return cancellation_ == nullptr ? OkStatus() : cancellation_->Check(); }
+
+  Status Timed(const PlanStep& step) {
+    const auto start = std::chrono::steady_clock::now();
+    const Status s = Step(step);
+    Measured& m = measured_[NameOf(step)];
+    ++m.calls;
+    m.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return s;
+  }
+
+  std::string NameOf(const PlanStep& step) const {
+    switch (step.kind) {
+      case StepKind::kLoop:
+        return plan_.loops[step.index].name;
+      case StepKind::kLibrary:
+        return plan_.library[step.index].kernel;
+      case StepKind::kWhile:
+        return "while";
+      case StepKind::kBranch:
+        return "branch";
+      case StepKind::kCopy:
+        return "copy";
+    }
+    return "";
+  }
+
+  Status Step(const PlanStep& step) {
+    switch (step.kind) {
+      case StepKind::kLoop: {
+        size_t n = 0;
+        for (const uint32_t b : step.in) arguments_[n++] = base_[b];
+        for (const uint32_t b : step.out) arguments_[n++] = base_[b];
+        RunLoop(*loops_[step.index], arguments_.data());
+        // Only long kernels are worth a question, and those have taken long enough to ask.
+        return loops_[step.index]->points > 1024 ? Poll() : OkStatus();
+      }
+      case StepKind::kLibrary:
+        return Library(step);
+      case StepKind::kCopy:
+        if (base_[step.in[0]] != base_[step.out[0]]) {
+          std::memcpy(base_[step.out[0]], base_[step.in[0]], plan_.buffers[step.out[0]].bytes);
+        }
+        return OkStatus();
+      case StepKind::kWhile:
+        return While(plan_.whiles[step.index]);
+      case StepKind::kBranch:
+        return Branch(plan_.branches[step.index]);
+    }
+    return Internal("unknown step");
+  }
+
+  static void RunRange(const Loop& loop, void* const* arguments, int64_t begin, int64_t end) {
+    if (const LoopFn native = loop.native.load(std::memory_order_acquire); native != nullptr) {
+      void* scratch = loop_scratch.Reserve(loop.native_scratch.load(std::memory_order_relaxed));
+      native(arguments, begin, end, scratch);
+      return;
+    }
+    loop.tiles.Run(arguments, begin, end, loop_scratch.Reserve(loop.tiles.scratch_bytes()));
+  }
+
+  void RunLoop(const Loop& loop, void* const* arguments) const {
+    if (loop.points == 0) return;
+    const double cost = loop.point_cost * static_cast<double>(loop.points);
+    if (cost < kSplitCost || pool_.threads() == 1) {
+      RunRange(loop, arguments, 0, loop.points);
+      return;
+    }
+    // A few ranges per thread, so that a thread that is held up delays little.
+    const double pieces = std::min(cost / kGrainCost, 4.0 * pool_.threads());
+    const auto grain =
+        std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(loop.points) / pieces));
+    pool_.For(loop.points, grain,
+              [&](int64_t begin, int64_t end) { RunRange(loop, arguments, begin, end); });
+  }
+
+  Status Library(const PlanStep& step) {
+    const kernels::PreparedKernel& kernel = library_[step.index];
+    const size_t ins = step.in.size(), outs = step.out.size();
+    size_t n = 0;
+    for (const uint32_t b : step.in) arguments_[n++] = base_[b];
+    for (const uint32_t b : step.out) arguments_[n++] = base_[b];
+    for (const uint32_t b : step.epilogue_buffers) arguments_[n++] = base_[b];
+    struct Tail {
+      const Loop* loop;
+      void* const* arguments;
+      int64_t row;
+    } tail{};
+    kernels::RowEpilogue epilogue;
+    if (step.epilogue != UINT32_MAX) {
+      const tensor::Shape& shape = plan_.library[step.index].out[0].shape;
+      tail = {loops_[step.epilogue].get(), arguments_.data() + ins + outs,
+              shape.empty() ? 1 : shape.back()};
+      epilogue.arg = &tail;
+      epilogue.run = [](void* arg, int64_t begin, int64_t end) {
+        const Tail& t = *static_cast<const Tail*>(arg);
+        RunRange(*t.loop, t.arguments, begin * t.row, end * t.row);
+      };
+    }
+    const kernels::KernelCall call{
+        .in = arguments_.data(),
+        .out = arguments_.data() + ins,
+        .scratch = step.scratch == UINT32_MAX ? nullptr : base_[step.scratch],
+        .pool = pool_,
+        .cancellation = cancellation_,
+        .epilogue = step.epilogue == UINT32_MAX ? nullptr : &epilogue};
+    return kernel.run(kernel.state.get(), call);
+  }
+
+  Status While(const PlanWhile& w) {
+    if (w.trip_count >= 0) {
+      for (int64_t i = 0; i < w.trip_count; ++i) {
+        if (i % 16 == 0) RETURN_IF_ERROR(Poll());
+        RETURN_IF_ERROR(Region(w.body));
+      }
+      return OkStatus();
+    }
+    for (int64_t i = 0;; ++i) {
+      if (i % 16 == 0) RETURN_IF_ERROR(Poll());
+      RETURN_IF_ERROR(Region(w.condition));
+      if (*static_cast<const uint8_t*>(base_[w.predicate]) == 0) return OkStatus();
+      RETURN_IF_ERROR(Region(w.body));
+    }
+  }
+
+  Status Branch(const PlanBranch& b) {
+    size_t which = 0;
+    if (b.is_bool) {
+      which = *static_cast<const uint8_t*>(base_[b.selector]) != 0 ? 0 : 1;
+    } else {
+      int32_t index = 0;
+      std::memcpy(&index, base_[b.selector], sizeof index);
+      const auto last = static_cast<int32_t>(b.regions.size()) - 1;
+      which = static_cast<size_t>(index < 0 || index > last ? last : index);
+    }
+    return Region(b.regions[which]);
+  }
+
+  const Plan& plan_;
+  const std::vector<std::unique_ptr<Loop>>& loops_;
+  const std::vector<kernels::PreparedKernel>& library_;
+  kernels::WorkPool& pool_;
+  void** base_;
+  std::vector<void*>& arguments_;
+  const Cancellation* cancellation_;
+  bool profiling_;
+  std::unordered_map<std::string, Measured> measured_;
+};
+
+size_t MostArguments(const Plan& plan) {
+  size_t most = 0;
+  const auto region = [&](const PlanRegion& r) {
+    for (const PlanStep& s : r.steps) {
+      most = std::max(most, s.in.size() + s.out.size() + s.epilogue_buffers.size());
+    }
+  };
+  region(plan.entry);
+  for (const PlanWhile& w : plan.whiles) {
+    region(w.condition);
+    region(w.body);
+  }
+  for (const PlanBranch& b : plan.branches) {
+    for (const PlanRegion& r : b.regions) region(r);
+  }
+  return most;
+}
+
+std::vector<kernels::ArraySpec> SpecsOf(const std::vector<TensorSpec>& specs) {
+  std::vector<kernels::ArraySpec> out;
+  for (const TensorSpec& s : specs) out.push_back({s.dtype, s.shape});
+  return out;
+}
+
+}  // namespace
+
+PlanRunner::PlanRunner(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+PlanRunner::~PlanRunner() = default;
+
+const Plan& PlanRunner::plan() const { return impl_->plan; }
+
+Result<std::unique_ptr<PlanRunner>> PlanRunner::Create(Plan plan, const FindKernel& find,
+                                                       kernels::WorkPool& pool) {
+  auto impl = std::make_unique<Impl>(std::move(plan), pool);
+  for (const LoopKernel& kernel : impl->plan.loops) {
+    impl->loops.push_back(std::make_unique<Loop>(kernel));
+  }
+  for (const LibraryUse& use : impl->plan.library) {
+    const kernels::LibraryKernel* kernel = find(use.kernel);
+    if (kernel == nullptr) {
+      return FailedPrecondition(StrCat("this build has no kernel '", Printable(use.kernel), "'"));
+    }
+    auto prepared = kernel->prepare(use.params, SpecsOf(use.in), SpecsOf(use.out));
+    if (!prepared.ok()) return DataLoss(prepared.status().message()).Annotate(use.kernel);
+    if (prepared->scratch_bytes > use.scratch_bytes) {
+      return FailedPrecondition(StrCat("kernel '", use.kernel, "' needs ", prepared->scratch_bytes,
+                                       " bytes of scratch, the plan has ", use.scratch_bytes));
+    }
+    impl->library.push_back(*std::move(prepared));
+  }
+  impl->output_written.assign(impl->plan.signature.outputs.size(), true);
+  for (const OutputAlias& a : impl->plan.aliases) impl->output_written[a.output] = false;
+  return std::unique_ptr<PlanRunner>(new PlanRunner(std::move(impl)));
+}
+
+Result<std::vector<Tensor>> PlanRunner::Run(std::span<const Tensor> inputs,
+                                            const RunOptions& options) const {
+  const Impl& impl = *impl_;
+  const Plan& plan = impl.plan;
+  if (options.cancellation != nullptr) RETURN_IF_ERROR(options.cancellation->Check());
+  std::vector<Tensor> outputs(plan.signature.outputs.size());
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (!impl.output_written[i]) continue;
+    const TensorSpec& spec = plan.signature.outputs[i];
+    ASSIGN_OR_RETURN(outputs[i], Tensor::CreateUninitialized(spec.dtype, spec.shape));
+  }
+  std::unique_ptr<RunState> state = impl.Acquire();
+  auto* arena = static_cast<std::byte*>(state->arena.Reserve(plan.arena_bytes));
+  if (arena == nullptr && plan.arena_bytes > 0) {
+    return ResourceExhausted(
+        StrCat("no memory for the ", plan.arena_bytes, " bytes of temporaries the program needs"));
+  }
+  if (state->base.empty()) {
+    state->base.resize(plan.buffers.size());
+    state->arguments.resize(MostArguments(plan));
+  }
+  for (size_t i = 0; i < plan.buffers.size(); ++i) {
+    const PlanBuffer& b = plan.buffers[i];
+    void* at = nullptr;
+    switch (b.kind) {
+      case BufferKind::kInput:  // CheckPlan made sure that nothing writes there
+        at = const_cast<void*>(inputs[b.index].data());
+        break;
+      case BufferKind::kOutput:
+        at = outputs[b.index].mutable_data();
+        break;
+      case BufferKind::kConstant:
+        at = const_cast<char*>(plan.constants[b.index].bytes.data());
+        break;
+      case BufferKind::kArena:
+        at = arena + b.offset;
+        break;
+    }
+    state->base[i] = at;
+  }
+  Walk walk(plan, impl.loops, impl.library, impl.pool, *state, options);
+  const Status s = walk.Region(plan.entry);
+  impl.Release(std::move(state));
+  if (options.profile != nullptr) walk.Report(options.profile);
+  RETURN_IF_ERROR(s);
+  for (const OutputAlias& a : plan.aliases) {
+    const PlanConstant* c = a.kind == BufferKind::kConstant ? &plan.constants[a.index] : nullptr;
+    if (c == nullptr) {
+      outputs[a.output] = inputs[a.index];
+    } else {
+      ASSIGN_OR_RETURN(outputs[a.output],
+                       Tensor::FromBytes(c->spec.dtype, c->spec.shape, c->bytes));
+    }
+  }
+  return outputs;
+}
+
+void PlanRunner::UseCode(std::shared_ptr<const LoadedCode> code) {
+  {
+    std::lock_guard lock(impl_->mu);
+    impl_->code.push_back(code);
+  }
+  for (uint32_t i = 0; i < impl_->loops.size(); ++i) {
+    const LoadedCode::Function f = code->Find(i);
+    if (f.run == nullptr) continue;
+    impl_->loops[i]->native_scratch.store(f.scratch_bytes, std::memory_order_relaxed);
+    impl_->loops[i]->native.store(f.run, std::memory_order_release);
+  }
+}
+
+size_t PlanRunner::NativeKernels() const {
+  size_t n = 0;
+  for (const auto& loop : impl_->loops) n += loop->native.load() != nullptr ? 1 : 0;
+  return n;
+}
+
+}  // namespace megalith::runtime

@@ -1,0 +1,46 @@
+// Runs plans: the inner loop of every executable made by machines/codegen.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "common/machines/kernels/library.h"
+#include "common/machines/runtime/cpu/code_image.h"
+#include "common/machines/runtime/executable.h"
+#include "common/machines/runtime/plan.h"
+
+namespace megalith::runtime {
+
+// A plan made ready: kernels prepared, addresses of constants known. Threads: Run may be called
+// from any number of threads at once; UseCode at any time, also while others run.
+class PlanRunner {
+ public:
+  using FindKernel = std::function<const kernels::LibraryKernel*(std::string_view name)>;
+
+  // Requires a plan that CheckPlan accepts. `pool` must outlive the runner. Errors: kDataLoss (a
+  // kernel refuses its parameters), kFailedPrecondition (no such kernel, or it needs more scratch
+  // memory than the plan has: made by another build).
+  static Result<std::unique_ptr<PlanRunner>> Create(Plan plan, const FindKernel& find,
+                                                    kernels::WorkPool& pool);
+  ~PlanRunner();
+
+  const Plan& plan() const;
+
+  // Inputs have been checked against the signature. Errors: those of Executable::Run.
+  Result<std::vector<Tensor>> Run(std::span<const Tensor> inputs, const RunOptions& options) const;
+
+  // From the next kernel on, machine code runs where `code` has it.
+  void UseCode(std::shared_ptr<const LoadedCode> code);
+  // Kernels of the plan that run as machine code.
+  size_t NativeKernels() const;
+
+ private:
+  struct Impl;
+  explicit PlanRunner(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace megalith::runtime

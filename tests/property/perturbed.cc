@@ -1,0 +1,233 @@
+#include "tests/property/perturbed.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <unordered_map>
+
+#include "common/foundation/base/strings.h"
+#include "common/programs/stablehlo/canonical.h"
+#include "common/programs/stablehlo/evaluate.h"
+#include "common/programs/stablehlo/excess_precision.h"
+#include "common/programs/stablehlo/op_def.h"
+#include "tests/property/movement.h"
+
+namespace megalith::property {
+namespace {
+
+using stablehlo::Func;
+using stablehlo::Module;
+using stablehlo::Op;
+using stablehlo::Plan;
+using stablehlo::Region;
+using stablehlo::TensorType;
+using stablehlo::ValueId;
+
+// Values of `region` and those below it that are defined outside of it, in order of first use.
+void FindCaptures(const Region& region, std::vector<char>* inside, std::vector<ValueId>* captured) {
+  for (const ValueId v : region.args) (*inside)[v] = 1;
+  for (const Op& op : region.ops) {
+    for (const ValueId v : op.operands) {
+      if ((*inside)[v] == 0) {
+        (*inside)[v] = 1;
+        captured->push_back(v);
+      }
+    }
+    for (const Region& inner : op.regions) FindCaptures(inner, inside, captured);
+    for (uint32_t i = 0; i < op.num_results; ++i) (*inside)[op.result(i)] = 1;
+  }
+}
+
+constexpr uint64_t kMaxSteps = 100'000;
+
+bool Interprets(const Op& op) {
+  return op.name() == "stablehlo.while" || op.name() == "stablehlo.case" ||
+         op.name() == "stablehlo.if";
+}
+
+// One operation as a program of its own.
+struct Step {
+  Plan plan;
+  std::vector<ValueId> arguments;
+  Inexactness inexactness;
+  std::unique_ptr<Plan> magnitude;  // the sum of absolute terms, of absolute operands
+};
+
+}  // namespace
+
+struct PerturbedProgram::State {
+  Module module;
+  const Func* func = nullptr;
+  std::unordered_map<const Op*, Step> steps;
+  std::vector<Tensor> values;  // by ValueId
+  bool inexact = false;
+  int variant = 0;
+  double scale = 1;
+  uint64_t executed = 0;
+
+  Result<Plan> PlanOf(const Op& op, const std::vector<ValueId>& arguments) const;
+  Result<const Step*> StepOf(const Op& op);
+  Status RunRegion(const Region& region, std::vector<Tensor>* returned);
+  Status RunOp(const Op& op);
+  Status RunWhile(const Op& op);
+  Status RunBranch(const Op& op);
+  Status Move(const Step& step, const Op& op, std::span<const Tensor> in, std::vector<Tensor>* out);
+};
+
+Result<Plan> PerturbedProgram::State::PlanOf(const Op& op,
+                                             const std::vector<ValueId>& arguments) const {
+  Func one;
+  one.name = "main";
+  one.visibility = stablehlo::Visibility::kPublic;
+  one.types = func->types;
+  one.body.args = arguments;
+  one.body.ops.push_back(op);
+  Op end;
+  end.def = stablehlo::FindOp("func.return");
+  for (uint32_t i = 0; i < op.num_results; ++i) {
+    end.operands.push_back(op.result(i));
+    one.results.push_back(func->type(op.result(i)));
+  }
+  one.body.ops.push_back(std::move(end));
+  Module m;
+  RETURN_IF_ERROR(m.AddFunc(std::move(one)).status());
+  return Plan::Create(m);
+}
+
+Result<const Step*> PerturbedProgram::State::StepOf(const Op& op) {
+  const auto known = steps.find(&op);
+  if (known != steps.end()) return &known->second;
+  std::vector<char> inside(func->types.size(), 0);
+  std::vector<ValueId> arguments;
+  Region alone;
+  for (const ValueId v : op.operands) {
+    if (inside[v] == 0) arguments.push_back(v);
+    inside[v] = 1;
+  }
+  for (const Region& r : op.regions) FindCaptures(r, &inside, &arguments);
+  ASSIGN_OR_RETURN(Plan plan, PlanOf(op, arguments));
+  Step step{std::move(plan), std::move(arguments), InexactnessOf(op, *func), nullptr};
+  if (step.inexactness.kind == Inexactness::kSum) {
+    ASSIGN_OR_RETURN(Plan magnitude, PlanOf(op, step.arguments));
+    step.magnitude = std::make_unique<Plan>(std::move(magnitude));
+  }
+  return &steps.emplace(&op, std::move(step)).first->second;
+}
+
+Status PerturbedProgram::State::RunRegion(const Region& region, std::vector<Tensor>* returned) {
+  for (const Op& op : region.ops) {
+    if (op.def->has(stablehlo::kTerminator)) {
+      returned->clear();
+      for (const ValueId v : op.operands) returned->push_back(values[v]);
+      return OkStatus();
+    }
+    RETURN_IF_ERROR(RunOp(op));
+  }
+  return Internal("a region without terminator");
+}
+
+Status PerturbedProgram::State::RunWhile(const Op& op) {
+  std::vector<Tensor> carried;
+  for (const ValueId v : op.operands) carried.push_back(values[v]);
+  while (true) {
+    for (const Region& r : op.regions) {
+      for (size_t i = 0; i < carried.size(); ++i) values[r.args[i]] = carried[i];
+    }
+    std::vector<Tensor> goes_on;
+    RETURN_IF_ERROR(RunRegion(op.regions[0], &goes_on));
+    if (goes_on[0].IntAt(0) == 0) break;
+    if (executed > kMaxSteps) return ResourceExhausted("too many steps");
+    RETURN_IF_ERROR(RunRegion(op.regions[1], &carried));
+  }
+  for (uint32_t i = 0; i < op.num_results; ++i) values[op.result(i)] = carried[i];
+  return OkStatus();
+}
+
+Status PerturbedProgram::State::RunBranch(const Op& op) {
+  const int64_t given = values[op.operands[0]].IntAt(0);
+  const auto count = static_cast<int64_t>(op.regions.size());
+  int64_t chosen = given < 0 || given >= count ? count - 1 : given;
+  if (op.name() == "stablehlo.if") chosen = given != 0 ? 0 : 1;
+  std::vector<Tensor> out;
+  RETURN_IF_ERROR(RunRegion(op.regions[static_cast<size_t>(chosen)], &out));
+  for (uint32_t i = 0; i < op.num_results; ++i) values[op.result(i)] = out[i];
+  return OkStatus();
+}
+
+Status PerturbedProgram::State::Move(const Step& step, const Op& op, std::span<const Tensor> in,
+                                     std::vector<Tensor>* out) {
+  inexact = true;
+  if (variant == 0) return OkStatus();
+  Movement movement;
+  movement.pair = (variant - 1) / 2;
+  movement.opposite = variant % 2 == 0;
+  movement.salt = executed;
+  movement.scale = scale;
+  std::vector<Tensor> magnitudes;
+  if (step.magnitude != nullptr) {
+    std::vector<Tensor> absolute;
+    // What select_and_scatter selects by stays.
+    const bool selects = op.name() == "stablehlo.select_and_scatter";
+    for (size_t i = 0; i < in.size(); ++i) {
+      absolute.push_back(selects && i == 0 ? in[i] : FiniteMagnitude(in[i]));
+    }
+    ASSIGN_OR_RETURN(magnitudes, step.magnitude->Run(absolute));
+  }
+  std::vector<Tensor> operands;
+  for (const ValueId v : op.operands) operands.push_back(values[v]);
+  for (size_t i = 0; i < out->size(); ++i) {
+    movement.salt = executed * 31 + i;
+    MoveElements(step.inexactness, movement, operands,
+                 magnitudes.empty() ? nullptr : &magnitudes[i], &(*out)[i]);
+  }
+  return OkStatus();
+}
+
+Status PerturbedProgram::State::RunOp(const Op& op) {
+  ++executed;
+  if (op.name() == "stablehlo.while") return RunWhile(op);
+  if (Interprets(op)) return RunBranch(op);
+  ASSIGN_OR_RETURN(const Step* step, StepOf(op));
+  std::vector<Tensor> in;
+  for (const ValueId v : step->arguments) in.push_back(values[v]);
+  ASSIGN_OR_RETURN(std::vector<Tensor> out, step->plan.Run(in));
+  if (step->inexactness.kind != Inexactness::kExact) {
+    RETURN_IF_ERROR(Move(*step, op, in, &out));
+  }
+  for (uint32_t i = 0; i < op.num_results; ++i) values[op.result(i)] = std::move(out[i]);
+  return OkStatus();
+}
+
+PerturbedProgram::PerturbedProgram(std::unique_ptr<State> state) : state_(std::move(state)) {}
+PerturbedProgram::~PerturbedProgram() = default;
+PerturbedProgram::PerturbedProgram(PerturbedProgram&&) noexcept = default;
+
+Result<PerturbedProgram> PerturbedProgram::Create(const Module& module) {
+  auto state = std::make_unique<State>();
+  ASSIGN_OR_RETURN(Module canonical, stablehlo::Canonicalize(module));
+  state->module = stablehlo::ConvertsFromBf16(canonical)
+                      ? stablehlo::WithoutBf16Rounding(std::move(canonical))
+                      : std::move(canonical);
+  ASSIGN_OR_RETURN(state->func, state->module.Entry());
+  return PerturbedProgram(std::move(state));
+}
+
+bool PerturbedProgram::inexact() const { return state_->inexact; }
+
+Result<std::vector<Tensor>> PerturbedProgram::Run(std::span<const Tensor> inputs, int variant,
+                                                  double scale) {
+  State& s = *state_;
+  s.variant = variant;
+  s.scale = scale;
+  s.inexact = false;
+  s.executed = 0;
+  s.values.assign(s.func->types.size(), Tensor());
+  for (size_t i = 0; i < inputs.size(); ++i) s.values[s.func->body.args[i]] = inputs[i];
+  std::vector<Tensor> out;
+  RETURN_IF_ERROR(s.RunRegion(s.func->body, &out));
+  s.values.clear();
+  return out;
+}
+
+}  // namespace megalith::property

@@ -1,0 +1,163 @@
+// Random programs on every backend, and the machinery that judges them.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "common/programs/stablehlo/canonical.h"
+#include "common/programs/stablehlo/evaluate.h"
+#include "common/programs/stablehlo/op_def.h"
+#include "common/programs/stablehlo/printer.h"
+#include "tests/property/agreement.h"
+#include "tests/property/movement.h"
+#include "tests/property/perturbed.h"
+#include "tests/property/shrink.h"
+
+namespace megalith::property {
+namespace {
+
+constexpr uint64_t kFirstSeed = 20250101;
+constexpr uint64_t kPrograms = 300;
+
+RandomProgram ProgramOrFail(uint64_t seed) {
+  auto program = MakeRandomProgram(seed);
+  EXPECT_TRUE(program.ok()) << program.status().ToString();
+  return program.ok() ? *std::move(program) : RandomProgram();
+}
+
+TEST(RandomProgramsTest, EveryBackendAgreesWithTheEvaluator) {
+  const std::vector<Engine> engines = AllEngines();
+  for (uint64_t seed = kFirstSeed; seed < kFirstSeed + kPrograms; ++seed) {
+    const RandomProgram program = ProgramOrFail(seed);
+    const auto d = Check(program, engines);
+    ASSERT_FALSE(d) << "seed " << seed << ": " << d->engine << ": " << d->message
+                    << "\nshrink it with: random_programs --count 1 --seed " << seed;
+  }
+}
+
+TEST(RandomProgramsTest, OneSeedGivesOneProgram) {
+  const RandomProgram a = ProgramOrFail(7), b = ProgramOrFail(7);
+  EXPECT_EQ(stablehlo::PrintModule(a.module), stablehlo::PrintModule(b.module));
+  ASSERT_EQ(a.inputs.size(), b.inputs.size());
+  for (size_t i = 0; i < a.inputs.size(); ++i) EXPECT_TRUE(a.inputs[i].BitEquals(b.inputs[i]));
+}
+
+// Operations without numbers of their own, or with numbers that are nobody's business.
+bool Concerns(const stablehlo::OpDef& def) {
+  if (def.prepare == nullptr && def.span == nullptr) return false;
+  constexpr std::string_view kOthers[] = {
+      "func.call",           "stablehlo.composite",    "stablehlo.create_token",
+      "stablehlo.after_all", "stablehlo.partition_id", "stablehlo.replica_id",
+      "stablehlo.rng",       "stablehlo.custom_call",  "stablehlo.collective_permute"};
+  return !def.has(stablehlo::kIdentity) &&
+         std::find(std::begin(kOthers), std::end(kOthers), def.name) == std::end(kOthers);
+}
+
+TEST(RandomProgramsTest, EveryOperationAndDTypeOccurs) {
+  std::set<std::string_view> ops;
+  std::set<DType> dtypes;
+  bool empty = false, large = false;
+  for (uint64_t seed = 1; seed <= 3000; ++seed) {
+    const RandomProgram program = ProgramOrFail(seed);
+    const stablehlo::Func& func = **program.module.Entry();
+    stablehlo::ForEachOp(func.body, [&](const stablehlo::Op& op) { ops.insert(op.name()); });
+    for (const auto& t : func.types) {
+      dtypes.insert(t.dtype);
+      empty = empty || stablehlo::ElementCount(t) == 0;
+      large = large || stablehlo::ElementCount(t) > 50'000;
+    }
+  }
+  for (const stablehlo::OpDef* def : stablehlo::AllOps()) {
+    if (!Concerns(*def)) continue;
+    EXPECT_TRUE(ops.contains(def->name)) << def->name;
+  }
+  for (int d = 1; d < static_cast<int>(DType::kFloat0); ++d) {
+    EXPECT_TRUE(dtypes.contains(static_cast<DType>(d))) << tensor::Name(static_cast<DType>(d));
+  }
+  EXPECT_TRUE(empty);
+  EXPECT_TRUE(large);
+}
+
+// Results moved as far as an inexact operation may be off are right answers.
+TEST(ExpectationTest, AcceptsOtherRightAnswers) {
+  for (uint64_t seed = kFirstSeed; seed < kFirstSeed + 150; ++seed) {
+    const RandomProgram program = ProgramOrFail(seed);
+    auto expectation = Expectation::Of(program);
+    ASSERT_TRUE(expectation.ok()) << expectation.status().ToString();
+    auto other = *PerturbedProgram::Create(program.module);
+    const auto answer = other.Run(program.inputs, 1001, 1.0);
+    ASSERT_TRUE(answer.ok()) << answer.status().ToString();
+    for (size_t i = 0; i < answer->size(); ++i) {
+      if (expectation->Difference(i, (*answer)[i]).empty()) continue;
+      ASSERT_TRUE(expectation->Widen(program, 64, 2).ok());
+      EXPECT_EQ(expectation->Difference(i, (*answer)[i]), "") << "seed " << seed;
+    }
+  }
+}
+
+// Adds 1000 units in the last place (integers: 1; booleans: the other one) to one element.
+Tensor Spoilt(const Tensor& t, int64_t i) {
+  Tensor out = t;
+  EXPECT_TRUE(out.MakeUnique().ok());
+  if (tensor::IsBool(t.dtype()) || tensor::IsInteger(t.dtype())) {
+    out.SetInt(i, t.IntAt(i) == 0 ? 1 : 0);
+  } else if (tensor::IsComplex(t.dtype())) {
+    const auto z = t.ComplexAt(i);
+    const DType part = tensor::RealPart(t.dtype());
+    out.SetComplex(i, {z.real() + 1000 * UlpOf(std::abs(z), part), z.imag()});
+  } else {
+    const double v = t.DoubleAt(i);
+    out.SetDouble(i, std::isfinite(v) ? v + 1000 * UlpOf(v, t.dtype()) : 0);
+  }
+  return out;
+}
+
+TEST(ExpectationTest, RejectsMostWrongAnswers) {
+  int spoilt = 0, found = 0;
+  Rng rng(5);
+  for (uint64_t seed = kFirstSeed; seed < kFirstSeed + kPrograms; ++seed) {
+    const RandomProgram program = ProgramOrFail(seed);
+    const auto expectation = Expectation::Of(program);
+    ASSERT_TRUE(expectation.ok()) << expectation.status().ToString();
+    for (size_t i = 0; i < expectation->outputs().size(); ++i) {
+      const Tensor& t = expectation->outputs()[i];
+      if (t.size() == 0) continue;
+      const Tensor wrong =
+          Spoilt(t, static_cast<int64_t>(rng.Below(static_cast<uint64_t>(t.size()))));
+      if (wrong.BitEquals(t)) continue;
+      ++spoilt;
+      found += expectation->Difference(i, wrong).empty() ? 0 : 1;
+    }
+  }
+  RecordProperty("spoilt", spoilt);
+  RecordProperty("found", found);
+  EXPECT_GT(found, spoilt * 9 / 10) << found << " of " << spoilt;
+}
+
+TEST(ShrinkTest, KeepsOnlyWhatFailureNeeds) {
+  const auto fails = [](const RandomProgram& p) {
+    bool tanh = false, product = false;
+    const auto needed = stablehlo::Canonicalize(p.module);
+    if (!needed.ok()) return false;
+    for (const stablehlo::Op& op : (*needed->Entry())->body.ops) {
+      tanh = tanh || op.name() == "stablehlo.tanh";
+      product = product || op.name() == "stablehlo.dot_general";
+    }
+    return tanh || product;
+  };
+  int shrunk = 0;
+  for (uint64_t seed = 1; seed <= 300 && shrunk < 10; ++seed) {
+    const RandomProgram program = ProgramOrFail(seed);
+    if (!fails(program)) continue;
+    const RandomProgram small = Shrink(program, fails, 500);
+    EXPECT_TRUE(fails(small));
+    EXPECT_TRUE(stablehlo::Evaluate(small.module, small.inputs).ok());
+    EXPECT_LE(small.module.CountOps(), 2u) << ProgramText(small);
+    ++shrunk;
+  }
+  EXPECT_EQ(shrunk, 10);
+}
+
+}  // namespace
+}  // namespace megalith::property
