@@ -17,7 +17,7 @@ namespace megalith::codegen {
 
 // What the instructions may be made of.
 struct TargetTraits {
-  bool sse41 = false, fma = false, f16c = false, avx = false, avx2 = false, avx512 = false;
+  bool sse41 = false, fma = false, f16c = false, avx2 = false, avx512 = false;
   unsigned vector_bits = 128;
 };
 

@@ -2,7 +2,7 @@
 //
 // The code generator links everything when it compiles: an image is one run of bytes, independent
 // of its address, without symbols of others. So loading copies, checks and protects; it needs no
-// linker and no LLVM. Layout: docs/formats/executable-package.md.
+// linker and no LLVM. Layout: docs/formats/code-image.md.
 #pragma once
 
 #include <cstdint>

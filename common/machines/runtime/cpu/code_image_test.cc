@@ -26,6 +26,25 @@ TEST(CodeImageTest, DecodesWhatItEncoded) {
   EXPECT_EQ(*decoded, Sample());
 }
 
+TEST(CodeImageTest, HasTheDocumentedLayout) {
+  CodeImage image;
+  image.bytes = "\xC3";
+  image.entries = {{.loop = 2, .offset = 0, .scratch_bytes = 64}};
+  image.target = "x86-64";
+  image.compiler = "me";
+  const std::string golden(
+      "\x01\0\0\0"
+      "\x06\0\0\0\0\0\0\0x86-64"
+      "\x02\0\0\0\0\0\0\0me"
+      "\x01\0\0\0"
+      "\x02\0\0\0"
+      "\0\0\0\0\0\0\0\0"
+      "\x40\0\0\0\0\0\0\0"
+      "\x01\0\0\0\0\0\0\0\xC3",
+      61);
+  EXPECT_EQ(EncodeCodeImage(image), golden);
+}
+
 TEST(CodeImageTest, RunsLoadedCode) {
   const auto code = LoadedCode::Load(Sample());
   ASSERT_TRUE(code.ok()) << code.status().ToString();
