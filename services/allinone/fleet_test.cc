@@ -183,7 +183,21 @@ TEST_F(FleetTest, DamagedPackageIsRepaired) {
   const std::string key = compile_->Compile(CompileOf("mul 3 4"), nullptr)->key();
   fleet_.reset();
   const std::string path = StrCat(directory_.path(), "/cache/objects/", key.substr(0, 2), "/", key);
-  ASSERT_TRUE(RealFileSystem().Truncate(path, RealFileSystem().Stat(path)->size - 1).ok());
+  const auto damage = [&] {
+    ASSERT_TRUE(RealFileSystem().Truncate(path, RealFileSystem().Stat(path)->size - 1).ok());
+  };
+  // From its sidecar: nobody notices.
+  damage();
+  Start({});
+  EXPECT_EQ(compile_->Compile(CompileOf("mul 3 4"), nullptr)->cache(),
+            compile::v1::CACHE_OUTCOME_HIT);
+  EXPECT_EQ(world_.compilations.load(), 1);
+  // Without one it is compiled again.
+  fleet_.reset();
+  damage();
+  const std::string sidecar =
+      StrCat(directory_.path(), "/cache/sidecars/", key.substr(0, 2), "/", key);
+  ASSERT_TRUE(RealFileSystem().Remove(sidecar).ok());
   Start({});
   EXPECT_EQ(compile_->Compile(CompileOf("mul 3 4"), nullptr)->cache(),
             compile::v1::CACHE_OUTCOME_REPAIRED);
