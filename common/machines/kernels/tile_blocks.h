@@ -72,11 +72,10 @@ void Store(V v, void* p) {
 template <class T, int L>
 Vec<T, L> LoadPart(const void* p, int64_t count) {
 #if defined(__AVX512F__)
-  const uint32_t mask = (1u << count) - 1;
   if constexpr (sizeof(T) * L == 64 && sizeof(T) == 4) {
-    return (Vec<T, L>)_mm512_maskz_loadu_epi32(static_cast<__mmask16>(mask), p);
+    return (Vec<T, L>)_mm512_maskz_loadu_epi32(static_cast<__mmask16>((1u << count) - 1), p);
   } else if constexpr (sizeof(T) * L == 64 && sizeof(T) == 8) {
-    return (Vec<T, L>)_mm512_maskz_loadu_epi64(static_cast<__mmask8>(mask), p);
+    return (Vec<T, L>)_mm512_maskz_loadu_epi64(static_cast<__mmask8>((1u << count) - 1), p);
   }
 #endif
   T lanes[L] = {};
@@ -88,12 +87,11 @@ Vec<T, L> LoadPart(const void* p, int64_t count) {
 template <class T, int L>
 void StorePart(Vec<T, L> v, void* p, int64_t count) {
 #if defined(__AVX512F__)
-  const uint32_t mask = (1u << count) - 1;
   if constexpr (sizeof(T) * L == 64 && sizeof(T) == 4) {
-    _mm512_mask_storeu_epi32(p, static_cast<__mmask16>(mask), (__m512i)v);
+    _mm512_mask_storeu_epi32(p, static_cast<__mmask16>((1u << count) - 1), (__m512i)v);
     return;
   } else if constexpr (sizeof(T) * L == 64 && sizeof(T) == 8) {
-    _mm512_mask_storeu_epi64(p, static_cast<__mmask8>(mask), (__m512i)v);
+    _mm512_mask_storeu_epi64(p, static_cast<__mmask8>((1u << count) - 1), (__m512i)v);
     return;
   }
 #endif

@@ -93,7 +93,8 @@ typename B::F ErfInv(B& b, typename B::F y) {
 }
 
 // log gamma of x > 0. From 8 on Stirling's series; below, x is moved into [1.5, 2.5) by the
-// recurrence and log gamma(2 + z) = z P(z). 4 ulps.
+// recurrence and log gamma(2 + z) = z P(z). 6 ulps, of the
+// larger of the result and 1.
 template <Double B>
 typename B::F LgammaPositive(B& b, typename B::F x) {
   const auto one = b.Float(1);
@@ -137,8 +138,8 @@ typename B::F SineOfPi(B& b, typename B::F x) {
   return b.Abs(SineOf(b, ReduceFewTurns(b, b.Abs(f)), 0));
 }
 
-// By reflection for negative x; infinite at the poles. 4 ulps, of the larger of the result and 1
-// for negative x.
+// By reflection for negative x; infinite at the poles. 6 ulps, of the larger of the result and 1
+// (lgamma is zero at 1 and 2, and between the poles).
 template <Double B>
 typename B::F Lgamma(B& b, typename B::F x) {
   const auto a = b.Abs(x);
