@@ -147,6 +147,22 @@ bool AddKeys(const Matcher& m, ValueId v, std::vector<SortKey>* keys, int depth)
   return false;
 }
 
+// True if no element of the type loses against `t`: the least one, or the greatest for `smallest`.
+bool IsWorst(const tensor::Tensor& t, bool smallest) {
+  const DType type = t.dtype();
+  if (tensor::IsFloat(type)) {
+    return std::isinf(t.DoubleAt(0)) && std::signbit(t.DoubleAt(0)) != smallest;
+  }
+  const int bits = tensor::BitWidth(type);
+  if (type == DType::kBool) return t.IntAt(0) == (smallest ? 1 : 0);
+  const uint64_t ones = bits == 64 ? UINT64_MAX : (uint64_t{1} << bits) - 1;
+  if (tensor::IsUnsigned(type)) {
+    return static_cast<uint64_t>(t.IntAt(0)) == (smallest ? ones : 0);
+  }
+  const auto greatest = static_cast<int64_t>(ones >> 1);
+  return tensor::IsSigned(type) && t.IntAt(0) == (smallest ? greatest : -greatest - 1);
+}
+
 }  // namespace
 
 std::optional<std::vector<SortKey>> KeysOf(const Op& op, const Func& func,
@@ -206,7 +222,16 @@ std::optional<ArgReduce> ArgReduceOf(const Op& op, const Func& func,
       equal->operands[1] != y || earlier->operands[0] != i || earlier->operands[1] != j) {
     return std::nullopt;
   }
-  return ArgReduce{dims[0], d == CompareDirection::kLt};
+  // The kernel starts from the worst element, at position 0.
+  const Op* worst = m.Match(op.operands[2], "stablehlo.constant");
+  const Op* first = m.Match(op.operands[3], "stablehlo.constant");
+  const bool smallest = d == CompareDirection::kLt;
+  if (worst == nullptr || first == nullptr || !IsSplat(*worst) || !IsSplat(*first) ||
+      first->attr("value").AsDense().data.IntAt(0) != 0 ||
+      !IsWorst(worst->attr("value").AsDense().data, smallest)) {
+    return std::nullopt;
+  }
+  return ArgReduce{dims[0], smallest};
 }
 
 }  // namespace megalith::codegen
