@@ -32,9 +32,8 @@ Times Measure(const std::function<void()>& work) {
   while (us.size() < 5 || (total < 0.5e6 && us.size() < 5000)) {
     const auto start = std::chrono::steady_clock::now();
     work();
-    us.push_back(
-        std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start)
-            .count());
+    us.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start)
+                     .count());
     total += us.back();
   }
   std::sort(us.begin(), us.end());

@@ -8,11 +8,25 @@
 #include "clients/cli/reports.h"
 #include "clients/cli/session.h"
 #include "common/foundation/base/strings.h"
+#include "common/machines/runtime/package.h"
 
 namespace megalith::cli {
 namespace {
 
 using Json = nlohmann::json;
+
+// Asks the compiler for what the flags want explained; false if that is nothing. Code is only there
+// to be shown if it is made at once.
+bool ExplainInto(const Arguments& arguments, compile::v1::CompileOptions* options) {
+  const bool ir = arguments.Has("ir"), assembly = arguments.Has("assembly");
+  if (!arguments.Has("explain") && !ir && !assembly) return false;
+  std::string words = "passes,plan";
+  if (ir) StrAppend(&words, ",ir");
+  if (assembly) StrAppend(&words, ",assembly");
+  (*options->mutable_extra())["explain"] = words;
+  if (ir || assembly) (*options->mutable_extra())["tier"] = "1";
+  return true;
+}
 
 Status RunCompile(Session& session, const Arguments& arguments) {
   const std::string& word = arguments.positional()[0];
@@ -22,15 +36,21 @@ Status RunCompile(Session& session, const Arguments& arguments) {
   trace::v1::ArgumentTypes types;
   if (input.form == ProgramInput::Form::kSource)
     RETURN_IF_ERROR(SetArgumentTypes(arguments, &types));
-  ASSIGN_OR_RETURN(const compile::v1::CompileOptions compile_options, CompileOptionsOf(arguments));
+  ASSIGN_OR_RETURN(compile::v1::CompileOptions compile_options, CompileOptionsOf(arguments));
+  const bool explain = ExplainInto(arguments, &compile_options);
   ASSIGN_OR_RETURN(const ProgramCalls calls, ProgramCalls::Open(session));
   ASSIGN_OR_RETURN(
       const ProgramCalls::Compiled done,
       calls.Compile(input, arguments.Has("arg_type") ? &types : nullptr, compile_options));
   const std::string path = arguments.Get("out");
-  if (!path.empty()) {
-    ASSIGN_OR_RETURN(const std::string package, calls.Package(done.result));
-    RETURN_IF_ERROR(session.files().WriteAtomically(path, package));
+  std::string explanation;
+  if (!path.empty() || explain) {
+    ASSIGN_OR_RETURN(const std::string bytes, calls.Package(done.result));
+    if (!path.empty()) RETURN_IF_ERROR(session.files().WriteAtomically(path, bytes));
+    if (explain) {
+      ASSIGN_OR_RETURN(const runtime::Package package, runtime::DecodePackage(bytes));
+      ASSIGN_OR_RETURN(explanation, package.Find("explain"));
+    }
   }
   Json json = CompileJson(done.result);
   json["program"] = word;
@@ -42,6 +62,10 @@ Status RunCompile(Session& session, const Arguments& arguments) {
               TimingsText(done.trace_timings));
   }
   if (!path.empty()) StrAppend(&text, "\nwrote      ", path);
+  if (explain) {
+    json["explain"] = explanation;
+    StrAppend(&text, "\n", explanation);
+  }
   session.Print(json.dump(), text);
   return OkStatus();
 }
@@ -55,6 +79,12 @@ constexpr auto kOwnFlags = std::to_array<FlagDef>({
      .value_name = "FILE",
      .help = "write the executable package there",
      .letter = 'o'},
+    {.name = "explain",
+     .value_name = "",
+     .help = "show the program before and after each pass, fused kernels with their costs, steps "
+             "and buffers"},
+    {.name = "ir", .value_name = "", .help = "with explain: LLVM IR of each kernel as well"},
+    {.name = "assembly", .value_name = "", .help = "with explain: machine code of each kernel"},
 });
 constexpr auto kFlags = JoinFlags(kCompileFlags, kTraceFlags, kPolicyFlags, kOwnFlags);
 
@@ -70,6 +100,7 @@ constexpr CommandDef kCommands[] = {
      .run = RunCompile,
      .examples = "megalithctl compile f.mlir --target reference\n"
                  "megalithctl compile f.jaxpr --transform grad --json\n"
+                 "megalithctl compile f.mlir --explain --assembly\n"
                  "megalithctl trace f.jaxpr --emit stablehlo | megalithctl compile -"},
 };
 

@@ -351,7 +351,7 @@ TEST_F(RealCommandsTest, KeysAreExplained) {
 TEST_F(RealCommandsTest, UnknownCompilerOptionsAreRefusedOrPartOfTheKey) {
   const std::string program = WriteFile("f.jaxpr", kSine);
   EXPECT_EQ(Run({"compile", program, "--option", "fast=1"}), 3);
-  EXPECT_THAT(Err(), HasSubstr("backend reference has no option 'fast'; policy is strict"));
+  EXPECT_THAT(Err(), HasSubstr("backend cpu has no option 'fast'; policy is strict"));
   ASSERT_EQ(Run({"compile", program, "--json"}), 0) << Err();
   const std::string plain = OutJson()["key"];
   ASSERT_EQ(Run({"compile", program, "--option", "fast=1", "--policy", "hardened", "--json"}), 0)

@@ -29,7 +29,7 @@ constexpr const char* kSine = "{ lambda ; a:f32[3]. let b:f32[3] = sin a in (b,)
 constexpr const char* kForever =
     "{ lambda ; a:f32[3]. let\n"
     "    b:f32[3] = while[\n"
-    "      body_jaxpr={ lambda ; c:f32[3]. let d:f32[3] = mul c 1.0:f32[] in (d,) }\n"
+    "      body_jaxpr={ lambda ; c:f32[3]. let d:f32[3] = mul c 0.5:f32[] in (d,) }\n"
     "      body_nconsts=0\n"
     "      cond_jaxpr={ lambda ; e:f32[3]. let  in (True:bool[],) }\n"
     "      cond_nconsts=0\n"

@@ -8,8 +8,8 @@ namespace megalith::machines {
 
 std::shared_ptr<const runtime::BackendRegistry> AllBackends() {
   auto backends = std::make_shared<runtime::BackendRegistry>();
-  CHECK(backends->Add(reference::MakeReferenceBackend()).ok());
   CHECK(backends->Add(codegen::MakeCpuBackend()).ok());
+  CHECK(backends->Add(reference::MakeReferenceBackend()).ok());
   return backends;
 }
 

@@ -3,8 +3,8 @@
 //
 // The build's baseline is SSE2. Kernels either have a translation unit per level, or pass a loop to
 // OnBestIsa, which calls a copy of it compiled for AVX-512, AVX2 or the baseline. Such a body must
-// be a lambda marked [[gnu::always_inline]], and so must be what it calls in hot loops: only inlined
-// code is compiled for the wider instructions.
+// be a lambda marked [[gnu::always_inline]], and so must be what it calls in hot loops: only
+// inlined code is compiled for the wider instructions.
 #pragma once
 
 #include <cstdint>

@@ -299,11 +299,29 @@ char* EvenLanes(const TileAccess& a, const TilePlace& place, int64_t* stride) {
   return found;
 }
 
+namespace {
+
+// n copies of one element, doubling what is there: memcpy is vectorised in every build.
+void Repeat(int width, const void* from, int64_t n, void* to) {
+  auto* bytes = static_cast<char*>(to);
+  char element[8];  // `from` may lie in `to`
+  std::memcpy(element, from, static_cast<size_t>(width));
+  std::memcpy(bytes, element, static_cast<size_t>(width));
+  const int64_t size = n * width;
+  for (int64_t done = width; done < size; done *= 2) {
+    std::memcpy(bytes + done, bytes, static_cast<size_t>(std::min(done, size - done)));
+  }
+}
+
+}  // namespace
+
 void GatherStrided(int width, const void* from, int64_t stride, int64_t n, void* to) {
+  if (n <= 0) return;
   if (stride == 1) {
     std::memcpy(to, from, static_cast<size_t>(n * width));
     return;
   }
+  if (stride == 0) return Repeat(width, from, n, to);
   switch (width) {
     case 1:
       return GatherOf<uint8_t>(from, stride, n, to);

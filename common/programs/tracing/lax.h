@@ -25,7 +25,8 @@ namespace lax {
   V(Abs, "abs")                                                                                    \
   V(Acos, "acos")                                                                                  \
   V(Acosh, "acosh")                                                                                \
-  V(Asin, "asin") V(Asinh, "asinh") V(Atan, "atan") V(Atanh, "atanh") V(BesselI0e, "bessel_i0e")   \
+  V(Asin, "asin")                                                                                  \
+  V(Asinh, "asinh") V(Atan, "atan") V(Atanh, "atanh") V(BesselI0e, "bessel_i0e")                   \
       V(BesselI1e, "bessel_i1e") V(Cbrt, "cbrt") V(Ceil, "ceil") V(Clz, "clz") V(Copy, "copy")     \
           V(Cos, "cos") V(Cosh, "cosh") V(Digamma, "digamma") V(Erf, "erf") V(ErfInv, "erf_inv")   \
               V(Erfc, "erfc") V(Exp, "exp") V(Exp2, "exp2") V(Expm1, "expm1") V(Floor, "floor")    \
@@ -40,7 +41,8 @@ namespace lax {
   V(Add, "add")                                                                                   \
   V(And, "and")                                                                                   \
   V(Atan2, "atan2")                                                                               \
-  V(Complex, "complex") V(Div, "div") V(Eq, "eq") V(Ge, "ge") V(Gt, "gt") V(Igamma, "igamma")     \
+  V(Complex, "complex")                                                                           \
+  V(Div, "div") V(Eq, "eq") V(Ge, "ge") V(Gt, "gt") V(Igamma, "igamma")                           \
       V(IgammaGradA, "igamma_grad_a") V(Igammac, "igammac") V(Le, "le") V(Lt, "lt") V(Max, "max") \
           V(Min, "min") V(Mul, "mul") V(Ne, "ne") V(Nextafter, "nextafter") V(Or, "or")           \
               V(Polygamma, "polygamma") V(Pow, "pow") V(Rem, "rem") V(ShiftLeft, "shift_left")    \
