@@ -17,8 +17,8 @@ using tensor::DType;
 // Fewer elements than this are faster added up where they are.
 constexpr int64_t kLeastElements = 1 << 17;
 // With this many independent results there is enough to share.
-constexpr int64_t kManyResults = 4096;
-constexpr int64_t kMostParts = 64;
+constexpr int64_t kManyResults = 128;
+constexpr int64_t kMostParts = 16;
 
 uint64_t SmallestBits(DType type) {
   if (type == DType::kF32) {
