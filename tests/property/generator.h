@@ -52,7 +52,8 @@ class Generator {
   // `v` with elements brought into [-bound, bound], NaN to 0 (floats).
   ValueId Tamed(ValueId v, double bound);
   // Scalars of integer dtype that serve as starts of dynamic slices; some lie outside.
-  std::vector<ValueId> Starts(const Shape& shape);
+  // A copy: the types it comes from move when values are added.
+  std::vector<ValueId> Starts(Shape shape);
 
   // Makes a value usable by later operations; too large ones and kNoValue are not kept.
   void Keep(ValueId v);

@@ -146,7 +146,7 @@ ValueId Generator::Tamed(ValueId v, double bound) {
   return builder_.Clamp(builder_.Scalar(t.dtype, -bound), number, builder_.Scalar(t.dtype, bound));
 }
 
-std::vector<ValueId> Generator::Starts(const Shape& shape) {
+std::vector<ValueId> Generator::Starts(Shape shape) {
   const auto scalar =
       Where([](const TensorType& t) { return t.rank() == 0 && tensor::IsInteger(t.dtype); });
   const DType dtype = scalar ? type(*scalar).dtype : DType::kI32;

@@ -26,28 +26,30 @@ namespace lax {
   V(Acos, "acos")                                                                                  \
   V(Acosh, "acosh")                                                                                \
   V(Asin, "asin")                                                                                  \
-  V(Asinh, "asinh") V(Atan, "atan") V(Atanh, "atanh") V(BesselI0e, "bessel_i0e")                   \
-      V(BesselI1e, "bessel_i1e") V(Cbrt, "cbrt") V(Ceil, "ceil") V(Clz, "clz") V(Copy, "copy")     \
-          V(Cos, "cos") V(Cosh, "cosh") V(Digamma, "digamma") V(Erf, "erf") V(ErfInv, "erf_inv")   \
-              V(Erfc, "erfc") V(Exp, "exp") V(Exp2, "exp2") V(Expm1, "expm1") V(Floor, "floor")    \
-                  V(Imag, "imag") V(IsFinite, "is_finite") V(Lgamma, "lgamma") V(Log, "log")       \
-                      V(Log1p, "log1p") V(Logistic, "logistic") V(Neg, "neg") V(Not, "not")        \
+  V(Asinh, "asinh")                                                                                \
+  V(Atan, "atan") V(Atanh, "atanh") V(BesselI0e, "bessel_i0e") V(BesselI1e, "bessel_i1e")          \
+      V(Cbrt, "cbrt") V(Ceil, "ceil") V(Clz, "clz") V(Copy, "copy") V(Cos, "cos") V(Cosh, "cosh")  \
+          V(Digamma, "digamma") V(Erf, "erf") V(ErfInv, "erf_inv") V(Erfc, "erfc") V(Exp, "exp")   \
+              V(Exp2, "exp2") V(Expm1, "expm1") V(Floor, "floor") V(Imag, "imag")                  \
+                  V(IsFinite, "is_finite") V(Lgamma, "lgamma") V(Log, "log") V(Log1p, "log1p")     \
+                      V(Logistic, "logistic") V(Neg, "neg") V(Not, "not")                          \
                           V(PopulationCount, "population_count") V(Real, "real") V(Rsqrt, "rsqrt") \
                               V(Sign, "sign") V(Sin, "sin") V(Sinh, "sinh") V(Sqrt, "sqrt")        \
                                   V(Square, "square") V(StopGradient, "stop_gradient")             \
                                       V(Tan, "tan") V(Tanh, "tanh")
 
-#define MEGALITH_LAX_BINARY(V)                                                                    \
-  V(Add, "add")                                                                                   \
-  V(And, "and")                                                                                   \
-  V(Atan2, "atan2")                                                                               \
-  V(Complex, "complex")                                                                           \
-  V(Div, "div") V(Eq, "eq") V(Ge, "ge") V(Gt, "gt") V(Igamma, "igamma")                           \
-      V(IgammaGradA, "igamma_grad_a") V(Igammac, "igammac") V(Le, "le") V(Lt, "lt") V(Max, "max") \
-          V(Min, "min") V(Mul, "mul") V(Ne, "ne") V(Nextafter, "nextafter") V(Or, "or")           \
-              V(Polygamma, "polygamma") V(Pow, "pow") V(Rem, "rem") V(ShiftLeft, "shift_left")    \
-                  V(ShiftRightArithmetic, "shift_right_arithmetic")                               \
-                      V(ShiftRightLogical, "shift_right_logical") V(Sub, "sub") V(Xor, "xor")     \
+#define MEGALITH_LAX_BINARY(V)                                                                \
+  V(Add, "add")                                                                               \
+  V(And, "and")                                                                               \
+  V(Atan2, "atan2")                                                                           \
+  V(Complex, "complex")                                                                       \
+  V(Div, "div")                                                                               \
+  V(Eq, "eq") V(Ge, "ge") V(Gt, "gt") V(Igamma, "igamma") V(IgammaGradA, "igamma_grad_a")     \
+      V(Igammac, "igammac") V(Le, "le") V(Lt, "lt") V(Max, "max") V(Min, "min") V(Mul, "mul") \
+          V(Ne, "ne") V(Nextafter, "nextafter") V(Or, "or") V(Polygamma, "polygamma")         \
+              V(Pow, "pow") V(Rem, "rem") V(ShiftLeft, "shift_left")                          \
+                  V(ShiftRightArithmetic, "shift_right_arithmetic")                           \
+                      V(ShiftRightLogical, "shift_right_logical") V(Sub, "sub") V(Xor, "xor") \
                           V(Zeta, "zeta")
 
 #define MEGALITH_LAX_TERNARY(V) V(Betainc, "regularized_incomplete_beta") V(Clamp, "clamp")

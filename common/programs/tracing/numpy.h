@@ -26,9 +26,10 @@ inline constexpr bool kKeepDims = true;
   V(Acosh, "acosh")                                                                             \
   V(Asin, "asin")                                                                               \
   V(Asinh, "asinh")                                                                             \
-  V(Atan, "atan") V(Atanh, "atanh") V(Cbrt, "cbrt") V(Cos, "cos") V(Cosh, "cosh") V(Exp, "exp") \
-      V(Exp2, "exp2") V(Expm1, "expm1") V(Log, "log") V(Log1p, "log1p") V(Sin, "sin")           \
-          V(Sinh, "sinh") V(Sqrt, "sqrt") V(Tan, "tan") V(Tanh, "tanh")
+  V(Atan, "atan")                                                                               \
+  V(Atanh, "atanh") V(Cbrt, "cbrt") V(Cos, "cos") V(Cosh, "cosh") V(Exp, "exp") V(Exp2, "exp2") \
+      V(Expm1, "expm1") V(Log, "log") V(Log1p, "log1p") V(Sin, "sin") V(Sinh, "sinh")           \
+          V(Sqrt, "sqrt") V(Tan, "tan") V(Tanh, "tanh")
 
 #define MEGALITH_DECLARE(name, primitive) Array name(Operand x);
 MEGALITH_NUMPY_UNARY(MEGALITH_DECLARE)
