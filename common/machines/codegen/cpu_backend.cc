@@ -1,6 +1,7 @@
 #include "common/machines/codegen/cpu_backend.h"
 
 #include <atomic>
+#include <cstdlib>
 #include <functional>
 #include <utility>
 
@@ -98,15 +99,39 @@ Result<runtime::CodeImage> CodeFor(const Plan& plan, int threads, const Cancella
 // Makes machine code for executables that are used, one after the other, on a thread of its own.
 class Background {
  public:
+  using Task = std::function<void(const Cancellation&)>;
+
   static Background& Get() {
-    static Background* const background = new Background();  // may be at work when the process ends
+    static Background* const background = new Background();  // stopped, but never destroyed
     return *background;
   }
   // Dropped if too much waits: tier 0 goes on, and a later run asks again.
-  bool Submit(std::function<void()> task) { return pool_.Submit(std::move(task)).ok(); }
+  bool Submit(Task task) {
+    return pool_
+        .Submit([this, task = std::move(task)] {
+          if (stopping_.Check().ok() && Prepare()) task(stopping_);
+        })
+        .ok();
+  }
 
  private:
   static constexpr size_t kMaxWaiting = 256;
+
+  // The code generator's own objects are destroyed when the process ends; what is registered after
+  // it was opened runs before that, so nobody is inside it then.
+  bool Prepare() {
+    if (prepared_) return true;
+    if (!CodeGeneratorReady().ok()) return false;
+    prepared_ = std::atexit([] { Get().Stop(); }) == 0;
+    return prepared_;
+  }
+  void Stop() {
+    stopping_.Cancel();
+    pool_.Shutdown();
+  }
+
+  bool prepared_ = false;  // of the pool's thread
+  Cancellation stopping_;
   ThreadPool pool_{"codegen", 1, kMaxWaiting};
 };
 
@@ -139,10 +164,10 @@ class CpuExecutable final : public Executable {
 
   void AskForCode() const {
     std::weak_ptr<runtime::PlanRunner> weak = runner_;
-    const bool accepted = Background::Get().Submit([weak] {
+    const bool accepted = Background::Get().Submit([weak](const Cancellation& stopping) {
       const std::shared_ptr<runtime::PlanRunner> runner = weak.lock();
       if (runner == nullptr) return;
-      const auto image = CodeFor(runner->plan(), 1, nullptr, nullptr, {});
+      const auto image = CodeFor(runner->plan(), 1, &stopping, nullptr, {});
       if (!image.ok()) return;  // tier 0 is right, only slower
       if (auto code = runtime::LoadedCode::Load(*image); code.ok()) {
         runner->UseCode(*std::move(code));
