@@ -1,5 +1,6 @@
 #include "common/machines/kernels/tiles.h"
 
+#include "common/machines/kernels/isa.h"
 #include "common/machines/kernels/tile_sets.h"
 
 namespace megalith::kernels {
@@ -14,16 +15,9 @@ constexpr TileSet kSets[] = {
      tiles_avx512::FindRoundTo, tiles_avx512::FindReduce},
 };
 
+// Sets are in the order of Isa, and compiled for its levels.
 const TileSet& Chosen() {
-  static const TileSet& set = []() -> const TileSet& {
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-      return kSets[2];
-    }
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return kSets[1];
-    return kSets[0];
-  }();
+  static const TileSet& set = kSets[static_cast<size_t>(MachineIsa())];
   return set;
 }
 
