@@ -229,11 +229,10 @@ Result<Plan> WholeProgram(const Module& module) {
         {runtime::BufferKind::kOutput, static_cast<uint32_t>(use.out.size()), 0, bytes(SpecOf(t))});
     use.out.push_back(SpecOf(t));
   }
-  ASSIGN_OR_RETURN(const auto* kernel, Result<const kernels::LibraryKernel*>(&kReferenceKernel));
   std::vector<kernels::ArraySpec> in, out;
   for (const auto& s : use.in) in.push_back({s.dtype, s.shape});
   for (const auto& s : use.out) out.push_back({s.dtype, s.shape});
-  RETURN_IF_ERROR(kernel->prepare(use.params, in, out).status());
+  RETURN_IF_ERROR(kReferenceKernel.prepare(use.params, in, out).status());
   plan.library.push_back(std::move(use));
   plan.entry.steps.push_back(std::move(step));
   return plan;

@@ -473,7 +473,6 @@ Status Lowering::EmitKernel(Scope* scope, LoopKernel kernel, const std::vector<u
     report_->groups.push_back(
         {kernel.name, ops, kernel.PointCost() * static_cast<double>(kernel.OuterPoints()), bytes});
   }
-  // Kernels that differ in their name alone are one.
   step.index = static_cast<uint32_t>(plan_.loops.size());
   plan_.loops.push_back(std::move(kernel));
   scope->steps->steps.push_back(std::move(step));

@@ -47,10 +47,6 @@ template <typename A>
 void Visit(A& a, OutputAlias& o) {
   a(o.output, o.kind, o.index);
 }
-template <typename A>
-void Visit(A& a, Donation& d) {
-  a(d.input, d.output);
-}
 inline void Visit(Writer& a, LoopKernel& k) { EncodeLoopKernel(k, &a.bytes()); }
 inline void Visit(Reader& a, LoopKernel& k) {
   if (!a.status().ok()) return;
@@ -64,7 +60,7 @@ inline void Visit(Reader& a, LoopKernel& k) {
 template <typename A>
 void Visit(A& a, Plan& p) {
   a(p.signature, p.buffers, p.constants, p.loops, p.library, p.whiles, p.branches, p.entry,
-    p.aliases, p.donations, p.arena_bytes);
+    p.aliases, p.arena_bytes);
 }
 
 namespace {
@@ -144,12 +140,6 @@ class Checker {
           input ? plan_.signature.inputs[a.index] : plan_.constants[a.index].spec;
       if (!(from == plan_.signature.outputs[a.output])) {
         return DataLoss("an output stands for an array of another type");
-      }
-    }
-    for (const Donation& d : plan_.donations) {
-      if (d.input >= plan_.signature.inputs.size() || d.output >= plan_.signature.outputs.size() ||
-          !(plan_.signature.inputs[d.input] == plan_.signature.outputs[d.output])) {
-        return DataLoss("a donation joins an input and an output that differ");
       }
     }
     return OkStatus();

@@ -18,7 +18,7 @@ namespace megalith::runtime {
 
 // Persistent: never change, append only.
 enum class BufferKind : uint8_t {
-  kInput = 0,     // `index` of the signature; never written, unless donated
+  kInput = 0,     // `index` of the signature; never written
   kOutput = 1,    // `index` of the signature
   kConstant = 2,  // `index` of Plan::constants
   kArena = 3,     // `offset` bytes into the temporary memory of one run
@@ -99,13 +99,6 @@ struct OutputAlias {
   friend bool operator==(const OutputAlias&, const OutputAlias&) = default;
 };
 
-// An output that takes over the storage of an input if the caller donates it (and it is not
-// shared): steps that read and write are arranged for it.
-struct Donation {
-  uint32_t input = 0, output = 0;
-  friend bool operator==(const Donation&, const Donation&) = default;
-};
-
 struct Plan {
   Signature signature;
   std::vector<PlanBuffer> buffers;
@@ -116,7 +109,6 @@ struct Plan {
   std::vector<PlanBranch> branches;
   PlanRegion entry;
   std::vector<OutputAlias> aliases;
-  std::vector<Donation> donations;
   uint64_t arena_bytes = 0;  // peak temporary memory of one run, scratch of libraries included
   friend bool operator==(const Plan&, const Plan&) = default;
 };
