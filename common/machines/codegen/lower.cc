@@ -8,7 +8,9 @@
 #include <unordered_set>
 
 #include "common/foundation/base/strings.h"
+#include "common/machines/codegen/epilogues.h"
 #include "common/machines/codegen/grouping.h"
+#include "common/machines/codegen/in_place.h"
 #include "common/machines/codegen/kernel_builder.h"
 #include "common/machines/codegen/library_ops.h"
 #include "common/machines/codegen/memory.h"
@@ -92,8 +94,6 @@ class Lowering {
   Status LowerLibrary(Scope* scope, const Op& op, LibraryCall call);
   Result<uint32_t> Transposed(Scope* scope, ValueId v, const Dims& permutation,
                               tensor::Shape* shape);
-  static bool FollowsRows(const LoopKernel& kernel, uint32_t number);
-  void FuseEpilogues(PlanRegion* region);
   Status LowerReference(Scope* scope, const Op& op);
   Status LowerWhile(Scope* scope, const Op& op);
   Status LowerBranch(Scope* scope, const Op& op);
@@ -101,7 +101,6 @@ class Lowering {
   void Copy(PlanRegion* steps, uint32_t from, uint32_t to);
   bool MayOverwrite(const Scope& scope, uint32_t place) const;
   uint32_t NewArray(Scope* scope, ValueId v);
-  bool FitsInPlace(const LoopKernel& kernel, uint32_t loaded, uint32_t stored) const;
   void PlaceResult(Scope* scope, const LoopKernel& kernel, const std::vector<ValueId>& arguments,
                    ValueId result, std::unordered_set<uint32_t>* taken);
   Result<std::vector<uint32_t>> ArraysOf(const std::vector<ValueId>& values);
@@ -339,7 +338,7 @@ Status Lowering::LowerRegion(const Region& region, PlanRegion* steps,
       }
     }
   }
-  FuseEpilogues(steps);
+  FuseEpilogues(plan_, arrays_, takes_epilogue_, steps);
   for (const ValueId v : end.operands) {
     ASSIGN_OR_RETURN(const uint32_t array, ArrayOf(v));
     results->push_back(array);
@@ -358,31 +357,6 @@ Status Lowering::LowerGroup(Scope* scope, const Group& group) {
       return LowerAlone(scope, group);
   }
   return Internal("unknown group");
-}
-
-// True if a kernel that reads argument `loaded` and writes argument `stored` gives the same results
-// when both are one array: every element is read only at the point that overwrites it.
-bool Lowering::FitsInPlace(const LoopKernel& kernel, uint32_t loaded, uint32_t stored) const {
-  if (kernel.stages.size() != 1 || !kernel.stages[0].reductions.empty()) return false;
-  const runtime::LoopStage& stage = kernel.stages[0];
-  const runtime::LoopAccess* to = nullptr;
-  for (const runtime::LoopStore& s : stage.stores) {
-    if (s.to.buffer != stored) continue;
-    if (to != nullptr || !s.to.terms.empty()) return false;
-    to = &s.to;
-  }
-  if (to == nullptr) return false;
-  for (const runtime::LoopAccess& a : stage.loads) {
-    for (const runtime::LoopIndexTerm& t : a.terms) {
-      if (t.buffer == loaded) return false;
-    }
-    if (a.buffer != loaded) continue;
-    if (a.offset != to->offset || a.strides != to->strides || !a.terms.empty() ||
-        !a.guards.empty() || tensor::ByteWidth(a.dtype) != tensor::ByteWidth(to->dtype)) {
-      return false;
-    }
-  }
-  return true;
 }
 
 // Chooses the place of a kernel's result: where the region wants it, or that of an operand that is
@@ -738,86 +712,6 @@ Status Lowering::LowerLibrary(Scope* scope, const Op& op, LibraryCall call) {
   plan_.library.push_back(std::move(use));
   scope->steps->steps.push_back(std::move(step));
   return OkStatus();
-}
-
-// True if `kernel` reads its argument `number` only at the point it computes, in row-major order.
-bool Lowering::FollowsRows(const LoopKernel& kernel, uint32_t number) {
-  if (!kernel.vector_outer || kernel.stages.size() != 1 || !kernel.stages[0].reductions.empty() ||
-      !kernel.stages[0].dims.empty()) {
-    return false;
-  }
-  std::vector<int64_t> dense(kernel.outer.size());
-  int64_t stride = 1;
-  for (size_t d = dense.size(); d-- > 0; stride *= kernel.outer[d]) {
-    dense[d] = kernel.outer[d] == 1 ? 0 : stride;
-  }
-  for (const runtime::LoopAccess& a : kernel.stages[0].loads) {
-    for (const runtime::LoopIndexTerm& t : a.terms) {
-      if (t.buffer == number) return false;
-    }
-    if (a.buffer != number) continue;
-    std::vector<int64_t> strides = a.strides;
-    for (size_t d = 0; d < strides.size(); ++d) {
-      if (kernel.outer[d] == 1) strides[d] = 0;
-    }
-    if (a.offset != 0 || strides != dense || !a.terms.empty() || !a.guards.empty()) return false;
-  }
-  return true;
-}
-
-// Joins elementwise kernels to the matrix products whose results they read: they then run on rows
-// that are still in the cache.
-void Lowering::FuseEpilogues(PlanRegion* region) {
-  constexpr size_t kFarthest = 8;
-  std::vector<PlanStep>& steps = region->steps;
-  for (size_t i = 0; i < steps.size(); ++i) {
-    if (steps[i].kind != StepKind::kLibrary || !takes_epilogue_.contains(steps[i].index) ||
-        steps[i].out.size() != 1) {
-      continue;
-    }
-    const uint32_t product = arrays_.Find(steps[i].out[0]);
-    std::unordered_set<uint32_t> read, written;  // by the steps from i on
-    const auto note = [&](const PlanStep& s) {
-      for (const uint32_t a : s.in) read.insert(arrays_.Find(a));
-      for (const uint32_t a : s.out) written.insert(arrays_.Find(a));
-      for (const uint32_t a : s.epilogue_buffers) {
-        read.insert(arrays_.Find(a));
-        written.insert(arrays_.Find(a));
-      }
-    };
-    note(steps[i]);
-    for (size_t j = i + 1; j < steps.size() && j <= i + kFarthest; ++j) {
-      PlanStep& next = steps[j];
-      const bool touches =
-          std::ranges::any_of(next.in, [&](uint32_t a) { return arrays_.Find(a) == product; }) ||
-          std::ranges::any_of(next.out, [&](uint32_t a) { return arrays_.Find(a) == product; });
-      if (next.kind == StepKind::kWhile || next.kind == StepKind::kBranch) break;
-      if (!touches || next.kind != StepKind::kLoop) {
-        if (touches) break;
-        note(next);
-        continue;
-      }
-      const LoopKernel& kernel = plan_.loops[next.index];
-      const auto elements = tensor::NumElements(plan_.library[steps[i].index].out[0].shape);
-      std::vector<uint32_t> arguments = next.in;
-      arguments.insert(arguments.end(), next.out.begin(), next.out.end());
-      bool joins = kernel.OuterPoints() == elements.value_or(-1) && elements.value_or(0) > 0;
-      for (uint32_t a = 0; a < arguments.size() && joins; ++a) {
-        const uint32_t place = arrays_.Find(arguments[a]);
-        const bool stores = a >= next.in.size();
-        if (place == product) {
-          joins = FollowsRows(kernel, a);
-        } else {
-          joins = !written.contains(place) && (!stores || !read.contains(place));
-        }
-      }
-      if (!joins) break;
-      steps[i].epilogue = next.index;
-      steps[i].epilogue_buffers = std::move(arguments);
-      steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(j));
-      break;
-    }
-  }
 }
 
 Status Lowering::LowerReference(Scope* scope, const Op& op) {
