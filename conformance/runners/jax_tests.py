@@ -3,8 +3,8 @@
 
     conformance/runners/jax_tests.py --jax-source PATH --python PYTHON [--libraries FOLDER] [--out FOLDER] [FILE ...]
 
-PATH is a checkout of jax at the tag of the installed release; PYTHON an interpreter with jax, absl-py, pytest and the
-package of clients/python. The denominator is what passes on CPU; a test that is skipped on the plugin counts as failed.
+PATH is a checkout of jax at the tag of the installed release; PYTHON an interpreter with jax, absl-py, pytest and
+hypothesis, and with the package of clients/python unless --package names its folder. The denominator is what passes on CPU; a test that is skipped on the plugin counts as failed.
 Every run can be continued: outcomes are kept under --out. Prints a table, and writes OUT/jax_tests.json and .md.
 Exit status: 0 if every file reaches its goal.
 """
@@ -31,8 +31,23 @@ GOALS = {
 EIGHT_DEVICES = ("pmap_test", "shard_map_test", "multi_device_test")
 
 
+def plugin_path(args):
+    """A folder from which JAX finds the package as if it were installed."""
+    folder = args.out / "path"
+    info = folder / "megalith-0.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: megalith\nVersion: 0\n")
+    (info / "entry_points.txt").write_text("[jax_plugins]\nmegalith = megalith.jax_plugin\n")
+    link = folder / "megalith"
+    if not link.exists():
+        link.symlink_to((args.package / "megalith").resolve())
+    return folder
+
+
 def environment(platform, test, args):
-    env = dict(os.environ, PYTHONPATH=str(HERE), JAX_ENABLE_X64="1" if args.x64 else "0", TF_CPP_MIN_LOG_LEVEL="3")
+    path = [str(HERE)] + ([str(plugin_path(args))] if args.package and platform != "cpu" else [])
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(path), JAX_ENABLE_X64="1" if args.x64 else "0",
+               TF_CPP_MIN_LOG_LEVEL="3")
     many = test in EIGHT_DEVICES
     if platform == "cpu":
         env["JAX_PLATFORMS"] = "cpu"
@@ -41,7 +56,7 @@ def environment(platform, test, args):
     else:
         env["JAX_PLATFORMS"] = "megalith,cpu"
         if args.libraries:
-            env["MEGALITH_LIBRARIES"] = str(args.libraries)
+            env["MEGALITH_LIBRARIES"] = str(args.libraries.resolve())
         if many:
             env["MEGALITH_NUM_DEVICES"] = "8"
     return env
@@ -120,6 +135,7 @@ def main():
     parser.add_argument("--jax-source", type=pathlib.Path, required=True)
     parser.add_argument("--python", type=pathlib.Path, default=pathlib.Path(sys.executable))
     parser.add_argument("--libraries", type=pathlib.Path, help="folder of libmegalith_pjrt.so; else the installed wheel's")
+    parser.add_argument("--package", type=pathlib.Path, help="folder clients/python, if no wheel is installed")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("build/jax_tests"))
     parser.add_argument("--x64", action="store_true")
     parser.add_argument("--timeout", type=float, default=3600, help="seconds per process")
