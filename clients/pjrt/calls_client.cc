@@ -1,4 +1,6 @@
 // Clients, devices, memories and topologies.
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstring>
@@ -214,8 +216,12 @@ MEGALITH_PJRT_CALL(Device_MemoryStats) {
   args.num_allocs_is_set = true;
   args.largest_alloc_size = count.largest.load();
   args.largest_alloc_size_is_set = true;
-  args.bytes_limit_is_set = args.bytes_reserved_is_set = args.peak_bytes_reserved_is_set = false;
-  args.bytes_reservable_limit_is_set = args.largest_free_block_bytes_is_set = false;
+  // Devices share the machine's memory.
+  args.bytes_limit = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+  args.bytes_reservable_limit = args.bytes_limit;
+  args.bytes_limit_is_set = args.bytes_reservable_limit_is_set = true;
+  args.bytes_reserved_is_set = args.peak_bytes_reserved_is_set = false;
+  args.largest_free_block_bytes_is_set = false;
   if (MEGALITH_PJRT_HAS(args, pool_bytes_is_set)) args.pool_bytes_is_set = false;
   if (MEGALITH_PJRT_HAS(args, peak_pool_bytes_is_set)) args.peak_pool_bytes_is_set = false;
   return OkStatus();

@@ -1,5 +1,5 @@
 // Compiling, describing and running programs.
-#include <cstring>
+#include <algorithm>
 #include <string>
 
 #include "clients/pjrt/calls.h"
@@ -120,8 +120,26 @@ MEGALITH_PJRT_CALL(Executable_OutputDimensions) {
   return OkStatus();
 }
 
-// The host would parse the text at every compilation, three times.
+// Of programs on several devices hosts need it, for its shardings. Of others they would only parse
+// it at every compilation, three times.
 MEGALITH_PJRT_CALL(Executable_OptimizedProgram) {
+  const std::string& text = args.executable->info->program->placement_text();
+  if (!text.empty()) {
+    constexpr std::string_view kFormat = "mlir";
+    args.program->format = kFormat.data();
+    args.program->format_size = kFormat.size();
+    if (args.program->code == nullptr) {
+      args.program->code_size = text.size();
+      return OkStatus();
+    }
+    if (args.program->code_size < text.size()) {
+      return InvalidArgument(StrCat("the program has ", text.size(), " bytes; room for ",
+                                    args.program->code_size, " was given"));
+    }
+    std::ranges::copy(text, const_cast<char*>(args.program->code));
+    args.program->code_size = text.size();
+    return OkStatus();
+  }
   return Unimplemented("programs are not given back; `megalithctl compile --explain` shows them");
 }
 
@@ -212,32 +230,23 @@ MEGALITH_PJRT_CALL(LoadedExecutable_Execute) {
   }
   const std::span<const int64_t> keep(options.non_donatable_input_indices,
                                       options.num_non_donatable_input_indices);
-  const size_t outputs = args.executable->info->program->signature().outputs.size();
-  const std::vector<abi::Device*>& devices = args.executable->devices;
-  if (args.execute_device == nullptr && args.num_devices != devices.size()) {
-    return InvalidArgument(StrCat("the program runs on ", devices.size(),
-                                  " devices; arguments for ", args.num_devices, " were given"));
+  const std::vector<abi::Device*>& own = args.executable->devices;
+  const std::span<abi::Device* const> devices =
+      args.execute_device != nullptr ? std::span<abi::Device* const>(&args.execute_device, 1) : own;
+  if (args.num_devices != devices.size() || (args.execute_device != nullptr && own.size() != 1)) {
+    return InvalidArgument(StrCat("the program runs on ", own.size(), " devices; arguments for ",
+                                  args.num_devices, " were given"));
   }
-  // Nothing is handed over before every device has launched.
-  std::vector<std::vector<abi::Buffer*>> made(args.num_devices);
-  std::vector<EventPtr> done(args.num_devices);
-  Status s;
-  for (size_t d = 0; d < args.num_devices && s.ok(); ++d) {
-    abi::Device* device = args.execute_device != nullptr ? args.execute_device : devices[d];
-    made[d].assign(outputs, nullptr);
-    const std::span<abi::Buffer* const> arguments(args.argument_lists[d], args.num_args);
-    s = Launch(*args.executable, device, arguments, keep, made[d].data(), &done[d]);
-  }
-  if (!s.ok()) {
-    for (const std::vector<abi::Buffer*>& list : made) {
-      for (abi::Buffer* b : list) delete b;
-    }
-    return s;
-  }
+  std::vector<std::span<abi::Buffer* const>> arguments;
   for (size_t d = 0; d < args.num_devices; ++d) {
-    for (size_t i = 0; i < outputs; ++i) args.output_lists[d][i] = made[d][i];
+    arguments.emplace_back(args.argument_lists[d], args.num_args);
+  }
+  std::vector<std::vector<abi::Buffer*>> made;
+  ASSIGN_OR_RETURN(const EventPtr done, Launch(*args.executable, devices, arguments, keep, &made));
+  for (size_t d = 0; d < args.num_devices; ++d) {
+    std::ranges::copy(made[d], args.output_lists[d]);
     if (args.device_complete_events != nullptr) {
-      args.device_complete_events[d] = NewEvent(std::move(done[d]));
+      args.device_complete_events[d] = NewEvent(done);
     }
   }
   return OkStatus();

@@ -2,12 +2,15 @@
 
 #include <utility>
 
+#include "clients/pjrt/hlo_shardings.h"
+#include "clients/pjrt/spmd_program.h"
 #include "common/foundation/base/sha256.h"
 #include "common/foundation/base/strings.h"
 #include "common/machines/codegen/cpu_backend.h"
 #include "common/machines/reference/reference.h"
 #include "common/machines/runtime/backend.h"
 #include "common/programs/artifact/artifact.h"
+#include "common/programs/spmd/unroll.h"
 #include "common/programs/stablehlo/canonical.h"
 #include "common/programs/stablehlo/codec.h"
 #include "common/programs/stablehlo/parser.h"
@@ -61,6 +64,10 @@ class EmbeddedProgram final : public LoadedProgram {
   const std::string& fingerprint() const override { return fingerprint_; }
   const std::vector<bool>& donated() const override { return description_.donated; }
   const std::vector<bool>& token_outputs() const override { return description_.token_outputs; }
+  const std::string& placement_text() const override {
+    static const std::string kNone;
+    return kNone;
+  }
 
   Result<std::string> Serialize() const override {
     std::string out;
@@ -134,6 +141,31 @@ std::vector<bool> TokenOutputs(const stablehlo::Func& entry) {
   return tokens;
 }
 
+// Where the parts of arrays of these types lie.
+Result<std::vector<Placement>> PlacementsOf(const std::vector<stablehlo::TensorType>& types,
+                                            const std::vector<spmd::Sharding>& shardings,
+                                            int devices) {
+  std::vector<Placement> out;
+  for (size_t i = 0; i < types.size(); ++i) {
+    Placement p;
+    p.whole = p.part = types[i].is_token ? Shape{0} : types[i].shape;
+    for (int64_t d = 0; d < devices; ++d) {
+      ASSIGN_OR_RETURN(spmd::Part part, spmd::PartOf(shardings[i], p.whole, d));
+      p.part = std::move(part.shape);
+      p.start.push_back(std::move(part.start));
+    }
+    out.push_back(std::move(p));
+  }
+  return out;
+}
+
+std::vector<PlacedArray> Placed(const std::vector<stablehlo::TensorType>& types,
+                                const std::vector<spmd::Sharding>& shardings) {
+  std::vector<PlacedArray> out;
+  for (size_t i = 0; i < types.size(); ++i) out.push_back({shardings[i], types[i].rank()});
+  return out;
+}
+
 class EmbeddedEngine final : public Engine {
  public:
   explicit EmbeddedEngine(std::shared_ptr<const runtime::Backend> backend)
@@ -152,17 +184,40 @@ class EmbeddedEngine final : public Engine {
 
   Result<std::shared_ptr<const LoadedProgram>> Compile(std::string_view module,
                                                        const ProgramOptions& options) override {
-    if (options.num_replicas * options.num_partitions != 1) {
-      return Unimplemented(StrCat("a program for ", options.num_replicas, " replicas and ",
-                                  options.num_partitions,
-                                  " partitions; this build runs programs of one device"));
+    if (options.num_replicas != 1) {
+      return Unimplemented(StrCat("a program of ", options.num_replicas,
+                                  " replicas; several devices are partitions here (shard_map)"));
     }
     const bool text = !artifact::LooksLikeArtifact(module);
     ASSIGN_OR_RETURN(const stablehlo::Module parsed,
                      text ? stablehlo::ParseModule(module) : artifact::ReadArtifact(module));
     ASSIGN_OR_RETURN(const stablehlo::Func* const entry, parsed.Entry());
     Description description{parsed.name, DonatedInputs(*entry), TokenOutputs(*entry)};
-    ASSIGN_OR_RETURN(const stablehlo::Module canonical, stablehlo::Canonicalize(parsed));
+    if (options.num_partitions == 1) return CompileWhole(parsed, std::move(description), options);
+    ASSIGN_OR_RETURN(spmd::Unrolled unrolled, spmd::Unroll(parsed, options.num_partitions));
+    ASSIGN_OR_RETURN(std::vector<Placement> inputs,
+                     PlacementsOf(entry->input_types(), unrolled.inputs, options.num_partitions));
+    ASSIGN_OR_RETURN(std::vector<Placement> outputs,
+                     PlacementsOf(entry->results, unrolled.outputs, options.num_partitions));
+    ASSIGN_OR_RETURN(std::shared_ptr<const LoadedProgram> whole,
+                     CompileWhole(unrolled.module, std::move(description), options));
+    std::string placement_text =
+        ModuleWithShardings(Placed(entry->input_types(), unrolled.inputs),
+                            Placed(entry->results, unrolled.outputs), options.num_partitions);
+    return MakeSpmdProgram(std::move(whole), options.num_partitions, std::move(inputs),
+                           std::move(outputs), std::move(placement_text));
+  }
+
+  Result<std::shared_ptr<const LoadedProgram>> Load(std::string_view serialized) override {
+    if (!serialized.starts_with(kSpmdMagic)) return LoadWhole(serialized);
+    return LoadSpmdProgram(serialized, [this](std::string_view rest) { return LoadWhole(rest); });
+  }
+
+ private:
+  Result<std::shared_ptr<const LoadedProgram>> CompileWhole(const stablehlo::Module& module,
+                                                            Description description,
+                                                            const ProgramOptions& options) const {
+    ASSIGN_OR_RETURN(const stablehlo::Module canonical, stablehlo::Canonicalize(module));
     runtime::CompileOptions compile;
     compile.settings = options.settings;
     const std::string program = stablehlo::EncodeModule(canonical);
@@ -172,7 +227,7 @@ class EmbeddedEngine final : public Engine {
     return MakeProgram(std::move(description), std::move(package));
   }
 
-  Result<std::shared_ptr<const LoadedProgram>> Load(std::string_view serialized) override {
+  Result<std::shared_ptr<const LoadedProgram>> LoadWhole(std::string_view serialized) const {
     ASSIGN_OR_RETURN(const std::string_view name, TakeSized(&serialized));
     ASSIGN_OR_RETURN(const std::string_view donated, TakeSized(&serialized));
     ASSIGN_OR_RETURN(const std::string_view tokens, TakeSized(&serialized));
@@ -181,7 +236,6 @@ class EmbeddedEngine final : public Engine {
         std::string(serialized));
   }
 
- private:
   Result<std::shared_ptr<const LoadedProgram>> MakeProgram(Description description,
                                                            std::string package) const {
     ASSIGN_OR_RETURN(std::shared_ptr<const runtime::Executable> executable,

@@ -42,9 +42,13 @@ class LoadedProgram {
   virtual const std::vector<bool>& donated() const = 0;
   // Per output: true for a token, which is bool[0] in the signature.
   virtual const std::vector<bool>& token_outputs() const = 0;
+  // MLIR text that tells where inputs and outputs lie on several devices (hlo_shardings.h); empty
+  // for a program of one device.
+  virtual const std::string& placement_text() const = 0;
   // What Engine::Load takes, also in another process.
   virtual Result<std::string> Serialize() const = 0;
-  // Blocks until done. `given[i]`: nobody else will use input i again.
+  // Blocks until done. `given[i]`: nobody else will use input i again. Programs of several devices
+  // take the inputs of all, device by device, and give results so.
   virtual Result<std::vector<ArrayPtr>> Run(int device, std::span<const ArrayPtr> inputs,
                                             const std::vector<bool>& given) const = 0;
 };

@@ -37,39 +37,40 @@ Status WrongArgument(size_t i, const TensorSpec& found, const TensorSpec& wanted
                                 tensor::TypeText(wanted.dtype, wanted.shape)));
 }
 
-// The values of the arguments, and which of them the launch may use up.
+// The values of the arguments, device by device, and which of each device's the launch may use up.
 struct Arguments {
   std::vector<ValuePtr> values;
   std::vector<bool> given;
 };
 
-Result<Arguments> Collect(const LoadedProgram& program, std::span<abi::Buffer* const> buffers,
-                          std::span<const int64_t> keep) {
+// Adds the arguments of one device.
+Status Collect(const LoadedProgram& program, std::span<abi::Buffer* const> buffers,
+               std::span<const int64_t> keep, Arguments* out) {
   const std::vector<TensorSpec>& wanted = program.signature().inputs;
   if (buffers.size() != wanted.size()) {
     return InvalidArgument(
         StrCat("the program takes ", wanted.size(), " arguments; ", buffers.size(), " were given"));
   }
-  Arguments out;
-  out.given = program.donated();
-  out.given.resize(wanted.size(), false);
+  out->given = program.donated();
   for (const int64_t i : keep) {
-    if (i >= 0 && static_cast<size_t>(i) < wanted.size()) out.given[static_cast<size_t>(i)] = false;
+    if (i >= 0 && static_cast<size_t>(i) < wanted.size()) {
+      out->given[static_cast<size_t>(i)] = false;
+    }
   }
   for (size_t i = 0; i < buffers.size(); ++i) {
     if (buffers[i]->spec != wanted[i]) return WrongArgument(i, buffers[i]->spec, wanted[i]);
     ASSIGN_OR_RETURN(ValuePtr value, buffers[i]->Get());
-    out.values.push_back(std::move(value));
+    out->values.push_back(std::move(value));
   }
   for (size_t i = 0; i < buffers.size(); ++i) {
-    if (!out.given[i]) continue;
+    if (!out->given[i]) continue;
     for (size_t j = 0; j < buffers.size(); ++j) {
       if (i == j || buffers[j] != buffers[i]) continue;
       return InvalidArgument(StrCat("argument ", i, " is donated but is also argument ", j,
                                     "; pass a copy of one of them"));
     }
   }
-  return out;
+  return OkStatus();
 }
 
 // Options of XLA's own compiler change nothing that is promised here.
@@ -208,43 +209,50 @@ Result<abi::LoadedExecutable*> NewLoadedExecutable(abi::Client* client,
   return made.release();
 }
 
-Status Launch(const abi::LoadedExecutable& executable, abi::Device* device,
-              std::span<abi::Buffer* const> arguments, std::span<const int64_t> keep,
-              abi::Buffer** outputs, EventPtr* done) {
+Result<EventPtr> Launch(const abi::LoadedExecutable& executable,
+                        std::span<abi::Device* const> devices,
+                        std::span<const std::span<abi::Buffer* const>> arguments,
+                        std::span<const int64_t> keep,
+                        std::vector<std::vector<abi::Buffer*>>* outputs) {
   const LoadedProgram& program = *executable.info->program;
-  ASSIGN_OR_RETURN(Arguments collected, Collect(program, arguments, keep));
-  bool ready = device->queue->idle();
-  for (const ValuePtr& v : collected.values) ready = ready && v->ready()->ready();
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    if (collected.given[i]) arguments[i]->Take();
+  Arguments collected;
+  for (const std::span<abi::Buffer* const>& list : arguments) {
+    RETURN_IF_ERROR(Collect(program, list, keep, &collected));
   }
-  Work work{executable.info, device->description->id, std::move(collected), {}, nullptr};
+  abi::Device* const first = devices[0];
+  bool ready = first->queue->idle();
+  for (const ValuePtr& v : collected.values) ready = ready && v->ready()->ready();
+  for (const std::span<abi::Buffer* const>& list : arguments) {
+    for (size_t i = 0; i < list.size(); ++i) {
+      if (collected.given[i]) list[i]->Take();
+    }
+  }
+  Work work{executable.info, first->description->id, std::move(collected), {}, nullptr};
   const std::vector<TensorSpec>& specs = program.signature().outputs;
-  work.results.reserve(specs.size());
-  for (size_t i = 0; i < specs.size(); ++i) {
-    auto value = std::make_shared<Value>();
-    value->Count(device->count,
-                 tensor::NumElements(specs[i].shape).value_or(0) * ByteWidth(specs[i].dtype));
-    outputs[i] = NewBuffer(device->memories[0], specs[i], value, program.token_outputs()[i]);
-    work.results.push_back(std::move(value));
+  work.results.reserve(specs.size() * devices.size());
+  for (abi::Device* device : devices) {
+    std::vector<abi::Buffer*>& made = outputs->emplace_back();
+    for (size_t i = 0; i < specs.size(); ++i) {
+      auto value = std::make_shared<Value>();
+      value->Count(device->count,
+                   tensor::NumElements(specs[i].shape).value_or(0) * ByteWidth(specs[i].dtype));
+      made.push_back(NewBuffer(device->memories[0], specs[i], value, program.token_outputs()[i]));
+      work.results.push_back(std::move(value));
+    }
   }
   if (ready && SecondsOf(program.cost()) < kInlineSeconds) {
     const Status s = work.TryRun();
-    if (!s.ok()) {
-      for (const ValuePtr& r : work.results) r->Fail(s);
-      auto failed = std::make_shared<EventState>();
-      failed->Set(s);
-      *done = std::move(failed);
-    } else {
-      *done = DoneEvent();
-    }
-    return OkStatus();
+    if (s.ok()) return DoneEvent();
+    for (const ValuePtr& r : work.results) r->Fail(s);
+    auto failed = std::make_shared<EventState>();
+    failed->Set(s);
+    return failed;
   }
   work.done = std::make_shared<EventState>();
-  *done = work.done;
+  EventPtr done = work.done;
   auto shared = std::make_shared<Work>(std::move(work));
-  device->queue->Push([shared] { shared->Run(); });
-  return OkStatus();
+  first->queue->Push([shared] { shared->Run(); });
+  return done;
 }
 
 }  // namespace megalith::pjrt

@@ -65,14 +65,16 @@ namespace megalith::pjrt {
 Result<abi::LoadedExecutable*> NewLoadedExecutable(abi::Client* client,
                                                    std::shared_ptr<const ProgramInfo> info);
 
-// Launches the program on one device: cheap programs whose inputs exist run at once on this thread,
-// others on the device's queue, so that the caller goes on. `outputs` receives one new buffer per
-// result, `done` the event of the launch; both are left alone on an error. Inputs that the program
-// was compiled to be given are taken from their buffers unless `keep[i]`.
-// Errors: kInvalidArgument (wrong number, type or shape of arguments, a deleted buffer, one buffer
-// given away and used twice).
-Status Launch(const abi::LoadedExecutable& executable, abi::Device* device,
-              std::span<abi::Buffer* const> arguments, std::span<const int64_t> keep,
-              abi::Buffer** outputs, EventPtr* done);
+// Launches the program on its devices: cheap programs whose inputs exist run at once on this
+// thread, others on the queue of the first device, so that the caller goes on. `arguments[d]` are
+// the buffers of device d; `outputs[d]` receives one new buffer per result, and the event of the
+// launch is returned; outputs are left alone on an error. Inputs that the program was compiled to
+// be given are taken from their buffers unless `keep` lists them. Errors: kInvalidArgument (wrong
+// number, type or shape of arguments, a deleted buffer, one buffer given away and used twice).
+Result<EventPtr> Launch(const abi::LoadedExecutable& executable,
+                        std::span<abi::Device* const> devices,
+                        std::span<const std::span<abi::Buffer* const>> arguments,
+                        std::span<const int64_t> keep,
+                        std::vector<std::vector<abi::Buffer*>>* outputs);
 
 }  // namespace megalith::pjrt

@@ -9,18 +9,20 @@ namespace {
 
 constexpr std::string_view kShardingPrefix = "#sdy.sharding";
 
-// The text of a child; a mesh is named by a symbol or stands there itself.
+std::string Quoted(std::string_view name) {
+  std::string out;
+  stablehlo::PrintAttribute(Attr::String(name), false, &out);
+  return out;
+}
+
+// The text of a child; a mesh is named by a symbol or stands there itself, a manual axis by a
+// string.
 std::string TextOf(const Attr& a) {
+  if (a.kind() == AttrKind::kString) return Quoted(a.AsText());
   if (a.kind() == AttrKind::kOpaque) return a.AsText();
   if (a.kind() != AttrKind::kSymbol) return "";
   std::string out;
   stablehlo::PrintSymbol(a.AsText(), &out);
-  return out;
-}
-
-std::string Quoted(std::string_view name) {
-  std::string out;
-  stablehlo::PrintAttribute(Attr::String(name), false, &out);
   return out;
 }
 

@@ -329,7 +329,10 @@ class ModuleReader {
 
   Status ReadSdyOp(const RawOp& raw, Func* func, Region* out, int depth) {
     const std::string name = FullName(raw);
-    if (name == "sdy.manual_computation") return Inline(raw, func, out, depth);
+    if (name == "sdy.manual_computation") {
+      return one_device_ ? Inline(raw, func, out, depth) : ReadManual(raw, func, out, depth);
+    }
+    if (name == "sdy.return") return ReadReturn(raw, out);
     Op op;
     op.def = stablehlo::FindOp(name);
     if (op.def == nullptr)
@@ -345,10 +348,35 @@ class ModuleReader {
     return OkStatus();
   }
 
+  // Kept for whoever runs several devices (programs/spmd).
+  Status ReadManual(const RawOp& raw, Func* func, Region* out, int depth) {
+    constexpr Revision kManual{.number = 1, .fields = "in_shardings,manual_axes,out_shardings"};
+    if (raw.regions.size() != 1) return InvalidArgument("a manual computation without its body");
+    Op op;
+    op.def = stablehlo::FindOp("sdy.manual_computation");
+    ASSIGN_OR_RETURN(op.operands, Operands(raw));
+    ASSIGN_OR_RETURN(op.attrs, Dictionary(raw));
+    ASSIGN_OR_RETURN(const std::vector<Field> fields, Fields(raw, kManual, &op.attrs));
+    for (const Field& f : fields) SetAttr(&op.attrs, f.name, f.value);
+    op.regions.emplace_back();
+    RETURN_IF_ERROR(
+        ReadRegion(raw.regions[0], func, &op.regions[0], depth + 1).Annotate("region 0"));
+    RETURN_IF_ERROR(AddResults(raw, func, &op));
+    out->ops.push_back(std::move(op));
+    return OkStatus();
+  }
+
+  // Ends the body of a manual computation; every region here ends in one kind of terminator.
+  Status ReadReturn(const RawOp& raw, Region* out) {
+    Op op;
+    op.def = stablehlo::FindOp("stablehlo.return");
+    ASSIGN_OR_RETURN(op.operands, Operands(raw));
+    out->ops.push_back(std::move(op));
+    return OkStatus();
+  }
+
   // The body of a manual computation runs once per device: with one device, in its place.
   Status Inline(const RawOp& raw, Func* func, Region* out, int depth) {
-    if (!one_device_)
-      return Unimplemented("a manual computation over several devices is not supported");
     if (raw.regions.size() != 1 || !raw.regions[0].has_block)
       return InvalidArgument("a manual computation without its body");
     const RawRegion& body = raw.regions[0];

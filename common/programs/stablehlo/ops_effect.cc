@@ -1,5 +1,4 @@
-// Tokens, random numbers, calls out of the program, and collectives, which on one device mean the
-// identity.
+// Tokens, random numbers, calls out of the program, and what happens between devices.
 #include "common/programs/stablehlo/cost.h"
 #include "common/programs/stablehlo/kernels/prepare.h"
 #include "common/programs/stablehlo/rules.h"
@@ -61,6 +60,10 @@ constexpr AttrSpec kBroadcastAttrs[] = {
     {.name = "channel_handle", .kind = AttrKind::kChannel, .meaningless = true},
     {.name = "replica_groups", .kind = AttrKind::kDense, .required = true},
 };
+constexpr AttrSpec kManualAttrs[] = {
+    {.name = "in_shardings", .kind = AttrKind::kOpaque, .required = true},
+    {.name = "manual_axes", .kind = AttrKind::kOpaque, .required = true},
+    {.name = "out_shardings", .kind = AttrKind::kOpaque, .required = true}};
 constexpr AttrSpec kShardingAttrs[] = {
     {.name = "sharding", .kind = AttrKind::kOpaque, .required = true, .meaningless = true}};
 
@@ -129,29 +132,115 @@ Status SameAsOperands(const TypeQuery& q, Types* results) {
 }
 
 // One process that takes part alone: the only group is [[0]] (or nothing at all).
-Status CheckLonely(const TypeQuery& q, std::string_view attr) {
-  const Dense& groups = q.op.attr(attr).AsDense();
+bool IsLonely(const Dense& groups) {
   const int64_t n = ElementCount(groups.type);
-  const bool lonely = n == 0 || (n == 1 && groups.data.IntAt(0) == 0);
-  if (lonely) return OkStatus();
-  return Unimplemented(StrCat("collectives over several devices are not supported (", attr, " is ",
-                              groups.type.Text(), ")"));
+  return n == 0 || (n == 1 && groups.data.IntAt(0) == 0);
+}
+bool IsLonelyCollective(const Op& op, const Func&) {
+  return IsLonely(op.attr("replica_groups").AsDense());
+}
+bool IsLonelyPermute(const Op& op, const Func&) {
+  const Dense& pairs = op.attr("source_target_pairs").AsDense();
+  return ElementCount(pairs.type) == 2 && pairs.data.IntAt(0) == 0 &&
+         pairs.data.IntAt(pairs.splat ? 0 : 1) == 0;
 }
 
-Status CollectiveRule(const TypeQuery& q, Types* results) {
-  RETURN_IF_ERROR(CheckLonely(q, "replica_groups"));
+// Devices per group.
+Result<int64_t> GroupSize(const TypeQuery& q) {
+  const TensorType& groups = q.op.attr("replica_groups").AsDense().type;
+  if (groups.rank() != 2) {
+    return InvalidArgument(StrCat("replica_groups has type ", groups.Text(), ", wanted rank 2"));
+  }
+  return std::max<int64_t>(groups.shape[1], 1);
+}
+
+Status CheckDimension(const TypeQuery& q, std::string_view attr, size_t operand, size_t* d) {
+  const int64_t v = q.op.attr(attr).AsInt();
+  if (v < 0 || v >= static_cast<int64_t>(q.operand(operand).rank())) {
+    return InvalidArgument(
+        StrCat(attr, " = ", v, " is no dimension of ", q.operand(operand).Text()));
+  }
+  *d = static_cast<size_t>(v);
+  return OkStatus();
+}
+
+Status AllReduceRule(const TypeQuery& q, Types* results) {
+  RETURN_IF_ERROR(internal::StatusOf(GroupSize(q)));
   return SameAsOperands(q, results);
 }
 
-Status PermuteRule(const TypeQuery& q, Types* results) {
-  const Dense& pairs = q.op.attr("source_target_pairs").AsDense();
-  const int64_t n = ElementCount(pairs.type);
-  for (int64_t i = 0; i < n; ++i) {
+Status AllGatherRule(const TypeQuery& q, Types* results) {
+  ASSIGN_OR_RETURN(const int64_t size, GroupSize(q));
+  for (size_t i = 0; i < q.num_operands(); ++i) {
+    size_t d = 0;
+    RETURN_IF_ERROR(CheckDimension(q, "all_gather_dim", i, &d));
+    TensorType type = q.operand(i);
+    type.shape[d] *= size;
+    results->push_back(type);
+  }
+  return OkStatus();
+}
+
+Status ReduceScatterRule(const TypeQuery& q, Types* results) {
+  ASSIGN_OR_RETURN(const int64_t size, GroupSize(q));
+  size_t d = 0;
+  RETURN_IF_ERROR(CheckDimension(q, "scatter_dimension", 0, &d));
+  TensorType type = q.operand(0);
+  if (type.shape[d] % size != 0) {
+    return InvalidArgument(
+        StrCat("dimension ", d, " of ", type.Text(), " cannot be split among ", size, " devices"));
+  }
+  type.shape[d] /= size;
+  results->push_back(type);
+  return OkStatus();
+}
+
+Status AllToAllRule(const TypeQuery& q, Types* results) {
+  const int64_t count = q.op.attr("split_count").AsInt();
+  for (size_t i = 0; i < q.num_operands(); ++i) {
+    size_t split = 0, concat = 0;
+    RETURN_IF_ERROR(CheckDimension(q, "split_dimension", i, &split));
+    RETURN_IF_ERROR(CheckDimension(q, "concat_dimension", i, &concat));
+    TensorType type = q.operand(i);
+    if (count < 1 || type.shape[split] % count != 0) {
+      return InvalidArgument(
+          StrCat("dimension ", split, " of ", type.Text(), " cannot be split into ", count));
+    }
+    type.shape[split] /= count;
+    type.shape[concat] *= count;
+    results->push_back(type);
+  }
+  return OkStatus();
+}
+
+// The types are what is declared: the body's arguments are local, the operands global.
+Status ManualRule(const TypeQuery& q, Types* results) {
+  if (q.op.regions[0].args.size() != q.num_operands() ||
+      q.op.regions[0].ops.back().operands.size() != q.op.num_results) {
+    return InvalidArgument("the body takes or returns another number of values");
+  }
+  results->assign(q.declared.begin(), q.declared.end());
+  return OkStatus();
+}
+
+// On one device; programs of several are rewritten before (programs/spmd).
+Result<Kernel> PrepareCollective(Planner& planner, const Op& op) {
+  if (!IsLonely(op.attr("replica_groups").AsDense())) {
+    return Unimplemented("collectives between several devices are not run one by one");
+  }
+  return PrepareIdentity(planner, op);
+}
+Result<Kernel> PrepareManual(Planner&, const Op&) {
+  return Unimplemented("a manual computation runs on a client that has several devices");
+}
+Result<Kernel> PreparePermute(Planner& planner, const Op& op) {
+  const Dense& pairs = op.attr("source_target_pairs").AsDense();
+  for (int64_t i = 0; i < ElementCount(pairs.type); ++i) {
     if (pairs.data.IntAt(pairs.splat ? 0 : i) != 0) {
-      return Unimplemented("collective_permute between several devices is not supported");
+      return Unimplemented("collectives between several devices are not run one by one");
     }
   }
-  return SameAsOperands(q, results);
+  return PrepareCollectivePermute(planner, op);
 }
 
 bool IsSharding(const Op& op, const Func&) {
@@ -214,42 +303,54 @@ constexpr OpDef kRows[] = {
      .more_operands = true,
      .regions = 1,
      .attrs = kReduceAttrs,
-     .traits = kPure | kIdentity,
-     .type_rule = CollectiveRule,
-     .prepare = PrepareIdentity},
+     .traits = kPure,
+     .type_rule = AllReduceRule,
+     .prepare = PrepareCollective,
+     .no_op = IsLonelyCollective},
     {.name = "stablehlo.all_gather",
      .operands = 1,
      .more_operands = true,
      .attrs = kGatherAttrs,
-     .traits = kPure | kIdentity,
-     .type_rule = CollectiveRule,
-     .prepare = PrepareIdentity},
+     .traits = kPure,
+     .type_rule = AllGatherRule,
+     .prepare = PrepareCollective,
+     .no_op = IsLonelyCollective},
     {.name = "stablehlo.all_to_all",
      .operands = 1,
      .more_operands = true,
      .attrs = kAllToAllAttrs,
-     .traits = kPure | kIdentity,
-     .type_rule = CollectiveRule,
-     .prepare = PrepareIdentity},
+     .traits = kPure,
+     .type_rule = AllToAllRule,
+     .prepare = PrepareCollective,
+     .no_op = IsLonelyCollective},
     {.name = "stablehlo.reduce_scatter",
      .operands = 1,
      .regions = 1,
      .attrs = kReduceScatterAttrs,
-     .traits = kPure | kIdentity,
-     .type_rule = CollectiveRule,
-     .prepare = PrepareIdentity},
+     .traits = kPure,
+     .type_rule = ReduceScatterRule,
+     .prepare = PrepareCollective,
+     .no_op = IsLonelyCollective},
     {.name = "stablehlo.collective_broadcast",
      .operands = 1,
      .attrs = kBroadcastAttrs,
-     .traits = kPure | kIdentity,
-     .type_rule = CollectiveRule,
-     .prepare = PrepareIdentity},
+     .traits = kPure,
+     .type_rule = AllReduceRule,
+     .prepare = PrepareCollective,
+     .no_op = IsLonelyCollective},
     {.name = "stablehlo.collective_permute",
      .operands = 1,
      .attrs = kPermuteAttrs,
      .traits = kPure,
-     .type_rule = PermuteRule,
-     .prepare = PrepareCollectivePermute},
+     .type_rule = SameAsOperands,
+     .prepare = PreparePermute,
+     .no_op = IsLonelyPermute},
+    {.name = "sdy.manual_computation",
+     .more_operands = true,
+     .regions = 1,
+     .attrs = kManualAttrs,
+     .type_rule = ManualRule,
+     .prepare = PrepareManual},
     {.name = "sdy.sharding_constraint",
      .operands = 1,
      .attrs = kShardingAttrs,

@@ -36,7 +36,6 @@ constexpr OpDef kRows[] = {
     Refuse("sdy.all_reduce", kSharded),
     Refuse("sdy.all_slice", kSharded),
     Refuse("sdy.collective_permute", kSharded),
-    Refuse("sdy.manual_computation", kSharded),
     Refuse("sdy.named_computation", kSharded),
     Refuse("sdy.reshard", kSharded),
     Refuse("sdy.return", kSharded),

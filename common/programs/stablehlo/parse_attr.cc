@@ -346,7 +346,8 @@ Result<Attr> OpParser::ParseHashAttr() {
     return value;
   }
   const size_t dot = hash.text.find('.');
-  if (dot != std::string_view::npos) {
+  const bool pretty = hash.text == "sdy" && At("<");  // #sdy<manual_axes{"x"}>
+  if (dot != std::string_view::npos || pretty) {
     const std::string_view dialect = hash.text.substr(0, dot);
     if (dialect == "stablehlo" || dialect == "chlo")
       return ParseStablehloAttr(hash.text.substr(dot + 1), hash);

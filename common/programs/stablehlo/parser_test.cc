@@ -88,7 +88,7 @@ TEST(ParseModuleTest, ErrorsNameLineAndColumn) {
 
 TEST(ParseModuleTest, UnsupportedThingsAreUnimplemented) {
   for (const char* op : {"stablehlo.frobnicate", "stablehlo.infeed", "stablehlo.dynamic_reshape",
-                         "sdy.manual_computation", "stablehlo.batch_norm_grad", "arith.addf"}) {
+                         "sdy.named_computation", "stablehlo.batch_norm_grad", "arith.addf"}) {
     const Status s =
         ParseStatus(Main(StrCat("  %0 = \"", op, "\"(%x) : (tensor<2xf32>) -> tensor<2xf32>")));
     EXPECT_EQ(s.code(), Code::kUnimplemented) << op;

@@ -127,10 +127,9 @@ const Case kBadOps[] = {
     {"stablehlo.rng_bit_generator %x, algorithm = DEFAULT : (tensor<4x6xf32>) -> (tensor<4x6xf32>, "
      "tensor<2xui32>)",
      "state has type"},
-    {"\"stablehlo.all_reduce\"(%x) <{replica_groups = dense<[[0, 1]]> : tensor<1x2xi64>}> ({ "
-     "^bb0(%a: tensor<f32>, %b: tensor<f32>): stablehlo.return %a : tensor<f32> }) : "
-     "(tensor<4x6xf32>) -> tensor<4x6xf32>",
-     "several devices"},
+    {"\"stablehlo.all_gather\"(%x) <{all_gather_dim = 0 : i64, replica_groups = dense<[[0, 1]]> : "
+     "tensor<1x2xi64>}> : (tensor<4x6xf32>) -> tensor<4x6xf32>",
+     "wanted tensor<8x6xf32>"},
 };
 
 TEST(VerifyTest, RefusesInvalidOps) {

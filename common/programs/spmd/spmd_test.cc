@@ -1,0 +1,188 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "common/foundation/base/strings.h"
+#include "common/programs/spmd/unroll.h"
+#include "common/programs/stablehlo/canonical.h"
+#include "common/programs/stablehlo/evaluate.h"
+#include "common/programs/stablehlo/parser.h"
+
+namespace megalith::spmd {
+namespace {
+
+using stablehlo::DType;
+using tensor::Tensor;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// A program on four devices: `body` maps a part tensor<2xf32> of %arg0 to a value of type `local`,
+// and the parts together are of type `whole`.
+std::string Program(std::string_view body, std::string_view local = "tensor<2xf32>",
+                    std::string_view whole = "tensor<8xf32>") {
+  return StrCat(R"(
+module @jit_f {
+  sdy.mesh @mesh = <["x"=4]>
+  func.func public @main(%arg0: tensor<8xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}]>}) -> ()",
+                whole, R"() {
+    %0 = "sdy.manual_computation"(%arg0) <{
+        in_shardings = #sdy.sharding_per_value<[<@mesh, [{"x"}]>]>,
+        manual_axes = #sdy<manual_axes{"x"}>,
+        out_shardings = #sdy.sharding_per_value<[<@mesh, [{"x"}]>]>}> ({
+    ^bb0(%x: tensor<2xf32>):
+)",
+                body, R"(
+      "stablehlo.return"(%r) : ()",
+                local, R"() -> ()
+    }) : (tensor<8xf32>) -> )",
+                whole, R"(
+    return %0 : )",
+                whole, R"(
+  }
+})");
+}
+
+// Of inputs 0, 1, ..., 7.
+Result<std::vector<float>> ResultOf(const std::string& text) {
+  ASSIGN_OR_RETURN(const stablehlo::Module module, stablehlo::ParseModule(text));
+  ASSIGN_OR_RETURN(const Unrolled unrolled, Unroll(module, 4));
+  ASSIGN_OR_RETURN(const stablehlo::Module canonical, stablehlo::Canonicalize(unrolled.module));
+  ASSIGN_OR_RETURN(Tensor x, Tensor::Create(DType::kF32, {8}));
+  for (int64_t i = 0; i < 8; ++i) x.SetDouble(i, static_cast<double>(i));
+  ASSIGN_OR_RETURN(const std::vector<Tensor> out, stablehlo::Evaluate(canonical, std::vector{x}));
+  const std::span<const float> values = out[0].As<float>();
+  return std::vector<float>(values.begin(), values.end());
+}
+
+#define EXPECT_GIVES(text, matcher)                        \
+  do {                                                     \
+    const Result<std::vector<float>> got = ResultOf(text); \
+    ASSERT_TRUE(got.ok()) << got.status().ToString();      \
+    EXPECT_THAT(*got, matcher);                            \
+  } while (false)
+
+constexpr std::string_view kPairs = "replica_groups = dense<[[0, 2], [1, 3]]> : tensor<2x2xi64>";
+constexpr std::string_view kAll = "replica_groups = dense<[[0, 1, 2, 3]]> : tensor<1x4xi64>";
+constexpr std::string_view kSum = R"( ({
+      ^bb1(%a: tensor<f32>, %b: tensor<f32>):
+        %s = stablehlo.add %a, %b : tensor<f32>
+        stablehlo.return %s : tensor<f32>
+      }))";
+
+TEST(Unroll, SumsOverGroups) {
+  EXPECT_GIVES(Program(StrCat("%r = \"stablehlo.all_reduce\"(%x) <{", kPairs, "}>", kSum,
+                              " : (tensor<2xf32>) -> tensor<2xf32>")),
+               ElementsAre(4, 6, 8, 10, 4, 6, 8, 10));
+}
+
+TEST(Unroll, GathersAndScatters) {
+  EXPECT_GIVES(Program(StrCat("%r = \"stablehlo.all_gather\"(%x) <{all_gather_dim = 0 : i64, ",
+                              kPairs, "}> : (tensor<2xf32>) -> tensor<4xf32>"),
+                       "tensor<4xf32>", "tensor<16xf32>"),
+               ElementsAre(0, 1, 4, 5, 2, 3, 6, 7, 0, 1, 4, 5, 2, 3, 6, 7));
+  EXPECT_GIVES(
+      Program(StrCat("%r = \"stablehlo.reduce_scatter\"(%x) <{scatter_dimension = 0 : i64, ",
+                     kPairs, "}>", kSum, " : (tensor<2xf32>) -> tensor<1xf32>"),
+              "tensor<1xf32>", "tensor<4xf32>"),
+      ElementsAre(4, 8, 6, 10));
+}
+
+TEST(Unroll, ExchangesParts) {
+  EXPECT_GIVES(Program(StrCat("%r = \"stablehlo.all_to_all\"(%x) <{concat_dimension = 0 : i64, "
+                              "split_dimension = 0 : i64, split_count = 2 : i64, ",
+                              kPairs, "}> : (tensor<2xf32>) -> tensor<2xf32>")),
+               ElementsAre(0, 4, 2, 6, 1, 5, 3, 7));
+  EXPECT_GIVES(Program("%r = \"stablehlo.collective_permute\"(%x) <{source_target_pairs = "
+                       "dense<[[0, 1], [1, 0], [3, 2]]> : tensor<3x2xi64>}> : (tensor<2xf32>) -> "
+                       "tensor<2xf32>"),
+               ElementsAre(2, 3, 0, 1, 6, 7, 0, 0));
+}
+
+TEST(Unroll, TellsDevicesApart) {
+  EXPECT_GIVES(Program(R"(%p = stablehlo.partition_id : tensor<ui32>
+      %f = stablehlo.convert %p : (tensor<ui32>) -> tensor<f32>
+      %r = stablehlo.broadcast_in_dim %f, dims = [] : (tensor<f32>) -> tensor<2xf32>)"),
+               ElementsAre(0, 0, 1, 1, 2, 2, 3, 3));
+}
+
+TEST(Unroll, GoesThroughLoopsTogether) {
+  EXPECT_GIVES(Program(StrCat(R"(%c = stablehlo.constant dense<0> : tensor<i32>
+      %l:2 = stablehlo.while(%i = %c, %v = %x) : tensor<i32>, tensor<2xf32>
+      cond {
+        %n = stablehlo.constant dense<2> : tensor<i32>
+        %t = stablehlo.compare LT, %i, %n, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>
+        stablehlo.return %t : tensor<i1>
+      } do {
+        %o = stablehlo.constant dense<1> : tensor<i32>
+        %j = stablehlo.add %i, %o : tensor<i32>
+        %w = "stablehlo.all_reduce"(%v) <{)",
+                              kAll, "}>", kSum, R"( : (tensor<2xf32>) -> tensor<2xf32>
+        stablehlo.return %j, %w : tensor<i32>, tensor<2xf32>
+      }
+      %r = stablehlo.add %l#1, %x : tensor<2xf32>)")),
+               ElementsAre(48, 65, 50, 67, 52, 69, 54, 71));
+}
+
+TEST(Unroll, SaysWhereResultsLie) {
+  const auto module = stablehlo::ParseModule(R"(
+module {
+  sdy.mesh @mesh = <["x"=2, "y"=2]>
+  func.func public @main(%a: tensor<4x6xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}, {}]>})
+      -> (tensor<4x6xf32>, tensor<4x6xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {"y"}]>},
+          tensor<6x4xf32>) {
+    %0 = stablehlo.add %a, %a : tensor<4x6xf32>
+    %1 = stablehlo.transpose %0, dims = [1, 0] : (tensor<4x6xf32>) -> tensor<6x4xf32>
+    return %0, %0, %1 : tensor<4x6xf32>, tensor<4x6xf32>, tensor<6x4xf32>
+  }
+})");
+  ASSERT_TRUE(module.ok()) << module.status().ToString();
+  const auto unrolled = Unroll(*module, 4);
+  ASSERT_TRUE(unrolled.ok()) << unrolled.status().ToString();
+  EXPECT_EQ(unrolled->inputs[0].Parts(0), 2);
+  EXPECT_EQ(unrolled->outputs[0].Parts(0), 2);  // like what it was made from
+  EXPECT_EQ(unrolled->outputs[1].Parts(1), 2);
+  EXPECT_TRUE(unrolled->outputs[2].IsReplicated());
+  const auto part = PartOf(unrolled->outputs[1], {4, 6}, 3);
+  ASSERT_TRUE(part.ok());
+  EXPECT_EQ(part->start, (Dims{0, 3}));
+  EXPECT_EQ(part->shape, (Shape{4, 3}));
+}
+
+TEST(Unroll, RefusesWhatDoesNotFit) {
+  const auto error = [](const std::string& text) {
+    const Result<std::vector<float>> got = ResultOf(text);
+    return got.ok() ? std::string("no error") : got.status().ToString();
+  };
+  EXPECT_THAT(error(Program("%r = stablehlo.slice %x [0:1] : (tensor<2xf32>) -> tensor<1xf32>",
+                            "tensor<1xf32>")),
+              HasSubstr("is assembled to tensor<4xf32>, wanted tensor<8xf32>"));
+  EXPECT_THAT(error(Program(StrCat("%r = \"stablehlo.all_reduce\"(%x) <{replica_groups = "
+                                   "dense<[[0, 9]]> : tensor<1x2xi64>}>",
+                                   kSum, " : (tensor<2xf32>) -> tensor<2xf32>"))),
+              HasSubstr("device 9 of 4"));
+}
+
+TEST(ParseSharding, ReadsWhatShardyWrites) {
+  Mesh mesh{"mesh", {{"x", 4}, {"y", 2}}, {}};
+  const auto s =
+      ParseSharding(R"(#sdy.sharding<@mesh, [{"x":(2)2, ?}p1, {}], replicated={"y"}>)", {mesh}, 2);
+  ASSERT_TRUE(s.ok()) << s.status().ToString();
+  EXPECT_EQ(s->Parts(0), 2);
+  EXPECT_EQ(s->PartOf(0, 2), 1);  // x = 1: the inner half of its outer half
+  EXPECT_EQ(s->PartOf(0, 4), 0);
+  const auto inlined =
+      ParseSharding(R"(#sdy.sharding<mesh<["a"=2], device_ids=[1, 0]>, [{"a"}]>)", {}, 1);
+  ASSERT_TRUE(inlined.ok()) << inlined.status().ToString();
+  EXPECT_EQ(inlined->PartOf(0, 0), 1);
+  for (const std::string_view bad :
+       {"", "#sdy.sharding<@other, [{}]>", R"(#sdy.sharding<@mesh, [{"z"}]>)",
+        "#sdy.sharding<@mesh, [{}, {}, {}]>", R"(#sdy.sharding<@mesh, [{"x":(3)2}]>)",
+        "#sdy.sharding<@mesh, [{}]", R"(#sdy.sharding<mesh<["a"=99999999999]>, [{}]>)"}) {
+    EXPECT_FALSE(ParseSharding(bad, {mesh}, 2).ok()) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace megalith::spmd

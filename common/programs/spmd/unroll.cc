@@ -1,0 +1,710 @@
+#include "common/programs/spmd/unroll.h"
+
+#include <algorithm>
+#include <numeric>
+#include <unordered_map>
+#include <utility>
+
+#include "common/foundation/base/strings.h"
+#include "common/programs/stablehlo/op_def.h"
+
+namespace megalith::spmd {
+namespace {
+
+using stablehlo::Attr;
+using stablehlo::AttrDict;
+using stablehlo::Dense;
+using stablehlo::Func;
+using stablehlo::kNoValue;
+using stablehlo::Module;
+using stablehlo::Op;
+using stablehlo::Region;
+using stablehlo::TensorType;
+using stablehlo::ValueId;
+
+constexpr int kDeepestCalls = 256;
+
+// Devices that run side by side. Outside of manual computations there is one instance.
+struct Instances {
+  // The device each instance stands for: one of those that differ in free axes alone.
+  std::vector<int64_t> device;
+  std::vector<size_t> of_device;  // by device
+  std::vector<bool> axes;         // of the mesh: true if instances differ along it
+  bool manual = false;
+
+  size_t size() const { return device.size(); }
+};
+
+// One function, or one manual computation, being written: its values per instance.
+struct Frame {
+  const Func* func;
+  const Instances* instances;
+  std::unordered_map<ValueId, std::vector<ValueId>> values;
+
+  ValueId Get(ValueId v, size_t k) const {
+    const auto it = values.find(v);
+    return it == values.end() ? kNoValue : it->second[k];
+  }
+  void Set(ValueId v, size_t k, ValueId made) {
+    std::vector<ValueId>& all = values[v];
+    all.resize(instances->size(), kNoValue);
+    all[k] = made;
+  }
+};
+
+using Set = std::vector<size_t>;  // instances
+
+bool NamesDevice(const Op& op) {
+  return op.name() == "stablehlo.partition_id" || op.name() == "stablehlo.replica_id";
+}
+bool IsCollective(const Op& op) {
+  static constexpr std::string_view kNames[] = {
+      "stablehlo.all_reduce",     "stablehlo.all_gather",           "stablehlo.all_to_all",
+      "stablehlo.reduce_scatter", "stablehlo.collective_broadcast", "stablehlo.collective_permute"};
+  return std::ranges::find(kNames, op.name()) != std::end(kNames);
+}
+
+class Unroller {
+ public:
+  Unroller(const Module& module, int64_t devices) : module_(module), devices_(devices) {}
+
+  Result<Unrolled> Run() {
+    ASSIGN_OR_RETURN(meshes_, MeshesOf(module_));
+    ASSIGN_OR_RETURN(const Func* const main, module_.Entry());
+    whole_.device = {0};
+    whole_.of_device.assign(static_cast<size_t>(devices_), 0);
+    out_.name = main->name;
+    out_.visibility = stablehlo::Visibility::kPublic;
+    out_.results = main->results;
+    out_.arg_attrs = main->arg_attrs;
+    out_.result_attrs = main->result_attrs;
+    Frame frame{main, &whole_, {}};
+    Unrolled made;
+    RETURN_IF_ERROR(ShardingsOf(main->input_types(), main->arg_attrs, &made.inputs));
+    for (size_t i = 0; i < main->body.args.size(); ++i) {
+      const ValueId v = main->body.args[i];
+      const ValueId arg = out_.AddValue(main->type(v));
+      out_.body.args.push_back(arg);
+      frame.Set(v, 0, arg);
+      Note(arg, made.inputs[i]);
+    }
+    ops_ = &out_.body.ops;
+    RETURN_IF_ERROR(Ops(frame, main->body, {0}));
+    Op end;
+    end.def = main->body.ops.back().def;
+    for (const ValueId v : main->body.ops.back().operands) end.operands.push_back(frame.Get(v, 0));
+    RETURN_IF_ERROR(ShardingsOf(main->results, main->result_attrs, &made.outputs));
+    // A result of which nothing is said lies like what it was made from.
+    for (size_t i = 0; i < made.outputs.size(); ++i) {
+      const bool said = i < main->result_attrs.size() &&
+                        stablehlo::FindAttr(main->result_attrs[i], "sdy.sharding").present();
+      const auto known = lies_.find(end.operands[i]);
+      if (!said && known != lies_.end()) made.outputs[i] = known->second;
+    }
+    out_.body.ops.push_back(std::move(end));
+    made.module.name = module_.name;
+    RETURN_IF_ERROR(internal::StatusOf(made.module.AddFunc(std::move(out_))));
+    return made;
+  }
+
+ private:
+  Status ShardingsOf(const std::vector<TensorType>& types, const std::vector<AttrDict>& attrs,
+                     std::vector<Sharding>* out) const {
+    for (size_t i = 0; i < types.size(); ++i) {
+      const Attr sharding =
+          i < attrs.size() ? stablehlo::FindAttr(attrs[i], "sdy.sharding") : Attr();
+      Sharding s;
+      if (sharding.kind() == stablehlo::AttrKind::kOpaque) {
+        ASSIGN_OR_RETURN(s, ParseSharding(sharding.AsText(), meshes_, types[i].rank()));
+      }
+      out->push_back(std::move(s));
+    }
+    return OkStatus();
+  }
+
+  // --- where whole arrays lie: what is said of them, carried through elementwise operations ---
+
+  void Note(ValueId v, const Sharding& sharding) {
+    if (sharding.IsReplicated() || Type(v).is_token) return;
+    const bool divides = PartOf(sharding, Type(v).shape, 0).ok();
+    if (divides) lies_.insert_or_assign(v, sharding);
+  }
+  void NoteResult(const Op& op) {
+    if (op.num_results != 1 || !op.def->has(stablehlo::kElementwise)) return;
+    for (const ValueId v : op.operands) {
+      const auto known = lies_.find(v);
+      if (known == lies_.end() || Type(v).shape != Type(op.result()).shape) continue;
+      const Sharding sharding = known->second;
+      lies_.insert_or_assign(op.result(), sharding);
+      return;
+    }
+  }
+
+  // --- writing ---
+
+  Op& Add(std::string_view name, std::vector<ValueId> operands, AttrDict attrs,
+          const std::vector<TensorType>& results) {
+    Op op;
+    op.def = stablehlo::FindOp(name);
+    op.operands = std::move(operands);
+    op.attrs = std::move(attrs);
+    SetResults(&op, results);
+    ops_->push_back(std::move(op));
+    return ops_->back();
+  }
+  void SetResults(Op* op, const std::vector<TensorType>& results) {
+    op->num_results = static_cast<uint32_t>(results.size());
+    for (size_t i = 0; i < results.size(); ++i) {
+      const ValueId v = out_.AddValue(results[i]);
+      if (i == 0) op->first_result = v;
+    }
+  }
+  const TensorType& Type(ValueId v) const { return out_.type(v); }
+
+  ValueId Slice(ValueId v, const Dims& start, const Shape& shape) {
+    if (Type(v).shape == shape) return v;
+    Dims limit;
+    for (size_t d = 0; d < shape.size(); ++d) limit.push_back(start[d] + shape[d]);
+    AttrDict attrs;
+    SetAttr(&attrs, "start_indices", Attr::Ints(start));
+    SetAttr(&attrs, "limit_indices", Attr::Ints(limit));
+    SetAttr(&attrs, "strides", Attr::Ints(Dims(shape.size(), 1)));
+    return Add("stablehlo.slice", {v}, std::move(attrs), {{Type(v).dtype, shape}}).result();
+  }
+  // Part `i` of `n` along a dimension.
+  ValueId Chunk(ValueId v, size_t dim, int64_t n, int64_t i) {
+    Shape shape = Type(v).shape;
+    shape[dim] /= n;
+    Dims start(shape.size(), 0);
+    start[dim] = shape[dim] * i;
+    return Slice(v, start, shape);
+  }
+  ValueId Concat(const std::vector<ValueId>& parts, size_t dim) {
+    if (parts.size() == 1) return parts[0];
+    TensorType type = Type(parts[0]);
+    type.shape[dim] = 0;
+    for (const ValueId p : parts) type.shape[dim] += Type(p).shape[dim];
+    AttrDict attrs;
+    SetAttr(&attrs, "dimension", Attr::Int(static_cast<int64_t>(dim)));
+    return Add("stablehlo.concatenate", parts, std::move(attrs), {type}).result();
+  }
+  Result<ValueId> Splat(const TensorType& type, const tensor::Tensor& scalar) {
+    AttrDict attrs;
+    SetAttr(&attrs, "value", Attr::OfDense(Dense{type, scalar, true, false}));
+    return Add("stablehlo.constant", {}, std::move(attrs), {type}).result();
+  }
+
+  // --- regions and operations ---
+
+  // All operations but the terminator, for the instances in `set`.
+  Status Ops(Frame& frame, const Region& region, const Set& set) {
+    for (size_t i = 0; i + 1 < region.ops.size(); ++i) {
+      if (++written_ > kMostOps) {
+        return ResourceExhausted(StrCat("the program has more than ", kMostOps, " operations on ",
+                                        devices_, " devices"));
+      }
+      const Op& op = region.ops[i];
+      const Status s = One(frame, op, set);
+      if (!s.ok()) return s.Annotate(StrCat("op ", i, " (", op.name(), ")"));
+    }
+    return OkStatus();
+  }
+
+  Status One(Frame& frame, const Op& op, const Set& set) {
+    if (op.def->has(stablehlo::kCallsFunction) && op.regions.empty()) return Call(frame, op, set);
+    if (op.name() == "sdy.manual_computation") return Manual(frame, op, set);
+    if (op.name() == "sdy.sharding_constraint") {
+      for (const size_t k : set) frame.Set(op.result(), k, frame.Get(op.operands[0], k));
+      if (frame.instances->manual) return OkStatus();
+      const ValueId v = frame.Get(op.operands[0], 0);
+      ASSIGN_OR_RETURN(const Sharding sharding,
+                       ParseSharding(op.attr("sharding").AsText(), meshes_, Type(v).rank()));
+      // The same array may lie elsewhere before: only what follows is known.
+      Note(v, sharding);
+      return OkStatus();
+    }
+    if (NamesDevice(op)) return DeviceId(frame, op, set);
+    if (frame.instances->manual && IsCollective(op)) return Collective(frame, op, set);
+    if (set.size() > 1 && !op.regions.empty() && HoldsCollective(op)) return Joint(frame, op, set);
+    if (set.size() > 1 && IsShared(frame, op, set)) {
+      RETURN_IF_ERROR(Clone(frame, op, set[0]));
+      for (uint32_t r = 0; r < op.num_results; ++r) {
+        for (const size_t k : set) frame.Set(op.result(r), k, frame.Get(op.result(r), set[0]));
+      }
+      return OkStatus();
+    }
+    for (const size_t k : set) RETURN_IF_ERROR(Clone(frame, op, k));
+    return OkStatus();
+  }
+
+  // True if every instance computes the same.
+  static bool IsShared(const Frame& frame, const Op& op, const Set& set) {
+    if (!op.def->has(stablehlo::kPure) || op.def->has(stablehlo::kIndeterminate) ||
+        !op.regions.empty()) {
+      return false;
+    }
+    return std::ranges::all_of(op.operands, [&](ValueId v) {
+      return std::ranges::all_of(set,
+                                 [&](size_t k) { return frame.Get(v, k) == frame.Get(v, set[0]); });
+    });
+  }
+
+  bool HoldsCollective(const Region& region) {
+    return std::ranges::any_of(region.ops, [&](const Op& op) { return HoldsCollective(op); });
+  }
+  bool HoldsCollective(const Op& op) {
+    if (IsCollective(op)) return true;
+    if (op.def->has(stablehlo::kCallsFunction)) {
+      const Func* callee = CalleeOf(op);
+      if (callee == nullptr) return false;
+      const auto [it, first] = holds_.try_emplace(callee, false);
+      if (first) {
+        const bool holds = HoldsCollective(callee->body);
+        holds_[callee] = holds;
+        return holds;
+      }
+      return it->second;
+    }
+    return std::ranges::any_of(op.regions, [&](const Region& r) { return HoldsCollective(r); });
+  }
+
+  const Func* CalleeOf(const Op& op) const {
+    for (const stablehlo::NamedAttr& a : op.attrs) {
+      if (a.value.kind() != stablehlo::AttrKind::kSymbol) continue;
+      if (const Func* f = module_.Find(a.value.AsText())) return f;
+    }
+    return nullptr;
+  }
+
+  Status Call(Frame& frame, const Op& op, const Set& set) {
+    const Func* callee = CalleeOf(op);
+    if (callee == nullptr) return InvalidArgument("calls a function that the module does not have");
+    if (++calls_ > kDeepestCalls) return ResourceExhausted("calls are nested too deeply");
+    Frame inner{callee, frame.instances, {}};
+    for (size_t i = 0; i < callee->body.args.size(); ++i) {
+      for (const size_t k : set) inner.Set(callee->body.args[i], k, frame.Get(op.operands[i], k));
+    }
+    RETURN_IF_ERROR(Ops(inner, callee->body, set).Annotate(StrCat("@", callee->name)));
+    const Op& end = callee->body.ops.back();
+    for (uint32_t r = 0; r < op.num_results; ++r) {
+      for (const size_t k : set) frame.Set(op.result(r), k, inner.Get(end.operands[r], k));
+    }
+    --calls_;
+    return OkStatus();
+  }
+
+  // A copy for one instance, nested regions included.
+  Status Clone(Frame& frame, const Op& op, size_t k) {
+    Op copy;
+    copy.def = op.def;
+    copy.attrs = op.attrs;
+    copy.line = op.line;
+    for (const ValueId v : op.operands) copy.operands.push_back(frame.Get(v, k));
+    for (const Region& region : op.regions) {
+      ASSIGN_OR_RETURN(Region made, CloneRegion(frame, region, {k}, false));
+      copy.regions.push_back(std::move(made));
+    }
+    std::vector<TensorType> types;
+    for (uint32_t r = 0; r < op.num_results; ++r) types.push_back(frame.func->type(op.result(r)));
+    SetResults(&copy, types);
+    for (uint32_t r = 0; r < op.num_results; ++r) frame.Set(op.result(r), k, copy.result(r));
+    if (!frame.instances->manual) NoteResult(copy);
+    ops_->push_back(std::move(copy));
+    return OkStatus();
+  }
+
+  // A region whose arguments and results are those of all instances, argument by argument; the
+  // results of the first one alone if `one_result`.
+  Result<Region> CloneRegion(Frame& frame, const Region& region, const Set& set, bool one_result) {
+    Region made;
+    for (const ValueId v : region.args) {
+      for (const size_t k : set) {
+        const ValueId arg = out_.AddValue(frame.func->type(v));
+        made.args.push_back(arg);
+        frame.Set(v, k, arg);
+      }
+    }
+    std::vector<Op>* const outer = std::exchange(ops_, &made.ops);
+    const Status s = Ops(frame, region, set);
+    ops_ = outer;
+    RETURN_IF_ERROR(s);
+    const Op& end = region.ops.back();
+    Op copy;
+    copy.def = end.def;
+    copy.attrs = end.attrs;
+    for (const ValueId v : end.operands) {
+      for (const size_t k : set) {
+        copy.operands.push_back(frame.Get(v, k));
+        if (one_result) break;
+      }
+    }
+    made.ops.push_back(std::move(copy));
+    return made;
+  }
+
+  // A loop or a branch that holds collectives: all instances go through it together. What it
+  // decides on must be equal on all devices, as it must be for devices that wait for each other.
+  Status Joint(Frame& frame, const Op& op, const Set& set) {
+    const bool loop = op.name() == "stablehlo.while";
+    if (!loop && op.name() != "stablehlo.case" && op.name() != "stablehlo.if") {
+      return Unimplemented("collectives inside of this operation");
+    }
+    Op copy;
+    copy.def = op.def;
+    copy.attrs = op.attrs;
+    if (loop) {
+      for (const ValueId v : op.operands) {
+        for (const size_t k : set) copy.operands.push_back(frame.Get(v, k));
+      }
+    } else {
+      copy.operands.push_back(frame.Get(op.operands[0], set[0]));
+    }
+    for (size_t r = 0; r < op.regions.size(); ++r) {
+      ASSIGN_OR_RETURN(Region made, CloneRegion(frame, op.regions[r], set, loop && r == 0));
+      copy.regions.push_back(std::move(made));
+    }
+    std::vector<TensorType> types;
+    for (uint32_t r = 0; r < op.num_results; ++r) {
+      types.insert(types.end(), set.size(), frame.func->type(op.result(r)));
+    }
+    SetResults(&copy, types);
+    for (uint32_t r = 0; r < op.num_results; ++r) {
+      for (size_t i = 0; i < set.size(); ++i) {
+        frame.Set(op.result(r), set[i], copy.result(static_cast<uint32_t>(r * set.size() + i)));
+      }
+    }
+    ops_->push_back(std::move(copy));
+    return OkStatus();
+  }
+
+  Status DeviceId(Frame& frame, const Op& op, const Set& set) {
+    const bool partition = op.name() == "stablehlo.partition_id";
+    for (const size_t k : set) {
+      const int64_t id = partition ? frame.instances->device[k] : 0;
+      ASSIGN_OR_RETURN(const ValueId v, Splat(TensorType::Scalar(stablehlo::DType::kU32),
+                                              tensor::Tensor::Scalar(stablehlo::DType::kU32, id)));
+      frame.Set(op.result(), k, v);
+    }
+    return OkStatus();
+  }
+
+  // --- manual computations ---
+
+  // Inside of another one, more axes of the mesh tell instances apart.
+  Status Manual(Frame& frame, const Op& op, const Set& set) {
+    if (set.size() != frame.instances->size()) {
+      return Unimplemented("a manual computation that not all devices reach together");
+    }
+    ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                     ParseManualAxes(op.attr("manual_axes").AsText()));
+    std::vector<size_t> in_ranks, out_ranks;
+    for (const ValueId v : op.operands) in_ranks.push_back(frame.func->type(v).rank());
+    for (uint32_t r = 0; r < op.num_results; ++r) {
+      out_ranks.push_back(frame.func->type(op.result(r)).rank());
+    }
+    ASSIGN_OR_RETURN(const std::vector<Sharding> in,
+                     ParseShardings(op.attr("in_shardings").AsText(), meshes_, in_ranks));
+    ASSIGN_OR_RETURN(const std::vector<Sharding> out,
+                     ParseShardings(op.attr("out_shardings").AsText(), meshes_, out_ranks));
+    // Without arguments and results nothing is seen of it.
+    if (in.empty() && out.empty()) return OkStatus();
+    const Mesh& mesh = in.empty() ? out[0].mesh : in[0].mesh;
+    std::vector<bool> manual;
+    for (const Mesh::Axis& a : mesh.axes) {
+      manual.push_back(std::ranges::find(names, a.name) != names.end());
+    }
+    if (mesh.size() > devices_) {
+      return InvalidArgument(
+          StrCat("a mesh of ", mesh.size(), " devices in a program for ", devices_));
+    }
+    std::vector<bool> apart = manual;
+    if (frame.instances->manual) {
+      if (frame.instances->axes.size() != apart.size()) {
+        return Unimplemented("a manual computation inside of one on another mesh");
+      }
+      for (size_t a = 0; a < apart.size(); ++a) {
+        apart[a] = apart[a] || frame.instances->axes[a];
+      }
+    }
+    const Instances instances = InstancesOf(mesh, apart);
+    std::vector<size_t> outer;  // by instance
+    for (const int64_t d : instances.device) {
+      outer.push_back(frame.instances->of_device[static_cast<size_t>(d)]);
+    }
+    Frame inner{frame.func, &instances, {}};
+    for (const auto& [v, all] : frame.values) {
+      for (size_t k = 0; k < instances.size(); ++k) inner.Set(v, k, all[outer[k]]);
+    }
+    const Region& body = op.regions[0];
+    for (size_t i = 0; i < op.operands.size(); ++i) {
+      const Sharding sharding = in[i].Only(manual);
+      const TensorType& local = frame.func->type(body.args[i]);
+      for (size_t k = 0; k < instances.size(); ++k) {
+        const ValueId whole = frame.Get(op.operands[i], outer[k]);
+        ASSIGN_OR_RETURN(const ValueId part, TakePart(whole, sharding, local, instances.device[k]));
+        inner.Set(body.args[i], k, part);
+      }
+    }
+    Set all(instances.size());
+    std::iota(all.begin(), all.end(), size_t{0});
+    RETURN_IF_ERROR(Ops(inner, body, all));
+    const Op& end = body.ops.back();
+    for (uint32_t r = 0; r < op.num_results; ++r) {
+      for (const size_t o : set) {
+        Set members;
+        for (size_t k = 0; k < outer.size(); ++k) {
+          if (outer[k] == o) members.push_back(k);
+        }
+        ASSIGN_OR_RETURN(const ValueId whole,
+                         Assemble(inner, end.operands[r], out[r].Only(manual), members));
+        if (!(Type(whole) == frame.func->type(op.result(r)))) {
+          return InvalidArgument(StrCat("result ", r, " is assembled to ", Type(whole).Text(),
+                                        ", wanted ", frame.func->type(op.result(r)).Text()));
+        }
+        frame.Set(op.result(r), o, whole);
+        if (!frame.instances->manual) Note(whole, out[r]);
+      }
+    }
+    return OkStatus();
+  }
+
+  Instances InstancesOf(const Mesh& mesh, const std::vector<bool>& manual) const {
+    Instances out;
+    out.manual = true;
+    out.axes = manual;
+    out.of_device.assign(static_cast<size_t>(devices_), 0);
+    std::vector<std::vector<int64_t>> seen;  // manual coordinates, by instance
+    const int64_t n = mesh.size();
+    for (int64_t position = 0; position < n; ++position) {
+      const int64_t device =
+          mesh.device_ids.empty() ? position : mesh.device_ids[static_cast<size_t>(position)];
+      std::vector<int64_t> at = mesh.CoordinatesOf(device);
+      for (size_t a = 0; a < at.size(); ++a) {
+        if (!manual[a]) at[a] = 0;
+      }
+      const auto it = std::ranges::find(seen, at);
+      const auto k = static_cast<size_t>(it - seen.begin());
+      if (it == seen.end()) {
+        seen.push_back(std::move(at));
+        out.device.push_back(device);
+      }
+      if (device >= 0 && device < devices_) out.of_device[static_cast<size_t>(device)] = k;
+    }
+    return out;
+  }
+
+  Result<ValueId> TakePart(ValueId whole, const Sharding& sharding, const TensorType& local,
+                           int64_t device) {
+    if (Type(whole).is_token) return whole;
+    ASSIGN_OR_RETURN(const Part part, PartOf(sharding, Type(whole).shape, device));
+    if (part.shape != local.shape || Type(whole).dtype != local.dtype) {
+      return InvalidArgument(StrCat("a part of ", Type(whole).Text(), " is no ", local.Text()));
+    }
+    return Slice(whole, part.start, part.shape);
+  }
+
+  // The parts of these instances put together; of equal ones the first.
+  Result<ValueId> Assemble(const Frame& inner, ValueId v, const Sharding& sharding,
+                           const Set& members) {
+    const ValueId first = inner.Get(v, members[0]);
+    if (Type(first).is_token) return first;
+    const size_t rank = Type(first).rank();
+    // The grid of parts, last dimension fastest, and which instance has each.
+    std::vector<int64_t> parts(rank);
+    size_t cells = 1;
+    for (size_t d = 0; d < rank; ++d) {
+      parts[d] = sharding.Parts(d);
+      cells *= static_cast<size_t>(parts[d]);
+    }
+    std::vector<ValueId> grid(cells, kNoValue);
+    for (size_t m = members.size(); m-- > 0;) {
+      const size_t k = members[m];
+      size_t cell = 0;
+      for (size_t d = 0; d < rank; ++d) {
+        cell = cell * static_cast<size_t>(parts[d]) +
+               static_cast<size_t>(sharding.PartOf(d, inner.instances->device[k]));
+      }
+      grid[cell] = inner.Get(v, k);
+    }
+    if (std::ranges::find(grid, kNoValue) != grid.end()) {
+      return InvalidArgument("a part of a result is on no device");
+    }
+    for (size_t d = rank; d-- > 0;) {
+      const auto n = static_cast<size_t>(parts[d]);
+      std::vector<ValueId> next;
+      for (size_t i = 0; i < grid.size(); i += n) {
+        next.push_back(Concat({grid.begin() + static_cast<ptrdiff_t>(i),
+                               grid.begin() + static_cast<ptrdiff_t>(i + n)},
+                              d));
+      }
+      grid = std::move(next);
+    }
+    return grid[0];
+  }
+
+  // --- collectives ---
+
+  // Groups of instances, in their order. Groups that stand for the same instances are merged.
+  Result<std::vector<Set>> GroupsOf(const Frame& frame, const Op& op) const {
+    const Instances& instances = *frame.instances;
+    const Dense& dense = op.attr("replica_groups").AsDense();
+    std::vector<Set> groups;
+    if (dense.type.rank() == 2) {
+      const int64_t rows = dense.type.shape[0], columns = dense.type.shape[1];
+      for (int64_t r = 0; r < rows; ++r) {
+        Set group;
+        for (int64_t c = 0; c < columns; ++c) {
+          const int64_t device = dense.data.IntAt(dense.splat ? 0 : r * columns + c);
+          if (device < 0) continue;  // padding of uneven groups
+          if (device >= devices_) {
+            return InvalidArgument(StrCat("device ", device, " of ", devices_, " in a group"));
+          }
+          const size_t k = instances.of_device[static_cast<size_t>(device)];
+          if (std::ranges::find(group, k) == group.end()) group.push_back(k);
+        }
+        if (std::ranges::find(groups, group) == groups.end()) groups.push_back(std::move(group));
+      }
+    }
+    if (groups.empty()) {
+      groups.emplace_back(instances.size());
+      std::iota(groups[0].begin(), groups[0].end(), size_t{0});
+    }
+    std::vector<bool> in_group(instances.size(), false);
+    for (const Set& g : groups) {
+      for (const size_t k : g) {
+        if (in_group[k]) return InvalidArgument("a device is in two groups");
+        in_group[k] = true;
+      }
+    }
+    if (std::ranges::find(in_group, false) != in_group.end()) {
+      return InvalidArgument("a device is in no group");
+    }
+    return groups;
+  }
+
+  Status Collective(Frame& frame, const Op& op, const Set& set) {
+    if (set.size() != frame.instances->size()) {
+      return Unimplemented("a collective that not all devices reach together");
+    }
+    if (op.name() == "stablehlo.collective_permute") return Permute(frame, op);
+    ASSIGN_OR_RETURN(const std::vector<Set> groups, GroupsOf(frame, op));
+    for (const Set& group : groups) {
+      for (size_t i = 0; i < op.operands.size(); ++i) {
+        RETURN_IF_ERROR(InGroup(frame, op, static_cast<uint32_t>(i), group));
+      }
+    }
+    return OkStatus();
+  }
+
+  Status InGroup(Frame& frame, const Op& op, uint32_t i, const Set& group) {
+    const auto n = static_cast<int64_t>(group.size());
+    std::vector<ValueId> values;
+    for (const size_t k : group) values.push_back(frame.Get(op.operands[i], k));
+    if (op.name() == "stablehlo.all_to_all") {
+      const auto split = static_cast<size_t>(op.attr("split_dimension").AsInt());
+      const auto concat = static_cast<size_t>(op.attr("concat_dimension").AsInt());
+      if (op.attr("split_count").AsInt() != n) {
+        return InvalidArgument(StrCat("split_count is not the size of the group, ", n));
+      }
+      for (int64_t to = 0; to < n; ++to) {
+        std::vector<ValueId> parts;
+        for (const ValueId from : values) parts.push_back(Chunk(from, split, n, to));
+        frame.Set(op.result(i), group[static_cast<size_t>(to)], Concat(parts, concat));
+      }
+      return OkStatus();
+    }
+    ValueId made = values[0];  // collective_broadcast: what the first one has
+    if (op.name() == "stablehlo.all_gather") {
+      made = Concat(values, static_cast<size_t>(op.attr("all_gather_dim").AsInt()));
+    } else if (!op.regions.empty()) {
+      for (size_t k = 1; k < values.size(); ++k) {
+        ASSIGN_OR_RETURN(made, Combine(frame, op.regions[0], made, values[k]));
+      }
+    }
+    for (int64_t k = 0; k < n; ++k) {
+      ValueId mine = made;
+      if (op.name() == "stablehlo.reduce_scatter") {
+        mine = Chunk(made, static_cast<size_t>(op.attr("scatter_dimension").AsInt()), n, k);
+      }
+      frame.Set(op.result(i), group[static_cast<size_t>(k)], mine);
+    }
+    return OkStatus();
+  }
+
+  // The body of a reduction, which is about scalars, applied to arrays element by element.
+  Result<ValueId> Combine(const Frame& frame, const Region& body, ValueId a, ValueId b) {
+    if (body.args.size() != 2) return InvalidArgument("a reduction of other than two arguments");
+    std::unordered_map<ValueId, ValueId> made = {{body.args[0], a}, {body.args[1], b}};
+    const Shape shape = Type(a).shape;
+    for (size_t i = 0; i + 1 < body.ops.size(); ++i) {
+      const Op& op = body.ops[i];
+      const bool constant = op.def->has(stablehlo::kConstantLike);
+      if (op.num_results != 1 || (!constant && !op.def->has(stablehlo::kElementwise))) {
+        return Unimplemented(StrCat("a reduction over devices by ", op.name()));
+      }
+      const TensorType type{frame.func->type(op.result()).dtype, shape};
+      if (constant) {
+        ASSIGN_OR_RETURN(const tensor::Tensor scalar, op.attr("value").AsDense().Materialize());
+        ASSIGN_OR_RETURN(made[op.result()], Splat(type, scalar));
+        continue;
+      }
+      std::vector<ValueId> operands;
+      for (const ValueId v : op.operands) {
+        const auto it = made.find(v);
+        if (it == made.end()) return Unimplemented("a reduction over devices by outer values");
+        operands.push_back(it->second);
+      }
+      made[op.result()] = Add(op.name(), std::move(operands), op.attrs, {type}).result();
+    }
+    const auto it = made.find(body.ops.back().operands[0]);
+    if (it == made.end()) return Unimplemented("a reduction over devices by outer values");
+    return it->second;
+  }
+
+  // Devices that nobody sends to get zeros.
+  Status Permute(Frame& frame, const Op& op) {
+    const Dense& pairs = op.attr("source_target_pairs").AsDense();
+    const Instances& instances = *frame.instances;
+    std::vector<ValueId> got(instances.size(), kNoValue);
+    const int64_t n = stablehlo::ElementCount(pairs.type) / 2;
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t from = pairs.data.IntAt(pairs.splat ? 0 : 2 * i);
+      const int64_t to = pairs.data.IntAt(pairs.splat ? 0 : 2 * i + 1);
+      if (from < 0 || to < 0 || from >= devices_ || to >= devices_) {
+        return InvalidArgument(StrCat("a permutation names a device beyond ", devices_));
+      }
+      got[instances.of_device[static_cast<size_t>(to)]] =
+          frame.Get(op.operands[0], instances.of_device[static_cast<size_t>(from)]);
+    }
+    const TensorType& type = frame.func->type(op.result());
+    ValueId zero = kNoValue;
+    for (size_t k = 0; k < got.size(); ++k) {
+      if (got[k] == kNoValue && zero == kNoValue) {
+        ASSIGN_OR_RETURN(const tensor::Tensor scalar, tensor::Tensor::Create(type.dtype, Shape{}));
+        ASSIGN_OR_RETURN(zero, Splat(type, scalar));
+      }
+      frame.Set(op.result(), k, got[k] == kNoValue ? zero : got[k]);
+    }
+    return OkStatus();
+  }
+
+  const Module& module_;
+  const int64_t devices_;
+  std::vector<Mesh> meshes_;
+  Instances whole_;
+  Func out_;
+  std::vector<Op>* ops_ = nullptr;  // of the region that is being written
+  std::unordered_map<const Func*, bool> holds_;
+  std::unordered_map<ValueId, Sharding> lies_;  // of values that are written
+  size_t written_ = 0;
+  int calls_ = 0;
+};
+
+}  // namespace
+
+Result<Unrolled> Unroll(const Module& module, int64_t devices) {
+  if (devices < 1) return InvalidArgument(StrCat("a program for ", devices, " devices"));
+  return Unroller(module, devices).Run();
+}
+
+}  // namespace megalith::spmd

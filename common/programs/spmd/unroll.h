@@ -1,0 +1,31 @@
+// Programs of several devices as programs of one: what every device does, side by side.
+//
+// Outside of manual computations a program says what happens to whole arrays, and where their parts
+// lie changes no value: it stays as it is. The body of a manual computation (`shard_map`, `pmap`)
+// says what one device does with its parts. Here it is written once per device, on slices of the
+// whole arrays; a collective becomes arithmetic on the values of all devices, and `partition_id` a
+// constant.
+#pragma once
+
+#include <vector>
+
+#include "common/programs/spmd/sharding.h"
+
+namespace megalith::spmd {
+
+struct Unrolled {
+  stablehlo::Module module;  // of one device, one function, no calls
+  // Of the arguments and results of the program; replicated where it says nothing.
+  std::vector<Sharding> inputs, outputs;
+};
+
+// Requires a module that stablehlo::Verify accepts. `devices` is the number of partitions.
+// Errors: kInvalidArgument (shardings that do not parse or do not divide; sizes that disagree with
+// them), kUnimplemented (a collective that not all devices reach, or that combines by more than
+// elementwise operations), kResourceExhausted (more than kMostOps operations).
+// Cost: the size of manual computations times their devices.
+Result<Unrolled> Unroll(const stablehlo::Module& module, int64_t devices);
+
+inline constexpr size_t kMostOps = 1'000'000;
+
+}  // namespace megalith::spmd
