@@ -180,6 +180,12 @@ class CpuExecutable final : public Executable {
   mutable std::atomic<int> runs_to_code_;
 };
 
+// An op of an effectful kind that says it has none: a custom call.
+bool SaysNoEffect(const stablehlo::Op& op) {
+  const stablehlo::Attr& effect = op.attr("has_side_effect");
+  return op.def->FindAttr("has_side_effect") != nullptr && !(effect.present() && effect.AsBool());
+}
+
 // True if every op can run as a step of its own, in any order that respects the data flow.
 bool CanBeSplit(const Module& module) {
   bool splittable = true;
@@ -188,7 +194,8 @@ bool CanBeSplit(const Module& module) {
       const bool control = op.def->name == "stablehlo.while" || op.def->name == "stablehlo.case" ||
                            op.def->name == "stablehlo.if" || op.def->has(stablehlo::kTerminator);
       const bool calls = op.def->has(stablehlo::kCallsFunction);
-      const bool pure = op.def->has(stablehlo::kPure) && !op.def->has(stablehlo::kIndeterminate);
+      const bool pure = SaysNoEffect(op) ||
+                        (op.def->has(stablehlo::kPure) && !op.def->has(stablehlo::kIndeterminate));
       if (calls || (!pure && !control)) splittable = false;
     });
   }

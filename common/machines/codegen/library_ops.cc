@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "common/machines/codegen/comparators.h"
+#include "common/machines/codegen/custom_calls.h"
 #include "common/machines/kernels/combine.h"
 #include "common/machines/kernels/convolution.h"
 #include "common/machines/kernels/dot.h"
@@ -345,6 +346,8 @@ Call ArgMinMaxCall(const Context& c) {
   return call;
 }
 
+Call CustomCall(const Context& c) { return CustomLibraryCall(c.op, c.func); }
+
 struct Row {
   std::string_view op;
   Call (*call)(const Context& context);
@@ -364,6 +367,7 @@ constexpr Row kRows[] = {
     {"stablehlo.rng_bit_generator", RngBitsCall},
     {"stablehlo.concatenate", ConcatenateCall},
     {"stablehlo.pad", PadCall},
+    {"stablehlo.custom_call", CustomCall},
 };
 
 }  // namespace

@@ -1,6 +1,9 @@
 // What kernels on batches of matrices share: shapes split into a batch and two last dimensions.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
+#include <complex>
 #include <cstdint>
 #include <optional>
 
@@ -26,6 +29,38 @@ inline Result<MatrixBatch> ReadMatrixBatch(const ArraySpec& spec) {
   MatrixBatch m = {spec.dtype, 1, spec.shape[rank - 2], spec.shape[rank - 1]};
   for (size_t i = 0; i + 2 < rank; ++i) m.batch *= spec.shape[i];
   return m;
+}
+
+// What precedes the last two dimensions.
+inline Shape BatchDims(const Shape& shape) {
+  return Shape(std::span<const int64_t>(shape).first(shape.size() - 2));
+}
+
+// Calls `work` with a null pointer of the C++ type of elements.
+template <typename Work>
+auto VisitMatrixType(DType dtype, const Work& work) {
+  switch (dtype) {
+    case DType::kF32:
+      return work(static_cast<float*>(nullptr));
+    case DType::kF64:
+      return work(static_cast<double*>(nullptr));
+    case DType::kC64:
+      return work(static_cast<std::complex<float>*>(nullptr));
+    default:
+      return work(static_cast<std::complex<double>*>(nullptr));
+  }
+}
+
+// Calls work(item, slot) for the items of a batch, in parallel, until the call is cancelled; at any
+// time at most one call has a slot, which is below `slots`.
+template <typename Work>
+void ForEachMatrix(const KernelCall& call, int64_t batch, int64_t slots, const Work& work) {
+  std::atomic<int64_t> next{0};
+  call.pool.For(std::min(batch, slots), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t slot = begin; slot < end; ++slot) {
+      for (int64_t item; call.Poll().ok() && (item = next++) < batch;) work(item, slot);
+    }
+  });
 }
 
 inline bool SameSpec(const ArraySpec& a, const ArraySpec& b) {

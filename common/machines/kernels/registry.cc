@@ -5,7 +5,9 @@
 #include "common/machines/kernels/dot.h"
 #include "common/machines/kernels/fft.h"
 #include "common/machines/kernels/index_kernels.h"
+#include "common/machines/kernels/lapack.h"
 #include "common/machines/kernels/library.h"
+#include "common/machines/kernels/lu.h"
 #include "common/machines/kernels/rng_bits.h"
 #include "common/machines/kernels/sort_kernel.h"
 #include "common/machines/kernels/triangular.h"
@@ -25,12 +27,23 @@ const LibraryKernel* const kKernels[] = {
     &kFftKernel,                 //
     &kFillKernel,                //
     &kGatherKernel,              //
+    &kGeesKernel,                //
+    &kGeevKernel,                //
+    &kGehrdKernel,               //
+    &kGeqp3Kernel,               //
+    &kGeqrfKernel,               //
+    &kGesddKernel,               //
+    &kGesvdKernel,               //
+    &kLuKernel,                  //
+    &kOrgqrKernel,               //
     &kReduceWindowKernel,        //
     &kRngBitsKernel,             //
     &kScatterKernel,             //
     &kSelectAndScatterKernel,    //
     &kSortKernel,                //
     &kStridedCopyKernel,         //
+    &kSyevdKernel,               //
+    &kSytrdKernel,               //
     &kTopKKernel,                //
     &kTriangularSolveKernel,     //
 };

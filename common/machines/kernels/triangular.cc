@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/machines/kernels/gemm.h"
+#include "common/machines/kernels/isa.h"
 #include "common/machines/kernels/matrix_batch.h"
 
 namespace megalith::kernels {
@@ -29,7 +30,7 @@ template <typename T>
 using Wide = std::conditional_t<kComplex<T>, c128, double>;
 
 template <typename T>
-T Conj(T x) {
+[[gnu::always_inline]] inline T Conj(T x) {
   if constexpr (kComplex<T>) {
     return std::conj(x);
   } else {
@@ -37,13 +38,13 @@ T Conj(T x) {
   }
 }
 template <typename T>
-double RealOf(T x) {
+[[gnu::always_inline]] inline double RealOf(T x) {
   return static_cast<double>(std::real(x));
 }
 
 // The product without the rescue of infinities and NaN that operator* of complex numbers does.
 template <typename T>
-T Times(T a, T b) {
+[[gnu::always_inline]] inline T Times(T a, T b) {
   if constexpr (kComplex<T>) {
     return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()};
   } else {
@@ -51,82 +52,77 @@ T Times(T a, T b) {
   }
 }
 
-// Calls `work` with a null pointer of the C++ type.
-template <typename Work>
-auto VisitType(DType dtype, const Work& work) {
-  switch (dtype) {
-    case DType::kF32:
-      return work(static_cast<float*>(nullptr));
-    case DType::kF64:
-      return work(static_cast<double*>(nullptr));
-    case DType::kC64:
-      return work(static_cast<c64*>(nullptr));
-    default:
-      return work(static_cast<c128*>(nullptr));
-  }
-}
-
 // ---- cholesky ----
 
-// u = U^H U in place, of the upper triangle, row by row (its adjoint is the lower factor); false if
-// u is not positive definite.
+// Factorizations give back 0, or the order of the first leading minor that is not positive.
+
+// u = U^H U in place, of the upper triangle, row by row (its adjoint is the lower factor).
 template <typename W>
-bool FactorSmall(int64_t n, W* u) {
-  for (int64_t j = 0; j < n; ++j) {
-    W* pivot_row = u + j * n;
-    const double pivot = RealOf(pivot_row[j]);
-    if (!(pivot > 0)) return false;
-    const double root = std::sqrt(pivot);
-    pivot_row[j] = root;
-    for (int64_t k = j + 1; k < n; ++k) pivot_row[k] /= root;
-    for (int64_t i = j + 1; i < n; ++i) {
-      const W factor = Conj(pivot_row[i]);
-      W* row = u + i * n;
-      for (int64_t k = i; k < n; ++k) row[k] -= Times(factor, pivot_row[k]);
+int64_t FactorSmall(int64_t n, W* u) {
+  int64_t failed = 0;
+  OnBestIsa([n, u, &failed] __attribute__((always_inline)) {
+    for (int64_t j = 0; j < n; ++j) {
+      W* pivot_row = u + j * n;
+      const double pivot = RealOf(pivot_row[j]);
+      if (!(pivot > 0)) {
+        failed = j + 1;
+        return;
+      }
+      const double root = std::sqrt(pivot);
+      pivot_row[j] = root;
+      for (int64_t k = j + 1; k < n; ++k) pivot_row[k] /= root;
+      for (int64_t i = j + 1; i < n; ++i) {
+        const W factor = Conj(pivot_row[i]);
+        W* row = u + i * n;
+        for (int64_t k = i; k < n; ++k) row[k] -= Times(factor, pivot_row[k]);
+      }
     }
-  }
-  return true;
+  });
+  return failed;
 }
 
 // out = the inverse of the lower triangular matrix whose transpose is u.
 void InvertLower(int64_t n, const double* u, double* out) {
   std::fill_n(out, n * n, 0.0);
-  for (int64_t i = 0; i < n; ++i) {
-    double* row = out + i * n;
-    row[i] = 1;
-    for (int64_t j = 0; j < i; ++j) {
-      const double factor = u[j * n + i];
-      for (int64_t k = 0; k <= j; ++k) row[k] -= factor * out[j * n + k];
+  OnBestIsa([=] __attribute__((always_inline)) {
+    for (int64_t i = 0; i < n; ++i) {
+      double* row = out + i * n;
+      row[i] = 1;
+      for (int64_t j = 0; j < i; ++j) {
+        const double factor = u[j * n + i];
+        for (int64_t k = 0; k <= j; ++k) row[k] -= factor * out[j * n + k];
+      }
+      for (int64_t k = 0; k <= i; ++k) row[k] /= u[i * n + i];
     }
-    for (int64_t k = 0; k <= i; ++k) row[k] /= u[i * n + i];
-  }
+  });
 }
 
 // The block at the start of a, of the matrix's diagonal, factored in double; and -1 times its
 // inverse.
 template <typename T>
-bool FactorDiagonal(int64_t size, T* a, int64_t n, T* minus_inverse) {
+int64_t FactorDiagonal(int64_t size, T* a, int64_t n, T* minus_inverse) {
   double block[kBlock * kBlock];
   double inverse[kBlock * kBlock];
   for (int64_t i = 0; i < size; ++i) {
     for (int64_t j = 0; j <= i; ++j) block[j * size + i] = a[i * n + j];
   }
-  if (!FactorSmall(size, block)) return false;
+  if (const int64_t failed = FactorSmall(size, block); failed != 0) return failed;
   for (int64_t i = 0; i < size; ++i) {
     for (int64_t j = 0; j <= i; ++j) a[i * n + j] = static_cast<T>(block[j * size + i]);
   }
   InvertLower(size, block, inverse);
   for (int64_t i = 0; i < size * size; ++i) minus_inverse[i] = static_cast<T>(-inverse[i]);
-  return true;
+  return 0;
 }
 
 // The lower triangle in place, right-looking: a block column, then what is right of it.
 template <typename T>
-bool FactorBlocks(int64_t n, T* a, const KernelCall& call) {
+int64_t FactorBlocks(int64_t n, T* a, const KernelCall& call) {
   alignas(64) T minus_inverse[kBlock * kBlock];
   for (int64_t at = 0; at < n; at += kBlock) {
     const int64_t size = std::min(kBlock, n - at);
-    if (!FactorDiagonal(size, a + at * n + at, n, minus_inverse)) return false;
+    const int64_t failed = FactorDiagonal(size, a + at * n + at, n, minus_inverse);
+    if (failed != 0) return at + failed;
     const int64_t below = at + size;
     const int64_t blocks = (n - below + kBlock - 1) / kBlock;
     call.pool.For(blocks, 2, [&](int64_t begin, int64_t end) {
@@ -146,15 +142,20 @@ bool FactorBlocks(int64_t n, T* a, const KernelCall& call) {
       for (int64_t b = blocks - end; b < blocks - begin; ++b) {
         const int64_t first = below + b * kBlock;
         const int64_t rows = std::min(kBlock, n - first);
-        SubtractProduct(rows, first + rows - below, size, {a + first * n + at, n, 1},
-                        {a + below * n + at, 1, n}, a + first * n + below, n);
+        const StridedMatrix<T> left = {a + first * n + at, n, 1};
+        SubtractProduct(rows, first - below, size, left, {a + below * n + at, 1, n},
+                        a + first * n + below, n);
+        // Of the block on the diagonal one triangle: the other one is not ours.
+        alignas(64) T block[kBlock * kBlock];
+        T* diagonal = a + first * n + first;
+        for (int64_t i = 0; i < rows; ++i) std::copy_n(diagonal + i * n, rows, block + i * rows);
+        SubtractProduct(rows, rows, size, left, {left.data, 1, n}, block, rows);
+        for (int64_t i = 0; i < rows; ++i) std::copy_n(block + i * rows, i + 1, diagonal + i * n);
       }
     });
-    if (!call.Poll().ok()) return true;
+    if (!call.Poll().ok()) return 0;
   }
-  // Blocks on the diagonal were updated whole.
-  for (int64_t i = 0; i < n; ++i) std::fill_n(a + i * n + i + 1, n - i - 1, T{});
-  return true;
+  return 0;
 }
 
 template <typename T>
@@ -174,54 +175,80 @@ void TransposeInPlace(int64_t n, T* a) {
 }
 
 template <typename T>
-bool FactorWide(int64_t n, T* a, Wide<T>* wide) {
+int64_t FactorWide(int64_t n, T* a, Wide<T>* wide) {
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t j = 0; j <= i; ++j) wide[j * n + i] = Conj(Wide<T>(a[i * n + j]));
   }
-  if (!FactorSmall(n, wide)) return false;
+  if (const int64_t failed = FactorSmall(n, wide); failed != 0) return failed;
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t j = 0; j <= i; ++j) a[i * n + j] = static_cast<T>(Conj(wide[j * n + i]));
   }
-  return true;
+  return 0;
 }
 
+// a = the lower triangle of `in`, or the adjoint of its upper one, in the lower triangle.
 template <typename T>
-void Cholesky(int64_t n, bool lower, const T* in, T* a, const KernelCall& call, Wide<T>* wide) {
-  for (int64_t i = 0; i < n; ++i) {
-    for (int64_t j = 0; j < i; ++j) {
-      const T x = lower ? in[i * n + j] : Conj(in[j * n + i]);
-      a[j * n + i] = T{};
-      a[i * n + j] = x;
-    }
-    a[i * n + i] = lower ? in[i * n + i] : Conj(in[i * n + i]);
+void LoadTriangle(int64_t n, bool lower, const T* in, T* a) {
+  if (lower) {
+    for (int64_t i = 0; i < n && in != a; ++i) std::copy_n(in + i * n, i + 1, a + i * n);
+    return;
   }
-  bool good = false;
+  for (int64_t i0 = 0; i0 < n; i0 += kStep) {
+    for (int64_t j0 = 0; j0 <= i0; j0 += kStep) {
+      for (int64_t i = i0; i < std::min(n, i0 + kStep); ++i) {
+        for (int64_t j = j0; j < std::min(i + 1, j0 + kStep); ++j) {
+          a[i * n + j] = Conj(in[j * n + i]);
+        }
+      }
+    }
+  }
+}
+
+// `keep`: the other triangle of the result is that of `in`, else zero.
+template <typename T>
+int64_t Cholesky(int64_t n, bool lower, bool keep, const T* in, T* a, const KernelCall& call,
+                 Wide<T>* wide) {
+  LoadTriangle(n, lower, in, a);
+  int64_t failed = 0;
   if (n <= kBlock) {
     Wide<T> small[kBlock * kBlock];
-    good = FactorWide(n, a, small);
+    failed = FactorWide(n, a, small);
   } else if constexpr (kComplex<T>) {
-    good = FactorWide(n, a, wide);
+    failed = FactorWide(n, a, wide);
   } else {
-    good = FactorBlocks(n, a, call);
+    failed = FactorBlocks(n, a, call);
   }
-  if (!good) {
-    for (int64_t i = 0; i < n; ++i) {
-      for (int64_t j = 0; j < n; ++j) a[i * n + j] = j <= i ? static_cast<T>(kNan) : T{};
+  if (failed != 0) {
+    for (int64_t i = 0; i < n; ++i) std::fill_n(a + i * n, i + 1, static_cast<T>(kNan));
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    T* right = a + i * n + i + 1;
+    if (!keep || !lower) {
+      std::fill_n(right, n - i - 1, T{});
+    } else if (in != a) {
+      std::copy_n(in + i * n + i + 1, n - i - 1, right);
     }
   }
-  if (!lower) TransposeInPlace(n, a);
+  if (lower) return failed;
+  TransposeInPlace(n, a);
+  for (int64_t i = 0; i < n && keep; ++i) std::copy_n(in + i * n, i, a + i * n);
+  return failed;
 }
 
 struct CholeskyState {
   MatrixBatch matrices;
-  bool lower;
+  bool lower, with_info;
 };
 
 Status RunCholesky(const void* state, const KernelCall& call) {
   const auto& s = *static_cast<const CholeskyState*>(state);
   const int64_t n = s.matrices.rows;
-  if (n == 0) return OkStatus();
-  VisitType(s.matrices.dtype, [&]<typename T>(T*) {
+  auto* const infos = static_cast<int32_t*>(s.with_info ? call.out[1] : nullptr);
+  if (n == 0) {
+    if (s.with_info) std::fill_n(infos, s.matrices.batch, 0);
+    return OkStatus();
+  }
+  VisitMatrixType(s.matrices.dtype, [&]<typename T>(T*) {
     const T* in = static_cast<const T*>(call.in[0]);
     T* out = static_cast<T*>(call.out[0]);
     // Large complex matrices share one scratch matrix, so they come one after another.
@@ -230,8 +257,9 @@ Status RunCholesky(const void* state, const KernelCall& call) {
         one_by_one ? s.matrices.batch : 1 + 20000 / std::max<int64_t>(n * n, 400) / n;
     call.pool.For(s.matrices.batch, std::max<int64_t>(grain, 1), [&](int64_t begin, int64_t end) {
       for (int64_t b = begin; b < end && call.Poll().ok(); ++b) {
-        Cholesky(n, s.lower, in + b * n * n, out + b * n * n, call,
-                 static_cast<Wide<T>*>(call.scratch));
+        const int64_t failed = Cholesky(n, s.lower, s.with_info, in + b * n * n, out + b * n * n,
+                                        call, static_cast<Wide<T>*>(call.scratch));
+        if (s.with_info) infos[b] = static_cast<int32_t>(failed);
       }
     });
   });
@@ -242,7 +270,7 @@ Result<PreparedKernel> PrepareCholesky(std::string_view params, std::span<const 
                                        std::span<const ArraySpec> out) {
   ASSIGN_OR_RETURN(const std::vector<int64_t> v, UnpackParams(params));
   if (v.size() != 1 || v[0] < 0 || v[0] > 1) return InvalidArgument("cholesky wants one flag");
-  if (in.size() != 1 || out.size() != 1 || !SameSpec(in[0], out[0])) {
+  if (in.size() != 1 || out.empty() || out.size() > 2 || !SameSpec(in[0], out[0])) {
     return InvalidArgument("cholesky has one operand and a result like it");
   }
   auto state = std::make_shared<CholeskyState>();
@@ -253,8 +281,15 @@ Result<PreparedKernel> PrepareCholesky(std::string_view params, std::span<const 
     return InvalidArgument(
         StrCat("cholesky wants square matrices, got [", tensor::DimsText(in[0].shape), "]"));
   }
+  state->with_info = out.size() == 2;
+  if (state->with_info) {
+    const Shape batch = BatchDims(in[0].shape);
+    if (!SameSpec(out[1], {DType::kI32, batch})) {
+      return InvalidArgument("cholesky has one code per matrix");
+    }
+  }
   PreparedKernel kernel;
-  kernel.in_place = 1;
+  kernel.in_place = state->with_info && !state->lower ? 0 : 1;
   if (tensor::IsComplex(in[0].dtype) && n > kBlock) {
     kernel.scratch_bytes = static_cast<uint64_t>(n) * static_cast<uint64_t>(n) * sizeof(c128);
   }
@@ -278,7 +313,7 @@ struct Triangle {
   int64_t row, col;
   bool forward;  // lower after op
   bool unit, conjugate;
-  T at(int64_t i, int64_t j) const {
+  [[gnu::always_inline]] T at(int64_t i, int64_t j) const {
     const T x = data[i * row + j * col];
     return conjugate ? Conj(x) : x;
   }
@@ -288,19 +323,21 @@ struct Triangle {
 // subtracted; one step of substitution at a time.
 template <typename T>
 void Substitute(const Triangle<T>& a, int64_t i0, int64_t size, T* x, int64_t x_row, int64_t m) {
-  for (int64_t s = 0; s < size; ++s) {
-    const int64_t i = a.forward ? i0 + s : i0 + size - 1 - s;
-    T* row = x + i * x_row;
-    for (int64_t o = 0; o < s; ++o) {
-      const int64_t j = a.forward ? i0 + o : i0 + size - 1 - o;
-      const T factor = a.at(i, j);
-      const T* solved = x + j * x_row;
-      for (int64_t c = 0; c < m; ++c) row[c] -= Times(factor, solved[c]);
+  OnBestIsa([=] __attribute__((always_inline)) {
+    for (int64_t s = 0; s < size; ++s) {
+      const int64_t i = a.forward ? i0 + s : i0 + size - 1 - s;
+      T* row = x + i * x_row;
+      for (int64_t o = 0; o < s; ++o) {
+        const int64_t j = a.forward ? i0 + o : i0 + size - 1 - o;
+        const T factor = a.at(i, j);
+        const T* solved = x + j * x_row;
+        for (int64_t c = 0; c < m; ++c) row[c] -= Times(factor, solved[c]);
+      }
+      if (a.unit) continue;
+      const T diagonal = a.at(i, i);
+      for (int64_t c = 0; c < m; ++c) row[c] /= diagonal;
     }
-    if (a.unit) continue;
-    const T diagonal = a.at(i, i);
-    for (int64_t c = 0; c < m; ++c) row[c] /= diagonal;
-  }
+  });
 }
 
 // op(a) x = b for m columns of x, which holds b.
@@ -402,7 +439,7 @@ Status RunSolve(const void* state, const KernelCall& call) {
   const int64_t size_a = s.a.rows * s.a.columns;
   const int64_t size_b = s.b.rows * s.b.columns;
   if (size_b == 0 || s.b.batch == 0) return OkStatus();
-  VisitType(s.a.dtype, [&]<typename T>(T*) {
+  VisitMatrixType(s.a.dtype, [&]<typename T>(T*) {
     const T* a = static_cast<const T*>(call.in[0]);
     const T* b = static_cast<const T*>(call.in[1]);
     T* x = static_cast<T*>(call.out[0]);

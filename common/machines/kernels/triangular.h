@@ -12,7 +12,9 @@ namespace megalith::kernels {
 
 // One operand and result [..., n, n]. Parameters: lower (0 or 1), as of stablehlo.cholesky: which
 // triangle is read and written; the other one of the result is zero. All of the triangle is NaN if
-// a matrix is not positive definite.
+// a matrix is not positive definite. With a second result, i32[...], as LAPACK's xPOTRF: that is 0
+// or the order of the first leading minor that is not positive, and the other triangle stays as it
+// is in the operand.
 extern const LibraryKernel kCholeskyKernel;
 
 // Operands a [..., n, n] and b [..., n, columns] (right side: [..., rows, n]), result like b.

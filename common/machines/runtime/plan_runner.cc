@@ -347,6 +347,10 @@ Result<std::unique_ptr<PlanRunner>> PlanRunner::Create(Plan plan, const FindKern
       return FailedPrecondition(StrCat("this build has no kernel '", Printable(use.kernel), "'"));
     }
     auto prepared = kernel->prepare(use.params, SpecsOf(use.in), SpecsOf(use.out));
+    if (prepared.status().code() == Code::kUnimplemented) {
+      // Accepted where the plan was made: that machine has a library that this one lacks.
+      return FailedPrecondition(prepared.status().message()).Annotate(use.kernel);
+    }
     if (!prepared.ok()) return DataLoss(prepared.status().message()).Annotate(use.kernel);
     if (prepared->scratch_bytes > use.scratch_bytes) {
       return FailedPrecondition(StrCat("kernel '", use.kernel, "' needs ", prepared->scratch_bytes,

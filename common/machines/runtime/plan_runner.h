@@ -21,8 +21,8 @@ class PlanRunner {
   using FindKernel = std::function<const kernels::LibraryKernel*(std::string_view name)>;
 
   // Requires a plan that CheckPlan accepts. `pool` must outlive the runner. Errors: kDataLoss (a
-  // kernel refuses its parameters), kFailedPrecondition (no such kernel, or it needs more scratch
-  // memory than the plan has: made by another build).
+  // kernel refuses its parameters), kFailedPrecondition (no such kernel, or it does not do
+  // this here, or needs more scratch memory than the plan has: made by another build or elsewhere).
   static Result<std::unique_ptr<PlanRunner>> Create(Plan plan, const FindKernel& find,
                                                     kernels::WorkPool& pool);
   ~PlanRunner();

@@ -1,6 +1,7 @@
 // Tokens, random numbers, calls out of the program, and what happens between devices.
 #include "common/programs/stablehlo/cost.h"
 #include "common/programs/stablehlo/kernels/prepare.h"
+#include "common/programs/stablehlo/lapack_calls.h"
 #include "common/programs/stablehlo/rules.h"
 
 namespace megalith::stablehlo {
@@ -123,7 +124,9 @@ Status RngBitRule(const TypeQuery& q, Types* results) {
 
 Status CustomCallRule(const TypeQuery& q, Types* results) {
   results->assign(q.declared.begin(), q.declared.end());
-  return OkStatus();
+  const std::string& target = q.op.attr("call_target_name").AsText();
+  if (FindLapackRow(target) == nullptr) return OkStatus();
+  return ReadLapackCall(q.op, q.func, q.declared).status().Annotate(StrCat("@", target));
 }
 
 Status SameAsOperands(const TypeQuery& q, Types* results) {

@@ -71,6 +71,7 @@ void BatchElement::OutNan() const {
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
   for (size_t i = 0; i < call_.results.size(); ++i) {
     const TensorType& type = call_.results[i];
+    if (!tensor::IsInexact(type.dtype)) continue;
     int64_t size = 1;
     for (size_t d = call_.batch.size(); d < type.rank(); ++d) size *= type.shape[d];
     for (int64_t k = index_ * size; k < (index_ + 1) * size; ++k) {

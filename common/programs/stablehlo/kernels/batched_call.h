@@ -77,7 +77,7 @@ class BatchElement {
     for (int64_t k = 0; k < n; ++k)
       kernel_.out[i].SetInt(index_ * n + k, value[static_cast<size_t>(k)]);
   }
-  // All results NaN: the algorithm failed, or was given something that is not finite.
+  // All results but integers NaN: the algorithm failed, or was given something that is not finite.
   void OutNan() const;
 
  private:

@@ -3,6 +3,7 @@
 #include "common/programs/stablehlo/kernels/library_calls.h"
 #include "common/programs/stablehlo/kernels/plan_types.h"
 #include "common/programs/stablehlo/kernels/prepare.h"
+#include "common/programs/stablehlo/lapack_calls.h"
 #include "common/programs/stablehlo/op_def.h"
 
 namespace megalith::stablehlo {
@@ -158,8 +159,10 @@ Result<Kernel> PrepareCustomCall(Planner& planner, const Op& op) {
       planner.operand(op, 0) == planner.result(op)) {
     return PrepareIdentity(planner, op);
   }
-  if (const LibraryCall* call = FindLibraryCall(target)) {
-    Result<Kernel> kernel = call->prepare(planner, op);
+  const LibraryCall* call = FindLibraryCall(target);
+  const LapackRow* lapack = FindLapackRow(target);
+  if (call != nullptr || lapack != nullptr) {
+    Result<Kernel> kernel = (call != nullptr ? call->prepare : lapack->prepare)(planner, op);
     return kernel.ok() ? std::move(kernel)
                        : kernel.status().Annotate(StrCat("custom call target @", target));
   }

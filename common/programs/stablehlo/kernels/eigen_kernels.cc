@@ -5,21 +5,12 @@
 #include <limits>
 
 #include "common/programs/stablehlo/kernels/batched_call.h"
+#include "common/programs/stablehlo/kernels/decompositions.h"
 #include "common/programs/stablehlo/kernels/householder.h"
 #include "common/programs/stablehlo/kernels/library_calls.h"
 #include "common/programs/stablehlo/kernels/schur.h"
 
 namespace megalith::stablehlo {
-namespace {
-
-template <typename T>
-struct SchurForm {
-  Matrix<T> s, z;
-  bool StartsPair(int64_t i) const { return i + 1 < s.rows() && s(i + 1, i) != T(0); }
-};
-
-// The eigenvalues in the order of the diagonal; the first of a conjugate pair has the positive
-// imaginary part.
 template <typename T>
 std::vector<c128> Eigenvalues(const SchurForm<T>& f) {
   std::vector<c128> out;
@@ -35,6 +26,11 @@ std::vector<c128> Eigenvalues(const SchurForm<T>& f) {
   }
   return out;
 }
+
+template std::vector<c128> Eigenvalues(const SchurForm<double>& f);
+template std::vector<c128> Eigenvalues(const SchurForm<c128>& f);
+
+namespace {
 
 // Solves (S - lambda I) x = 0 upwards from row `known`, above which x is not set yet; S is upper
 // triangular with blocks of two rows. A vanishing pivot is replaced by `least`.
@@ -120,6 +116,16 @@ Matrix<c128> Eigenvectors(const Matrix<T>& s, const Matrix<T>& z, const std::vec
   return out;
 }
 
+}  // namespace
+
+template <typename T>
+Matrix<c128> RightEigenvectors(const SchurForm<T>& f, const std::vector<c128>& values) {
+  return Eigenvectors(f.s, f.z, values);
+}
+template Matrix<c128> RightEigenvectors(const SchurForm<double>& f,
+                                        const std::vector<c128>& values);
+template Matrix<c128> RightEigenvectors(const SchurForm<c128>& f, const std::vector<c128>& values);
+
 // u^H S = lambda u^H is S^H u = conj(lambda) u, and S^H read backwards is upper triangular.
 template <typename T>
 Matrix<c128> LeftEigenvectors(const SchurForm<T>& f, const std::vector<c128>& values) {
@@ -137,6 +143,11 @@ Matrix<c128> LeftEigenvectors(const SchurForm<T>& f, const std::vector<c128>& va
   }
   return out;
 }
+
+template Matrix<c128> LeftEigenvectors(const SchurForm<double>& f, const std::vector<c128>& values);
+template Matrix<c128> LeftEigenvectors(const SchurForm<c128>& f, const std::vector<c128>& values);
+
+namespace {
 
 template <typename T>
 Result<bool> SchurOf(const BatchElement& e, double eps, SchurForm<T>* f) {
@@ -158,7 +169,7 @@ Kernel EigKernel(const BatchedCall& call, bool left, bool right) {
         const std::vector<c128> values = Eigenvalues(f);
         e.Out(0, values);
         if (left) e.Out(1, LeftEigenvectors(f, values));
-        if (right) e.Out(left ? 2 : 1, Eigenvectors(f.s, f.z, values));
+        if (right) e.Out(left ? 2 : 1, RightEigenvectors(f, values));
         return OkStatus();
       });
 }

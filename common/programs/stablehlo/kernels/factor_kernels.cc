@@ -1,22 +1,25 @@
-// stablehlo.cholesky and stablehlo.triangular_solve, by the textbook recurrences, in double
-// (complex128) whatever the element type, rounded once at the end.
+// stablehlo.cholesky and stablehlo.triangular_solve, and LAPACK's names of them, by the textbook
+// recurrences, in double (complex128) whatever the element type, rounded once at the end.
 #include <limits>
 #include <vector>
 
+#include "common/programs/stablehlo/kernels/library_calls.h"
 #include "common/programs/stablehlo/kernels/matrix.h"
 #include "common/programs/stablehlo/kernels/prepare.h"
+#include "common/programs/stablehlo/lapack_calls.h"
 #include "common/programs/stablehlo/op_def.h"
 
 namespace megalith::stablehlo {
 namespace {
 
-// a = L L^H of one matrix, reading its lower triangle; false if it is not positive definite.
+// a = L L^H of one matrix, reading its lower triangle. 0, or the order of the first leading minor
+// that is not positive definite.
 template <typename T>
-bool Factor(int64_t n, T* a) {
+int64_t Factor(int64_t n, T* a) {
   for (int64_t j = 0; j < n; ++j) {
     double pivot = RealOf(a[j * n + j]);
     for (int64_t k = 0; k < j; ++k) pivot -= std::norm(a[j * n + k]);
-    if (!(pivot > 0)) return false;
+    if (!(pivot > 0)) return j + 1;
     const double root = std::sqrt(pivot);
     a[j * n + j] = root;
     for (int64_t i = j + 1; i < n; ++i) {
@@ -25,13 +28,19 @@ bool Factor(int64_t n, T* a) {
       a[i * n + j] = sum / root;
     }
   }
-  return true;
+  return 0;
 }
 
+// With a second result, as LAPACK's: that is Factor's, and the other triangle stays as it is given.
 template <typename T>
 Status RunCholesky(const TensorType& type, bool lower, KernelCall& call) {
   ASSIGN_OR_RETURN(call.out[0], call.run.Allocate(type));
   const int64_t n = type.shape.back();
+  const bool with_info = call.out.size() > 1;
+  if (with_info) {
+    const TensorType info{DType::kI32, Shape(std::span(type.shape).first(type.rank() - 2))};
+    ASSIGN_OR_RETURN(call.out[1], Tensor::Create(info.dtype, info.shape));
+  }
   if (call.out[0].size() == 0) return OkStatus();
   std::vector<T> in(static_cast<size_t>(n * n)), a(static_cast<size_t>(n * n));
   for (int64_t first = 0; first < call.out[0].size(); first += n * n) {
@@ -42,7 +51,9 @@ Status RunCholesky(const TensorType& type, bool lower, KernelCall& call) {
         a[at] = j > i ? T(0) : lower ? in[at] : Conj(in[static_cast<size_t>(j * n + i)]);
       }
     }
-    if (!Factor(n, a.data())) {
+    const int64_t failed = Factor(n, a.data());
+    if (with_info) call.out[1].SetInt(first / (n * n), failed);
+    if (failed != 0) {
       for (int64_t i = 0; i < n; ++i) {
         for (int64_t j = 0; j <= i; ++j)
           a[static_cast<size_t>(i * n + j)] = std::numeric_limits<double>::quiet_NaN();
@@ -55,6 +66,14 @@ Status RunCholesky(const TensorType& type, bool lower, KernelCall& call) {
         for (int64_t j = 0; j < i; ++j) in[static_cast<size_t>(i * n + j)] = T(0);
       }
       a.swap(in);
+    }
+    if (with_info) {
+      for (int64_t i = 0; i < n; ++i) {
+        for (int64_t j = i + 1; j < n; ++j) {
+          const int64_t at = lower ? i * n + j : j * n + i;
+          Load(call.in[0], first + at, 1, &a[static_cast<size_t>(at)]);
+        }
+      }
     }
     Store(a.data(), first, n * n, &call.out[0]);
     RETURN_IF_ERROR(call.run.Poll());
@@ -129,13 +148,40 @@ Status RunSolve(const SolvePlan& p, KernelCall& call) {
   return OkStatus();
 }
 
+Kernel SolveKernel(const SolvePlan& p) {
+  const auto run = tensor::IsComplex(p.out.dtype) ? RunSolve<c128> : RunSolve<double>;
+  return Kernel{[p, run](KernelCall& call) { return run(p, call); }};
+}
+
+Kernel CholeskyKernel(const TensorType& type, bool lower) {
+  const auto run = tensor::IsComplex(type.dtype) ? RunCholesky<c128> : RunCholesky<double>;
+  return Kernel{[type, lower, run](KernelCall& call) { return run(type, lower, call); }};
+}
+
 }  // namespace
 
 Result<Kernel> PrepareCholesky(Planner& planner, const Op& op) {
-  const TensorType type = planner.result(op);
-  const bool lower = op.attr_or_default("lower", planner.func()).AsBool();
-  const auto run = tensor::IsComplex(type.dtype) ? RunCholesky<c128> : RunCholesky<double>;
-  return Kernel{[type, lower, run](KernelCall& call) { return run(type, lower, call); }};
+  return CholeskyKernel(planner.result(op), op.attr_or_default("lower", planner.func()).AsBool());
+}
+
+Result<Kernel> PreparePotrf(Planner& planner, const Op& op) {
+  ASSIGN_OR_RETURN(const LapackCall call, ReadLapackCall(planner, op));
+  return CholeskyKernel(planner.result(op), call.option(0) == 'L');
+}
+
+Result<Kernel> PrepareTrsm(Planner& planner, const Op& op) {
+  ASSIGN_OR_RETURN(const LapackCall call, ReadLapackCall(planner, op));
+  SolvePlan p;
+  p.out = planner.result(op);
+  p.left = call.option(0) == 'L';
+  p.lower = call.option(1) == 'L';
+  p.transpose = call.option(2) == 'N'   ? TransposeA::kNoTranspose
+                : call.option(2) == 'T' ? TransposeA::kTranspose
+                                        : TransposeA::kAdjoint;
+  p.unit = call.option(3) == 'U';
+  p.n = planner.operand(op, 0).shape.back();
+  p.columns = p.out.shape[p.out.rank() - (p.left ? 1 : 2)];
+  return SolveKernel(p);
 }
 
 Result<Kernel> PrepareTriangularSolve(Planner& planner, const Op& op) {
@@ -147,8 +193,7 @@ Result<Kernel> PrepareTriangularSolve(Planner& planner, const Op& op) {
   p.transpose = static_cast<TransposeA>(op.attr("transpose_a").AsEnum());
   p.n = planner.operand(op, 0).shape.back();
   p.columns = p.out.shape[p.out.rank() - (p.left ? 1 : 2)];
-  const auto run = tensor::IsComplex(p.out.dtype) ? RunSolve<c128> : RunSolve<double>;
-  return Kernel{[p, run](KernelCall& call) { return run(p, call); }};
+  return SolveKernel(p);
 }
 
 }  // namespace megalith::stablehlo

@@ -20,5 +20,8 @@ const LibraryCall* FindLibraryCall(std::string_view target);
 
 PrepareRule PrepareQr, PrepareReflectorProduct, PreparePivotedQr, PrepareTridiagonal,
     PrepareHessenberg, PrepareEigh, PrepareSvd, PrepareEig, PrepareSchur;
+// Those of lapack_calls.h that differ from these.
+PrepareRule PreparePotrf, PrepareGetrf, PrepareTrsm, PrepareGesvd, PrepareSyevd, PrepareGeev,
+    PrepareGees, PrepareGehrd, PrepareSytrd, PrepareGtsv;
 
 }  // namespace megalith::stablehlo

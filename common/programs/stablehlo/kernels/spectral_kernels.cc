@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "common/programs/stablehlo/kernels/batched_call.h"
+#include "common/programs/stablehlo/kernels/decompositions.h"
 #include "common/programs/stablehlo/kernels/householder.h"
 #include "common/programs/stablehlo/kernels/library_calls.h"
 #include "common/programs/stablehlo/kernels/spectral.h"
@@ -29,7 +30,24 @@ void Scale(double factor, Matrix<T>* a) {
   for (int64_t i = 0; i < a->size() && factor != 1; ++i) a->data()[i] *= factor;
 }
 
+}  // namespace
+
 // ---- eigh ----
+
+template <typename T>
+void MakeHermitian(bool lower, Matrix<T>* a) {
+  for (int64_t i = 0; i < a->rows(); ++i) {
+    for (int64_t j = i + 1; j < a->columns(); ++j) {
+      if (lower) {
+        (*a)(i, j) = Conj((*a)(j, i));
+      } else {
+        (*a)(j, i) = Conj((*a)(i, j));
+      }
+    }
+  }
+}
+template void MakeHermitian(bool lower, Matrix<double>* a);
+template void MakeHermitian(bool lower, Matrix<c128>* a);
 
 template <typename T>
 Result<bool> Eigh(const Run& run, double eps, bool lower, Matrix<T> a, std::vector<double>* values,
@@ -58,6 +76,12 @@ Result<bool> Eigh(const Run& run, double eps, bool lower, Matrix<T> a, std::vect
   *values = std::move(t.d);
   return true;
 }
+template Result<bool> Eigh(const Run& run, double eps, bool lower, Matrix<double> a,
+                           std::vector<double>* values, Matrix<double>* vectors);
+template Result<bool> Eigh(const Run& run, double eps, bool lower, Matrix<c128> a,
+                           std::vector<double>* values, Matrix<c128>* vectors);
+
+namespace {
 
 template <typename T>
 Kernel EighKernel(const BatchedCall& call, bool lower) {
@@ -65,14 +89,7 @@ Kernel EighKernel(const BatchedCall& call, bool lower) {
                      [lower, eps = IterationEps(call.dtype())](const BatchElement& e) -> Status {
                        Matrix<T> a = e.In<T>(0);
                        // Only one triangle counts; what the other holds must not matter.
-                       for (int64_t i = 0; i < a.rows(); ++i) {
-                         for (int64_t j = i + 1; j < a.columns(); ++j) {
-                           if (lower)
-                             a(i, j) = Conj(a(j, i));
-                           else
-                             a(j, i) = Conj(a(i, j));
-                         }
-                       }
+                       MakeHermitian(lower, &a);
                        std::vector<double> w;
                        Matrix<T> v;
                        bool good = AllFinite(a);
@@ -91,13 +108,6 @@ Kernel EighKernel(const BatchedCall& call, bool lower) {
 
 // ---- svd ----
 
-template <typename T>
-struct Factors {
-  Matrix<T> u;  // square
-  std::vector<double> s;
-  Matrix<T> vh;  // square
-};
-
 // `left` times the columns that `rows` holds as rows; columns beyond them are left's own.
 template <typename T>
 Result<Matrix<T>> TimesRows(const Run& run, const Matrix<T>& left, const Matrix<double>& rows) {
@@ -115,7 +125,7 @@ Result<Matrix<T>> TimesRows(const Run& run, const Matrix<T>& left, const Matrix<
 // B^T, or the upper one of R^H, as LAPACK has it for wide matrices.
 template <typename T>
 Result<bool> TallSvd(const Run& run, double eps, const Matrix<T>& a, bool adjoint,
-                     Factors<T>* out) {
+                     SvdFactors<T>* out) {
   const int64_t m = a.rows();
   const int64_t n = a.columns();
   const int64_t many = std::is_same_v<T, c128> ? n * 17 / 9 : n * 11 / 6;
@@ -156,8 +166,10 @@ Result<bool> TallSvd(const Run& run, double eps, const Matrix<T>& a, bool adjoin
   return true;
 }
 
+}  // namespace
+
 template <typename T>
-Result<bool> Svd(const Run& run, double eps, Matrix<T> a, Factors<T>* out) {
+Result<bool> Svd(const Run& run, double eps, Matrix<T> a, SvdFactors<T>* out) {
   const double scale = SafeScale(a);
   Scale(scale, &a);
   const bool wide = a.rows() < a.columns();
@@ -171,12 +183,16 @@ Result<bool> Svd(const Run& run, double eps, Matrix<T> a, Factors<T>* out) {
   }
   return true;
 }
+template Result<bool> Svd(const Run& run, double eps, Matrix<double> a, SvdFactors<double>* out);
+template Result<bool> Svd(const Run& run, double eps, Matrix<c128> a, SvdFactors<c128>* out);
+
+namespace {
 
 template <typename T>
 Kernel SvdKernel(const BatchedCall& call) {
   return BatchKernel(call, [call](const BatchElement& e) -> Status {
     Matrix<T> a = e.In<T>(0);
-    Factors<T> f;
+    SvdFactors<T> f;
     bool good = AllFinite(a);
     const bool empty = a.size() == 0;
     if (good && !empty) {
