@@ -119,6 +119,35 @@ TEST(CpuBackendTest, TiersAgreeWithTheEvaluator) {
   }
 }
 
+// x[i < 0 ? i + 96 : i], as JAX writes it.
+constexpr std::string_view kRows = R"(
+  func.func @main(%x: tensor<96x8xf32>, %i: tensor<48xi32>) -> tensor<48x8xf32> {
+    %zero = stablehlo.constant dense<0> : tensor<48xi32>
+    %n = stablehlo.constant dense<96> : tensor<48xi32>
+    %negative = stablehlo.compare LT, %i, %zero : (tensor<48xi32>, tensor<48xi32>) -> tensor<48xi1>
+    %j = stablehlo.add %i, %n : tensor<48xi32>
+    %k = stablehlo.select %negative, %j, %i : tensor<48xi1>, tensor<48xi32>
+    %l = stablehlo.broadcast_in_dim %k, dims = [0] : (tensor<48xi32>) -> tensor<48x1xi32>
+    %r = "stablehlo.gather"(%x, %l) <{dimension_numbers = #stablehlo.gather<offset_dims = [1],
+      collapsed_slice_dims = [0], start_index_map = [0], index_vector_dim = 1>,
+      indices_are_sorted = false, slice_sizes = array<i64: 1, 8>}>
+      : (tensor<96x8xf32>, tensor<48x1xi32>) -> tensor<48x8xf32>
+    return %r : tensor<48x8xf32>
+  })";
+
+TEST(CpuBackendTest, GathersNeedNoArrayOfIndices) {
+  EXPECT_EQ(PlanOf(kRows).arena_bytes, 0u);
+  const Tensor x = Numbers({96, 8});
+  Tensor i = *Tensor::Create(DType::kI32, {48});
+  for (int64_t k = 0; k < 48; ++k)
+    static_cast<int32_t*>(i.mutable_data())[k] = static_cast<int32_t>(k * 7 - 120);
+  const std::vector<Tensor> inputs = {x, i};
+  const auto wanted = *stablehlo::Evaluate(*stablehlo::ParseModule(kRows), inputs);
+  for (const std::string_view tier : {"0", "1"}) {
+    ExpectNear((*Load(kRows, tier)->Run(inputs))[0], wanted[0]);
+  }
+}
+
 TEST(CpuBackendTest, ScansUpdateInPlace) {
   const Plan plan = PlanOf(kScan);
   ASSERT_EQ(plan.whiles.size(), 1u);
