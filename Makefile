@@ -111,6 +111,7 @@ docs: configure  ## print the generated pages of docs/ again
 	@for p in config events; do build/$(PRESET)/bin/docs_gen $$p > docs/$$p.md; done
 	build/$(PRESET)/bin/docs_gen commands docs/cli.md write
 	build/$(PRESET)/bin/docs_gen policy docs/formats/keys.md write
+	build/$(PRESET)/bin/docs_gen operations docs/cpu.md write
 
 clean:  ## remove everything that was built
 	rm -rf build

@@ -1,8 +1,8 @@
 // Prints the generated pages of docs/: `docs_gen config` and `docs_gen events`. With a second
 // argument, compares with that file instead and exits with 1 if it is out of date (then run `make
 // docs`). `docs_gen policy FILE` and `docs_gen commands FILE` do the same with one section of a
-// page that people write, between "<!-- generated: policy -->" and "<!-- end -->"; a third
-// argument, "write", replaces the section.
+// page that people write (and `operations`), between "<!-- generated: policy -->" and "<!-- end
+// -->"; a third argument, "write", replaces the section.
 #include <cstdio>
 #include <string>
 
@@ -13,6 +13,7 @@
 #include "common/foundation/base/strings.h"
 #include "common/foundation/telemetry/event_table.h"
 #include "common/foundation/telemetry/metric_table.h"
+#include "common/machines/codegen/op_support.h"
 #include "services/allinone/fleet.h"
 #include "services/cache/cache_service.h"
 
@@ -127,9 +128,13 @@ int Run(const std::string& page, const char* path, bool write) {
   if (page == "config") return RunPage(ConfigPage(), path);
   if (page == "events") return RunPage(EventsPage(), path);
   if (page == "policy" && path != nullptr) return RunSection(page, PolicyTableText(), path, write);
+  if (page == "operations" && path != nullptr) {
+    return RunSection(page, codegen::OpSupportMarkdown(), path, write);
+  }
   if (page == "commands" && path != nullptr) return RunSection(page, CommandsText(), path, write);
-  std::fprintf(stderr,
-               "usage: docs_gen config|events [FILE], docs_gen policy|commands FILE [write]\n");
+  std::fprintf(
+      stderr,
+      "usage: docs_gen config|events [FILE], docs_gen policy|commands|operations FILE [write]\n");
   return 2;
 }
 

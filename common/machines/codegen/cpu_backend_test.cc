@@ -3,15 +3,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
 #include <thread>
 
 #include "common/foundation/base/strings.h"
 #include "common/machines/codegen/lower.h"
+#include "common/machines/codegen/op_support.h"
 #include "common/machines/codegen/passes/passes.h"
 #include "common/machines/runtime/package.h"
 #include "common/machines/runtime/plan.h"
 #include "common/programs/stablehlo/canonical.h"
 #include "common/programs/stablehlo/evaluate.h"
+#include "common/programs/stablehlo/op_def.h"
 #include "common/programs/stablehlo/parser.h"
 
 namespace megalith::codegen {
@@ -116,6 +120,89 @@ TEST(CpuBackendTest, TiersAgreeWithTheEvaluator) {
         for (size_t i = 0; i < got.size(); ++i) ExpectNear(got[i], wanted[i]);
       }
     }
+  }
+}
+
+// x[i < 0 ? i + 96 : i], as JAX writes it.
+constexpr std::string_view kRows = R"(
+  func.func @main(%x: tensor<96x8xf32>, %i: tensor<48xi32>) -> tensor<48x8xf32> {
+    %zero = stablehlo.constant dense<0> : tensor<48xi32>
+    %n = stablehlo.constant dense<96> : tensor<48xi32>
+    %negative = stablehlo.compare LT, %i, %zero : (tensor<48xi32>, tensor<48xi32>) -> tensor<48xi1>
+    %j = stablehlo.add %i, %n : tensor<48xi32>
+    %k = stablehlo.select %negative, %j, %i : tensor<48xi1>, tensor<48xi32>
+    %l = stablehlo.broadcast_in_dim %k, dims = [0] : (tensor<48xi32>) -> tensor<48x1xi32>
+    %r = "stablehlo.gather"(%x, %l) <{dimension_numbers = #stablehlo.gather<offset_dims = [1],
+      collapsed_slice_dims = [0], start_index_map = [0], index_vector_dim = 1>,
+      indices_are_sorted = false, slice_sizes = array<i64: 1, 8>}>
+      : (tensor<96x8xf32>, tensor<48x1xi32>) -> tensor<48x8xf32>
+    return %r : tensor<48x8xf32>
+  })";
+
+// Special values in both parts, through every operation on complex numbers that is fused.
+TEST(CpuBackendTest, ComplexNumbersAreFused) {
+  constexpr std::string_view kText = R"(
+  func.func @main(%a: tensor<64xcomplex<f32>>, %b: tensor<64xcomplex<f32>>)
+      -> (tensor<64xcomplex<f32>>, tensor<64xcomplex<f32>>, tensor<64xf32>, tensor<64xcomplex<f32>>) {
+    %0 = stablehlo.add %a, %b : tensor<64xcomplex<f32>>
+    %1 = stablehlo.multiply %0, %b : tensor<64xcomplex<f32>>
+    %2 = stablehlo.divide %a, %b : tensor<64xcomplex<f32>>
+    %3 = stablehlo.abs %a : (tensor<64xcomplex<f32>>) -> tensor<64xf32>
+    %4 = stablehlo.imag %b : (tensor<64xcomplex<f32>>) -> tensor<64xf32>
+    %5 = stablehlo.complex %3, %4 : tensor<64xcomplex<f32>>
+    %6 = stablehlo.compare EQ, %a, %b : (tensor<64xcomplex<f32>>, tensor<64xcomplex<f32>>) -> tensor<64xi1>
+    %7 = stablehlo.select %6, %5, %a : tensor<64xi1>, tensor<64xcomplex<f32>>
+    %8 = stablehlo.exponential %7 : tensor<64xcomplex<f32>>
+    return %1, %2, %3, %8 : tensor<64xcomplex<f32>>, tensor<64xcomplex<f32>>, tensor<64xf32>, tensor<64xcomplex<f32>>
+  })";
+  const Plan plan = PlanOf(kText);
+  EXPECT_TRUE(plan.library.empty()) << runtime::PlanText(plan);
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  constexpr float kParts[] = {0.0f, -0.0f, 1.5f, -2.25f, kInf, -kInf, kNan, 1e30f};
+  std::vector<Tensor> inputs;
+  for (int64_t which = 0; which < 2; ++which) {
+    inputs.push_back(*Tensor::Create(DType::kC64, {64}));
+    auto* parts = static_cast<float*>(inputs.back().mutable_data());
+    for (int64_t k = 0; k < 64; ++k) {
+      parts[2 * k] = kParts[(which == 0 ? k : 3 * k + 1) % 8];
+      parts[2 * k + 1] = kParts[(which == 0 ? k / 8 : k / 8 + 5 * k) % 8];
+    }
+  }
+  const auto wanted = *stablehlo::Evaluate(*stablehlo::ParseModule(kText), inputs);
+  for (const std::string_view tier : {"0", "1"}) {
+    const auto got = *Load(kText, tier)->Run(inputs);
+    for (size_t i = 0; i < got.size(); ++i) {
+      const auto* x = static_cast<const float*>(got[i].data());
+      const auto* y = static_cast<const float*>(wanted[i].data());
+      for (size_t k = 0; k < got[i].byte_size() / sizeof(float); ++k) {
+        if (std::isnan(x[k]) && std::isnan(y[k])) continue;
+        EXPECT_FLOAT_EQ(x[k], y[k]) << "output " << i << " part " << k;
+        EXPECT_TRUE(y[k] != 0 || std::signbit(x[k]) == std::signbit(y[k])) << i << " " << k;
+      }
+    }
+  }
+}
+
+TEST(OpSupportTest, SaysOfEveryOperationHowItRuns) {
+  for (const stablehlo::OpDef* op : stablehlo::AllOps()) {
+    const OpSupport support = SupportOf(op->name);
+    EXPECT_NE(support.handling, OpHandling::kUnlisted) << op->name;
+    EXPECT_TRUE(support.handling != OpHandling::kEvaluator || !support.remark.empty()) << op->name;
+  }
+  EXPECT_TRUE(RemarksAreKnown());
+}
+
+TEST(CpuBackendTest, GathersNeedNoArrayOfIndices) {
+  EXPECT_EQ(PlanOf(kRows).arena_bytes, 0u);
+  const Tensor x = Numbers({96, 8});
+  Tensor i = *Tensor::Create(DType::kI32, {48});
+  for (int64_t k = 0; k < 48; ++k)
+    static_cast<int32_t*>(i.mutable_data())[k] = static_cast<int32_t>(k * 7 - 120);
+  const std::vector<Tensor> inputs = {x, i};
+  const auto wanted = *stablehlo::Evaluate(*stablehlo::ParseModule(kRows), inputs);
+  for (const std::string_view tier : {"0", "1"}) {
+    ExpectNear((*Load(kRows, tier)->Run(inputs))[0], wanted[0]);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "common/machines/codegen/kernel_builder.h"
 #include "common/programs/stablehlo/op_def.h"
 
 namespace megalith::codegen {
@@ -66,13 +67,16 @@ constexpr ElementwiseRow kRows[] = {
     {"chlo.erf_inv", ScalarOp::kErfInv},
     {"chlo.erfc", ScalarOp::kErfc},
     {"chlo.lgamma", ScalarOp::kLgamma},
+    {"chlo.next_after", ScalarOp::kNextAfter},
     {"chlo.sinh", ScalarOp::kSinh},
     {"chlo.tan", ScalarOp::kTan},
 };
 
 // Elementwise ops that take more than one scalar operation, or attributes.
-constexpr std::string_view kComposed[] = {"stablehlo.compare", "stablehlo.clamp", "chlo.square",
-                                          "stablehlo.reduce_precision"};
+constexpr std::string_view kComposed[] = {
+    "stablehlo.compare", "stablehlo.clamp", "stablehlo.reduce_precision",
+    "chlo.square",       "chlo.is_inf",     "chlo.is_neg_inf",
+    "chlo.is_pos_inf"};
 
 // A register holds the element's own bits, and the result has as many.
 bool KeepsBits(const stablehlo::Op& op, const stablehlo::Func& func) {
@@ -119,6 +123,11 @@ const ElementwiseRow* FindElementwise(std::string_view op) {
   return it == rows->end() ? nullptr : it->second;
 }
 
+bool IsElementwiseName(std::string_view op) {
+  return FindElementwise(op) != nullptr ||
+         std::ranges::find(kComposed, op) != std::end(kComposed) || IsComplexName(op);
+}
+
 ScalarOp ComparisonOf(const stablehlo::Op& op) {
   switch (static_cast<CompareDirection>(op.attr("comparison_direction").AsEnum())) {
     case CompareDirection::kEq:
@@ -138,7 +147,11 @@ ScalarOp ComparisonOf(const stablehlo::Op& op) {
 }
 
 bool IsFusibleElementwise(const stablehlo::Op& op, const stablehlo::Func& func) {
-  if (op.num_results != 1) return false;
+  if (op.num_results != 1 || op.operands.empty()) return false;
+  if (tensor::IsComplex(func.type(op.result()).dtype) ||
+      tensor::IsComplex(func.type(op.operands[0]).dtype)) {
+    return IsFusibleComplex(op, func);
+  }
   const bool composed = std::ranges::find(kComposed, op.def->name) != std::end(kComposed);
   const ElementwiseRow* row = composed ? nullptr : FindElementwise(op.def->name);
   if (!composed && row == nullptr) return false;
@@ -146,6 +159,13 @@ bool IsFusibleElementwise(const stablehlo::Op& op, const stablehlo::Func& func) 
   for (const stablehlo::ValueId v : op.operands) {
     if (func.type(v).is_token || !IsComputable(func.type(v).dtype)) return false;
   }
+  // The next number of the type itself, not of the f32 that holds it.
+  const DType element = func.type(op.operands[0]).dtype;
+  if (row != nullptr && row->scalar == ScalarOp::kNextAfter &&
+      kernels::RegisterType(element) != element) {
+    return false;
+  }
+  if (op.def->name.starts_with("chlo.is_")) return tensor::IsFloat(element);
   if (row != nullptr && row->scalar == ScalarOp::kBitcast && !KeepsBits(op, func)) return false;
   if (row != nullptr) return AcceptsAll(op, func, row->scalar);
   if (op.def->name == "stablehlo.compare") {

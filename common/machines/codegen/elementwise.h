@@ -21,6 +21,9 @@ struct ElementwiseRow {
 // nullptr for an op without a row.
 const ElementwiseRow* FindElementwise(std::string_view op);
 
+// True if an occurrence of the operation can be computed in fused kernels, for some types at least.
+bool IsElementwiseName(std::string_view op);
+
 // True if fused kernels can compute this occurrence: it has a row, or is a compare, clamp, convert
 // or the like, and all types are ones that kernels know.
 bool IsFusibleElementwise(const stablehlo::Op& op, const stablehlo::Func& func);

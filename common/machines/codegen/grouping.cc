@@ -168,9 +168,11 @@ class Grouper {
         MovableAs(func_.type(op.result()).dtype) != DType::kInvalid &&
         HasPlainIndices(op, func_, 2)) {
       const uint32_t g = NewGroup(GroupKind::kUpdate, op, i);
-      AddEvaluation(op.operands[1], {g, false});
+      // Complex numbers are stored whole, so they may only be moved.
+      const bool inlined = !tensor::IsComplex(func_.type(op.result()).dtype);
+      if (inlined) AddEvaluation(op.operands[1], {g, false});
       for (size_t k = 0; k < op.operands.size(); ++k) {
-        if (k != 1) NeedArray(op.operands[k], g);
+        if (k != 1 || !inlined) NeedArray(op.operands[k], g);
       }
       return;
     }

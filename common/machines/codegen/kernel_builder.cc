@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "common/foundation/base/strings.h"
 #include "common/machines/codegen/peephole.h"
@@ -76,7 +77,8 @@ bool IsFusible(const Op& op, const Func& func) {
   if (name == "stablehlo.iota") {
     return IsComputable(func.type(op.result()).dtype);
   }
-  if (moved == DType::kInvalid) return false;
+  const bool parts = tensor::IsComplex(func.type(op.result()).dtype);
+  if (moved == DType::kInvalid && !parts) return false;
   if (name == "stablehlo.broadcast_in_dim" || name == "stablehlo.transpose" ||
       name == "stablehlo.slice" || name == "stablehlo.reverse") {
     return true;
@@ -143,6 +145,13 @@ uint32_t KernelBuilder::Load(LoopAccess access) {
   return Emit(ScalarOp::kLoad, type, {}, number);
 }
 
+// The element of `v`, or the part of it that is wanted.
+uint32_t KernelBuilder::LoadOf(ValueId v, LoopAccess access) {
+  const DType type = func_.type(v).dtype;
+  if (tensor::IsComplex(type) && part_ >= 0) access = AccessPart(std::move(access), type, part_);
+  return Load(std::move(access));
+}
+
 LoopAccess KernelBuilder::Access(ValueId v, const IndexMap& map) {
   const TensorType& type = func_.type(v);
   LoopAccess a;
@@ -180,6 +189,11 @@ void KernelBuilder::Store(ValueId v, const IndexMap& map, uint32_t value) {
 }
 
 uint32_t KernelBuilder::Constant(const Op& op) {
+  const DType type = op.attr("value").AsDense().type.dtype;
+  if (type == DType::kC64 && part_ >= 0) {
+    const uint64_t bits = SplatBits(op);
+    return Emit(ScalarOp::kConstant, DType::kF32, {}, part_ == 0 ? bits & UINT32_MAX : bits >> 32);
+  }
   const DType dtype = MovableAs(op.attr("value").AsDense().type.dtype);
   return Emit(ScalarOp::kConstant, kernels::RegisterType(dtype), {}, SplatBits(op));
 }
@@ -188,13 +202,14 @@ Result<uint32_t> KernelBuilder::Eval(ValueId v, const IndexMap& map) {
   if (stage().instrs.size() > kMaxInstrs) return Unimplemented("the kernel gets too large");
   const Source source = find_(v);
   const bool splat = source.op != nullptr && IsSplat(*source.op);
-  const std::pair<ValueId, IndexMap> key(v, splat ? IndexMap() : map);
+  const bool complex = tensor::IsComplex(func_.type(v).dtype);
+  const Key key{v, splat ? IndexMap() : map, complex ? part_ : -1};
   if (const auto it = known_.find(key); it != known_.end()) return it->second;
   uint32_t value = 0;
   if (splat) {
     value = Constant(*source.op);
   } else if (source.in_memory || source.op == nullptr) {
-    value = Load(Access(v, map));
+    value = LoadOf(v, Access(v, map));
   } else {
     ASSIGN_OR_RETURN(value, EvalOp(*source.op, map));
   }
@@ -307,17 +322,17 @@ Result<uint32_t> KernelBuilder::EvalPad(const Op& op, const IndexMap& map) {
   }
   LoopAccess access = Access(op.operands[0], inner);
   access.guards = std::move(guards);
-  if (access.guards.empty()) return Load(std::move(access));
+  if (access.guards.empty()) return LoadOf(op.operands[0], std::move(access));
   if (fill.op == nullptr || !IsSplat(*fill.op))
     return Unimplemented("padding with a computed value");
   access.fill = SplatBits(*fill.op);
-  return Load(std::move(access));
+  return LoadOf(op.operands[0], std::move(access));
 }
 
 Result<uint32_t> KernelBuilder::EvalDynamicSlice(const Op& op, const IndexMap& map) {
   LoopAccess access = Access(op.operands[0], map);
   AddSliceTerms(op, 1, op.operands[0], func_.type(op.result()).shape, &access);
-  return Load(std::move(access));
+  return LoadOf(op.operands[0], std::move(access));
 }
 
 Result<uint32_t> KernelBuilder::EvalGather(const Op& op, const IndexMap& map) {
@@ -360,7 +375,7 @@ Result<uint32_t> KernelBuilder::EvalGather(const Op& op, const IndexMap& map) {
     access.terms.push_back({where.buffer, index.dtype, where.offset, where.strides,
                             from.shape[j] - sizes[j], strides[j]});
   }
-  return Load(std::move(access));
+  return LoadOf(op.operands[0], std::move(access));
 }
 
 Result<uint32_t> KernelBuilder::EvalOperand(const Op& op, size_t operand, const IndexMap& map) {
@@ -401,6 +416,10 @@ Result<uint32_t> KernelBuilder::EvalClamp(const Op& op, const IndexMap& map) {
 
 Result<uint32_t> KernelBuilder::EvalScalar(const Op& op, const IndexMap& map) {
   const std::string_view name = op.def->name;
+  if (tensor::IsComplex(func_.type(op.result()).dtype) ||
+      tensor::IsComplex(func_.type(op.operands[0]).dtype)) {
+    return EvalComplex(op, map);
+  }
   if (name == "stablehlo.convert") return EvalConvert(op, map);
   if (name == "stablehlo.clamp") return EvalClamp(op, map);
   const DType storage = func_.type(op.result()).dtype;
@@ -411,6 +430,13 @@ Result<uint32_t> KernelBuilder::EvalScalar(const Op& op, const IndexMap& map) {
   }
   if (name == "stablehlo.compare") {
     return Emit(ComparisonOf(op), DType::kBool, {in[0], in[1]});
+  }
+  if (name.starts_with("chlo.is_")) {
+    const DType real = stage().instrs[in[0]].type;
+    const double infinity = std::numeric_limits<double>::infinity();
+    const uint32_t x = name == "chlo.is_inf" ? Emit(ScalarOp::kAbs, real, {in[0]}) : in[0];
+    const uint32_t end = Number(real, name == "chlo.is_neg_inf" ? -infinity : infinity);
+    return Emit(ScalarOp::kEqual, DType::kBool, {x, end});
   }
   if (name == "chlo.square") {
     return Rounded(Emit(ScalarOp::kMultiply, type, {in[0], in[0]}), storage, false);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,15 @@ struct IndexTerm {
 };
 using IndexMap = std::vector<IndexTerm>;
 
+// f32 or f64, for a complex type.
+DType PartOf(DType type);
+// True if complex numbers have a formula for the operation.
+bool IsComplexName(std::string_view op);
+// True if fused kernels can compute this occurrence of an elementwise op with complex operands or
+// result.
+bool IsFusibleComplex(const Op& op, const Func& func);
+runtime::LoopAccess AccessPart(runtime::LoopAccess access, DType type, int part);
+
 class KernelBuilder {
  public:
   struct Source {
@@ -60,6 +70,10 @@ class KernelBuilder {
   // The register that holds `v` at the position `map` gives. kUnimplemented if the kernel gets too
   // large.
   Result<uint32_t> Eval(ValueId v, const IndexMap& map);
+  // The same in as many registers as it takes: one, or for complex numbers that are not only moved
+  // the real and the imaginary part. StoreParts stores them.
+  Result<std::vector<uint32_t>> EvalParts(ValueId v, const IndexMap& map);
+  void StoreParts(ValueId v, const IndexMap& map, std::span<const uint32_t> values);
   // Stores register `value` into argument `v` at `map` (row-major in the type of `v`), in elements
   // of `dtype`; `terms` add to the address.
   void Store(ValueId v, const IndexMap& map, uint32_t value);
@@ -79,6 +93,29 @@ class KernelBuilder {
   runtime::LoopKernel Finish(std::string name, bool vector_outer);
 
  private:
+  struct Complex {
+    uint32_t re = 0, im = 0;
+  };
+  // Of a value at a position; of complex ones the whole (-1), the real (0) or the imaginary part.
+  struct Key {
+    ValueId value;
+    IndexMap map;
+    int part;
+    auto operator<=>(const Key&) const = default;
+  };
+
+  bool OnlyMoves(ValueId v) const;
+  Result<Complex> Both(ValueId v, const IndexMap& map);
+  Result<uint32_t> EvalComplex(const Op& op, const IndexMap& map);
+  Result<uint32_t> EvalRealOf(const Op& op, const IndexMap& map);
+  Result<Complex> EvalComplexOp(const Op& op, const IndexMap& map);
+  Complex MultiplyComplex(Complex x, Complex y);
+  Complex DivideComplex(Complex a, Complex b);
+  Complex ExpComplex(Complex x);
+  uint32_t AbsComplex(Complex x);
+  uint32_t Number(DType type, double value);
+  uint32_t Cast(uint32_t value, DType to);
+  uint32_t LoadOf(ValueId v, runtime::LoopAccess access);
   Result<uint32_t> EvalOp(const Op& op, const IndexMap& map);
   Result<uint32_t> EvalScalar(const Op& op, const IndexMap& map);
   Result<uint32_t> EvalConvert(const Op& op, const IndexMap& map);
@@ -99,7 +136,8 @@ class KernelBuilder {
   runtime::LoopKernel kernel_;
   std::vector<int64_t> extents_;  // of the outer dimensions, then of the stage's
   std::vector<ValueId> arguments_;
-  std::map<std::pair<ValueId, IndexMap>, uint32_t> known_;
+  int part_ = -1;  // of complex values, what Eval gives: as Key::part
+  std::map<Key, uint32_t> known_;
 };
 
 // The constant of a splat as the bits of a register.

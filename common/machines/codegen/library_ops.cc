@@ -372,6 +372,10 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
+bool HasLibraryKernel(std::string_view op) {
+  return std::ranges::any_of(kRows, [&](const Row& row) { return row.op == op; });
+}
+
 std::optional<LibraryCall> LibraryCallFor(const Op& op, const Func& func,
                                           const Definitions& definitions) {
   for (const Row& row : kRows) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -21,6 +22,9 @@ struct LibraryCall {
 };
 
 using Definitions = std::unordered_map<stablehlo::ValueId, const stablehlo::Op*>;
+
+// True if some occurrences of the operation have a kernel of their own.
+bool HasLibraryKernel(std::string_view op);
 
 // nullopt if no library kernel is meant for this occurrence. That there is a call does not say that
 // the kernel accepts it: its `prepare` decides.

@@ -5,6 +5,7 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/machines/codegen/epilogues.h"
+#include "common/machines/codegen/fuse_indices.h"
 #include "common/machines/codegen/join_steps.h"
 #include "common/machines/codegen/lowering.h"
 
@@ -215,6 +216,7 @@ Result<Plan> Lowering::Run() {
   std::vector<uint32_t> results;
   RETURN_IF_ERROR(LowerRegion(func_.body, &plan_.entry, {}, {}, &results));
   RETURN_IF_ERROR(PlaceOutputs(results));
+  FuseIndices(arrays_, &plan_);
   JoinSteps(arrays_, &plan_, report_);
   AssignMemory(arrays_, &plan_);
   return std::move(plan_);

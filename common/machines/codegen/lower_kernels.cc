@@ -211,13 +211,13 @@ Status Lowering::LowerKernel(Scope* scope, const Group& group) {
     }
   } else {
     // All roots are evaluated before anything is stored: a root may overwrite what another reads.
-    std::vector<uint32_t> values;
+    std::vector<std::vector<uint32_t>> values;
     for (const Op* root : group.roots) {
-      ASSIGN_OR_RETURN(const uint32_t value, builder.Eval(root->result(), map));
-      values.push_back(value);
+      ASSIGN_OR_RETURN(std::vector<uint32_t> parts, builder.EvalParts(root->result(), map));
+      values.push_back(std::move(parts));
     }
     for (size_t i = 0; i < values.size(); ++i) {
-      builder.Store(group.roots[i]->result(), map, values[i]);
+      builder.StoreParts(group.roots[i]->result(), map, values[i]);
     }
   }
   const std::vector<ValueId> arguments = builder.arguments();

@@ -66,6 +66,12 @@ Shape Squeezed(const Shape& shape) {
   return out;
 }
 
+bool IsCommutative(const Graph& g, const Node& n) {
+  const bool ordered = n.kind == OpKind::kMaximum || n.kind == OpKind::kMinimum;
+  return n.def->has(stablehlo::kCommutative) &&
+         !(ordered && tensor::IsComplex(g.dtype(g.operand(n, 0))));
+}
+
 OpKind BodyKind(const Graph& g, const Block& b) {
   if (b.args.size() != 2 || b.first == nullptr || b.first->next != b.last) return OpKind::kOther;
   const Node& n = *b.first;
@@ -75,7 +81,7 @@ OpKind BodyKind(const Graph& g, const Block& b) {
   }
   const ValueId x = g.operand(n, 0);
   const ValueId y = g.operand(n, 1);
-  const bool swapped = n.def->has(stablehlo::kCommutative) && x == b.args[1] && y == b.args[0];
+  const bool swapped = IsCommutative(g, n) && x == b.args[1] && y == b.args[0];
   return swapped || (x == b.args[0] && y == b.args[1]) ? n.kind : OpKind::kOther;
 }
 

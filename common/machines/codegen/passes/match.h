@@ -45,6 +45,10 @@ inline bool Contains(std::span<const int64_t> dims, int64_t d) { return Find(dim
 // The shape without dimensions of size 1.
 Shape Squeezed(const Shape& shape);
 
+// True if exchanging the operands changes nothing. Which of two complex numbers is the larger depends
+// on their order where a part is NaN.
+bool IsCommutative(const Graph& g, const Node& n);
+
 // If the region is one operation on its two arguments in order, its kind; kOther if not. For
 // commutative operations the arguments may be exchanged.
 OpKind BodyKind(const Graph& g, const Block& b);

@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include "common/machines/codegen/passes/hash.h"
+#include "common/machines/codegen/passes/match.h"
 #include "common/machines/codegen/passes/pass.h"
 
 namespace megalith::codegen {
@@ -54,9 +55,10 @@ class Merger {
     uint64_t h = Mix(reinterpret_cast<uintptr_t>(n.def), HashAttrs(n.attrs));
     for (uint32_t i = 0; i < n.num_results; ++i) h = Mix(h, HashType(g_.type(n.result(i))));
     uint64_t unordered = 0;
+    const bool commutes = n.num_operands == 2 && IsCommutative(g_, n);
     for (uint32_t i = 0; i < n.num_operands && !inside; ++i) {
       const ValueId v = g_.operand(n, i);
-      if (n.def->has(stablehlo::kCommutative)) {
+      if (commutes) {
         unordered += Mix(v, 1);
       } else {
         h = Mix(h, v);
@@ -76,7 +78,7 @@ class Merger {
 
   bool SameOperands(const Node& a, const Node& b) const {
     if (a.num_operands != b.num_operands) return false;
-    if (a.def->has(stablehlo::kCommutative) && a.num_operands == 2 &&
+    if (a.num_operands == 2 && IsCommutative(g_, a) &&
         SameValue(g_.operand(a, 0), g_.operand(b, 1)) &&
         SameValue(g_.operand(a, 1), g_.operand(b, 0))) {
       return true;

@@ -367,6 +367,18 @@ TEST(LoopTest, MergesCountersThatGoTogether) {
   EXPECT_EQ(loop->operands.size(), 2u);
 }
 
+// min(c, x) is c where a part of x is NaN, min(x, c) is x.
+TEST(RunPassesTest, KeepsOperandsOfComplexMinimaInOrder) {
+  const Outcome out =
+      CheckPasses(ParseMain(R"((%x: tensor<8xcomplex<f32>>) -> tensor<8xcomplex<f32>> {
+    %c = stablehlo.constant dense<(1.0, 2.0)> : tensor<8xcomplex<f32>>
+    %r = stablehlo.minimum %c, %x : tensor<8xcomplex<f32>>
+    return %r : tensor<8xcomplex<f32>> })"));
+  const stablehlo::Op* op = FindOp((*out.module.Entry())->body, "stablehlo.minimum");
+  ASSERT_NE(op, nullptr);
+  EXPECT_EQ(op->operands[1], (*out.module.Entry())->body.args[0]);
+}
+
 TEST(LoopTest, WritesOutShortLoopsOfWhatFuses) {
   const Outcome out = CheckPasses(CountingLoop("i32", 0, 3, "LT", 10));
   EXPECT_EQ(CountOps(out.module, "stablehlo.while"), 0u);

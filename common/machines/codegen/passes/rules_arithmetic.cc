@@ -21,7 +21,9 @@ bool IsReal(DType d) { return tensor::IsFloat(d); }
 bool ConstantToTheRight(Graph& g, Node& n) {
   const ValueId x = g.operand(n, 0);
   const ValueId y = g.operand(n, 1);
-  if (g.ConstantOf(x) == nullptr || g.ConstantOf(y) != nullptr) return false;
+  if (g.ConstantOf(x) == nullptr || g.ConstantOf(y) != nullptr || !IsCommutative(g, n)) {
+    return false;
+  }
   g.SetOperands(n, {y, x});
   return true;
 }
