@@ -5,6 +5,7 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/machines/codegen/epilogues.h"
+#include "common/machines/codegen/join_steps.h"
 #include "common/machines/codegen/lowering.h"
 
 namespace megalith::codegen {
@@ -214,6 +215,7 @@ Result<Plan> Lowering::Run() {
   std::vector<uint32_t> results;
   RETURN_IF_ERROR(LowerRegion(func_.body, &plan_.entry, {}, {}, &results));
   RETURN_IF_ERROR(PlaceOutputs(results));
+  JoinSteps(arrays_, &plan_, report_);
   AssignMemory(arrays_, &plan_);
   return std::move(plan_);
 }

@@ -4,6 +4,7 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/machines/codegen/in_place.h"
+#include "common/machines/codegen/join_steps.h"
 #include "common/machines/codegen/lowering.h"
 #include "common/machines/codegen/split_reduction.h"
 
@@ -138,43 +139,16 @@ Result<std::vector<uint32_t>> Lowering::ArraysOf(const std::vector<ValueId>& val
 // Adds the step that runs `kernel` on these arrays.
 Status Lowering::EmitKernel(Scope* scope, LoopKernel kernel, const std::vector<uint32_t>& arguments,
                             uint64_t ops) {
-  PlanStep step;
-  step.kind = StepKind::kLoop;
   // Arguments in one place become one argument, so that whoever runs the kernel sees that loads and
   // stores meet.
-  std::vector<uint32_t> places, number_of(arguments.size());
-  std::vector<bool> stored;
-  for (size_t a = 0; a < arguments.size(); ++a) {
-    const uint32_t place = arrays_.Find(arguments[a]);
-    const auto it = std::ranges::find(places, place);
-    number_of[a] = static_cast<uint32_t>(it - places.begin());
-    if (it == places.end()) places.push_back(place);
-  }
-  stored.assign(places.size(), false);
-  for (runtime::LoopStage& stage : kernel.stages) {
-    for (runtime::LoopStore& s : stage.stores) stored[number_of[s.to.buffer]] = true;
-  }
-  // Inputs first, then what is written.
-  std::vector<uint32_t> final_number(places.size());
-  for (const bool written : {false, true}) {
-    for (size_t p = 0; p < places.size(); ++p) {
-      if (stored[p] != written) continue;
-      final_number[p] = static_cast<uint32_t>(step.in.size() + step.out.size());
-      (written ? step.out : step.in).push_back(places[p]);
-    }
-  }
-  const auto renumber = [&](runtime::LoopAccess& a) {
-    a.buffer = final_number[number_of[a.buffer]];
-    for (runtime::LoopIndexTerm& t : a.terms) t.buffer = final_number[number_of[t.buffer]];
-  };
-  for (runtime::LoopStage& stage : kernel.stages) {
-    for (runtime::LoopAccess& a : stage.loads) renumber(a);
-    for (runtime::LoopStore& s : stage.stores) renumber(s.to);
-  }
-  kernel.buffers = static_cast<uint32_t>(places.size());
+  std::vector<uint32_t> places;
+  for (const uint32_t a : arguments) places.push_back(arrays_.Find(a));
+  PlanStep step = LoopStep(places, &kernel);
   if (report_ != nullptr) {
     uint64_t bytes = 0;
-    for (const uint32_t p : places) bytes += arrays_.at(p).bytes;
+    for (const auto* list : {&step.in, &step.out}) {
+      for (const uint32_t p : *list) bytes += arrays_.at(p).bytes;
+    }
     report_->groups.push_back(
         {kernel.name, ops, kernel.PointCost() * static_cast<double>(kernel.OuterPoints()), bytes});
   }
