@@ -28,6 +28,7 @@ struct FftState {
   FftShape shape;
   std::vector<std::unique_ptr<const FftPlan<T>>> plans;
   uint64_t plan_scratch = 0;
+  bool rows_in_results = false;  // rows are transformed without scratch
 };
 
 // Transforms dimension d (not the last) of complex grids with rows of shape.row().
@@ -63,7 +64,7 @@ Status RunFft(const void* state, const KernelCall& call) {
                                const FftLines& to_lines) {
     const T scale = s.shape.inverse() ? T{1} / static_cast<T>(n) : T{1};
     s.plans[last]->Run(rows, from_lines, from, to_lines, out, s.shape.inverse(), scale,
-                       call.scratch, call);
+                       s.rows_in_results ? nullptr : call.scratch, call);
   };
   if (s.shape.kind == FftKind::kIrfft) {
     // Outer dimensions first, on the half that is given; then each row is completed by symmetry.
@@ -88,6 +89,7 @@ Result<PreparedKernel> Prepare(const FftShape& shape) {
   state->shape = shape;
   PreparedKernel kernel;
   int64_t grid = shape.batch * shape.row();
+  const bool complex = shape.kind == FftKind::kFft || shape.kind == FftKind::kIfft;
   for (size_t d = 0; d < shape.lengths.size(); ++d) {
     const bool last = d + 1 == shape.lengths.size();
     if (!last) grid *= shape.lengths[d];
@@ -95,14 +97,19 @@ Result<PreparedKernel> Prepare(const FftShape& shape) {
     for (size_t i = 0; i + 1 < shape.lengths.size() && last; ++i) lines *= shape.lengths[i];
     if (!last) lines = shape.row();
     state->plans.push_back(FftPlan<T>::Make(shape.lengths[d], lines));
-    state->plan_scratch = std::max(state->plan_scratch, state->plans.back()->scratch_bytes());
+    const FftPlan<T>& plan = *state->plans.back();
+    if (last && complex && plan.scratch_bytes() > 0 && plan.works_in_results()) {
+      state->rows_in_results = true;
+    } else {
+      state->plan_scratch = std::max(state->plan_scratch, plan.scratch_bytes());
+    }
   }
   state->plan_scratch = (state->plan_scratch + 63) / 64 * 64;
   kernel.scratch_bytes = state->plan_scratch;
   if (shape.kind == FftKind::kIrfft && shape.lengths.size() > 1) {
     kernel.scratch_bytes += static_cast<uint64_t>(grid) * 2 * sizeof(T);
   }
-  if (shape.kind == FftKind::kFft || shape.kind == FftKind::kIfft) kernel.in_place = 1;
+  if (complex && !state->rows_in_results) kernel.in_place = 1;
   kernel.state = std::move(state);
   kernel.run = RunFft<T>;
   return kernel;

@@ -58,9 +58,9 @@ struct FftLanes {
   void (*store)(const LineLayout& layout, const T* block, int64_t used, T scale, T* data) = nullptr;
   // Between the two halves of a transform of n1 * n2 elements: block element k1 (n1 of them), lane
   // l is multiplied by coarse[k1 / fine_count] * fine[k1 % fine_count] (blocks of factors) and goes
-  // to out + (k1 / lanes) * out_group + l * 2 * lanes, lane k1 % lanes.
+  // to out + (k1 / lanes) * out_group + l * out_line, lane k1 % lanes.
   void (*turn)(const T* block, int64_t n1, const T* coarse, const T* fine, int64_t fine_count,
-               int64_t used, T* out, int64_t out_group) = nullptr;
+               int64_t used, T* out, int64_t out_group, int64_t out_line) = nullptr;
 };
 
 template <typename T>

@@ -153,6 +153,11 @@ uint64_t FftPlan<T>::scratch_bytes() const {
 }
 
 template <typename T>
+bool FftPlan<T>::works_in_results() const {
+  return inner_ == nullptr && (whole_ || n1_ % FftLanesFor<T>(MachineIsa()).lanes == 0);
+}
+
+template <typename T>
 void FftPlan<T>::Run(int64_t lines, const FftLines& in, const T* from, const FftLines& out, T* to,
                      bool inverse, T scale, void* scratch, const KernelCall& call) const {
   if (whole_) return RunWhole(lines, in, from, out, to, inverse, scale, call);
@@ -189,7 +194,8 @@ void FftPlan<T>::RunWhole(int64_t lines, const FftLines& in, const T* from, cons
 }
 
 // With i = i1 n2 + i2 and k = k1 + n1 k2: transforms over i1, factors w^(i2 k1), transforms over
-// i2.
+// i2. Without scratch the first half puts (k1, i2) where (k1, k2 = i2) of the result will be, so
+// that the second reads and writes the same places.
 template <typename T>
 void FftPlan<T>::RunSplit(const FftLines& in, const T* from, const FftLines& out, T* to,
                           bool inverse, T scale, T* scratch, const KernelCall& call) const {
@@ -197,6 +203,9 @@ void FftPlan<T>::RunSplit(const FftLines& in, const T* from, const FftLines& out
   const int64_t w = lanes.lanes;
   const int64_t block = 2 * w;
   const int64_t coarse = CeilDiv(n1_, fine_count_);
+  const bool in_results = scratch == nullptr;
+  const Between between =
+      in_results ? Between{to, block, 2 * n1_} : Between{scratch, n2_ * block, block};
   const auto grain = [&](int64_t n) {
     return std::max<int64_t>(1, static_cast<int64_t>(kGrainPoints / static_cast<double>(n * w)));
   };
@@ -213,8 +222,8 @@ void FftPlan<T>::RunSplit(const FftLines& in, const T* from, const FftLines& out
       lanes.load(load, from, used, a);
       const T* done = lanes.transform(first_, a, a, b);
       lanes.turn(done, n1_, coarse_.data() + g * coarse * block,
-                 fine_.data() + g * fine_count_ * block, fine_count_, used, scratch + g * w * block,
-                 n2_ * block);
+                 fine_.data() + g * fine_count_ * block, fine_count_, used,
+                 between.at + g * w * between.line, between.group, between.line);
     }
   });
   call.pool.For(CeilDiv(n1_, w), grain(n2_), [&](int64_t begin, int64_t end) {
@@ -226,7 +235,13 @@ void FftPlan<T>::RunSplit(const FftLines& in, const T* from, const FftLines& out
     store.count = n2_;
     for (int64_t g = begin; g < end; ++g) {
       store.first = g * w;
-      const T* done = lanes.transform(second_, scratch + g * n2_ * block, a, b);
+      const T* from = between.at + g * between.group;
+      if (in_results) {
+        for (int64_t i = 0; i < n2_; ++i)
+          std::copy_n(from + i * between.line, block, a + i * block);
+        from = a;
+      }
+      const T* done = lanes.transform(second_, from, a, b);
       lanes.store(store, done, std::min(w, n1_ - g * w), scale, to);
     }
   });

@@ -32,8 +32,12 @@ class FftPlan {
   // Bytes of scratch that Run wants, aligned to 64.
   uint64_t scratch_bytes() const;
 
+  // True if Run needs no scratch where the results are complex, lie side by side (step 1), and are
+  // not the operand.
+  bool works_in_results() const;
+
   // Transforms `lines` lines, forward or inverse, times `scale`. in and out may be the same memory
-  // if they are laid out the same.
+  // if they are laid out the same. `scratch`: nullptr as works_in_results() says.
   void Run(int64_t lines, const FftLines& in, const T* from, const FftLines& out, T* to,
            bool inverse, T scale, void* scratch, const KernelCall& call) const;
 
@@ -44,6 +48,12 @@ class FftPlan {
                 T scale, T* scratch, const KernelCall& call) const;
   void RunChirp(const FftLines& in, const T* from, const FftLines& out, T* to, bool inverse,
                 T scale, void* scratch, const KernelCall& call) const;
+
+  // Where the second half of a split transform finds what the first has made.
+  struct Between {
+    T* at;
+    int64_t group, line;  // distances of groups of columns, and of rows
+  };
 
   int64_t n_ = 1;
   bool whole_ = false;       // can be and, for enough lines, is transformed in one piece

@@ -167,8 +167,17 @@ TEST(FftTest, TransformsLongImpulse) {
   }
 }
 
+TEST(FftTest, LongLinesNeedNoScratch) {
+  const Shape shape = {int64_t{1} << 16};
+  auto run = MakeRun("fft", PackParams(std::vector<int64_t>{0, 1, shape[0]}),
+                     {{DType::kC64, shape}}, {{DType::kC64, shape}});
+  ASSERT_TRUE(run.ok()) << run.status().ToString();
+  EXPECT_EQ(run->kernel.scratch_bytes, 0U);
+  EXPECT_EQ(run->kernel.in_place, 0U);
+}
+
 TEST(FftTest, WorksInPlace) {
-  for (const int64_t n : {16, 97, 4096}) {
+  for (const int64_t n : {16, 97, 3969}) {
     auto run = MakeRun("fft", PackParams(std::vector<int64_t>{1, 2, 3, n}), {{DType::kC64, {3, n}}},
                        {{DType::kC64, {3, n}}});
     ASSERT_TRUE(run.ok());

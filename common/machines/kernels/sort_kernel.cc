@@ -1,5 +1,5 @@
-// Lines are sorted by radix (radix.h): the elements themselves where there is one array, otherwise
-// keys with the position, or with the only other array's element, beside them.
+// Lines are sorted by radix (radix.h): the elements themselves, in the result, where there is one
+// array, otherwise keys with positions beside them.
 #include "common/machines/kernels/sort_kernel.h"
 
 #include <algorithm>
@@ -27,7 +27,7 @@ struct Key {
 
 enum class Way : uint8_t {
   kElements,  // one array: its elements
-  kPacked,    // 32-bit keys, 32 bits beside them
+  kPacked,    // 32-bit keys and positions
   kIndexed,   // 64-bit keys and positions
 };
 
@@ -41,15 +41,14 @@ struct SortState {
   std::vector<int> widths;  // bytes per element, by operand
   LineLayout lines;
   Way way = Way::kIndexed;
-  bool packs_payload = false;  // kPacked: the word beside the key is operand 1's element
-  bool plain_floats = false;   // a line may have no order
-  int64_t block = 1;           // lines that are neighbours in memory, copied out together
-  int64_t work_bytes = 0;      // of each of two halves of a slot's room for sorting
-  int64_t lines_bytes = 0;     // of a slot's room for copies of lines, operands and results each
+  bool plain_floats = false;  // a line may have no order
+  int64_t block = 1;          // lines that are neighbours in memory, copied out together
+  int64_t work_bytes = 0;     // of a slot's room for sorting
+  int64_t lines_bytes = 0;    // of a slot's room for copies of lines, operands and results each
   int64_t slots = 1;
   BlockCopies whole, rest;  // of a block, and of the last one if that is smaller
 
-  int64_t slot_bytes() const { return 2 * work_bytes + 2 * lines_bytes; }
+  int64_t slot_bytes() const { return work_bytes + 2 * lines_bytes; }
 };
 
 // The reference arrangement of a line the comparator gives no order.
@@ -114,9 +113,8 @@ class LineSorter {
       : s_(s),
         call_(call),
         together_(together),
-        work_a_(slot),
-        work_b_(slot + s.work_bytes),
-        lines_(slot + 2 * s.work_bytes),
+        work_(slot),
+        lines_(slot + s.work_bytes),
         columns_(s.widths.size()),
         results_(s.widths.size()) {}
 
@@ -195,77 +193,117 @@ class LineSorter {
   Status SortElementsOf(const Key& key) {
     const int64_t n = s_.lines.length;
     U* out = reinterpret_cast<U*>(results_[0]);
-    const KeyFindings found = key.ops->encode(columns_[0], n, key.options, out);
-    if (found.nan && key.options.order == SortOrder::kPlain) return SortUnordered();
-    ASSIGN_OR_RETURN(U * sorted, RadixSort(out, reinterpret_cast<U*>(work_a_), n, 0, key.ops->bits,
-                                           together_, call_));
-    key.ops->decode(sorted, n, key.options, out);
-    if (found.merged) key.ops->restore(columns_[0], n, key.options, out);
+    const U* in = reinterpret_cast<const U*>(columns_[0]);
+    ASSIGN_OR_RETURN(const KeyFindings found,
+                     SortMade(out, n, 0, key.ops->bits, NeedsOrder(key), together_, call_,
+                              [&](int64_t begin, int64_t count, U* to) {
+                                return key.ops->encode(in + begin, count, key.options, to);
+                              }));
+    if (found.nan && NeedsOrder(key)) return SortUnordered();
+    ForParts([&](int64_t begin, int64_t end) {
+      key.ops->decode(out + begin, end - begin, key.options, out + begin);
+    });
+    if (found.merged) key.ops->restore(in, n, key.options, out);
     return OkStatus();
   }
 
+  static bool NeedsOrder(const Key& key) { return key.options.order == SortOrder::kPlain; }
+
   Status SortPacked() {
-    const int64_t n = s_.lines.length;
     const Key& key = s_.keys[0];
-    uint64_t* packed = reinterpret_cast<uint64_t*>(work_a_);
-    const auto* beside =
-        s_.packs_payload ? reinterpret_cast<const uint32_t*>(columns_[1]) : nullptr;
-    const KeyFindings found = key.ops->pack(columns_[key.operand], beside, n, key.options, packed);
-    if (found.nan && key.options.order == SortOrder::kPlain) return SortUnordered();
-    ASSIGN_OR_RETURN(packed, RadixSort(packed, reinterpret_cast<uint64_t*>(work_b_), n, 32,
-                                       32 + key.ops->bits, together_, call_));
-    key.ops->unpack(packed, n, key.options, results_[key.operand]);
-    if (found.merged) {
-      key.ops->restore(columns_[key.operand], n, key.options, results_[key.operand]);
-    }
-    if (s_.packs_payload) {
-      uint32_t* to = reinterpret_cast<uint32_t*>(results_[1]);
-      for (int64_t i = 0; i < n; ++i) to[i] = static_cast<uint32_t>(packed[i]);
-      return OkStatus();
-    }
+    auto* packed = reinterpret_cast<uint64_t*>(work_);
+    const char* column = columns_[key.operand];
+    const int width = s_.widths[key.operand];
+    ASSIGN_OR_RETURN(const KeyFindings found,
+                     SortMade(packed, s_.lines.length, 32, 32 + key.ops->bits, NeedsOrder(key),
+                              together_, call_, [&](int64_t begin, int64_t count, uint64_t* to) {
+                                const KeyFindings f =
+                                    key.ops->pack(column + begin * width, count, key.options, to);
+                                for (int64_t i = 0; i < count; ++i)
+                                  to[i] += static_cast<uint64_t>(begin);
+                                return f;
+                              }));
+    if (found.nan && NeedsOrder(key)) return SortUnordered();
+    char* result = results_[key.operand];
+    ForParts([&](int64_t begin, int64_t end) {
+      key.ops->unpack(packed + begin, end - begin, key.options, result + begin * width);
+    });
+    if (found.merged) key.ops->restore(column, s_.lines.length, key.options, result);
     Permute(key.operand, [&](int64_t i) { return static_cast<uint32_t>(packed[i]); });
     return OkStatus();
   }
 
+  // Keys first, first + 1... as far as they fit into 64 bits: the number of the next one.
+  size_t GroupEnd(size_t first) const {
+    int bits = 0;
+    size_t end = first;
+    while (end < s_.keys.size() && bits + s_.keys[end].ops->bits <= 64)
+      bits += s_.keys[end++].ops->bits;
+    return end;
+  }
+
+  // Sets the keys of elements that have positions.
+  KeyFindings SetKeys(size_t first, size_t end, KeyedIndex* elements, int64_t count) const {
+    KeyFindings found;
+    for (int64_t i = 0; i < count; ++i) elements[i].key = 0;
+    for (size_t k = first; k < end; ++k) {
+      const Key& key = s_.keys[k];
+      const KeyFindings f = key.ops->append(columns_[key.operand], count, key.options, elements);
+      found.nan = found.nan || (f.nan && NeedsOrder(key));
+    }
+    return found;
+  }
+
   Status SortIndexed() {
     const int64_t n = s_.lines.length;
-    auto* elements = reinterpret_cast<KeyedIndex*>(work_a_);
-    auto* spare = reinterpret_cast<KeyedIndex*>(work_b_);
-    for (int64_t i = 0; i < n; ++i) elements[i] = {0, static_cast<uint64_t>(i)};
-    // Groups of keys that fit into 64 bits, the least significant group first.
-    for (size_t end = s_.keys.size(); end > 0;) {
-      size_t begin = end;
-      int bits = 0;
-      while (begin > 0 && bits + s_.keys[begin - 1].ops->bits <= 64)
-        bits += s_.keys[--begin].ops->bits;
-      for (int64_t i = 0; i < n; ++i) elements[i].key = 0;
-      for (size_t k = begin; k < end; ++k) {
-        const Key& key = s_.keys[k];
-        const KeyFindings found = key.ops->append(columns_[key.operand], n, key.options, elements);
-        if (found.nan && key.options.order == SortOrder::kPlain) return SortUnordered();
-      }
-      ASSIGN_OR_RETURN(KeyedIndex * sorted,
-                       RadixSort(elements, spare, n, 0, bits, together_, call_));
-      if (sorted != elements) std::swap(elements, spare);
-      end = begin;
-    }
+    auto* elements = reinterpret_cast<KeyedIndex*>(work_);
+    const size_t end = GroupEnd(0);
+    ASSIGN_OR_RETURN(const KeyFindings found,
+                     SortMade(elements, n, 0, 64, true, together_, call_,
+                              [&](int64_t begin, int64_t count, KeyedIndex* to) {
+                                for (int64_t i = 0; i < count; ++i)
+                                  to[i] = {0, static_cast<uint64_t>(begin + i)};
+                                return SetKeys(0, end, to, count);
+                              }));
+    if (found.nan || !SortEqual(end, elements, n)) return SortUnordered();
     Permute(columns_.size(), [&](int64_t i) { return elements[i].index; });
     return OkStatus();
   }
 
+  // Sorts elements with equal keys by keys `first` and later. False if one of them is unordered.
+  bool SortEqual(size_t first, KeyedIndex* elements, int64_t n) const {
+    if (first == s_.keys.size()) return true;
+    const size_t end = GroupEnd(first);
+    for (int64_t begin = 0, next = 0; begin < n; begin = next) {
+      const uint64_t key = elements[begin].key;
+      for (next = begin; next < n && elements[next].key == key;) ++next;
+      if (next - begin == 1) continue;
+      if (SetKeys(first, end, elements + begin, next - begin).nan) return false;
+      radix::SortRange(elements + begin, next - begin, 64, 128, true);
+      if (!SortEqual(end, elements + begin, next - begin)) return false;
+    }
+    return true;
+  }
+
   Status SortUnordered() {
-    auto* order = reinterpret_cast<uint32_t*>(work_a_);
-    MergeSort(order, reinterpret_cast<uint32_t*>(work_b_), s_.lines.length,
-              [&](uint32_t a, uint32_t b) {
-                for (const Key& key : s_.keys) {
-                  const void* column = columns_[key.operand];
-                  if (key.ops->before(column, a, b, key.options)) return true;
-                  if (!key.ops->equal(column, a, b, key.options)) return false;
-                }
-                return false;
-              });
+    auto* order = reinterpret_cast<uint32_t*>(work_);
+    MergeSort(order, order + s_.lines.length, s_.lines.length, [&](uint32_t a, uint32_t b) {
+      for (const Key& key : s_.keys) {
+        const void* column = columns_[key.operand];
+        if (key.ops->before(column, a, b, key.options)) return true;
+        if (!key.ops->equal(column, a, b, key.options)) return false;
+      }
+      return false;
+    });
     Permute(columns_.size(), [&](int64_t i) { return order[i]; });
     return OkStatus();
+  }
+
+  // Calls part(begin, end) for parts of a line, over the pool if lines are sorted so.
+  template <typename Part>
+  void ForParts(const Part& part) const {
+    if (!together_) return part(0, s_.lines.length);
+    call_.pool.For(s_.lines.length, 1 << 15, part);
   }
 
   // Writes every operand but `done` in the order found.
@@ -273,11 +311,7 @@ class LineSorter {
   void Permute(size_t done, const Index& index) {
     for (size_t k = 0; k < columns_.size(); ++k) {
       if (k == done) continue;
-      if (!together_) {
-        GatherColumn(columns_[k], results_[k], s_.lines.length, s_.widths[k], index);
-        continue;
-      }
-      call_.pool.For(s_.lines.length, 1 << 15, [&](int64_t begin, int64_t end) {
+      ForParts([&](int64_t begin, int64_t end) {
         GatherColumn(columns_[k], results_[k] + begin * s_.widths[k], end - begin, s_.widths[k],
                      [&](int64_t i) { return index(begin + i); });
       });
@@ -287,8 +321,7 @@ class LineSorter {
   const SortState& s_;
   const KernelCall& call_;
   const bool together_;
-  char* const work_a_;
-  char* const work_b_;
+  char* const work_;
   char* const lines_;
   std::vector<const char*> columns_;
   std::vector<char*> results_;
@@ -339,8 +372,8 @@ BlockCopies CopiesOf(const SortState& s, int64_t count) {
 void PlanScratch(SortState* s, std::span<const ArraySpec> in) {
   const int64_t n = s->lines.length;
   const auto aligned = [](int64_t bytes) { return (bytes + 63) / 64 * 64; };
-  const int element = s->way == Way::kElements ? s->widths[0] : s->way == Way::kPacked ? 8 : 16;
-  s->work_bytes = aligned(n * std::max(element, s->plain_floats ? 4 : 1));
+  const int element = s->way == Way::kElements ? 0 : s->way == Way::kPacked ? 8 : 16;
+  s->work_bytes = aligned(n * std::max(element, s->plain_floats ? 8 : 0));  // SortUnordered's: 8
   if (s->lines.inner > 1) {
     s->block = std::min<int64_t>(s->lines.inner, 16);
     s->whole = CopiesOf(*s, s->block);
@@ -389,8 +422,6 @@ Result<PreparedKernel> PrepareSort(std::string_view params, std::span<const Arra
   if (s->lines.length > UINT32_MAX) return Unimplemented("sort: more than 2^32 - 1 elements");
   if (keys == 1 && bits <= 32) s->way = Way::kPacked;
   if (keys == 1 && in.size() == 1) s->way = Way::kElements;
-  s->packs_payload =
-      s->way == Way::kPacked && in.size() == 2 && s->keys[0].operand == 0 && s->widths[1] == 4;
   PlanScratch(s.get(), in);
   PreparedKernel kernel;
   kernel.scratch_bytes = static_cast<uint64_t>(s->slots * s->slot_bytes());

@@ -117,18 +117,13 @@ struct Codec {
       for (int64_t i = 0; i < n; ++i) to[i] = Decode(from[i], flip);
     });
   }
-  static KeyFindings Pack(const void* column, const uint32_t* low, int64_t n, KeyOptions options,
-                          uint64_t* packed) {
+  static KeyFindings Pack(const void* column, int64_t n, KeyOptions options, uint64_t* packed) {
     const U* from = static_cast<const U*>(column);
-    const auto get = [=](int64_t i) __attribute__((always_inline)) { return from[i]; };
-    if (low == nullptr) {
-      return Each(n, options, get, [=](int64_t i, U key) __attribute__((always_inline)) {
-        packed[i] = uint64_t{key} << 32 | static_cast<uint32_t>(i);
-      });
-    }
-    return Each(n, options, get, [=](int64_t i, U key) __attribute__((always_inline)) {
-      packed[i] = uint64_t{key} << 32 | low[i];
-    });
+    return Each(
+        n, options, [=](int64_t i) __attribute__((always_inline)) { return from[i]; },
+        [=](int64_t i, U key) __attribute__((always_inline)) {
+          packed[i] = uint64_t{key} << 32 | static_cast<uint32_t>(i);
+        });
   }
   static void Unpack(const uint64_t* packed, int64_t n, KeyOptions options, void* column) {
     U* to = static_cast<U*>(column);

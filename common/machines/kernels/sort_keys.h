@@ -18,13 +18,6 @@ enum class SortOrder : uint8_t {
 };
 inline constexpr int64_t kNumSortOrders = 3;
 
-// What a column turned out to hold.
-struct KeyFindings {
-  bool nan = false;
-  // Elements that differ though their keys are equal: -0, or NaNs other than the usual one.
-  bool merged = false;
-};
-
 struct KeyOptions {
   SortOrder order = SortOrder::kPlain;
   bool descending = false;
@@ -37,9 +30,8 @@ struct KeyOps {
   // keys[i] (an array of integers of `bits` bits) is the key of column[i]; may be in place.
   KeyFindings (*encode)(const void* column, int64_t n, KeyOptions options, void* keys);
   void (*decode)(const void* keys, int64_t n, KeyOptions options, void* column);
-  // packed[i] = key << 32 | low word, for at most 32 bits; low words that are null are positions.
-  KeyFindings (*pack)(const void* column, const uint32_t* low, int64_t n, KeyOptions options,
-                      uint64_t* packed);
+  // packed[i] = key << 32 | i, for at most 32 bits.
+  KeyFindings (*pack)(const void* column, int64_t n, KeyOptions options, uint64_t* packed);
   void (*unpack)(const uint64_t* packed, int64_t n, KeyOptions options, void* column);
   // elements[i].key = elements[i].key << bits | key of column[elements[i].index].
   KeyFindings (*append)(const void* column, int64_t n, KeyOptions options, KeyedIndex* elements);

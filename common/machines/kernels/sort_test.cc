@@ -180,6 +180,38 @@ TEST(SortTest, SortsLongLinesOnSeveralThreads) {
   }
 }
 
+// Keys of which some are far more frequent, so that a digit leaves long stretches to sort.
+TEST(SortTest, SortsLongLinesOfUnevenKeys) {
+  std::mt19937_64 rng(8);
+  for (const DType dtype : {DType::kI32, DType::kI64, DType::kF32}) {
+    for (const int64_t spread : {1, 2, 70000}) {
+      const Shape shape{150003};
+      Tensor keys = *Tensor::Create(dtype, shape);
+      for (int64_t i = 0; i < shape[0]; ++i) {
+        const auto small = static_cast<int64_t>(rng() % static_cast<uint64_t>(spread));
+        const int64_t value = rng() % 1000 == 0 ? 1 << 30 : small;
+        if (dtype == DType::kF32) {
+          keys.SetDouble(i, static_cast<double>(value));
+        } else {
+          keys.SetInt(i, value);
+        }
+      }
+      const Tensor second = RandomTensor(DType::kI64, shape, rng);
+      const KeySpec first_key{0, SortOrder::kUniform, false};
+      ExpectSorted({keys}, 0, {first_key}, 3);
+      ExpectSorted({keys, second}, 0, {first_key}, 3);
+      ExpectSorted({keys, second}, 0, {first_key, {1, SortOrder::kUniform, true}}, 3);
+    }
+  }
+}
+
+TEST(SortTest, SortsOneArrayWithoutScratch) {
+  const ArraySpec f{DType::kF32, Shape{1000000}};
+  const auto kernel = PrepareByName("sort", {0, 1, 0, 1, 0}, {f}, {f});
+  ASSERT_TRUE(kernel.ok());
+  EXPECT_EQ(kernel->scratch_bytes, 0U);
+}
+
 TEST(SortTest, EqualsInsertionAndMergesWhereNanHasNoOrder) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   Tensor t = *Tensor::Create(DType::kF32, Shape{8});

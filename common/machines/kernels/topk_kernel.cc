@@ -90,11 +90,15 @@ class Selector {
       Store(r, room_);
       return OkStatus();
     }
-    Load(row, 0, s_.length, room_);
-    const int low = std::is_same_v<E, KeyedIndex> ? 0 : 32;
-    ASSIGN_OR_RETURN(const E* sorted, RadixSort(room_, room_ + s_.length, s_.length, low,
-                                                low + s_.ops->bits, s_.rows == 1, call_));
-    Store(r, sorted);
+    constexpr int kLow = std::is_same_v<E, KeyedIndex> ? 0 : 32;
+    RETURN_IF_ERROR(SortMade(room_, s_.length, kLow, kLow + s_.ops->bits, false, s_.rows == 1,
+                             call_,
+                             [&](int64_t begin, int64_t count, E* to) {
+                               Load(row, begin, count, to);
+                               return KeyFindings();
+                             })
+                        .status());
+    Store(r, room_);
     return OkStatus();
   }
 
@@ -143,7 +147,7 @@ class Selector {
       s_.ops->append(row + at * s_.width, n, kBestFirst, to);
       for (int64_t i = 0; i < n; ++i) to[i].index += static_cast<uint64_t>(at);
     } else {
-      s_.ops->pack(row + at * s_.width, nullptr, n, kBestFirst, to);
+      s_.ops->pack(row + at * s_.width, n, kBestFirst, to);
       for (int64_t i = 0; i < n; ++i) to[i] += static_cast<uint64_t>(at);
     }
   }
@@ -225,7 +229,7 @@ Result<PreparedKernel> PrepareTopK(std::string_view params, std::span<const Arra
   s->k = shape.back();
   s->rows = Elements(out[0]) == 0 ? 0 : Elements(out[0]) / s->k;
   s->sorts = s->length <= 256 || s->k >= s->length / 8;
-  s->room = s->sorts ? 2 * s->length : std::max(2 * s->k, 4 * kChunk) + 2 * kChunk;
+  s->room = s->sorts ? s->length : std::max(2 * s->k, 4 * kChunk) + 2 * kChunk;
   const bool packed = s->ops->bits <= 32;
   s->run = s->ops->bits == 8    ? RunAs<uint8_t>
            : s->ops->bits == 16 ? RunAs<uint16_t>
