@@ -1,5 +1,8 @@
 #include "common/machines/kernels/isa.h"
 
+#include <algorithm>
+#include <cstdlib>
+
 namespace megalith::kernels {
 namespace {
 
@@ -15,10 +18,23 @@ Isa Detect() {
   return avx512 ? Isa::kAvx512 : Isa::kAvx2;
 }
 
+Isa Wanted() {
+  const char* const wanted = std::getenv("MEGALITH_ISA");
+  for (const Isa isa : {Isa::kSse2, Isa::kAvx2}) {
+    if (wanted != nullptr && IsaName(isa) == wanted) return isa;
+  }
+  return Isa::kAvx512;
+}
+
 }  // namespace
 
+Isa MostIsa() {
+  static const Isa isa = Wanted();
+  return isa;
+}
+
 Isa MachineIsa() {
-  static const Isa isa = Detect();
+  static const Isa isa = std::min(Detect(), MostIsa());
   return isa;
 }
 

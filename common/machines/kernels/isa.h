@@ -19,8 +19,11 @@ enum class Isa : uint8_t {
   kAvx512 = 2,  // F, BW, DQ and VL
 };
 
-// The best level that both processor and operating system support; found once.
+// The best level that both processor and operating system support, and the environment variable
+// MEGALITH_ISA (sse2, avx2 or avx512) allows; found once.
 Isa MachineIsa();
+// The level MEGALITH_ISA names, whatever the processor has; kAvx512 if it names none.
+Isa MostIsa();
 std::string_view IsaName(Isa isa);
 
 namespace internal {

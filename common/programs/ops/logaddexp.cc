@@ -42,12 +42,13 @@ Value Weight(Builder& b, Value x, Value result) {
   return Unary(b, "exp", Sub(b, finite, ReplaceInfinity(b, result)));
 }
 
-Result<ir::RuleBodies> MakeRule(ir::Session& session, const Aval& aval) {
+// One of the operands may be a scalar.
+Result<ir::RuleBodies> MakeRule(ir::Session& session, const Aval& of_x, const Aval& of_y) {
   Builder b(session);
-  const Value x = b.Input(aval);
-  const Value y = b.Input(aval);
-  const Value tx = b.Input(aval.Tangent());
-  const Value ty = b.Input(aval.Tangent());
+  const Value x = b.Input(of_x);
+  const Value y = b.Input(of_y);
+  const Value tx = b.Input(of_x.Tangent());
+  const Value ty = b.Input(of_y.Tangent());
   const Value result = LogAddExp(b, x, y);
   const Value left = Mul(b, tx, Weight(b, x, result));
   const Value right = Mul(b, ty, Weight(b, y, result));
@@ -60,12 +61,13 @@ Result<ir::RuleBodies> MakeRule(ir::Session& session, const Aval& aval) {
 
 // Every call has a rule of its own: JAX traces the function anew each time, so that nothing is
 // shared in text.
-std::shared_ptr<const ir::CustomRule> RuleFor(const Aval& aval) {
+std::shared_ptr<const ir::CustomRule> RuleFor(const Aval& x, const Aval& y) {
+  const auto text = [](const Aval& a) { return StrCat(a.Text(), a.weak_type ? "~" : ""); };
   auto rule = std::make_shared<ir::CustomRule>();
   rule->set = std::make_shared<const ir::RuleSet>(1);
-  rule->derivation = StrCat(" logaddexp ", aval.Text(), aval.weak_type ? "~" : "");
-  rule->make = [aval](ir::Session& session, const ir::CustomRule&) {
-    return MakeRule(session, aval);
+  rule->derivation = StrCat(" logaddexp ", text(x), x == y ? "" : StrCat(" ", text(y)));
+  rule->make = [x, y](ir::Session& session, const ir::CustomRule&) {
+    return MakeRule(session, x, y);
   };
   return rule;
 }
@@ -110,7 +112,7 @@ Value LogAddExp(Builder& b, Value x, Value y) {
                   {"call_jaxpr", ParamValue::SubJaxpr(*jaxpr)},
                   {"jvp", ParamValue::Text("_logaddexp_jvp")},
                   {"symbolic_zeros", ParamValue::Bool(false)},
-                  {"rule", ParamValue::Rule(RuleFor(x.aval()))}});
+                  {"rule", ParamValue::Rule(RuleFor(x.aval(), y.aval()))}});
 }
 
 }  // namespace megalith::ops

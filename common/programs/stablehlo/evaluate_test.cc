@@ -182,6 +182,23 @@ func.func public @main(%x: tensor<2000x1000xf32>, %n: tensor<i32>) -> (tensor<20
 
 // The update stands before a read of the old array and must wait for it; then 2000 updates of 8 MB
 // copy it once.
+TEST(ElementwiseTest, ClampPutsNegativeZeroBelowZero) {
+  const Module m = ParseOrFail(R"(func.func @main(%low: tensor<4xf32>, %x: tensor<4xf32>,
+      %high: tensor<4xf32>) -> tensor<4xf32> {
+    %0 = stablehlo.clamp %low, %x, %high : tensor<4xf32>
+    return %0 : tensor<4xf32>
+  })");
+  const auto of = [](std::initializer_list<double> values) {
+    Tensor t = *Tensor::Create(DType::kF32, {4});
+    for (int64_t i = 0; i < 4; ++i) t.SetDouble(i, values.begin()[i]);
+    return t;
+  };
+  const auto out = Evaluate(m, std::vector<Tensor>{of({0, -0.0, -0.0, 0}), of({-0.0, 0, 0, -0.0}),
+                                                   of({0, 0, -0.0, -0.0})});
+  ASSERT_TRUE(out.ok()) << out.status().ToString();
+  EXPECT_TRUE((*out)[0].BitEquals(of({0, 0, -0.0, -0.0})));  // XLA's, too
+}
+
 TEST(ElementwiseTest, BitcastsNarrowTypesByTheirBits) {
   constexpr DType kFourBits[] = {DType::kI4, DType::kU4, DType::kF4E2M1FN};
   for (const DType from : kFourBits) {

@@ -79,6 +79,48 @@ TEST(NnJaxprTest, Gelu) {
   in (i,) })");
 }
 
+// The second operand of logaddexp is a scalar here.
+TEST(NnJaxprTest, JvpOfSoftplus) {
+  EXPECT_EQ(Text(Jvp(Function([](Array x) { return Logaddexp(x, 0.0); })), {F32(3), F32(3)}), R"(
+{ lambda ; a:f32[3] b:f32[3]. let
+    c:f32[3] = custom_jvp_call[
+      name=logaddexp
+      call_jaxpr={ lambda ; d:f32[3] e:f32[]. let
+          f:f32[3] = max d e
+          g:f32[3] = sub d e
+          h:bool[3] = ne g g
+          i:f32[3] = add d e
+          j:f32[3] = abs g
+          k:f32[3] = neg j
+          l:f32[3] = exp k
+          m:f32[3] = log1p l
+          n:f32[3] = add f m
+          o:f32[3] = select_n h n i
+        in (o,) }
+      jvp=_logaddexp_jvp
+      symbolic_zeros=False
+    ] a 0.0:f32[]
+    p:bool[3] = eq a inf:f32[]
+    q:f32[3] = broadcast_in_dim 0.0:f32[]
+    r:f32[3] = select_n p a q
+    s:bool[3] = eq c inf:f32[]
+    t:f32[3] = broadcast_in_dim 0.0:f32[]
+    u:f32[3] = select_n s c t
+    v:f32[3] = sub r u
+    w:f32[3] = exp v
+    x:f32[3] = mul b w
+    y:bool[] = eq 0.0:f32[] inf:f32[]
+    z:f32[] = select_n y 0.0:f32[] 0.0:f32[]
+    ba:bool[3] = eq c inf:f32[]
+    bb:f32[3] = broadcast_in_dim 0.0:f32[]
+    bc:f32[3] = select_n ba c bb
+    bd:f32[3] = sub z bc
+    be:f32[3] = exp bd
+    bf:f32[3] = mul 0.0:f32[] be
+    bg:f32[3] = add x bf
+  in (c, bg) })");
+}
+
 TEST(NnJaxprTest, Softplus) {
   EXPECT_EQ(Text([](Array x) { return Softplus(x); }, {F32(3)}), R"(
 { lambda ; a:f32[3]. let

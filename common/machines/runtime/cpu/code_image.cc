@@ -9,9 +9,12 @@
 
 #include "common/foundation/base/bytes.h"
 #include "common/foundation/base/strings.h"
+#include "common/machines/kernels/isa.h"
 
 namespace megalith::runtime {
 namespace {
+
+using kernels::Isa;
 
 // Persistent: never change; a new layout gets a new version.
 constexpr uint32_t kCodeImageVersion = 2;
@@ -24,6 +27,7 @@ constexpr uint64_t kMaxScratchBytes = uint64_t{1} << 32;
 struct Feature {
   std::string_view name;
   bool (*present)();
+  Isa level = Isa::kAvx2;  // below which code must do without
 };
 constexpr Feature kFeatures[] = {
     {"sse3", [] { return __builtin_cpu_supports("sse3") != 0; }},
@@ -37,13 +41,14 @@ constexpr Feature kFeatures[] = {
     {"f16c", [] { return __builtin_cpu_supports("f16c") != 0; }},
     {"bmi", [] { return __builtin_cpu_supports("bmi") != 0; }},
     {"bmi2", [] { return __builtin_cpu_supports("bmi2") != 0; }},
-    {"avx512f", [] { return __builtin_cpu_supports("avx512f") != 0; }},
-    {"avx512bw", [] { return __builtin_cpu_supports("avx512bw") != 0; }},
-    {"avx512cd", [] { return __builtin_cpu_supports("avx512cd") != 0; }},
-    {"avx512dq", [] { return __builtin_cpu_supports("avx512dq") != 0; }},
-    {"avx512vl", [] { return __builtin_cpu_supports("avx512vl") != 0; }},
-    {"avx512vpopcntdq", [] { return __builtin_cpu_supports("avx512vpopcntdq") != 0; }},
-    {"avx512bitalg", [] { return __builtin_cpu_supports("avx512bitalg") != 0; }},
+    {"avx512f", [] { return __builtin_cpu_supports("avx512f") != 0; }, Isa::kAvx512},
+    {"avx512bw", [] { return __builtin_cpu_supports("avx512bw") != 0; }, Isa::kAvx512},
+    {"avx512cd", [] { return __builtin_cpu_supports("avx512cd") != 0; }, Isa::kAvx512},
+    {"avx512dq", [] { return __builtin_cpu_supports("avx512dq") != 0; }, Isa::kAvx512},
+    {"avx512vl", [] { return __builtin_cpu_supports("avx512vl") != 0; }, Isa::kAvx512},
+    {"avx512vpopcntdq", [] { return __builtin_cpu_supports("avx512vpopcntdq") != 0; },
+     Isa::kAvx512},
+    {"avx512bitalg", [] { return __builtin_cpu_supports("avx512bitalg") != 0; }, Isa::kAvx512},
 };
 
 std::vector<std::string_view> Words(std::string_view text) {
@@ -178,7 +183,8 @@ std::string ProcessorTarget() {
   __builtin_cpu_init();
   std::string target = "x86-64";
   for (const Feature& feature : kFeatures) {
-    if (feature.present()) target += StrCat(" ", feature.name);
+    const bool allowed = feature.level <= kernels::MostIsa();
+    if (allowed && feature.present()) target += StrCat(" ", feature.name);
   }
   return target;
 }

@@ -80,7 +80,7 @@ class LoadedCode {
 };
 
 // Features of this processor that generated code and ready-made kernels distinguish, in a fixed
-// order: "x86-64 sse4.2 avx2 fma avx512f ...".
+// order: "x86-64 sse4.2 avx2 fma avx512f ..."; without those MEGALITH_ISA forbids (kernels/isa.h).
 std::string ProcessorTarget();
 // True if a machine of ProcessorTarget() `have` can run code made for `wanted`.
 bool TargetSuffices(std::string_view have, std::string_view wanted);

@@ -1,5 +1,6 @@
 // Comparisons, selections, parts of complex numbers, predicates.
 #include <bit>
+#include <cmath>
 
 #include "common/programs/stablehlo/kernels/span_loops.h"
 #include "common/programs/stablehlo/op_def.h"
@@ -96,13 +97,18 @@ struct Wide {
   uint64_t words[2];
 };
 
-// min(max(x, low), high), NaN in any of them winning.
+// min(max(x, low), high), NaN in any of them winning, -0 below 0.
 struct ClampF {
   template <typename T>
   static T Apply(T low, T x, T high) {
     if constexpr (std::is_floating_point_v<T>) {
       if (x != x || low != low) return x != x ? x : low;
       if (high != high) return high;
+      const auto less = [](T a, T b) {
+        return a < b || (a == b && std::signbit(a) && !std::signbit(b));
+      };
+      const T raised = less(x, low) ? low : x;
+      return less(high, raised) ? high : raised;
     }
     const T raised = x < low ? low : x;
     return raised > high ? high : raised;
