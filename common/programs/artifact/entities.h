@@ -80,6 +80,7 @@ class Entities {
   Status DecodeBuiltin(Cursor& in, uint64_t code, Slot* out);
   Status DecodeVhlo(Cursor& in, uint64_t code, Slot* out);
   Status DecodeSdy(Cursor& in, uint64_t code, Slot* out);
+  Status DecodeShardingRule(Cursor& in, Slot* out);
   Result<Attr> Child(Cursor& in, Slot* parent);
   Status DecodeList(Cursor& in, Slot* out);
   Status DecodeDictionary(Cursor& in, Slot* out);

@@ -1,4 +1,6 @@
 // Attributes of the sdy dialect, which say where data lies on several devices: kept as their text.
+#include <algorithm>
+
 #include "common/foundation/base/strings.h"
 #include "common/programs/artifact/codes.h"
 #include "common/programs/artifact/entities.h"
@@ -23,6 +25,22 @@ std::string TextOf(const Attr& a) {
   if (a.kind() != AttrKind::kSymbol) return "";
   std::string out;
   stablehlo::PrintSymbol(a.AsText(), &out);
+  return out;
+}
+
+// Factors of a sharding rule are i, j, ... z, z_1, z_2, ...
+std::string FactorName(int64_t i) {
+  if (i < 0) return "?";
+  const int64_t letter = std::min<int64_t>(i, 'z' - 'i');
+  std::string out(1, static_cast<char>('i' + letter));
+  if (i > letter) StrAppend(&out, "_", i - letter);
+  return out;
+}
+
+std::string FactorNames(const Dims& factors, std::string_view separator) {
+  std::string out;
+  for (size_t i = 0; i < factors.size(); ++i)
+    StrAppend(&out, i == 0 ? "" : separator, FactorName(factors[i]));
   return out;
 }
 
@@ -117,9 +135,40 @@ Status Entities::DecodeSdy(Cursor& in, uint64_t code, Slot* out) {
       ASSIGN_OR_RETURN(const std::string each, JoinedTexts(in, out));
       return set(StrCat("#sdy.sharding_per_value<[", each, "]>"));
     }
-    default:  // sharding rules and parameters of collectives: absent, like other unknown kinds
+    case sdy::kDimMapping: {
+      ASSIGN_OR_RETURN(const Dims factors, ReadDims(in));
+      return set(FactorNames(factors, ""));
+    }
+    case sdy::kTensorMapping: {
+      ASSIGN_OR_RETURN(const std::string dims, JoinedTexts(in, out));
+      return set(StrCat("[", dims, "]"));
+    }
+    case sdy::kShardingRule:
+      return DecodeShardingRule(in, out);
+    default:  // parameters of collectives: absent, like other unknown kinds
       return internal::StatusOf(in.Raw(in.left()));
   }
+}
+
+// <([i, j])->([i]) {i=4, j=4} reduction={j}, custom>
+Status Entities::DecodeShardingRule(Cursor& in, Slot* out) {
+  ASSIGN_OR_RETURN(const Dims sizes, ReadDims(in));
+  ASSIGN_OR_RETURN(const std::string operands, JoinedTexts(in, out));
+  ASSIGN_OR_RETURN(const std::string results, JoinedTexts(in, out));
+  std::string text = StrCat("#sdy.op_sharding_rule<(", operands, ")->(", results, ")");
+  for (size_t i = 0; i < sizes.size(); ++i)
+    StrAppend(&text, i == 0 ? " {" : ", ", FactorName(static_cast<int64_t>(i)), "=", sizes[i]);
+  if (!sizes.empty()) text += "}";
+  for (const std::string_view kind :
+       {"reduction", "need_replication", "permutation", "blocked_propagation"}) {
+    ASSIGN_OR_RETURN(const Dims factors, ReadDims(in));
+    if (!factors.empty()) StrAppend(&text, " ", kind, "={", FactorNames(factors, ", "), "}");
+  }
+  ASSIGN_OR_RETURN(const uint8_t custom, in.Byte());
+  text += custom != 0 ? ", custom>" : ">";
+  out->weight += text.size();
+  out->value = Attr::Opaque(text);
+  return OkStatus();
 }
 
 }  // namespace megalith::artifact

@@ -179,7 +179,75 @@ bool IsDefault(const AttrSpec& spec, const Attr& value, const Op& op, const Func
   return spec.fallback != nullptr && value == spec.fallback(op, func);
 }
 
+// --- writing ---
+
+Attr FieldValue(const Dims& v) { return Attr::Ints(v); }
+Attr FieldValue(int64_t v) { return Attr::Int(v); }
+Attr FieldValue(bool v) { return Attr::Bool(v); }
+Attr FieldValue(PrecisionType v) {
+  return v.tf32 ? Attr::Opaque(kTf32Mark) : Attr::ScalarType(v.dtype);
+}
+template <typename T>
+Attr FieldValue(const T&) {
+  return Attr();
+}
+
+// Fields that VHLO has and StableHLO leaves out when they hold nothing.
+Attr EmptyField(std::string_view field) {
+  if (field == "backend_config") return Attr::String("");
+  if (field.ends_with("_layouts") || field == "result_tilings") return Attr::List({});
+  return Attr();
+}
+
 }  // namespace
+
+Result<Attr> FieldOfOp(std::string_view field, const Op& op, const Func& func) {
+  if (const AttrSpec* spec = op.def->FindAttr(field)) {
+    if (spec->enum_id == stablehlo::EnumId::kCompareType && !op.attr(field).present())
+      return Attr::Of(stablehlo::CompareType::kNoType);
+    Attr value = op.attr_or_default(field, func);
+    if (spec->kind == AttrKind::kUnit) return Attr::Bool(value.present());
+    if (value.present()) return value;
+    return Unimplemented(StrCat(op.name(), " without ", field, " cannot be written"));
+  }
+  if (field == "channel_id") {
+    const Attr& channel = op.attr("channel_handle");
+    return Attr::Int(channel.present() ? channel.AsChannel().handle : 0);
+  }
+  for (const AttrSpec& spec : op.def->attrs) {
+    if (!IsFlattened(spec.kind)) continue;
+    const Attr& record = op.attr(spec.name);
+    Attr value;
+    const auto take = [&](const auto& r) {
+      VisitFields(r, [&](std::string_view name, const auto& f) {
+        if (name == field) value = record.present() ? FieldValue(f) : Attr::Opaque(kNoneMark);
+      });
+    };
+    if (record.present()) {
+      VisitRecord(record, take);
+    } else {
+      stablehlo::MakeRecord(spec.kind, take);
+    }
+    if (value.present()) return value;
+  }
+  if (op.attr(field).present()) return op.attr(field);
+  Attr empty = EmptyField(field);
+  if (empty.present()) return empty;
+  return Unimplemented(StrCat(op.name(), " without ", field, " cannot be written"));
+}
+
+bool FieldIsDefault(const Attr& value) {
+  switch (value.kind()) {
+    case AttrKind::kResultAccuracy:
+      return value == Attr::Of(stablehlo::ResultAccuracy{});
+    case AttrKind::kInts:
+      return value.AsInts().empty();
+    case AttrKind::kBool:
+      return !value.AsBool();
+    default:
+      return IsEmpty(value);
+  }
+}
 
 Status SetAttrsFromFields(std::span<const Field> fields, const Func& func, Op* op) {
   const OpDef& def = *op->def;

@@ -28,7 +28,7 @@ Status SetAttrsFromFields(std::span<const Field> fields, const stablehlo::Func& 
 Result<stablehlo::Attr> FieldOfOp(std::string_view field, const stablehlo::Op& op,
                                   const stablehlo::Func& func);
 
-// True if a revision without `field` says the same about `op`.
-bool FieldIsDefault(std::string_view field, const stablehlo::Op& op, const stablehlo::Func& func);
+// True if a revision without the field says the same.
+bool FieldIsDefault(const stablehlo::Attr& value);
 
 }  // namespace megalith::artifact

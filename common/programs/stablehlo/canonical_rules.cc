@@ -26,8 +26,7 @@ AttrDict MeaningfulAttrs(const OpDef& def, const AttrDict& written, const Op& op
   }
   if (def.has(kPure)) return out;
   for (const NamedAttr& a : written) {
-    const bool carried =
-        a.name.starts_with("jax.") || a.name.starts_with("sdy.") || a.name == "mhlo.sharding";
+    const bool carried = a.name.starts_with("jax.") || a.name == "mhlo.sharding";
     if (def.FindAttr(a.name) == nullptr && !carried) SetAttr(&out, a.name, a.value);
   }
   return out;
