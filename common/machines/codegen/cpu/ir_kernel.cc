@@ -98,6 +98,7 @@ class KernelEmitter {
   std::vector<AllocaInst*> variables_, outer_;
   std::vector<StageState> stages_;
   Body body_;
+  unsigned unroll_ = 1;     // of the stages being emitted
   bool in_vector_ = false;  // the vectorised loop is open
   std::vector<Accumulator> accumulators_;
   bool reducing_ = false, reduces_lanes_ = false;
@@ -172,6 +173,7 @@ void KernelEmitter::AdvanceOuter(size_t dims) {
 // The last outer dimension is the vectorised one: every lane runs all stages.
 void KernelEmitter::EmitRows(Value* begin, Value* end) {
   const size_t last = kernel_.outer.size() - 1;
+  unroll_ = nest_.unroll;
   AllocaInst* point = Variable(b_.getInt64Ty(), "point");
   b_.CreateStore(begin, point);
   DecomposeBegin(begin);
@@ -211,6 +213,7 @@ void KernelEmitter::EmitPoints(Value* begin, Value* end) {
   While([&] { return b_.CreateICmpSLT(Get(point), end); },
         [&] {
           for (size_t s = 0; s < stages_.size(); ++s) {
+            unroll_ = nest_.stages[s].unroll;
             BeginStage(s);
             for (uint32_t d = 0; d < outer_.size(); ++d) Open(s, d, Get(outer_[d]));
             Reached(s, kRowLevel);
@@ -282,9 +285,9 @@ void KernelEmitter::VectorSegment(AllocaInst* at, Value* end, int64_t extent, co
             b_.CreateStore(next, at);
           });
   };
-  const int64_t step = static_cast<int64_t>(nest_.width) * nest_.unroll;
+  const int64_t step = static_cast<int64_t>(nest_.width) * unroll_;
   const bool main = (extent < 0 || extent >= step) && !nest_.always_masked;
-  if (main) run(nest_.width, nest_.unroll, false);
+  if (main) run(nest_.width, unroll_, false);
   if (step == 1 || (main && extent >= 0 && extent % step == 0)) return;
   run(nest_.masks ? nest_.width : 1, 1, nest_.masks);
 }
@@ -471,7 +474,7 @@ void KernelEmitter::BeginReductions(size_t s) {
   reduces_lanes_ = !in_vector_;
   accumulators_.clear();
   const unsigned width = reduces_lanes_ ? nest_.width : body_.width;
-  const unsigned unroll = reduces_lanes_ ? nest_.unroll : body_.unroll;
+  const unsigned unroll = reduces_lanes_ ? unroll_ : body_.unroll;
   for (const LoopReduction& reduction : stage.reductions) {
     const DType type = stage.instrs[reduction.value].type;
     const uint64_t identity = IrOps::Identity(reduction.kind, type);
