@@ -1,6 +1,7 @@
 #include "common/foundation/base/large_memory.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 
 #if defined(__linux__)
@@ -18,6 +19,7 @@ size_t RoundUp(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 }  // namespace
 
 void* AllocateArray(size_t bytes) {
+  if (bytes > PTRDIFF_MAX - kLargePage) return nullptr;
   bytes = RoundUp(std::max<size_t>(bytes, 1), kAlignment);
 #if defined(__linux__)
   if (bytes >= 2 * kLargePage) {

@@ -91,6 +91,22 @@ class Grouper {
     return to > 0 && permutation[to - 1] != static_cast<int64_t>(from) - 1;
   }
 
+  // A gather of a few elements of what need not be computed for others.
+  bool ComputesGathered(const Op& op) const {
+    if (op.def->name != "stablehlo.gather" || !GathersElements(op, func_)) return false;
+    const ValueId v = op.operands[0];
+    if (Elements(func_.type(v)) < 2 * Elements(func_.type(op.result()))) return false;
+    const Op* def = Definition(v);
+    return def != nullptr && DefinedHere(v) && def->num_results == 1 && Fusible(*def) &&
+           CanBeGathered(v, func_, [&](ValueId value) {
+             const Op* op_of = Definition(value);
+             return op_of != nullptr && op_of->num_results == 1 && !Fusible(*op_of) &&
+                            !IsSplat(*op_of)
+                        ? nullptr
+                        : op_of;
+           });
+  }
+
   // A concatenate of which some operand is computed for it alone.
   bool ComputesPieces(const Op& op) const {
     constexpr size_t kMostPieces = 8;
@@ -267,7 +283,11 @@ class Grouper {
       for (size_t k = 0; k < op.operands.size(); ++k) {
         const ValueId v = op.operands[k];
         if (UseOf(op, k) == FusedUse::kMemory) {
-          NeedArray(v, e.group);
+          if (k == 0 && ComputesGathered(op)) {
+            AddEvaluation(v, {e.group, false});
+          } else {
+            NeedArray(v, e.group);
+          }
           continue;
         }
         const bool same = elementwise && func_.type(v).shape == func_.type(op.result()).shape;

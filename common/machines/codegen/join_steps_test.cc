@@ -267,6 +267,27 @@ TEST(JoinStepsTest, PiecesOfAConcatenationAreComputedInPlace) {
   ExpectRight(text);
 }
 
+// Of all logarithms of probabilities only those of the labels are computed.
+TEST(JoinStepsTest, GatheredElementsAreComputedAlone) {
+  const std::string all = "256x40xf32", row = "256xf32";
+  const std::string text = StrCat(
+      "module { func.func public @main(%x: tensor<", all, ">, %i: tensor<256x1xi32>) -> tensor<",
+      row, "> {\n", kStart, Reduce("m", "x", "maximum", all, row), Broadcast("mb", "m", row, all),
+      "%d = stablehlo.subtract %x, %mb : tensor<", all,
+      ">\n%e = stablehlo.exponential %d : tensor<", all, ">\n", Reduce("s", "e", "add", all, row),
+      "%ls = stablehlo.log %s : tensor<", row, ">\n", Broadcast("lb", "ls", row, all),
+      "%lp = stablehlo.subtract %d, %lb : tensor<", all, ">\n",
+      "%r = \"stablehlo.gather\"(%lp, %i) <{dimension_numbers = "
+      "#stablehlo.gather<collapsed_slice_dims = [1], operand_batching_dims = [0], "
+      "start_indices_batching_dims = [0], start_index_map = [1], index_vector_dim = 1>, "
+      "indices_are_sorted = false, slice_sizes = array<i64: 1, 1>}> : (tensor<",
+      all, ">, tensor<256x1xi32>) -> tensor<", row, ">\nreturn %r : tensor<", row, "> } }");
+  const Plan plan = PlanOf(text);
+  EXPECT_EQ(plan.entry.steps.size(), 1u) << Text(plan);
+  EXPECT_LT(plan.arena_bytes, 256u * 40 * 4) << Text(plan);
+  ExpectRight(text);
+}
+
 TEST(JoinStepsTest, LargeTransposesAreCopiedInBlocks) {
   const std::string text =
       "module { func.func public @main(%x: tensor<100x90xf32>, %y: tensor<90x100xf32>) -> "

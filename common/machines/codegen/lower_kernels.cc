@@ -37,23 +37,10 @@ std::vector<ValueId> Lowering::ReadsOf(const Scope& scope, const Group& group) c
       reads.push_back(v);
       return;
     }
-    for (size_t k = 0; k < s.op->operands.size(); ++k) {
-      const ValueId operand = s.op->operands[k];
-      if (UseOf(*s.op, k) == FusedUse::kMemory) {
-        reads.push_back(operand);
-      } else {
-        self(self, operand);
-      }
-    }
+    for (const ValueId operand : s.op->operands) self(self, operand);
   };
   const auto visit_operands = [&](const Op& op) {
-    for (size_t k = 0; k < op.operands.size(); ++k) {
-      if (UseOf(op, k) == FusedUse::kMemory) {
-        reads.push_back(op.operands[k]);
-      } else {
-        visit(visit, op.operands[k]);
-      }
-    }
+    for (const ValueId operand : op.operands) visit(visit, operand);
   };
   for (const Op* root : group.roots) {
     if (group.kind == GroupKind::kMap) {
