@@ -2,9 +2,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
 #include "common/foundation/base/cancellation.h"
 #include "common/foundation/base/file_lock.h"
 #include "common/foundation/base/file_system.h"
+#include "common/foundation/base/large_memory.h"
 #include "common/foundation/base/policy.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/base/version.h"
@@ -40,6 +45,18 @@ TEST(CancellationTest, AsksItsPoll) {
   EXPECT_TRUE(c.Check().ok());
   gone = true;
   EXPECT_EQ(c.Check().code(), Code::kCancelled);
+}
+
+TEST(LargeMemoryTest, ArraysAreAlignedAndWhole) {
+  for (const size_t bytes : {size_t{0}, size_t{1}, size_t{4095}, (size_t{4} << 20) + 3}) {
+    auto* p = static_cast<char*>(AllocateArray(bytes));
+    ASSERT_NE(p, nullptr);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(p) % 64, 0u);
+    std::memset(p, 7, bytes);
+    EXPECT_EQ(std::count(p, p + bytes, 7), static_cast<std::ptrdiff_t>(bytes));
+    std::free(p);
+  }
+  EXPECT_EQ(AllocateArray(SIZE_MAX), nullptr);
 }
 
 }  // namespace

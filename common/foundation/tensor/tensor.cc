@@ -8,6 +8,7 @@
 #include <limits>
 #include <new>
 
+#include "common/foundation/base/large_memory.h"
 #include "common/foundation/base/strings.h"
 
 namespace megalith::tensor {
@@ -65,7 +66,7 @@ Result<Tensor> Tensor::CreateUninitialized(DType dtype, const Shape& shape, uint
     t.storage_ = std::move(room);
     return t;
   }
-  void* p = std::aligned_alloc(kAlignment, rounded);
+  void* p = AllocateArray(rounded);
   if (p == nullptr) {
     return ResourceExhausted(StrCat("no memory for an array of type ",
                                     tensor::TypeText(dtype, shape), " (", bytes, " bytes)"));

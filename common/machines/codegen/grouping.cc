@@ -9,6 +9,7 @@ namespace megalith::codegen {
 namespace {
 
 using runtime::ReduceKind;
+using stablehlo::TensorType;
 
 // A kernel with more evaluated ops is not extended.
 constexpr uint32_t kMaxGroupOps = 320;
@@ -69,7 +70,53 @@ class Grouper {
   bool Fusible(const Op& op) const {
     if (!IsFusible(op, func_)) return false;
     if (op.def->name == "stablehlo.pad") return IsSplatValue(op.operands[1]);
-    return true;
+    return op.def->name != "stablehlo.transpose" || !ScattersRows(op);
+  }
+
+  // True of transposes that read as many rows as they write elements of a row: blocks of them are
+  // copied much faster than elements one by one as a kernel needs them.
+  bool ScattersRows(const Op& op) const {
+    constexpr int64_t kSmall = 4096;  // stays in the first-level cache
+    const TensorType& type = func_.type(op.result());
+    if (Elements(type) < kSmall) return false;
+    const auto permutation = op.attr("permutation").AsInts();
+    const auto last_long = [&](const auto& extent_at) {
+      size_t d = type.rank();
+      while (d > 0 && extent_at(d - 1) == 1) --d;
+      return d;
+    };
+    const size_t to = last_long([&](size_t d) { return type.shape[d]; });
+    const tensor::Shape& from_shape = func_.type(op.operands[0]).shape;
+    const size_t from = last_long([&](size_t d) { return from_shape[d]; });
+    return to > 0 && permutation[to - 1] != static_cast<int64_t>(from) - 1;
+  }
+
+  // A gather of a few elements of what need not be computed for others.
+  bool ComputesGathered(const Op& op) const {
+    if (op.def->name != "stablehlo.gather" || !GathersElements(op, func_)) return false;
+    const ValueId v = op.operands[0];
+    if (Elements(func_.type(v)) < 2 * Elements(func_.type(op.result()))) return false;
+    const Op* def = Definition(v);
+    return def != nullptr && DefinedHere(v) && def->num_results == 1 && Fusible(*def) &&
+           CanBeGathered(v, func_, [&](ValueId value) {
+             const Op* op_of = Definition(value);
+             return op_of != nullptr && op_of->num_results == 1 && !Fusible(*op_of) &&
+                            !IsSplat(*op_of)
+                        ? nullptr
+                        : op_of;
+           });
+  }
+
+  // A concatenate of which some operand is computed for it alone.
+  bool ComputesPieces(const Op& op) const {
+    constexpr size_t kMostPieces = 8;
+    if (op.def->name != "stablehlo.concatenate" || op.operands.size() > kMostPieces) return false;
+    if (MovableAs(func_.type(op.result()).dtype) == DType::kInvalid) return false;
+    return std::ranges::any_of(op.operands, [&](ValueId v) {
+      const Op* def = Definition(v);
+      return def != nullptr && DefinedHere(v) && uses_.at(v) == 1 && def->num_results == 1 &&
+             Fusible(*def) && !IsSplat(*def);
+    });
   }
 
   // A bitcast_convert of whole bytes: another view of the same array.
@@ -176,6 +223,11 @@ class Grouper {
       }
       return;
     }
+    if (ComputesPieces(op)) {
+      const uint32_t g = NewGroup(GroupKind::kPieces, op, i);
+      for (const ValueId v : op.operands) AddEvaluation(v, {g, false});
+      return;
+    }
     const uint32_t g = NewGroup(GroupKind::kAlone, op, i);
     for (const ValueId v : op.operands) NeedArray(v, g);
     ForEachCapture(op, [&](ValueId v) { NeedArray(v, g); });
@@ -233,7 +285,11 @@ class Grouper {
       for (size_t k = 0; k < op.operands.size(); ++k) {
         const ValueId v = op.operands[k];
         if (UseOf(op, k) == FusedUse::kMemory) {
-          NeedArray(v, e.group);
+          if (k == 0 && ComputesGathered(op)) {
+            AddEvaluation(v, {e.group, false});
+          } else {
+            NeedArray(v, e.group);
+          }
           continue;
         }
         const bool same = elementwise && func_.type(v).shape == func_.type(op.result()).shape;

@@ -18,6 +18,7 @@ enum class GroupKind : uint8_t {
   kMap,     // stores its roots at every point of their common shape
   kReduce,  // one stablehlo.reduce by a single operation, with what it reads
   kUpdate,  // a dynamic_update_slice: stores the update into its operand's array
+  kPieces,  // a concatenate: every operand is computed where it lies in the result
   kAlone,   // any other op
 };
 

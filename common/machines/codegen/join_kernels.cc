@@ -17,8 +17,10 @@ using runtime::LoopKernel;
 using runtime::LoopStage;
 using runtime::LoopStore;
 
-// Vectors along rows shorter than this are mostly empty.
+// Vectors along rows shorter than this are mostly empty. Two maps that fill vectors as they are need
+// longer rows: it is tier 0 that takes time to begin each.
 constexpr int64_t kShortestRow = 8;
+constexpr int64_t kShortestRowOfMaps = 32;
 
 // True if the kernel computes one element per point, so that any of its dimensions may be a row.
 bool IsMap(const LoopKernel& kernel) {
@@ -60,6 +62,17 @@ bool AlignPoints(LoopKernel* a, LoopKernel* b) {
   const bool row = b->outer.size() > extents->size();
   if (row && b->outer.back() < kShortestRow) return false;
   MoveInside(extents->size(), b);
+  return true;
+}
+
+// Makes the dimensions that two maps do not have in common, or else the last, rows of both.
+bool AlignRows(LoopKernel* a, LoopKernel* b) {
+  if (!IsMap(*a) || !IsMap(*b) || a->outer.size() != b->outer.size()) return false;
+  const auto unequal = std::ranges::mismatch(a->outer, b->outer).in1 - a->outer.begin();
+  const auto count = std::min(static_cast<size_t>(unequal), a->outer.size() - 1);
+  if (count == 0 || std::min(a->outer.back(), b->outer.back()) < kShortestRowOfMaps) return false;
+  MoveInside(count, a);
+  MoveInside(count, b);
   return true;
 }
 
@@ -253,17 +266,20 @@ std::optional<RowRange> RowOf(const LoopKernel& kernel, LoopBuffer buffer) {
 }
 
 std::optional<PlacedKernel> JoinKernels(const PlacedKernel& first, const PlacedKernel& second) {
-  PlacedKernel a = first, b = second;
-  if (!HasPoints(a.kernel) || !HasPoints(b.kernel)) return std::nullopt;
-  if (!DropUnitDims(&a.kernel) || !DropUnitDims(&b.kernel)) return std::nullopt;
-  if (!AlignPoints(&a.kernel, &b.kernel)) return std::nullopt;
-  ShareArguments(&a, &b);
-  if (!PointsAreApart(a.kernel, b.kernel)) return std::nullopt;
-  for (LoopStage& stage : b.kernel.stages) {
-    if (StageMerger(stage, &a.kernel.stages.back()).Merge()) continue;
-    a.kernel.stages.push_back(std::move(stage));
+  for (const auto& align : {AlignPoints, AlignRows}) {
+    PlacedKernel a = first, b = second;
+    if (!HasPoints(a.kernel) || !HasPoints(b.kernel)) return std::nullopt;
+    if (!DropUnitDims(&a.kernel) || !DropUnitDims(&b.kernel)) return std::nullopt;
+    if (!align(&a.kernel, &b.kernel)) continue;
+    ShareArguments(&a, &b);
+    if (!PointsAreApart(a.kernel, b.kernel)) continue;
+    for (LoopStage& stage : b.kernel.stages) {
+      if (StageMerger(stage, &a.kernel.stages.back()).Merge()) continue;
+      a.kernel.stages.push_back(std::move(stage));
+    }
+    return a;
   }
-  return a;
+  return std::nullopt;
 }
 
 }  // namespace megalith::codegen

@@ -29,6 +29,8 @@ constexpr double kStepCost = 1500;
 constexpr double kSharedStepCost = 30000;
 // Kernels from this cost on are shared by threads (runtime/plan_runner.cc).
 constexpr double kSharedCost = 300000;
+// Beginning a loop of a stage once more.
+constexpr double kRowCost = 50;
 // A byte from the first caches, and from beyond.
 constexpr double kNearByte = 0.1, kFarByte = 0.5;
 constexpr uint64_t kFarBytes = 256 << 10;
@@ -203,6 +205,9 @@ class Joiner {
     const double smaller = std::min(cost_a, cost_b);
     double gain = smaller >= kSharedCost ? kSharedStepCost : kStepCost;
     gain += BytesGain(first, second, joined->kernel, joined->places);
+    // Reductions take their time for rows anyway.
+    const bool maps = a.vector_outer && b.vector_outer;
+    if (maps && !joined->kernel.vector_outer) gain -= kRowCost * static_cast<double>(rows);
     // The narrower of the two runs with the lanes of the wider.
     if (of_a.widest != of_b.widest) gain -= 0.5 * (of_a.widest < of_b.widest ? cost_a : cost_b);
     if (gain < kLeastGain * smaller) return std::nullopt;

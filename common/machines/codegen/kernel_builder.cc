@@ -91,6 +91,35 @@ bool IsFusible(const Op& op, const Func& func) {
   return IsFusibleElementwise(op, func);
 }
 
+bool CanBeGathered(ValueId v, const Func& func,
+                   const std::function<const Op*(ValueId)>& definition) {
+  constexpr std::string_view kMoves[] = {"stablehlo.broadcast_in_dim", "stablehlo.transpose",
+                                         "stablehlo.slice", "stablehlo.reverse",
+                                         "stablehlo.reshape"};
+  constexpr int kMostOps = 32;
+  int budget = kMostOps;
+  const auto visit = [&](auto&& self, ValueId value) -> bool {
+    const Op* op = definition(value);
+    // Anything else is an array.
+    if (op == nullptr || IsSplat(*op) || !IsFusible(*op, func)) return true;
+    if (--budget < 0) return false;
+    const bool moves = std::ranges::find(kMoves, op->def->name) != std::end(kMoves);
+    if (!moves && !IsFusibleElementwise(*op, func)) return false;
+    return std::ranges::all_of(op->operands, [&](ValueId o) { return self(self, o); });
+  };
+  return visit(visit, v);
+}
+
+bool GathersElements(const Op& op, const Func& func) {
+  const auto sizes = op.attr("slice_sizes").AsInts();
+  const tensor::Shape& from = func.type(op.operands[0]).shape;
+  for (const int64_t d : op.attr("dimension_numbers").AsGather().start_index_map) {
+    const auto j = static_cast<size_t>(d);
+    if (from[j] != sizes[j] && sizes[j] != 1) return false;
+  }
+  return true;
+}
+
 FusedUse UseOf(const Op& op, size_t operand) {
   const std::string_view name = op.def->name;
   if (name == "stablehlo.dynamic_slice" || name == "stablehlo.gather") return FusedUse::kMemory;
@@ -162,6 +191,10 @@ LoopAccess KernelBuilder::Access(ValueId v, const IndexMap& map) {
   for (size_t j = 0; j < map.size(); ++j) {
     a.offset += strides[j] * map[j].offset;
     if (map[j].dim >= 0) a.strides[static_cast<size_t>(map[j].dim)] += strides[j] * map[j].scale;
+    if (map[j].gathered >= 0) {
+      a.terms.push_back(gathered_[static_cast<size_t>(map[j].gathered)]);
+      a.terms.back().stride = strides[j] * map[j].scale;
+    }
   }
   return a;
 }
@@ -242,13 +275,14 @@ Result<uint32_t> KernelBuilder::EvalOp(const Op& op, const IndexMap& map) {
     const auto starts = op.attr("start_indices").AsInts();
     const auto strides = op.attr("strides").AsInts();
     for (size_t j = 0; j < map.size(); ++j) {
-      inner[j] = {map[j].dim, map[j].scale * strides[j], map[j].offset * strides[j] + starts[j]};
+      inner[j] = {map[j].dim, map[j].scale * strides[j], map[j].offset * strides[j] + starts[j],
+                  map[j].gathered};
     }
   } else if (name == "stablehlo.reverse") {
     inner = map;
     for (const int64_t d : op.attr("dimensions").AsInts()) {
       IndexTerm& t = inner[static_cast<size_t>(d)];
-      t = {t.dim, -t.scale, from.shape[static_cast<size_t>(d)] - 1 - t.offset};
+      t = {t.dim, -t.scale, from.shape[static_cast<size_t>(d)] - 1 - t.offset, t.gathered};
     }
   } else if (name == "stablehlo.iota") {
     return EvalIota(op, map);
@@ -362,7 +396,10 @@ Result<uint32_t> KernelBuilder::EvalGather(const Op& op, const IndexMap& map) {
     inner[static_cast<size_t>(g.operand_batching_dims[b])] =
         at_index[static_cast<size_t>(g.start_indices_batching_dims[b])];
   }
-  LoopAccess access = Access(op.operands[0], inner);
+  const Source source = find_(op.operands[0]);
+  const bool in_memory = source.op == nullptr || source.in_memory;
+  LoopAccess access;
+  if (in_memory) access = Access(op.operands[0], inner);
   const Dims strides = tensor::RowMajorStrides(from.shape);
   for (size_t k = 0; k < g.start_index_map.size(); ++k) {
     const auto j = static_cast<size_t>(g.start_index_map[k]);
@@ -372,10 +409,20 @@ Result<uint32_t> KernelBuilder::EvalGather(const Op& op, const IndexMap& map) {
       position[static_cast<size_t>(g.index_vector_dim)] = {-1, 0, static_cast<int64_t>(k)};
     }
     const LoopAccess where = Access(op.operands[1], position);
-    access.terms.push_back({where.buffer, index.dtype, where.offset, where.strides,
-                            from.shape[j] - sizes[j], strides[j]});
+    LoopIndexTerm term{
+        where.buffer, index.dtype, where.offset, where.strides, from.shape[j] - sizes[j],
+        strides[j]};
+    if (in_memory) {
+      access.terms.push_back(std::move(term));
+      continue;
+    }
+    // The element at that position is computed.
+    term.stride = 1;
+    const auto it = std::ranges::find(gathered_, term);
+    inner[j] = {-1, 1, 0, static_cast<int32_t>(it - gathered_.begin())};
+    if (it == gathered_.end()) gathered_.push_back(std::move(term));
   }
-  return LoadOf(op.operands[0], std::move(access));
+  return in_memory ? LoadOf(op.operands[0], std::move(access)) : Eval(op.operands[0], inner);
 }
 
 Result<uint32_t> KernelBuilder::EvalOperand(const Op& op, size_t operand, const IndexMap& map) {

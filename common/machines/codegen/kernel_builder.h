@@ -31,17 +31,24 @@ enum class FusedUse : uint8_t {
 bool IsFusible(const Op& op, const Func& func);
 // True if the operands of `op` from `first` on have integer types that kernels read addresses from.
 bool HasPlainIndices(const Op& op, const Func& func, size_t first);
-// How a fusible op uses its operand.
+// True if a gather could be computed from `v` at the gathered positions, without an array of it.
+bool CanBeGathered(ValueId v, const Func& func,
+                   const std::function<const Op*(ValueId)>& definition);
+// True if every position that the gather reads from memory is that of a single element.
+bool GathersElements(const Op& op, const Func& func);
+// How a fusible op uses its operand; the array that a gather reads may be inline too, as above.
 FusedUse UseOf(const Op& op, size_t operand);
 // True if `op` is a splat constant, which any kernel can hold.
 bool IsSplat(const Op& op);
 // A reshape that only adds or removes dimensions of size one.
 bool IsUnitReshape(const Op& op, const Func& func);
 
-// Position along one dimension of a value: scale * position(dim) + offset; dim -1: offset.
+// Position along one dimension of a value: scale * position(dim) + offset; dim -1: offset. Instead
+// of along a dimension it may be one read from memory: scale * gathered position + offset.
 struct IndexTerm {
   int32_t dim = -1;
   int64_t scale = 0, offset = 0;
+  int32_t gathered = -1;  // number of the position in the builder; -1: none
   auto operator<=>(const IndexTerm&) const = default;
 };
 using IndexMap = std::vector<IndexTerm>;
@@ -138,6 +145,7 @@ class KernelBuilder {
   std::vector<ValueId> arguments_;
   int part_ = -1;  // of complex values, what Eval gives: as Key::part
   std::map<Key, uint32_t> known_;
+  std::vector<runtime::LoopIndexTerm> gathered_;  // positions read from memory; stride 1
 };
 
 // The constant of a splat as the bits of a register.

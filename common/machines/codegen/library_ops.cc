@@ -313,6 +313,13 @@ Call ConcatenateCall(const Context& c) {
   return CallOf(c, "strided_copy", params);
 }
 
+Call TransposeCall(const Context& c) {
+  tensor::Shape to;
+  return LibraryCall{"strided_copy",
+                     TransposeParams(c.operand(0).shape, c.op.attr("permutation").AsInts(), &to),
+                     c.op.operands};
+}
+
 Call PadCall(const Context& c) {
   const auto low = c.op.attr("edge_padding_low").AsInts();
   const auto interior = c.op.attr("interior_padding").AsInts();
@@ -368,6 +375,7 @@ constexpr Row kRows[] = {
     {"stablehlo.concatenate", ConcatenateCall},
     {"stablehlo.pad", PadCall},
     {"stablehlo.custom_call", CustomCall},
+    {"stablehlo.transpose", TransposeCall},
 };
 
 }  // namespace
@@ -382,6 +390,20 @@ std::optional<LibraryCall> LibraryCallFor(const Op& op, const Func& func,
     if (row.op == op.def->name) return row.call({op, func, definitions});
   }
   return std::nullopt;
+}
+
+std::string TransposeParams(const tensor::Shape& shape, std::span<const int64_t> permutation,
+                            tensor::Shape* to) {
+  const Dims strides = tensor::RowMajorStrides(shape);
+  *to = {};
+  Dims from;
+  for (const int64_t d : permutation) {
+    to->push_back(shape[static_cast<size_t>(d)]);
+    from.push_back(strides[static_cast<size_t>(d)]);
+  }
+  std::vector<int64_t> params = {0};
+  AppendPiece(*to, 0, tensor::RowMajorStrides(*to), 0, from, &params);
+  return kernels::PackParams(params);
 }
 
 }  // namespace megalith::codegen

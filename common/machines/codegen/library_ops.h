@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -30,5 +31,10 @@ bool HasLibraryKernel(std::string_view op);
 // the kernel accepts it: its `prepare` decides.
 std::optional<LibraryCall> LibraryCallFor(const stablehlo::Op& op, const stablehlo::Func& func,
                                           const Definitions& definitions);
+
+// Parameters of "strided_copy" that bring an array of `shape` into another order: dimension i of
+// the result, whose shape goes to `to`, is dimension permutation[i].
+std::string TransposeParams(const tensor::Shape& shape, std::span<const int64_t> permutation,
+                            tensor::Shape* to);
 
 }  // namespace megalith::codegen

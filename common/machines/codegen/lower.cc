@@ -175,6 +175,8 @@ Status Lowering::LowerGroup(Scope* scope, const Group& group) {
       return LowerKernel(scope, group);
     case GroupKind::kUpdate:
       return LowerUpdate(scope, group);
+    case GroupKind::kPieces:
+      return LowerPieces(scope, group);
     case GroupKind::kAlone:
       return LowerAlone(scope, group);
   }

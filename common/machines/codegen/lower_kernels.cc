@@ -37,29 +37,18 @@ std::vector<ValueId> Lowering::ReadsOf(const Scope& scope, const Group& group) c
       reads.push_back(v);
       return;
     }
-    for (size_t k = 0; k < s.op->operands.size(); ++k) {
-      const ValueId operand = s.op->operands[k];
-      if (UseOf(*s.op, k) == FusedUse::kMemory) {
-        reads.push_back(operand);
-      } else {
-        self(self, operand);
-      }
-    }
+    for (const ValueId operand : s.op->operands) self(self, operand);
   };
   const auto visit_operands = [&](const Op& op) {
-    for (size_t k = 0; k < op.operands.size(); ++k) {
-      if (UseOf(op, k) == FusedUse::kMemory) {
-        reads.push_back(op.operands[k]);
-      } else {
-        visit(visit, op.operands[k]);
-      }
-    }
+    for (const ValueId operand : op.operands) visit(visit, operand);
   };
   for (const Op* root : group.roots) {
     if (group.kind == GroupKind::kMap) {
       visit_operands(*root);
     } else if (group.kind == GroupKind::kReduce) {
       visit(visit, root->operands[0]);
+    } else if (group.kind == GroupKind::kPieces) {
+      for (const ValueId v : root->operands) visit(visit, v);
     } else if (group.kind == GroupKind::kUpdate) {
       for (size_t k = 0; k < root->operands.size(); ++k) {
         if (k != 1) reads.push_back(root->operands[k]);
@@ -250,6 +239,53 @@ Status Lowering::EmitReduction(Scope* scope, LoopKernel kernel, std::vector<uint
   return EmitKernel(scope, std::move(rest), {partial, result}, 1);
 }
 
+// Gives `result` a place that is none of the other arguments': where the region wants it, or a new
+// one.
+uint32_t Lowering::PlaceApart(Scope* scope, ValueId result, const std::vector<ValueId>& arguments) {
+  uint32_t place = kNone;
+  const auto wanted = scope->wanted_at.find(result);
+  if (wanted != scope->wanted_at.end() && MayOverwrite(*scope, wanted->second)) {
+    place = arrays_.Find(wanted->second);
+    for (const ValueId v : arguments) {
+      const auto it = array_of_.find(v);
+      if (v != result && it != array_of_.end() && arrays_.Find(it->second) == place) {
+        place = kNone;
+        break;
+      }
+    }
+  }
+  if (place == kNone) place = NewArray(scope, result);
+  array_of_[result] = place;
+  return place;
+}
+
+Status Lowering::LowerPieces(Scope* scope, const Group& group) {
+  const Op& op = *group.roots[0];
+  const auto dim = static_cast<size_t>(op.attr("dimension").AsInt());
+  std::vector<KernelBuilder> builders;
+  std::vector<ValueId> all;
+  int64_t at = 0;
+  for (const ValueId v : op.operands) {
+    const TensorType& type = func_.type(v);
+    KernelBuilder builder(func_, SourceFor(*scope, group), type.shape, {});
+    IndexMap map = builder.Identity(type.rank());
+    ASSIGN_OR_RETURN(const uint32_t value, builder.Eval(v, map));
+    map[dim].offset = at;
+    at += type.shape[dim];
+    builder.Store(op.result(), map, value);
+    all.insert(all.end(), builder.arguments().begin(), builder.arguments().end());
+    if (*tensor::NumElements(type.shape) > 0) builders.push_back(std::move(builder));
+  }
+  PlaceApart(scope, op.result(), all);
+  for (KernelBuilder& builder : builders) {
+    const std::vector<ValueId> arguments = builder.arguments();
+    ASSIGN_OR_RETURN(const std::vector<uint32_t> arrays, ArraysOf(arguments));
+    RETURN_IF_ERROR(EmitKernel(scope, builder.Finish(NameOf(group, plan_.loops.size()), true),
+                               arrays, group.ops));
+  }
+  return OkStatus();
+}
+
 Status Lowering::LowerUpdate(Scope* scope, const Group& group) {
   const Op& op = *group.roots[0];
   const ValueId target = op.operands[0], update = op.operands[1], result = op.result();
@@ -270,20 +306,7 @@ Status Lowering::LowerUpdate(Scope* scope, const Group& group) {
   if (free) {
     array_of_[result] = arrays_.Find(from);
   } else {
-    uint32_t place = kNone;
-    const auto wanted = scope->wanted_at.find(result);
-    if (wanted != scope->wanted_at.end() && MayOverwrite(*scope, wanted->second)) {
-      place = arrays_.Find(wanted->second);
-      for (const ValueId v : builder.arguments()) {
-        const auto it = array_of_.find(v);
-        if (v != result && it != array_of_.end() && arrays_.Find(it->second) == place) {
-          place = kNone;
-          break;
-        }
-      }
-    }
-    if (place == kNone) place = NewArray(scope, result);
-    array_of_[result] = place;
+    const uint32_t place = PlaceApart(scope, result, builder.arguments());
     Copy(scope->steps, from, place);
   }
   const std::vector<ValueId> arguments = builder.arguments();

@@ -39,31 +39,11 @@ Status Lowering::LowerAlone(Scope* scope, const Group& group) {
 Result<uint32_t> Lowering::Transposed(Scope* scope, ValueId v, const Dims& permutation,
                                       tensor::Shape* shape) {
   const TensorType& type = func_.type(v);
-  const Dims strides = tensor::RowMajorStrides(type.shape);
-  *shape = {};
-  Dims from;
-  for (const int64_t d : permutation) {
-    shape->push_back(type.shape[static_cast<size_t>(d)]);
-    from.push_back(strides[static_cast<size_t>(d)]);
-  }
-  const Dims to = tensor::RowMajorStrides(*shape);
-  std::vector<int64_t> params = {0};
-  const auto list = [&](const Dims& dims) {
-    params.push_back(static_cast<int64_t>(dims.size()));
-    params.insert(params.end(), dims.begin(), dims.end());
-  };
-  list(*shape);
-  params.push_back(0);
-  list(to);
-  params.push_back(0);
-  list(from);
+  std::string params = TransposeParams(type.shape, permutation, shape);
   const kernels::LibraryKernel* kernel = options_.find_kernel("strided_copy");
   if (kernel == nullptr) return Unimplemented("there is no kernel strided_copy");
-  runtime::LibraryUse use{"strided_copy",
-                          kernels::PackParams(params),
-                          {SpecOf(type)},
-                          {TensorSpec{type.dtype, *shape}},
-                          0};
+  runtime::LibraryUse use{
+      "strided_copy", std::move(params), {SpecOf(type)}, {TensorSpec{type.dtype, *shape}}, 0};
   const kernels::ArraySpec in{type.dtype, type.shape}, out{type.dtype, *shape};
   ASSIGN_OR_RETURN(const kernels::PreparedKernel prepared,
                    kernel->prepare(use.params, {&in, 1}, {&out, 1}));

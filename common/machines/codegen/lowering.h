@@ -75,6 +75,8 @@ class Lowering {
   Status LowerGroup(Scope* scope, const Group& group);
   Status LowerKernel(Scope* scope, const Group& group);
   Status LowerUpdate(Scope* scope, const Group& group);
+  Status LowerPieces(Scope* scope, const Group& group);
+  uint32_t PlaceApart(Scope* scope, ValueId result, const std::vector<ValueId>& arguments);
   Status LowerAlone(Scope* scope, const Group& group);
   Status LowerLibrary(Scope* scope, const Op& op, LibraryCall call);
   Result<uint32_t> Transposed(Scope* scope, ValueId v, const Dims& permutation,

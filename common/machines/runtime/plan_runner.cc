@@ -8,13 +8,12 @@
 #include <new>
 #include <unordered_map>
 
+#include "common/foundation/base/large_memory.h"
 #include "common/foundation/base/strings.h"
 #include "common/machines/runtime/loop_tiles.h"
 
 namespace megalith::runtime {
 namespace {
-
-constexpr size_t kAlignment = 64;
 
 // Memory of at least the size last asked for, aligned to 64 bytes.
 class Block {
@@ -29,9 +28,8 @@ class Block {
     if (bytes <= bytes_) return data_;
     std::free(data_);
     bytes_ = 0;
-    const uint64_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    data_ = std::aligned_alloc(kAlignment, rounded);
-    if (data_ != nullptr) bytes_ = rounded;
+    data_ = AllocateArray(bytes);
+    if (data_ != nullptr) bytes_ = bytes;
     return data_;
   }
 

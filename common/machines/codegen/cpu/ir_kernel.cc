@@ -105,6 +105,7 @@ class KernelEmitter {
   std::vector<AllocaInst*> variables_, outer_;
   std::vector<StageState> stages_;
   Body body_;
+  unsigned unroll_ = 1;     // of the stages being emitted
   bool in_vector_ = false;  // the vectorised loop is open
   std::vector<Accumulator> accumulators_;
   bool reducing_ = false, reduces_lanes_ = false;
@@ -217,6 +218,7 @@ void KernelEmitter::EmitPoints(Value* begin, Value* end) {
 void KernelEmitter::EmitRow(const std::vector<Value*>& at, Value* begin, Value* end,
                             int64_t extent) {
   const auto last = static_cast<uint32_t>(kernel_.outer.size() - 1);
+  unroll_ = nest_.unroll;
   std::set<int64_t> cuts;
   for (const LoopStage& stage : kernel_.stages) cuts.merge(Cuts(stage));
   for (size_t s = 0; s < stages_.size(); ++s) {
@@ -237,6 +239,7 @@ void KernelEmitter::EmitRow(const std::vector<Value*>& at, Value* begin, Value* 
 
 void KernelEmitter::EmitPoint(const std::vector<Value*>& at) {
   for (size_t s = 0; s < stages_.size(); ++s) {
+    unroll_ = nest_.stages[s].unroll;
     BeginStage(s);
     for (uint32_t d = 0; d < at.size(); ++d) Open(s, d, at[d]);
     Reached(s, kRowLevel);
@@ -326,13 +329,13 @@ void KernelEmitter::VectorSegment(AllocaInst* at, Value* end, int64_t extent, co
             b_.CreateStore(next, at);
           });
   };
-  const int64_t step = static_cast<int64_t>(nest_.width) * nest_.unroll;
+  const int64_t step = static_cast<int64_t>(nest_.width) * unroll_;
   if (extent == step) {
-    once(nest_.width, nest_.unroll, step);
+    once(nest_.width, unroll_, step);
     return;
   }
   const bool main = extent >= 0 ? extent >= step : !nest_.always_masked;
-  if (main) run(nest_.width, nest_.unroll, false);
+  if (main) run(nest_.width, unroll_, false);
   if (step == 1 || (main && extent >= 0 && extent % step == 0)) return;
   const int64_t left = main ? extent % step : extent;
   if (extent > 0 && nest_.masks && left <= static_cast<int64_t>(nest_.width)) {
@@ -524,7 +527,7 @@ void KernelEmitter::BeginReductions(size_t s) {
   reduces_lanes_ = !in_vector_;
   accumulators_.clear();
   const unsigned width = reduces_lanes_ ? nest_.width : body_.width;
-  const unsigned unroll = reduces_lanes_ ? nest_.unroll : body_.unroll;
+  const unsigned unroll = reduces_lanes_ ? unroll_ : body_.unroll;
   for (const LoopReduction& reduction : stage.reductions) {
     const DType type = stage.instrs[reduction.value].type;
     const uint64_t identity = IrOps::Identity(reduction.kind, type);

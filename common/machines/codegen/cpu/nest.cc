@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <span>
 
 #include "common/machines/kernels/scalar_ops.h"
 
@@ -181,10 +182,11 @@ double Elements(const LoopKernel& kernel) {
   return most;
 }
 
-unsigned ChooseUnroll(const LoopKernel& kernel, int64_t vectors) {
+// Of stages that run in one loop over `vectors` vectors.
+unsigned ChooseUnroll(std::span<const LoopStage> stages, int64_t vectors) {
   double cost = 0;
   bool reduces = false;
-  for (const LoopStage& stage : kernel.stages) {
+  for (const LoopStage& stage : stages) {
     reduces = reduces || !stage.reductions.empty();
     for (const LoopInstr& instr : stage.instrs) {
       cost += std::max(RoughCost(instr.op), 1.0);
@@ -225,9 +227,15 @@ KernelNest PlanNest(const LoopKernel& kernel, const TargetTraits& traits) {
   }
   nest.width = traits.vector_bits / static_cast<unsigned>(LaneBits(kernel));
   while (nest.width > 1 && nest.width / 2 >= static_cast<uint64_t>(longest)) nest.width /= 2;
-  nest.unroll = ChooseUnroll(kernel, longest / nest.width);
+  unsigned most = nest.unroll = ChooseUnroll(kernel.stages, longest / nest.width);
+  for (size_t s = 0; s < kernel.stages.size(); ++s) {
+    const LoopStage& stage = kernel.stages[s];
+    const int64_t vectors = Extent(kernel, stage, VectorDim(kernel, stage)) / nest.width;
+    nest.stages[s].unroll = kernel.vector_outer ? nest.unroll : ChooseUnroll({&stage, 1}, vectors);
+    most = std::max(most, nest.stages[s].unroll);
+  }
   nest.masks = nest.width > 1 && traits.avx512 && MasksSuffice(kernel);
-  nest.always_masked = nest.masks && nest.unroll == 1 && Elements(kernel) < kFewElements;
+  nest.always_masked = nest.masks && most == 1 && Elements(kernel) < kFewElements;
   uint64_t offset = 0;
   for (const uint64_t bytes : kernel.locals) {
     nest.local_offsets.push_back(offset);

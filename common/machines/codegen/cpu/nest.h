@@ -23,11 +23,12 @@ struct StageNest {
   std::vector<int> level;       // of each instruction: where its value is known
   std::vector<bool> lanes;      // of each instruction: does it differ between lanes?
   std::vector<int> dim_level;   // of every dimension, outer ones included
+  unsigned unroll = 1;          // vectors worked on together
 };
 
 struct KernelNest {
   unsigned width = 1;   // lanes of a vector
-  unsigned unroll = 1;  // vectors worked on together
+  unsigned unroll = 1;  // vectors worked on together by stages that share a loop (vector_outer)
   bool masks = false;   // remainders run under a mask; otherwise one element at a time
   // All vectors are masked: the body is compiled once, and runs a tenth slower.
   bool always_masked = false;
