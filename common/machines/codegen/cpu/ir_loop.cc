@@ -38,6 +38,9 @@ using runtime::StepKind;
 // Additions between two questions whether to stop: about a millisecond.
 constexpr int64_t kPollCost = 1 << 21;
 
+// Additions of one turn of a loop whose turns take nanoseconds.
+constexpr double kSmallTurn = 256;
+
 template <typename F>
 void ForEachStep(const runtime::Plan& plan, const PlanRegion& region, const F& f) {
   for (const PlanStep& step : region.steps) {
@@ -170,6 +173,7 @@ class LoopEmitter {
   std::map<uint32_t, AllocaInst*> scalars_;
   std::vector<AllocaInst*> variables_;
   AllocaInst* budget_ = nullptr;  // additions until the next question
+  Value* odd_ = nullptr;          // 1 in every other turn of the innermost counted loop, else 0
   uint64_t scratch_bytes_ = 0;
 };
 
@@ -286,7 +290,7 @@ Status LoopEmitter::EmitStep(const PlanStep& step) {
     }
     case StepKind::kLibrary:
       EmitDot(request_.dots.at(step.index), traits_, Address(step.in[0]), Address(step.in[1]),
-              Address(step.out[0]), &b_, &variables_);
+              Address(step.out[0]), odd_, &b_, &variables_);
       if (step.epilogue == UINT32_MAX) return OkStatus();
       return EmitKernelStep(step.epilogue, step.epilogue_buffers);
     case StepKind::kCopy:
@@ -415,7 +419,10 @@ Status LoopEmitter::EmitWhile(uint32_t index) {
     b_.SetInsertPoint(head);
     b_.CreateBr(body);
     b_.SetInsertPoint(body);
+    Value* const odd_outside = odd_;
+    odd_ = b_.CreateAnd(Get(turns), I64(1));
     RETURN_IF_ERROR(EmitRegion(loop.body));
+    odd_ = odd_outside;
     if (turn * static_cast<double>(loop.trip_count) > kPollCost / 4) EmitPoll(cost);
     Value* left = b_.CreateSub(Get(turns), I64(1));
     b_.CreateStore(left, turns);
@@ -436,14 +443,17 @@ Status LoopEmitter::EmitWhile(uint32_t index) {
   return OkStatus();
 }
 
-// What the code generator proper leaves undone: values computed twice or in every turn anew.
-void Optimise(llvm::Function* function) {
+// What the code generator proper leaves undone: values computed twice or in every turn anew. Worth
+// it where turns take nanoseconds; elsewhere it only makes compiling half again as long.
+void Optimise(llvm::Function* function, bool is_small) {
   llvm::legacy::FunctionPassManager passes(function->getParent());
-  passes.add(llvm::createInstructionCombiningPass());
-  passes.add(llvm::createCFGSimplificationPass());
-  passes.add(llvm::createGVNPass());
-  passes.add(llvm::createLICMPass());
-  passes.add(llvm::createInstructionCombiningPass());
+  if (is_small) {
+    passes.add(llvm::createInstructionCombiningPass());
+    passes.add(llvm::createCFGSimplificationPass());
+    passes.add(llvm::createGVNPass());
+    passes.add(llvm::createLICMPass());
+    passes.add(llvm::createInstructionCombiningPass());
+  }
   passes.add(llvm::createCFGSimplificationPass());
   passes.doInitialization();
   passes.run(*function);
@@ -472,7 +482,9 @@ Result<KernelFunction> LoopEmitter::Emit() {
   std::erase_if(variables_, [](AllocaInst* v) { return !llvm::isAllocaPromotable(v); });
   llvm::DominatorTree dominators(*function_);
   llvm::PromoteMemToReg(variables_, dominators);
-  Optimise(function_);
+  const bool is_small = std::ranges::any_of(
+      request_.turn_cost, [](const auto& loop) { return loop.second <= kSmallTurn; });
+  Optimise(function_, is_small);
   return KernelFunction{function_, scratch_bytes_};
 }
 
