@@ -481,30 +481,69 @@ TEST(LoopsTest, ADeadlineEndsAnEndlessLoopInsideOfACountedOne) {
   }
 }
 
-// Long enough that the function asks whether to stop, and goes on.
-TEST(LoopsTest, LongLoopsGoOnWhenNobodyStopsThem) {
-  constexpr std::string_view kProgram = R"((%n: tensor<i64>) -> (tensor<i64>, tensor<i64>) {
+// x = (x + i) ^ 1 for i = 0 ... 2999999; $ is the bound.
+constexpr std::string_view kLong =
+    R"((%n: tensor<i64>, %many: tensor<i64>) -> (tensor<i64>, tensor<i64>) {
       %zero = stablehlo.constant dense<0> : tensor<i64>
       %one = stablehlo.constant dense<1> : tensor<i64>
-      %many = stablehlo.constant dense<3000000> : tensor<i64>
+      %bound = stablehlo.constant dense<3000000> : tensor<i64>
       %r:2 = stablehlo.while(%i = %zero, %a = %n) : tensor<i64>, tensor<i64>
-        cond { %p = stablehlo.compare LT, %i, %many, SIGNED : (tensor<i64>, tensor<i64>) -> tensor<i1>
+        cond { %p = stablehlo.compare LT, %i, $, SIGNED : (tensor<i64>, tensor<i64>) -> tensor<i1>
           stablehlo.return %p : tensor<i1> }
         do { %b = stablehlo.add %a, %i : tensor<i64>
           %c = stablehlo.xor %b, %one : tensor<i64>
           %j = stablehlo.add %i, %one : tensor<i64>
           stablehlo.return %j, %c : tensor<i64>, tensor<i64> }
       return %r#0, %r#1 : tensor<i64>, tensor<i64> })";
-  const auto executable = Load(Compile(TextOf(kProgram), "1"));
-  ASSERT_NE(executable, nullptr);
-  Tensor n = *Tensor::Create(DType::kI64, {});
-  n.SetDouble(0, 12);
+
+std::vector<Tensor> LongInputs() {
+  std::vector<Tensor> inputs = {*Tensor::Create(DType::kI64, {}), *Tensor::Create(DType::kI64, {})};
+  inputs[0].SetDouble(0, 12);
+  inputs[1].SetDouble(0, 3e6);
+  return inputs;
+}
+
+void ExpectLongResult(const Result<std::vector<Tensor>>& got) {
   int64_t wanted = 12;
   for (int64_t i = 0; i < 3000000; ++i) wanted = (wanted + i) ^ 1;
-  const auto got = executable->Run(std::vector<Tensor>{n});
   ASSERT_TRUE(got.ok()) << got.status().ToString();
   EXPECT_EQ((*got)[0].DoubleAt(0), 3e6);
   EXPECT_EQ((*got)[1].DoubleAt(0), static_cast<double>(wanted));
+}
+
+// The function asks whether to stop, and goes on.
+TEST(LoopsTest, LongLoopsGoOnWhenNobodyStopsThem) {
+  for (const std::string_view bound : {"%bound", "%many"}) {
+    const auto executable = Load(Compile(TextOf(With(kLong, bound)), "1"));
+    ASSERT_NE(executable, nullptr);
+    ExpectLongResult(executable->Run(LongInputs()));
+  }
+}
+
+TEST(LoopsTest, FunctionsTakeOverBetweenTurns) {
+  for (const std::string_view bound : {"%bound", "%many"}) {
+    const std::string text = TextOf(With(kLong, bound));
+    const Package package = *runtime::DecodePackage(Compile(text, "1"));
+    const runtime::CodeImage image = *runtime::DecodeCodeImage(*package.Find("code"));
+    const auto runner =
+        *runtime::PlanRunner::Create(*runtime::DecodePlan(*package.Find("plan")),
+                                     kernels::FindLibraryKernel, kernels::ProcessPool());
+    int asked = 0;
+    runner->OnLongLoop([&] {
+      ++asked;
+      runner->UseCode(*runtime::LoadedCode::Load(image));
+    });
+    ExpectLongResult(runner->Run(LongInputs(), {}));
+    EXPECT_EQ(asked, 1);
+    ExpectLongResult(runner->Run(LongInputs(), {}));
+    EXPECT_EQ(asked, 1);
+  }
+}
+
+TEST(LoopsTest, LongRunsAskForCodeInTheBackground) {
+  const auto executable = Load(Compile(TextOf(With(kLong, "%many")), "auto"));
+  ASSERT_NE(executable, nullptr);
+  for (int run = 0; run < 3; ++run) ExpectLongResult(executable->Run(LongInputs()));
 }
 
 TEST(LoopsTest, PackagesCarryTheFunctionsOfLoops) {
