@@ -139,7 +139,14 @@ class CpuExecutable final : public Executable {
       : runner_(std::move(runner)),
         cost_(package.cost),
         key_(package.key),
-        runs_to_code_(make_code && !runner_->plan().loops.empty() ? kRunsBeforeCode : 0) {}
+        runs_to_code_(make_code && !runner_->plan().loops.empty() ? kRunsBeforeCode : 0) {
+    if (runs_to_code_.load() > 0 && !runner_->plan().whiles.empty()) {
+      // Only runs of this object ask, so it is there.
+      runner_->OnLongLoop([this] {
+        if (runs_to_code_.exchange(0) > 0) AskForCode();
+      });
+    }
+  }
 
   const Signature& signature() const override { return runner_->plan().signature; }
   const std::string& key() const override { return key_; }
@@ -150,14 +157,16 @@ class CpuExecutable final : public Executable {
   Result<std::vector<Tensor>> RunChecked(std::span<const Tensor> inputs,
                                          const RunOptions& options) const override {
     auto results = runner_->Run(inputs, options);
-    if (runs_to_code_.load(std::memory_order_relaxed) > 0 && runs_to_code_.fetch_sub(1) == 1) {
-      AskForCode();
+    int left = runs_to_code_.load(std::memory_order_relaxed);
+    while (left > 0 && !runs_to_code_.compare_exchange_weak(left, left - 1)) {
     }
+    if (left == 1) AskForCode();
     return results;
   }
 
  private:
-  // A program that runs again is worth compiling; most run once.
+  // A program that runs again is worth compiling; most run once. One with a long loop is too: the
+  // code takes over while it runs.
   static constexpr int kRunsBeforeCode = 2;
 
   void AskForCode() const {

@@ -182,6 +182,10 @@ class Runner {
   void Compute(const TileStage& stage, const TileStep& step) {
     const void* in[3] = {pointers_[step.in[0]], pointers_[step.in[1]], pointers_[step.in[2]]};
     void* out = Slot(step.reg);
+    if (layout_.single && step.direct_store < 0) {
+      step.fn(in, 0, out, 1, step.imm);
+      return;
+    }
     int64_t count = step.splat ? kernels::kSplatBytes / step.width : place_.count;
     if (step.direct_store >= 0) {
       int64_t stride = 0;
@@ -193,6 +197,7 @@ class Runner {
   void Load(const TileStage& stage, const TileStep& step) {
     const TileAccess& access = stage.loads[step.access];
     void* slot = Slot(step.reg);
+    if (layout_.single && LoadOne(access, step, slot)) return;
     const int64_t lanes = place_.count;
     if (step.splat) place_.count = 1;
     LoadLanes(access, step, slot);
@@ -200,6 +205,29 @@ class Runner {
       GatherStrided(step.width, slot, 0, kernels::kSplatBytes / step.width, slot);
       place_.count = lanes;
     }
+  }
+
+  // The element of a kernel with one point; false if it has to be looked for.
+  bool LoadOne(const TileAccess& access, const TileStep& step, void* slot) {
+    if (step.fn != nullptr || !Reads(access, place_)) return false;
+    int64_t stride = 0;
+    const void* from = EvenLanes(access, place_, &stride);
+    if (from == nullptr) return false;
+    pointers_[step.reg] = slot;
+    switch (step.width) {
+      case 1:
+        std::memcpy(slot, from, 1);
+        break;
+      case 2:
+        std::memcpy(slot, from, 2);
+        break;
+      case 4:
+        std::memcpy(slot, from, 4);
+        break;
+      default:
+        std::memcpy(slot, from, 8);
+    }
+    return true;
   }
 
   void LoadLanes(const TileAccess& access, const TileStep& step, void* slot) {
@@ -333,6 +361,10 @@ TileProgram::TileProgram(const LoopKernel& kernel) {
   TileLayout& layout = impl->layout;
   impl->outer = kernel.outer;
   layout.outer_lanes = LanesAreOuter(kernel);
+  layout.single = layout.outer_lanes && kernel.OuterPoints() == 1 &&
+                  std::ranges::all_of(kernel.stages, [](const LoopStage& stage) {
+                    return stage.dims.empty() && stage.reductions.empty();
+                  });
   layout.buffers = kernel.buffers;
   uint64_t local_bytes = 0;
   for (const uint64_t bytes : kernel.locals) local_bytes += bytes;

@@ -66,6 +66,10 @@ struct WhileCode {
 
 // Below this many additions (some 20 microseconds) work stays on the calling thread.
 constexpr double kSplitCost = 300000;
+// Turns of loops, step by step, that make a run a long one: some milliseconds.
+constexpr int64_t kLongTurns = 1 << 13;
+// Turns between two questions whether to stop, or whether there is machine code now.
+constexpr int64_t kTurnsBetween = 16;
 // Least work worth handing to another thread.
 constexpr double kGrainCost = 75000;
 
@@ -86,6 +90,7 @@ struct PlanRunner::Impl {
   std::vector<WhileCode> whiles;
   std::vector<kernels::PreparedKernel> library;
   std::vector<bool> output_written;  // outputs that no alias stands for
+  std::function<void()> on_long_loop;
 
   mutable std::mutex mu;
   mutable std::vector<std::unique_ptr<RunState>> idle;  // guarded by mu
@@ -111,11 +116,13 @@ class Walk {
  public:
   Walk(const Plan& plan, const std::vector<std::unique_ptr<Loop>>& loops,
        const std::vector<WhileCode>& whiles, const std::vector<kernels::PreparedKernel>& library,
-       kernels::WorkPool& pool, RunState& state, const RunOptions& options)
+       const std::function<void()>& on_long_loop, kernels::WorkPool& pool, RunState& state,
+       const RunOptions& options)
       : plan_(plan),
         loops_(loops),
         whiles_(whiles),
         library_(library),
+        on_long_loop_(on_long_loop),
         pool_(pool),
         base_(state.base.data()),
         arguments_(state.arguments),
@@ -186,10 +193,7 @@ class Walk {
         }
         return OkStatus();
       case StepKind::kWhile:
-        if (const WhileCode& code = whiles_[step.index]; code.native.load() != nullptr) {
-          return NativeWhile(code);
-        }
-        return While(plan_.whiles[step.index]);
+        return While(plan_.whiles[step.index], whiles_[step.index]);
       case StepKind::kBranch:
         return Branch(plan_.branches[step.index]);
     }
@@ -253,28 +257,38 @@ class Walk {
     return kernel.run(kernel.state.get(), call);
   }
 
-  Status NativeWhile(const WhileCode& code) const {
+  Status NativeWhile(const WhileCode& code, int64_t turns) const {
     const auto stop = [](void* walk) { return !static_cast<const Walk*>(walk)->Poll().ok(); };
     void* scratch = loop_scratch.Reserve(code.scratch.load(std::memory_order_relaxed));
-    if (code.native.load()(base_, stop, const_cast<Walk*>(this), scratch)) return OkStatus();
+    if (code.native.load()(base_, turns, stop, const_cast<Walk*>(this), scratch)) return OkStatus();
     const Status s = Poll();
     return s.ok() ? Cancelled("the loop was stopped") : s;
   }
 
-  Status While(const PlanWhile& w) {
-    if (w.trip_count >= 0) {
-      for (int64_t i = 0; i < w.trip_count; ++i) {
-        if (i % 16 == 0) RETURN_IF_ERROR(Poll());
-        RETURN_IF_ERROR(Region(w.body));
+  // Asked every few turns. True: machine code is to run what is left.
+  Result<bool> BetweenTurns(const WhileCode& code) {
+    if (code.native.load(std::memory_order_acquire) != nullptr) return true;
+    RETURN_IF_ERROR(Poll());
+    const int64_t before = turns_;
+    turns_ += kTurnsBetween;
+    if (before < kLongTurns && turns_ >= kLongTurns && on_long_loop_) on_long_loop_();
+    return false;
+  }
+
+  Status While(const PlanWhile& w, const WhileCode& code) {
+    const bool counted = w.trip_count >= 0;
+    for (int64_t i = 0; !counted || i < w.trip_count; ++i) {
+      if (i % kTurnsBetween == 0) {
+        ASSIGN_OR_RETURN(const bool native, BetweenTurns(code));
+        if (native) return NativeWhile(code, counted ? w.trip_count - i : 0);
       }
-      return OkStatus();
-    }
-    for (int64_t i = 0;; ++i) {
-      if (i % 16 == 0) RETURN_IF_ERROR(Poll());
-      RETURN_IF_ERROR(Region(w.condition));
-      if (*static_cast<const uint8_t*>(base_[w.predicate]) == 0) return OkStatus();
+      if (!counted) {
+        RETURN_IF_ERROR(Region(w.condition));
+        if (*static_cast<const uint8_t*>(base_[w.predicate]) == 0) return OkStatus();
+      }
       RETURN_IF_ERROR(Region(w.body));
     }
+    return OkStatus();
   }
 
   Status Branch(const PlanBranch& b) {
@@ -294,11 +308,13 @@ class Walk {
   const std::vector<std::unique_ptr<Loop>>& loops_;
   const std::vector<WhileCode>& whiles_;
   const std::vector<kernels::PreparedKernel>& library_;
+  const std::function<void()>& on_long_loop_;
   kernels::WorkPool& pool_;
   void** base_;
   std::vector<void*>& arguments_;
   const Cancellation* cancellation_;
   bool profiling_;
+  int64_t turns_ = 0;  // of all loops, step by step
   std::unordered_map<std::string, Measured> measured_;
 };
 
@@ -401,7 +417,8 @@ Result<std::vector<Tensor>> PlanRunner::Run(std::span<const Tensor> inputs,
     }
     state->base[i] = at;
   }
-  Walk walk(plan, impl.loops, impl.whiles, impl.library, impl.pool, *state, options);
+  Walk walk(plan, impl.loops, impl.whiles, impl.library, impl.on_long_loop, impl.pool, *state,
+            options);
   const Status s = walk.Region(plan.entry);
   impl.Release(std::move(state));
   if (options.profile != nullptr) walk.Report(options.profile);
@@ -417,6 +434,8 @@ Result<std::vector<Tensor>> PlanRunner::Run(std::span<const Tensor> inputs,
   }
   return outputs;
 }
+
+void PlanRunner::OnLongLoop(std::function<void()> ask) { impl_->on_long_loop = std::move(ask); }
 
 void PlanRunner::UseCode(std::shared_ptr<const LoadedCode> code) {
   {

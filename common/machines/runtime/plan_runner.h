@@ -32,7 +32,11 @@ class PlanRunner {
   // Inputs have been checked against the signature. Errors: those of Executable::Run.
   Result<std::vector<Tensor>> Run(std::span<const Tensor> inputs, const RunOptions& options) const;
 
-  // From the next kernel on, machine code runs where `code` has it.
+  // Calls `ask` in every run that has taken thousands of turns of loops step by step, on the thread
+  // of the run: machine code given to UseCode while it goes on takes over at the next turns. Once,
+  // before the first run.
+  void OnLongLoop(std::function<void()> ask);
+  // From the next kernel, or turns of a loop, on, machine code runs where `code` has it.
   void UseCode(std::shared_ptr<const LoadedCode> code);
   // Kernels of the plan that run as machine code.
   size_t NativeKernels() const;

@@ -78,6 +78,7 @@ struct TileStage {
 struct TileLayout {
   int64_t tile = 512;       // most lanes of a tile
   bool outer_lanes = true;  // lanes run over the outer points
+  bool single = false;      // there is one point: nothing is repeated for lanes that are not there
   uint32_t buffers = 0;
   std::vector<uint64_t> locals;  // in scratch
   std::vector<TileRegister> registers;

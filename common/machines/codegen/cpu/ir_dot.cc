@@ -16,10 +16,11 @@ using llvm::Value;
 
 class DotEmitter {
  public:
-  DotEmitter(const DotRequest& dot, const TargetTraits& traits, llvm::IRBuilderBase& builder,
-             std::vector<AllocaInst*>* variables)
+  DotEmitter(const DotRequest& dot, const TargetTraits& traits, Value* odd,
+             llvm::IRBuilderBase& builder, std::vector<AllocaInst*>* variables)
       : p_(dot.params),
         traits_(traits),
+        odd_(odd),
         b_(builder),
         variables_(variables),
         element_(dot.dtype == runtime::DType::kF32 ? b_.getFloatTy() : b_.getDoubleTy()),
@@ -114,40 +115,91 @@ class DotEmitter {
   // --- vectors along the columns of rhs and out ---
 
   // A block of `rows` by `vectors` vectors of `width` lanes; the last of which may have fewer.
-  void Block(Value* lhs, Value* rhs, Value* out, int64_t rows, int64_t vectors, unsigned width,
-             int64_t last_lanes) {
-    Type* type = Vector(width);
-    Value* mask = last_lanes == width ? nullptr : FirstLanes(width, last_lanes);
+  struct Block {
+    int64_t rows = 1, vectors = 1;
+    unsigned width = 1;
+    int64_t last_lanes = 1;
+  };
+
+  // The sums over `count` products of a block.
+  std::vector<Value*> SumsOf(const Block& block, Value* lhs, Value* rhs, int64_t count,
+                             Value* mask) {
+    Type* type = Vector(block.width);
     std::vector<AllocaInst*> sums;
-    for (int64_t i = 0; i < rows * vectors; ++i) {
+    for (int64_t i = 0; i < block.rows * block.vectors; ++i) {
       sums.push_back(Variable(type));
       b_.CreateStore(llvm::Constant::getNullValue(type), sums.back());
     }
-    const int64_t unroll = p_.k % 2 == 0 ? 2 : 1;
+    const int64_t unroll = count % 2 == 0 ? 2 : 1;
     Count(
-        p_.k,
+        count,
         [&](Value* position) {
           for (int64_t u = 0; u < unroll; ++u) {
             Value* l = At(At(lhs, position, p_.lhs_col), u * p_.lhs_col);
             Value* r = At(At(rhs, position, p_.rhs_row), u * p_.rhs_row);
-            std::vector<Value*> left;
-            for (int64_t i = 0; i < rows; ++i) {
-              left.push_back(Splat(Load(element_, At(l, i * p_.lhs_row), nullptr), width));
-            }
-            for (int64_t v = 0; v < vectors; ++v) {
-              Value* right = Load(type, At(r, v * width), v + 1 == vectors ? mask : nullptr);
-              for (int64_t i = 0; i < rows; ++i) {
-                AllocaInst* sum = sums[static_cast<size_t>(i * vectors + v)];
-                b_.CreateStore(MultiplyAdd(left[static_cast<size_t>(i)], right, Get(sum)), sum);
-              }
-            }
+            Step(block, l, r, mask, sums);
           }
         },
         unroll);
-    for (int64_t i = 0; i < rows; ++i) {
-      for (int64_t v = 0; v < vectors; ++v) {
-        Store(Get(sums[static_cast<size_t>(i * vectors + v)]), At(out, i * p_.n + v * width),
-              v + 1 == vectors ? mask : nullptr);
+    std::vector<Value*> values;
+    for (AllocaInst* sum : sums) values.push_back(Get(sum));
+    return values;
+  }
+
+  void Step(const Block& block, Value* l, Value* r, Value* mask,
+            const std::vector<AllocaInst*>& sums) {
+    std::vector<Value*> left;
+    for (int64_t i = 0; i < block.rows; ++i) {
+      left.push_back(Splat(Load(element_, At(l, i * p_.lhs_row), nullptr), block.width));
+    }
+    for (int64_t v = 0; v < block.vectors; ++v) {
+      Value* right = Load(Vector(block.width), At(r, v * block.width),
+                          v + 1 == block.vectors ? mask : nullptr);
+      for (int64_t i = 0; i < block.rows; ++i) {
+        AllocaInst* sum = sums[static_cast<size_t>(i * block.vectors + v)];
+        b_.CreateStore(MultiplyAdd(left[static_cast<size_t>(i)], right, Get(sum)), sum);
+      }
+    }
+  }
+
+  // A quarter of the operand on the right stays in the first level of cache and the whole does not,
+  // and nothing else of it is read in between.
+  bool WorksInQuarters(const Block& block) const {
+    const int64_t bytes = p_.k * p_.n * static_cast<int64_t>(element_->getScalarSizeInBits() / 8);
+    return odd_ != nullptr && p_.m == 1 && p_.batch == 1 && p_.inner == 1 && p_.k % 8 == 0 &&
+           block.vectors * block.width >= p_.n && p_.rhs_row == p_.n && bytes > (24 << 10) &&
+           bytes <= (96 << 10);
+  }
+
+  std::vector<Value*> Added(std::vector<Value*> a, const std::vector<Value*>& b) {
+    for (size_t i = 0; i < a.size(); ++i) a[i] = b_.CreateFAdd(a[i], b[i]);
+    return a;
+  }
+
+  void EmitBlock(const Block& block, Value* lhs, Value* rhs, Value* out) {
+    Value* mask =
+        block.last_lanes == block.width ? nullptr : FirstLanes(block.width, block.last_lanes);
+    std::vector<Value*> sums;
+    if (WorksInQuarters(block)) {
+      // From the first or from the last; sums of two are the same in either order.
+      const int64_t quarter = p_.k / 4;
+      Value* flip = b_.CreateMul(odd_, I64(3));
+      const auto part = [&](int64_t number) {
+        Value* at = b_.CreateXor(flip, I64(number));
+        return SumsOf(block, At(lhs, at, quarter * p_.lhs_col), At(rhs, at, quarter * p_.rhs_row),
+                      quarter, mask);
+      };
+      const std::vector<Value*> first = part(0);
+      sums = Added(first, part(1));
+      const std::vector<Value*> third = part(2);
+      sums = Added(std::move(sums), Added(third, part(3)));
+    } else {
+      sums = SumsOf(block, lhs, rhs, p_.k, mask);
+    }
+    for (int64_t i = 0; i < block.rows; ++i) {
+      for (int64_t v = 0; v < block.vectors; ++v) {
+        Store(sums[static_cast<size_t>(i * block.vectors + v)], At(out, i * p_.n + v * block.width),
+              v + 1 == block.vectors ? mask : nullptr);
       }
     }
   }
@@ -160,13 +212,15 @@ class DotEmitter {
     int64_t done = whole / most;
     Count(
         done * most * width_,
-        [&](Value* j) { Block(lhs, At(rhs, j, 1), At(out, j, 1), rows, most, width_, width_); },
+        [&](Value* j) {
+          EmitBlock({rows, most, width_, width_}, lhs, At(rhs, j, 1), At(out, j, 1));
+        },
         most * width_);
     done *= most;
     int64_t left = p_.n - done * width_;
     const auto block = [&](int64_t vectors, unsigned width, int64_t lanes) {
       const int64_t at = p_.n - left;
-      Block(lhs, At(rhs, at), At(out, at), rows, vectors, width, lanes);
+      EmitBlock({rows, vectors, width, lanes}, lhs, At(rhs, at), At(out, at));
       left -= (vectors - 1) * width + lanes;
     };
     if (traits_.avx512 && left > 0) {
@@ -256,6 +310,7 @@ class DotEmitter {
 
   const DotParams& p_;
   const TargetTraits& traits_;
+  Value* const odd_;
   llvm::IRBuilderBase& b_;
   std::vector<AllocaInst*>* const variables_;
   Type* const element_;
@@ -265,8 +320,8 @@ class DotEmitter {
 }  // namespace
 
 void EmitDot(const DotRequest& dot, const TargetTraits& traits, Value* lhs, Value* rhs, Value* out,
-             llvm::IRBuilderBase* builder, std::vector<AllocaInst*>* variables) {
-  DotEmitter(dot, traits, *builder, variables)
+             Value* odd, llvm::IRBuilderBase* builder, std::vector<AllocaInst*>* variables) {
+  DotEmitter(dot, traits, odd, *builder, variables)
       .Emit(dot.swapped ? rhs : lhs, dot.swapped ? lhs : rhs, out);
 }
 

@@ -1,10 +1,11 @@
 // Products of one row at a time.
 //
-// A recurrent network multiplies a row of its input by the same weights in every turn. All rows at
+// A recurrent network multiplies a row of its input by the same weights in every turn. Many rows at
 // once are one matrix product, made before the loop, of which each turn reads its row: the weights
-// are read once and not once per turn. Its gradient adds an outer product to the gradient of the
-// weights in every turn; that sum is one matrix product too, made after the loop from the factors
-// of all turns.
+// are read once and not once per turn. Where the products of all turns would take much memory, the
+// loop is put into another one that makes those of some turns at a time. Its gradient adds an outer
+// product to the gradient of the weights in every turn; that sum is one matrix product too, made
+// after the loop from the factors of all turns.
 #include <algorithm>
 
 #include "common/machines/codegen/passes/match.h"
@@ -13,10 +14,15 @@
 namespace megalith::codegen {
 namespace {
 
+using stablehlo::CompareDirection;
 using stablehlo::DotDims;
 
 // Room for the products of all turns.
 constexpr int64_t kMostBytes = int64_t{1} << 28;
+// Room for products that is taken without another loop: they stay in the first levels of cache.
+constexpr int64_t kBlockBytes = int64_t{1} << 15;
+// Fewer rows at a time gain too little.
+constexpr int64_t kLeastRows = 8;
 
 // An operand that is one position of an array from outside of the loop.
 struct Row {
@@ -64,22 +70,50 @@ size_t PlaceOf(const Graph& g, const Node& dot, uint32_t side, size_t dim) {
   return place;
 }
 
-bool MakeBefore(Graph& g, Node& loop, Node& dot, uint32_t side, const Row& row) {
-  const Shape& whole = g.operand_type(*row.slice, 0).shape;
+// A product of a row, and what it becomes a row of.
+struct RowProduct {
+  Node* dot = nullptr;
+  uint32_t side = 0;  // operand that is the row
+  Row row;
+  TensorType all;    // of the products of all rows
+  size_t place = 0;  // dimension of `all` that numbers the rows
+};
+
+// Rows [first, first + rows) of its array, or all.
+struct Rows {
+  ValueId first = kNoValue;
+  int64_t rows = 0;
+};
+
+ValueId IndexOf(const Graph& g, const Row& row) {
+  return g.operand(*row.slice, static_cast<uint32_t>(row.dim) + 1);
+}
+
+void MakeBefore(Graph& g, Node& loop, const RowProduct& product, const Rows& rows) {
+  Node& dot = *product.dot;
+  const Row& row = product.row;
+  const uint32_t side = product.side;
+  const size_t place = product.place;
   DotDims dims = dot.attr("dot_dimension_numbers").AsDot();
-  const size_t place = PlaceOf(g, dot, side, row.dim);
   Shift(side == 0 ? &dims.lhs_contract : &dims.rhs_contract, row.dim);
-  const TensorType out = g.result_type(dot);
-  TensorType all{out.dtype, out.shape};
-  all.shape.insert(place, whole[row.dim]);
-  const int64_t bytes = stablehlo::ByteCount(all);
-  if (bytes < 0 || bytes > kMostBytes) return false;
+  TensorType all = product.all;
+  ValueId source = g.operand(*row.slice, 0);
+  ValueId index = IndexOf(g, row);
+  if (rows.first != kNoValue) {
+    TensorType part = g.type(source);
+    part.shape[row.dim] = rows.rows;
+    std::vector<ValueId> read(part.rank() + 1, g.SplatInt(g.type(index), 0));
+    read[0] = source;
+    read[row.dim + 1] = rows.first;
+    source = g.Emit(loop, OpKind::kDynamicSlice, read, IntsAttr("slice_sizes", part.shape), part);
+    index = g.Emit(dot, OpKind::kSubtract, {index, rows.first}, {}, g.type(index));
+    all.shape[place] = rows.rows;
+  }
   AttrDict attrs = dot.attrs;
   SetAttr(&attrs, "dot_dimension_numbers", Attr::Of(std::move(dims)));
   ValueId operands[2] = {g.operand(dot, 0), g.operand(dot, 1)};
-  operands[side] = g.operand(*row.slice, 0);
+  operands[side] = source;
   const ValueId products = g.Emit(loop, OpKind::kDotGeneral, operands, std::move(attrs), all);
-  const ValueId index = g.operand(*row.slice, static_cast<uint32_t>(row.dim) + 1);
   std::vector<ValueId> read(all.rank() + 1, g.SplatInt(g.type(index), 0));
   read[0] = products;
   read[place + 1] = index;
@@ -89,7 +123,6 @@ bool MakeBefore(Graph& g, Node& loop, Node& dot, uint32_t side, const Row& row) 
       g.Emit(dot, OpKind::kDynamicSlice, read, IntsAttr("slice_sizes", one.shape), one);
   g.Become(dot, OpKind::kReshape, {slice});
   ++g.rewrites;
-  return true;
 }
 
 // --- sums of outer products ---
@@ -263,33 +296,159 @@ class OuterSums {
 
 // --- rows ---
 
-// Worth it if the loop reads about all rows.
-void MakeProductsBefore(Graph& g, Node& loop) {
+// Products worth making before the loop: it reads about all rows.
+std::vector<RowProduct> FindProducts(const Graph& g, const Node& loop) {
+  std::vector<RowProduct> products;
   const Attr& turns = loop.attr(kTripCountAttr);
-  if (!turns.present()) return;
+  if (!turns.present()) return products;
   const Block& body = *loop.regions[1];
-  for (Node* n = body.first; n != body.last;) {
-    Node* next = n->next;
-    if (n->kind == OpKind::kDotGeneral &&
-        n->attr("dot_dimension_numbers").AsDot().lhs_batch.empty()) {
-      for (uint32_t side = 0; side < 2; ++side) {
-        if (!IsOutside(g, loop, g.operand(*n, 1 - side))) continue;
-        const Row row = RowOf(g, loop, body, g.operand(*n, side));
-        if (row.slice == nullptr) continue;
-        const int64_t rows = g.operand_type(*row.slice, 0).shape[row.dim];
-        if (rows <= turns.AsInt() + 1 && MakeBefore(g, loop, *n, side, row)) break;
-      }
+  for (Node* n = body.first; n != body.last; n = n->next) {
+    if (n->kind != OpKind::kDotGeneral ||
+        !n->attr("dot_dimension_numbers").AsDot().lhs_batch.empty()) {
+      continue;
     }
-    n = next;
+    for (uint32_t side = 0; side < 2; ++side) {
+      if (!IsOutside(g, loop, g.operand(*n, 1 - side))) continue;
+      const Row row = RowOf(g, loop, body, g.operand(*n, side));
+      if (row.slice == nullptr) continue;
+      const int64_t rows = g.operand_type(*row.slice, 0).shape[row.dim];
+      if (rows > turns.AsInt() + 1) continue;
+      RowProduct product{n, side, row, g.result_type(*n), PlaceOf(g, *n, side, row.dim)};
+      product.all.shape.insert(product.place, rows);
+      const int64_t bytes = stablehlo::ByteCount(product.all);
+      if (bytes < 0 || bytes > kMostBytes) continue;
+      products.push_back(std::move(product));
+      break;
+    }
+  }
+  return products;
+}
+
+// A loop that counts from 0 in ones, as a loop around it that takes some turns at a time needs it.
+class Blocks {
+ public:
+  Blocks(Graph& g, Node& loop) : g_(g), loop_(loop) {}
+
+  // How many turns to take at a time so that what they need, `bytes` per turn, is small; 0 if all
+  // at once, because there is little or because no number divides the turns.
+  int64_t Choose(int64_t bytes) const {
+    const int64_t turns = loop_.attr(kTripCountAttr).AsInt();
+    if (bytes <= 0 || turns <= kBlockBytes / bytes || Compare() == nullptr) return 0;
+    int64_t block = std::max(kBlockBytes / bytes, kLeastRows);
+    while (block >= kLeastRows && turns % block != 0) --block;
+    return block >= kLeastRows && block < turns ? block : 0;
+  }
+
+  // True for an index that is the counter, or it backwards: *forward says which.
+  bool Counts(ValueId index, bool* forward) const {
+    const int64_t turns = loop_.attr(kTripCountAttr).AsInt();
+    *forward = index == Counter();
+    if (*forward) return true;
+    const Node* back = g_.DefOfKind(index, OpKind::kSubtract);
+    return back != nullptr && back->block == loop_.regions[1] &&
+           g_.operand(*back, 1) == Counter() && IsIntSplat(g_, g_.operand(*back, 0), turns - 1);
+  }
+
+  // Puts the loop into another one, which takes `block` turns at a time. After this First() says
+  // where they begin.
+  void Split(int64_t block) {
+    const auto induction = static_cast<uint32_t>(loop_.attr(kInductionAttr).AsInt());
+    const int64_t turns = loop_.attr(kTripCountAttr).AsInt();
+    const TensorType type = g_.type(g_.operand(loop_, induction));
+    Node& compare = *Compare();
+    Block* condition = g_.AddBlock({type, type}, OpKind::kCompare);
+    condition->first->attrs = compare.attrs;
+    g_.SetType(condition->first->first_result, g_.result_type(compare));
+    Block* body = g_.AddBlock({type, type}, OpKind::kAdd);
+    g_.SetOperand(*body->first, 1, g_.SplatInt(type, block));
+    const TensorType results[] = {type, type};
+    const ValueId inits[] = {g_.SplatInt(type, 0), g_.SplatInt(type, turns)};
+    Node& outer = g_.EmitNode(loop_, *loop_.def, inits, {}, results, {condition, body});
+    g_.SetOperands(*body->last, {body->first->first_result, body->args[1]});
+    const uint32_t carried = loop_.num_operands;
+    for (uint32_t i = 0; i < carried; ++i) g_.AddCarried(outer, g_.operand(loop_, i), kNoValue);
+    for (uint32_t i = 0; i < carried; ++i) {
+      g_.ReplaceUses(loop_.result(i), outer.result(i + 2));
+      g_.SetOperand(loop_, i, body->args[i + 2]);
+    }
+    g_.MoveBefore(loop_, *body->last);
+    for (uint32_t i = 0; i < carried; ++i) g_.SetOperand(*body->last, i + 2, loop_.result(i));
+    first_ = body->args[0];
+    end_ = body->first->first_result;
+    g_.SetOperand(compare, 1, end_);
+    for (const std::string_view name : {kInductionAttr, kInductionStartAttr, kInductionStepAttr}) {
+      SetAttr(&loop_.attrs, name, Attr());  // it starts anywhere now
+    }
+    SetAttr(&loop_.attrs, kTripCountAttr, Attr::Int(block));
+    turns_ = turns;
+  }
+
+  // The first of the rows that the turns of one round read.
+  ValueId First(bool forward) {
+    if (forward) return first_;
+    const TensorType type = g_.type(end_);
+    return g_.Emit(loop_, OpKind::kSubtract, {g_.SplatInt(type, turns_), end_}, {}, type);
+  }
+
+ private:
+  ValueId Counter() const {
+    return loop_.regions[1]->args[static_cast<size_t>(loop_.attr(kInductionAttr).AsInt())];
+  }
+  // counter < turns, if that is what the condition is.
+  Node* Compare() const {
+    if (loop_.attr(kInductionStartAttr).AsInt() != 0 ||
+        loop_.attr(kInductionStepAttr).AsInt() != 1) {
+      return nullptr;
+    }
+    const Block& condition = *loop_.regions[0];
+    const auto induction = static_cast<size_t>(loop_.attr(kInductionAttr).AsInt());
+    Node* compare = g_.DefOfKind(g_.operand(*condition.last, 0), OpKind::kCompare);
+    if (compare == nullptr || compare->block != &condition ||
+        g_.operand(*compare, 0) != condition.args[induction] ||
+        static_cast<CompareDirection>(compare->attr("comparison_direction").AsEnum()) !=
+            CompareDirection::kLt ||
+        !IsIntSplat(g_, g_.operand(*compare, 1), loop_.attr(kTripCountAttr).AsInt())) {
+      return nullptr;
+    }
+    return compare;
+  }
+
+  Graph& g_;
+  Node& loop_;
+  ValueId first_ = kNoValue, end_ = kNoValue;
+  int64_t turns_ = 0;
+};
+
+void MakeProductsBefore(Graph& g, Node& loop) {
+  const std::vector<RowProduct> products = FindProducts(g, loop);
+  if (products.empty()) return;
+  Blocks blocks(g, loop);
+  int64_t bytes = 0;  // of what could be made some turns at a time
+  std::vector<bool> counted(products.size()), forward(products.size());
+  for (size_t i = 0; i < products.size(); ++i) {
+    const RowProduct& p = products[i];
+    bool is_forward = false;
+    counted[i] = blocks.Counts(IndexOf(g, p.row), &is_forward) &&
+                 p.all.shape[p.place] >= loop.attr(kTripCountAttr).AsInt();
+    forward[i] = is_forward;
+    if (counted[i]) bytes += stablehlo::ByteCount(g.result_type(*p.dot));
+  }
+  const int64_t block = blocks.Choose(bytes);
+  if (block > 0) blocks.Split(block);
+  for (size_t i = 0; i < products.size(); ++i) {
+    Rows rows;
+    if (block > 0 && counted[i]) rows = {blocks.First(forward[i]), block};
+    MakeBefore(g, loop, products[i], rows);
   }
 }
 
 void Visit(Graph& g, Block& b) {
-  for (Node* n = b.first; n != nullptr; n = n->next) {
+  for (Node *n = b.first, *next = nullptr; n != nullptr; n = next) {
+    next = n->next;
     for (Block* inner : n->regions) Visit(g, *inner);
     if (n->kind != OpKind::kWhile) continue;
-    MakeProductsBefore(g, *n);
     OuterSums(g, *n).Run();
+    MakeProductsBefore(g, *n);
   }
 }
 

@@ -487,6 +487,46 @@ TEST(LoopTest, MultipliesAllRowsBefore) {
   EXPECT_NE(FindOp(same->regions[1], "stablehlo.dot_general"), nullptr);
 }
 
+// for (i = 0; i < 40; ++i) h = tanh(h + x[i] w + y[39 - i] w): the products of all turns would take
+// 160 KiB, so those of eight turns at a time are made, in a loop around.
+TEST(LoopTest, MakesProductsOfSomeRowsAtATime) {
+  const Module module = ParseMain(
+      R"((%x: tensor<40x3xf32>, %y: tensor<40x3xf32>, %w: tensor<3x512xf32>, %h: tensor<512xf32>) -> tensor<512xf32> {
+    %zero = stablehlo.constant dense<0> : tensor<i32>
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %last = stablehlo.constant dense<39> : tensor<i32>
+    %bound = stablehlo.constant dense<40> : tensor<i32>
+    %r:2 = stablehlo.while(%i = %zero, %a = %h) : tensor<i32>, tensor<512xf32>
+      cond {
+        %p = stablehlo.compare LT, %i, %bound : (tensor<i32>, tensor<i32>) -> tensor<i1>
+        stablehlo.return %p : tensor<i1>
+      } do {
+        %s = stablehlo.dynamic_slice %x, %i, %zero, sizes = [1, 3] : (tensor<40x3xf32>, tensor<i32>, tensor<i32>) -> tensor<1x3xf32>
+        %row = stablehlo.reshape %s : (tensor<1x3xf32>) -> tensor<3xf32>
+        %d = stablehlo.dot_general %row, %w, contracting_dims = [0] x [0] : (tensor<3xf32>, tensor<3x512xf32>) -> tensor<512xf32>
+        %back = stablehlo.subtract %last, %i : tensor<i32>
+        %t = stablehlo.dynamic_slice %y, %back, %zero, sizes = [1, 3] : (tensor<40x3xf32>, tensor<i32>, tensor<i32>) -> tensor<1x3xf32>
+        %other = stablehlo.reshape %t : (tensor<1x3xf32>) -> tensor<3xf32>
+        %e = stablehlo.dot_general %other, %w, contracting_dims = [0] x [0] : (tensor<3xf32>, tensor<3x512xf32>) -> tensor<512xf32>
+        %b = stablehlo.add %a, %d : tensor<512xf32>
+        %f = stablehlo.add %b, %e : tensor<512xf32>
+        %c = stablehlo.tanh %f : tensor<512xf32>
+        %j = stablehlo.add %i, %one : tensor<i32>
+        stablehlo.return %j, %c : tensor<i32>, tensor<512xf32>
+      }
+    return %r#1 : tensor<512xf32> })");
+  const Outcome out = CheckPasses(module);
+  const stablehlo::Op* outer = FindOp((*out.module.Entry())->body, "stablehlo.while");
+  ASSERT_NE(outer, nullptr);
+  EXPECT_EQ(outer->attr("megalith.trip_count").AsInt(), 5);
+  const stablehlo::Op* inner = FindOp(outer->regions[1], "stablehlo.while");
+  ASSERT_NE(inner, nullptr);
+  EXPECT_EQ(inner->attr("megalith.trip_count").AsInt(), 8);
+  EXPECT_EQ(FindOp(inner->regions[1], "stablehlo.dot_general"), nullptr);
+  EXPECT_NE(FindOp(outer->regions[1], "stablehlo.dot_general"), nullptr);
+  EXPECT_EQ(CountOps(out.module, "stablehlo.dot_general"), 2u);
+}
+
 // for (i = 0; i < 5; ++i) { h = tanh(h) * x[4 - i]; g += h (x) x[4 - i]; }: one product after it.
 TEST(LoopTest, AddsUpOuterProductsAfter) {
   const Module module = ParseMain(

@@ -19,15 +19,16 @@ namespace megalith::runtime {
 // What a function of an image computes. Persistent: never change, append only.
 enum class CodeKind : uint32_t {
   kKernel = 0,  // points of Plan::loops[number]: a LoopFn
-  kWhile = 1,   // all turns of Plan::whiles[number]: a WhileFn
+  kWhile = 1,   // turns of Plan::whiles[number]: a WhileFn
 };
 
-// All turns of a loop. `buffers` are the addresses of all buffers of the plan. Every millisecond or
-// so `stop(argument)` is asked; once it answers true the function returns false at once, and what
-// the loop writes is not specified. Otherwise it returns true when the loop has ended. `scratch` is
-// memory of the calling thread, of the size the image asks for, aligned to 64.
-using WhileFn = bool (*)(void* const* buffers, bool (*stop)(void* argument), void* argument,
-                         void* scratch);
+// The turns of a loop that are left: `turns` if they are counted, else until its condition fails,
+// which is asked first. `buffers` are the addresses of all buffers of the plan. Every millisecond
+// or so `stop(argument)` is asked; once it answers true the function returns false at once, and
+// what the loop writes is not specified. Otherwise it returns true when the loop has ended.
+// `scratch` is memory of the calling thread, of the size the image asks for, aligned to 64.
+using WhileFn = bool (*)(void* const* buffers, int64_t turns, bool (*stop)(void* argument),
+                         void* argument, void* scratch);
 
 struct CodeImage {
   // Where a function starts, and the scratch each thread needs for it.

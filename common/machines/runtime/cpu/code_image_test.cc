@@ -46,6 +46,28 @@ TEST(CodeImageTest, HasTheDocumentedLayout) {
   EXPECT_EQ(EncodeCodeImage(image), golden);
 }
 
+TEST(CodeImageTest, KnowsLoopsFromKernels) {
+  CodeImage image = Sample();
+  image.entries.push_back({.loop = 5, .offset = 64, .scratch_bytes = 16, .kind = CodeKind::kWhile});
+  const auto decoded = DecodeCodeImage(EncodeCodeImage(image));
+  ASSERT_TRUE(decoded.ok()) << decoded.status().ToString();
+  EXPECT_EQ(*decoded, image);
+  const auto code = *LoadedCode::Load(image);
+  EXPECT_EQ(code->FindWhile(5).scratch_bytes, 16u);
+  EXPECT_NE(code->FindWhile(5).run, nullptr);
+  EXPECT_EQ(code->FindWhile(2).run, nullptr);
+  EXPECT_EQ(code->FindWhile(1000).run, nullptr);
+}
+
+TEST(CodeImageTest, RefusesFunctionsOfUnknownKindsAndLoopsThatHaveTwo) {
+  CodeImage image = Sample();
+  image.entries[0].kind = static_cast<CodeKind>(2);
+  EXPECT_EQ(DecodeCodeImage(EncodeCodeImage(image)).status().code(), Code::kDataLoss);
+  image.entries = {{.loop = 5, .offset = 64, .kind = CodeKind::kWhile},
+                   {.loop = 5, .offset = 64, .kind = CodeKind::kWhile}};
+  EXPECT_EQ(DecodeCodeImage(EncodeCodeImage(image)).status().code(), Code::kDataLoss);
+}
+
 TEST(CodeImageTest, RunsLoadedCode) {
   const auto code = LoadedCode::Load(Sample());
   ASSERT_TRUE(code.ok()) << code.status().ToString();
