@@ -65,6 +65,9 @@ constexpr double kSplitCost = 300000;
 // Least work worth handing to another thread.
 constexpr double kGrainCost = 75000;
 
+// Short steps are not worth a question each.
+constexpr uint64_t kStepsPerPoll = 64;
+
 struct Measured {
   uint64_t calls = 0;
   double seconds = 0;
@@ -117,6 +120,7 @@ class Walk {
 
   Status Region(const PlanRegion& region) {
     for (const PlanStep& step : region.steps) {
+      if (++steps_ % kStepsPerPoll == 0) RETURN_IF_ERROR(Poll());
       if (profiling_) {
         RETURN_IF_ERROR(Timed(step));
       } else {
@@ -280,6 +284,7 @@ class Walk {
   std::vector<void*>& arguments_;
   const Cancellation* cancellation_;
   bool profiling_;
+  uint64_t steps_ = 0;
   std::unordered_map<std::string, Measured> measured_;
 };
 
