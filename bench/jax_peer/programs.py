@@ -152,6 +152,39 @@ def lstm(params, x):
     return lax.scan(cell, (zero, zero), x)[1]
 
 
+def gru(params, x):
+    """Hidden width 32: little work per step."""
+    w, u, b = params
+    width = u.shape[0]
+
+    def cell(h, x):
+        gates = x @ w + b
+        r, z = jnp.split(jax.nn.sigmoid(gates[: 2 * width] + h @ u[:, : 2 * width]), 2)
+        n = jnp.tanh(gates[2 * width :] + r * (h @ u[:, 2 * width :]))
+        h = (1 - z) * n + z * h
+        return h, h
+
+    return lax.scan(cell, jnp.zeros(width, jnp.float32), x)[1]
+
+
+def euler_tanh(x):
+    """A million steps on one scalar: x' = 1 - x * x."""
+    return lax.fori_loop(0, MILLION, lambda i, x: x + 1e-6 * (1 - x * x), x)
+
+
+def collatz(n):
+    """How many steps the longest of the first `n` chains has: loops that end by their data."""
+
+    def length(start):
+        def step(state):
+            at, steps = state
+            return jnp.where(at % 2 == 0, at // 2, 3 * at + 1), steps + 1
+
+        return lax.while_loop(lambda state: state[0] > 1, step, (start, 0))[1]
+
+    return lax.fori_loop(1, n, lambda i, best: jnp.maximum(best, length(i)), 0)
+
+
 def _convnet_loss(params, x, labels):
     layout = ("NHWC", "HWIO", "NHWC")
     for w in params["convolutions"]:
@@ -233,6 +266,11 @@ def all_programs():
         Program("dlrm_step", "DLRM dense step, batch 4096", dlrm_step, _dlrm_arguments(), 1e-3),
         Program("lstm_1000", "LSTM by scan, 1,000 steps", lstm, (lstm_params, _normal(1000, 64)),
                 1e-3),
+        Program("gru_1000", "GRU by scan, hidden 32, 1,000 steps", gru,
+                ((_weights(16, 96), _weights(32, 96), np.zeros(96, np.float32)),
+                 _normal(1000, 16)), 1e-3),
+        Program("euler_tanh", "scalar loop, 1 M steps", euler_tanh, (np.float32(0),), 1e-2),
+        Program("collatz", "nested while loops, 850 k steps", collatz, (np.int32(10_000),), 0),
         Program("convnet_step", "small convnet step, batch 32", convnet_step, _convnet_arguments(),
                 1e-3),
         Program("sort_1m", "sort 1 M", jnp.sort, (_normal(MILLION),), 0),

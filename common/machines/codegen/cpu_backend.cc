@@ -41,7 +41,7 @@ using tensor::Tensor;
 
 constexpr std::string_view kName = "cpu";
 // Goes up when packages made before must not be used any more.
-constexpr std::string_view kVersion = "1";
+constexpr std::string_view kVersion = "2";
 
 const kernels::LibraryKernel* FindKernel(std::string_view name) {
   return name == kReferenceKernel.name ? &kReferenceKernel : kernels::FindLibraryKernel(name);
@@ -89,14 +89,12 @@ Result<Settings> ReadSettings(std::string_view text) {
 
 Result<runtime::CodeImage> CodeFor(const Plan& plan, int threads, const Cancellation* cancellation,
                                    std::vector<EmittedKernel>* emitted, const Explain& explain) {
-  std::vector<EmitRequest> requests;
-  for (uint32_t i = 0; i < plan.loops.size(); ++i) requests.push_back({i, &plan.loops[i]});
   EmitOptions options;
   options.threads = threads;
   options.cancellation = cancellation;
   options.keep_ir = explain.ir;
   options.keep_assembly = explain.assembly;
-  return EmitCode(requests, options, emitted);
+  return EmitPlan(plan, options, emitted);
 }
 
 // Makes machine code for executables that are used, one after the other, on a thread of its own.

@@ -52,6 +52,7 @@ constexpr ElementwiseRow kRows[] = {
     {"stablehlo.subtract", ScalarOp::kSubtract},
     {"stablehlo.xor", ScalarOp::kXor, true},
     {"stablehlo.select", ScalarOp::kSelect, true},
+    {"stablehlo.bitcast_convert", ScalarOp::kBitcast, true},
     {"stablehlo.convert", ScalarOp::kConvert},
     {"chlo.acos", ScalarOp::kAcos},
     {"chlo.acosh", ScalarOp::kAcosh},
@@ -72,6 +73,13 @@ constexpr ElementwiseRow kRows[] = {
 // Elementwise ops that take more than one scalar operation, or attributes.
 constexpr std::string_view kComposed[] = {"stablehlo.compare", "stablehlo.clamp", "chlo.square",
                                           "stablehlo.reduce_precision"};
+
+// A register holds the element's own bits, and the result has as many.
+bool KeepsBits(const stablehlo::Op& op, const stablehlo::Func& func) {
+  const DType from = func.type(op.operands[0]).dtype, to = func.type(op.result()).dtype;
+  return from != DType::kBool && to != DType::kBool && kernels::RegisterType(from) == from &&
+         kernels::RegisterType(to) == to && tensor::BitWidth(from) == tensor::BitWidth(to);
+}
 
 // Reads and converts elements on the way in and out; others need a kernel of their own.
 bool AcceptsAll(const stablehlo::Op& op, const stablehlo::Func& func, ScalarOp scalar) {
@@ -138,6 +146,7 @@ bool IsFusibleElementwise(const stablehlo::Op& op, const stablehlo::Func& func) 
   for (const stablehlo::ValueId v : op.operands) {
     if (func.type(v).is_token || !IsComputable(func.type(v).dtype)) return false;
   }
+  if (row != nullptr && row->scalar == ScalarOp::kBitcast && !KeepsBits(op, func)) return false;
   if (row != nullptr) return AcceptsAll(op, func, row->scalar);
   if (op.def->name == "stablehlo.compare") {
     const stablehlo::Attr& type = op.attr("compare_type");

@@ -70,11 +70,13 @@ void Explanation::Add(const LowerReport& report, const runtime::Plan& plan) {
 
 void Explanation::Add(const std::vector<EmittedKernel>& kernels) {
   for (const EmittedKernel& k : kernels) {
+    const std::string name =
+        StrCat(k.kind == runtime::CodeKind::kWhile ? "loop " : "kernel ", k.loop);
     if (wanted_.ir) {
-      StrAppend(&text_, Heading(StrCat("LLVM IR of kernel ", k.loop)), k.ir);
+      StrAppend(&text_, Heading(StrCat("LLVM IR of ", name)), k.ir);
     }
     if (wanted_.assembly) {
-      StrAppend(&text_, Heading(StrCat("machine code of kernel ", k.loop)), k.assembly);
+      StrAppend(&text_, Heading(StrCat("machine code of ", name)), k.assembly);
     }
   }
 }

@@ -11,7 +11,7 @@ namespace {
 using runtime::ReduceKind;
 
 // A kernel with more evaluated ops is not extended.
-constexpr uint32_t kMaxGroupOps = 200;
+constexpr uint32_t kMaxGroupOps = 320;
 // Recomputing in every consumer is cheaper than an array up to this cost of an element.
 constexpr double kCheapCost = 4;
 
@@ -70,6 +70,13 @@ class Grouper {
     if (!IsFusible(op, func_)) return false;
     if (op.def->name == "stablehlo.pad") return IsSplatValue(op.operands[1]);
     return true;
+  }
+
+  // A bitcast_convert of whole bytes: another view of the same array.
+  bool KeepsBytes(const Op& op) const {
+    const auto whole = [](DType d) { return d != DType::kBool && tensor::BitWidth(d) % 8 == 0; };
+    return op.def->name == "stablehlo.bitcast_convert" && whole(func_.type(op.operands[0]).dtype) &&
+           whole(func_.type(op.result()).dtype);
   }
 
   // Positions, and the cost of evaluating each value inline, front to back.
@@ -148,7 +155,7 @@ class Grouper {
       AddEvaluation(op.operands[0], {g, false});
       return;
     }
-    if (op.def->name == "stablehlo.reshape") {
+    if (op.def->name == "stablehlo.reshape" || KeepsBytes(op)) {
       const ValueState s = state_[op.result()];
       if (!s.needs_array && s.evaluated_in.empty()) return;
       out_.same_array[op.result()] = op.operands[0];

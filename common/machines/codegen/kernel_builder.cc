@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "common/foundation/base/strings.h"
+#include "common/machines/codegen/peephole.h"
 #include "common/programs/stablehlo/op_def.h"
 
 namespace megalith::codegen {
@@ -100,6 +101,8 @@ KernelBuilder::KernelBuilder(const Func& func, FindSource find, const Dims& oute
     : func_(func), find_(std::move(find)) {
   kernel_.outer.assign(outer.begin(), outer.end());
   kernel_.stages.resize(1);
+  extents_ = kernel_.outer;
+  for (const runtime::LoopDim& d : inner) extents_.push_back(d.extent);
   kernel_.stages[0].dims = std::move(inner);
 }
 
@@ -126,6 +129,7 @@ uint32_t KernelBuilder::Emit(ScalarOp op, DType type, std::initializer_list<uint
                              uint64_t imm) {
   runtime::LoopInstr instr{op, type, {0, 0, 0}, imm};
   std::copy(in.begin(), in.end(), instr.in);
+  Cheapen(stage(), extents_, &instr);
   stage().instrs.push_back(instr);
   return static_cast<uint32_t>(stage().instrs.size() - 1);
 }

@@ -97,6 +97,7 @@ class KernelBuilder {
   const Func& func_;
   FindSource find_;
   runtime::LoopKernel kernel_;
+  std::vector<int64_t> extents_;  // of the outer dimensions, then of the stage's
   std::vector<ValueId> arguments_;
   std::map<std::pair<ValueId, IndexMap>, uint32_t> known_;
 };

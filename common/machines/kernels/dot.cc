@@ -146,7 +146,6 @@ Result<PreparedKernel> PrepareDot(std::string_view params, std::span<const Array
   const int64_t row = state->epilogue_row;
   PreparedKernel kernel;
   kernel.takes_epilogue = g.n % row == 0;
-  kernel.scratch_bytes = GemmScratchBytes(g);
   kernel.state = std::move(state);
   kernel.run = RunDot;
   return kernel;

@@ -109,8 +109,7 @@ void Compare(Isa isa, int64_t batch, int64_t m, int64_t n, int64_t k, Layout lay
   for (S& x : lhs) x = Random<S>(rng);
   for (S& x : rhs) x = Random<S>(rng);
   AlignedBytes out(static_cast<size_t>(batch * m * n) * sizeof(S));
-  AlignedBytes scratch(GemmScratchBytes(p));
-  const KernelCall call = {nullptr, nullptr, scratch.data(), pool};
+  const KernelCall call = {nullptr, nullptr, nullptr, pool};
   ASSERT_TRUE(RunGemm(p, lhs.data(), rhs.data(), out.data(), n, call).ok());
   const S* got = out.as<S>();
   for (int64_t b = 0; b < batch; ++b) {
@@ -162,15 +161,24 @@ TEST(GemmTest, IsExactForI8) { CompareAll<int8_t>(); }
 TEST(GemmTest, IsExactForI32) { CompareAll<int32_t>(); }
 TEST(GemmTest, IsExactForU64) { CompareAll<uint64_t>(); }
 
-TEST(GemmTest, EqualsPlainLoopWithSharedPanels) {
+TEST(GemmTest, EqualsPlainLoopInSeveralBlocks) {
   WorkPool pool(2);
   for (int level = 0; level <= static_cast<int>(MachineIsa()); ++level) {
     for (const Layout layout : {Layout{false, false, 0}, Layout{true, true, 2}}) {
       Compare<float>(static_cast<Isa>(level), 1, 131, 150, 301, layout, pool);
       Compare<double>(static_cast<Isa>(level), 1, 131, 150, 301, layout, pool);
     }
-    Compare<float>(static_cast<Isa>(level), 1, 100, 1100, 64, {false, false, 0}, pool);
+    Compare<float>(static_cast<Isa>(level), 1, 201, 1100, 64, {false, false, 0}, pool);
+    Compare<float>(static_cast<Isa>(level), 1, 67, 720, 401, {false, false, 0}, pool);
   }
+}
+
+TEST(DotTest, LargeProductsNeedNoScratch) {
+  const Shape square = {2048, 2048};
+  auto run = MakeRun("dot", DotParams{1, 1, 2048, 2048, 2048, 0, 0, 2048, 1, 0, 0, 2048, 1}.Pack(),
+                     {{DType::kF32, square}, {DType::kF32, square}}, {{DType::kF32, square}});
+  ASSERT_TRUE(run.ok()) << run.status().ToString();
+  EXPECT_EQ(run->kernel.scratch_bytes, 0U);
 }
 
 TEST(DotTest, ZeroDepthGivesZeros) {

@@ -12,24 +12,19 @@
 namespace megalith::kernels {
 namespace {
 
-constexpr int64_t kDepth = 512;            // of packed panels
-constexpr int64_t kPanelRowBytes = 128;    // of packed rows of lhs, over kDepth: 64 KiB
-constexpr int64_t kTileCols = 128;         // of a tile of sums that are converted at the end
-constexpr int64_t kSharedColBytes = 2048;  // of packed columns of rhs: 1 MiB
-constexpr int64_t kMaxCols = 128;          // bytes of a row of a register tile, on any machine
-constexpr int64_t kDotsBelowRows = 4;      // few rows: rhs is not worth transposing
-constexpr uint64_t kStride = 512 * 1024;   // rhs spread wider than this is packed
-constexpr double kGrainFlops = 2e6;        // some 20 us of one core
+constexpr int64_t kDepth = 192;          // of packed panels
+constexpr int64_t kPanelRowBytes = 768;  // of packed rows of lhs, over kDepth: 144 KiB
+constexpr int64_t kTileRows = 32;        // of a tile of sums that are converted at the end
+constexpr int64_t kTileCols = 128;
+constexpr int64_t kFewRows = 64;   // below, packing rhs anew for every tile of rows costs too much
+constexpr int64_t kMaxCols = 128;  // bytes of a row of a register tile, on any machine
+constexpr int64_t kDotsBelowRows = 4;     // few rows: rhs is not worth transposing
+constexpr uint64_t kStride = 512 * 1024;  // rhs spread wider than this is packed
+constexpr double kGrainFlops = 2e6;       // some 20 us of one core
 constexpr int64_t kEpilogueElements = 16384;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
-
-template <typename T>
-constexpr DType kDTypeOf = std::is_same_v<T, float>      ? DType::kF32
-                           : std::is_same_v<T, double>   ? DType::kF64
-                           : std::is_same_v<T, uint32_t> ? DType::kU32
-                                                         : DType::kU64;
 
 // One real matrix: a whole operand, or the real or imaginary parts of one.
 template <typename T>
@@ -125,14 +120,12 @@ struct Plan {
 template <typename T>
 void PackPanel(const GemmKernels<T>& kernels, const Matrix<T>& m, int64_t r0, int64_t c0,
                int64_t count, int64_t width, int64_t k, T* to) {
-  if (m.row == 1) {
+  if (m.row == 1 && m.read == nullptr) {
+    kernels.copy(m.native(r0, c0), m.col, count, width, k, to);
+  } else if (m.row == 1) {
     for (int64_t p = 0; p < k; ++p) {
       T* row = to + p * width;
-      if (m.read != nullptr) {
-        m.read(m.at(r0, c0 + p), 1, count, row);
-      } else {
-        std::copy_n(m.native(r0, c0 + p), count, row);
-      }
+      m.read(m.at(r0, c0 + p), 1, count, row);
       std::fill(row + count, row + width, T{});
     }
   } else if (m.read == nullptr && m.col == 1) {
@@ -156,13 +149,13 @@ void PackPanel(const GemmKernels<T>& kernels, const Matrix<T>& m, int64_t r0, in
   }
 }
 
-// What a thread packs into, on its stack.
+// What a thread packs into, on its stack: 184 KiB, whatever the product.
 template <typename T>
 struct alignas(64) Workspace {
   static constexpr int64_t kRows = kPanelRowBytes / sizeof(T);
   T lhs[kRows * kDepth];
   T rhs[kMaxCols / sizeof(T) * kDepth];
-  T sums[kRows * kTileCols];
+  T sums[kTileRows * kTileCols];
 };
 
 // Rows i0.. of lhs, columns p0.. of it, as panels or where they lie.
@@ -184,6 +177,26 @@ void UseLhs(const GemmKernels<T>& kernels, const Matrix<T>& lhs, int64_t i0, int
   g->a_group = rows * g->k;
   g->a_row = 1;
   g->a_col = rows;
+}
+
+// Runs block `g`; between its rows the next panel of rhs is fetched: rows p0.., columns [j0, j0 +
+// n). Its rows lie too far apart for what processors fetch by themselves.
+template <typename T>
+void BlockAndFetch(const GemmKernels<T>& kernels, GemmBlock<T> g, const Matrix<T>& rhs, int64_t p0,
+                   int64_t j0, int64_t n) {
+  if (n == 0 || g.m <= kernels.rows || rhs.col != 1) return kernels.block(g);
+  const int64_t m = g.m;
+  const int64_t fetch = CeilDiv(g.k, CeilDiv(m, kernels.rows));
+  for (int64_t i = 0, p = 0; i < m; i += kernels.rows) {
+    for (const int64_t end = std::min(g.k, p + fetch); p < end; ++p) {
+      const char* line = rhs.at(p0 + p, j0);
+      for (int64_t b = 0; b < n * rhs.element_bytes; b += 64) __builtin_prefetch(line + b, 0, 2);
+    }
+    g.m = std::min(kernels.rows, m - i);
+    kernels.block(g);
+    g.a += g.a_group;
+    g.c += kernels.rows * g.c_row;
+  }
 }
 
 // Rows [i0, i0 + m) by columns [j0, j0 + n) of the sum of `terms`, into c.
@@ -232,7 +245,8 @@ void MultiplyTile(const GemmKernels<T>& kernels, const Terms<T>& terms, int64_t 
           g.b_row = cols;
           g.b_group = cols;
           g.c = c + j;
-          kernels.block(g);
+          const int64_t next = std::min(j + cols, n);
+          BlockAndFetch(kernels, g, rhs, p0, j0 + next, std::min(cols, n - next));
         }
       }
       g.add = true;
@@ -276,16 +290,23 @@ template <typename T>
 Tiling ChooseTiles(const Plan<T>& plan) {
   const GemmProblem& p = plan.p;
   Tiling t;
-  const int64_t max_rows = Workspace<T>::kRows / plan.kernels.rows * plan.kernels.rows;
-  t.rows = RoundUp(CeilDiv(p.m, CeilDiv(p.m, max_rows)), plan.kernels.rows);
-  t.row_tiles = CeilDiv(p.m, t.rows);
   const bool converts = plan.write != nullptr || plan.complex;
   const double flops = 2.0 * static_cast<double>(p.m) * static_cast<double>(p.n) *
                        static_cast<double>(std::max<int64_t>(p.k, 1));
   const int64_t threads = plan.call.pool.threads();
+  const bool split = flops * static_cast<double>(plan.products) > kGrainFlops && threads > 1;
+  int64_t max_rows = converts ? kTileRows : Workspace<T>::kRows;
+  if (split) {
+    const int64_t share = CeilDiv(plan.products * p.m, 2 * threads);
+    max_rows = std::min(max_rows, std::max(kFewRows, share));
+  }
+  max_rows = max_rows / plan.kernels.rows * plan.kernels.rows;
+  t.rows = RoundUp(CeilDiv(p.m, CeilDiv(p.m, max_rows)), plan.kernels.rows);
+  t.row_tiles = CeilDiv(p.m, t.rows);
   int64_t col_tiles = 1;
-  if (flops * static_cast<double>(plan.products) > kGrainFlops && threads > 1) {
-    col_tiles = CeilDiv(3 * threads, plan.products * t.row_tiles);
+  const int64_t tiles = plan.products * t.row_tiles;
+  if (split && tiles < 2 * threads && tiles % threads != 0) {
+    col_tiles = CeilDiv(3 * threads, tiles);
   }
   const int64_t unit = (p.m == 1 ? 4 : 1) * plan.kernels.cols;
   t.cols = std::min(RoundUp(CeilDiv(p.n, col_tiles), unit), converts ? kTileCols : p.n);
@@ -325,58 +346,6 @@ void RunTiles(Plan<T>& plan) {
                      [&](int64_t begin, int64_t end) { plan.Finish(begin, end); });
 }
 
-// Large products: panels of rhs are packed once, for all threads.
-template <typename T>
-bool SharesPanels(const GemmProblem& p, DType product) {
-  return p.out == product && p.m >= 96 && p.n >= 64 && p.k >= 64 &&
-         static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k) >= 3e6;
-}
-
-template <typename T>
-void RunShared(Plan<T>& plan) {
-  const GemmProblem& p = plan.p;
-  const int64_t cols = plan.kernels.cols;
-  const int64_t shared_cols =
-      std::min(RoundUp(p.n, cols), static_cast<int64_t>(kSharedColBytes / sizeof(T)));
-  T* panels = static_cast<T*>(plan.call.scratch);
-  const int64_t max_rows = Workspace<T>::kRows / plan.kernels.rows * plan.kernels.rows;
-  const int64_t rows = RoundUp(CeilDiv(p.m, CeilDiv(p.m, max_rows)), plan.kernels.rows);
-  for (int64_t batch = 0; batch < plan.products; ++batch) {
-    const Terms<T> terms = plan.TermsOf(batch, 0);
-    const Matrix<T> columns = terms.rhs[0].Transposed();
-    for (int64_t j0 = 0; j0 < p.n; j0 += shared_cols) {
-      const int64_t n = std::min(shared_cols, p.n - j0);
-      for (int64_t p0 = 0; p0 < p.k; p0 += kDepth) {
-        if (plan.Stopped()) return;
-        const int64_t k = std::min(kDepth, p.k - p0);
-        plan.call.pool.For(CeilDiv(n, cols), 4, [&](int64_t begin, int64_t end) {
-          for (int64_t g = begin; g < end; ++g) {
-            PackPanel(plan.kernels, columns, j0 + g * cols, p0, std::min(cols, n - g * cols), cols,
-                      k, panels + g * cols * k);
-          }
-        });
-        const bool last = p0 + k == p.k && j0 + n == p.n;
-        plan.call.pool.For(CeilDiv(p.m, rows), 1, [&](int64_t begin, int64_t end) {
-          Workspace<T> w;
-          for (int64_t tile = begin; tile < end; ++tile) {
-            const int64_t i0 = tile * rows;
-            GemmBlock<T> g = {.m = std::min(rows, p.m - i0), .n = n, .k = k};
-            UseLhs(plan.kernels, terms.lhs[0], i0, p0, true, w, &g);
-            g.b = panels;
-            g.b_group = cols * k;
-            g.b_row = cols;
-            g.c = static_cast<T*>(plan.out) + (batch * p.m + i0) * p.n + j0;
-            g.c_row = p.n;
-            g.add = p0 > 0;
-            plan.kernels.block(g);
-            if (last) plan.Finish(batch * p.m + i0, batch * p.m + i0 + g.m);
-          }
-        });
-      }
-    }
-  }
-}
-
 template <typename T>
 Status Run(const GemmProblem& p, const void* lhs, const void* rhs, void* out, int64_t epilogue_row,
            const KernelCall& call) {
@@ -390,11 +359,7 @@ Status Run(const GemmProblem& p, const void* lhs, const void* rhs, void* out, in
   plan.complex = tensor::IsComplex(p.out);
   const DType part = tensor::RealPart(p.out);
   plan.write = IsStoredAs<T>(part) ? nullptr : WriterOf<T>(part);
-  if (SharesPanels<T>(p, kDTypeOf<T>)) {
-    RunShared(plan);
-  } else {
-    RunTiles(plan);
-  }
+  RunTiles(plan);
   if (!plan.stopped) return OkStatus();
   RETURN_IF_ERROR(call.Poll());
   return Cancelled("the caller cancelled the request");
@@ -451,14 +416,6 @@ void SubtractProduct(int64_t m, int64_t n, int64_t k, StridedMatrix<double> a,
 
 Status CheckGemm(const GemmProblem& p) {
   return CheckProductTypes(p.lhs.dtype, p.rhs.dtype, p.out);
-}
-
-uint64_t GemmScratchBytes(const GemmProblem& p) {
-  const DType product = ProductType(p.lhs.dtype, p.rhs.dtype, p.out);
-  if (!SharesPanels<float>(p, product)) return 0;
-  const int64_t width = tensor::ByteWidth(product);
-  const int64_t cols = std::min(RoundUp(p.n, kMaxCols / width), kSharedColBytes / width);
-  return static_cast<uint64_t>(cols * std::min(kDepth, p.k) * width);
 }
 
 Status RunGemm(const GemmProblem& p, const void* lhs, const void* rhs, void* out,

@@ -35,9 +35,7 @@ struct GemmProblem {
 // and c128, or if a complex or inexact operand meets a real or integer result.
 Status CheckGemm(const GemmProblem& problem);
 
-// Bytes RunGemm wants in KernelCall::scratch. Besides, each thread takes up to 160 KiB of stack.
-uint64_t GemmScratchBytes(const GemmProblem& problem);
-
+// Needs no scratch: each thread packs blocks of the operands into up to 184 KiB of its stack.
 // Requires CheckGemm(problem).ok() and operands that lie inside their arrays; `epilogue_row` is the
 // number of elements in a row as the epilogue counts them. kCancelled and kDeadlineExceeded.
 Status RunGemm(const GemmProblem& problem, const void* lhs, const void* rhs, void* out,

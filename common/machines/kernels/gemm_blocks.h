@@ -36,6 +36,9 @@ struct GemmKernels {
   // to[p * width + i] = from[i * stride + p] for i < count <= width, p < k; zero for the other i.
   void (*transpose)(const T* from, int64_t stride, int64_t count, int64_t width, int64_t k,
                     T* to) = nullptr;
+  // to[p * width + i] = from[p * stride + i] for i < count <= width, p < k; zero for the other i.
+  void (*copy)(const T* from, int64_t stride, int64_t count, int64_t width, int64_t k,
+               T* to) = nullptr;
 };
 
 // Those for `isa`, which the machine must have.

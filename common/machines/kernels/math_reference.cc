@@ -93,7 +93,7 @@ constexpr MathReference kReferences[] = {
     Of1(Op::kLogistic, Logistic, WideLogistic, 3, 3),
     Of1(Op::kErf, std::erf, std::erf, 2, 2),
     Of1(Op::kErfc, std::erfc, std::erfc, 1, 5),
-    Of1(Op::kErfInv, ErfInv, WideErfInv, 1, 4),
+    Of1(Op::kErfInv, ErfInv, WideErfInv, 3, 4),
     Of1(Op::kLgamma, LogGamma<double>, LogGamma<long double>, 1, 6, 1),
     Of1(Op::kDigamma, Digamma, WideDigamma, 1, 8, 16),
     Of1(Op::kAsin, std::asin, std::asin, 1, 3),

@@ -40,7 +40,7 @@ constexpr ScalarOpInfo kOps[] = {
     {O::kLogistic, "logistic", S::kUnary, kOnFloat, 18},
     {O::kErf, "erf", S::kUnary, kOnFloat, 30},
     {O::kErfc, "erfc", S::kUnary, kOnFloat, 60},
-    {O::kErfInv, "erf_inv", S::kUnary, kOnFloat, 80},
+    {O::kErfInv, "erf_inv", S::kUnary, kOnFloat, 30},
     {O::kLgamma, "lgamma", S::kUnary, kOnFloat, 120},
     {O::kDigamma, "digamma", S::kUnary, kOnFloat, 120},
     {O::kAsin, "asin", S::kUnary, kOnFloat, 30},
@@ -78,6 +78,7 @@ constexpr ScalarOpInfo kOps[] = {
     {O::kShiftRightArithmetic, "shift_right_arithmetic", S::kBinary, kInts, 2},
     {O::kShiftRightLogical, "shift_right_logical", S::kBinary, kInts, 2},
     {O::kNextAfter, "next_after", S::kBinary, kOnFloat, 6},
+    {O::kRotateLeft, "rotate_left", S::kBinary, kInts, 2},
 
     {O::kEqual, "equal", S::kCompare, kAll, 1},
     {O::kNotEqual, "not_equal", S::kCompare, kAll, 1},

@@ -91,6 +91,7 @@ enum class ScalarOp : uint8_t {
   kShiftRightArithmetic = 93,
   kShiftRightLogical = 94,
   kNextAfter = 95,
+  kRotateLeft = 96,  // by the second modulo the width
 
   // Two operands of one type, result kBool. Signedness is that of the operand's type.
   kEqual = 110,

@@ -141,7 +141,6 @@ constexpr bool IsThroughF64(ScalarOp op) {
     case ScalarOp::kCbrt:
     case ScalarOp::kTan:
     case ScalarOp::kErfc:
-    case ScalarOp::kErfInv:
     case ScalarOp::kLgamma:
     case ScalarOp::kDigamma:
     case ScalarOp::kAsin:

@@ -116,6 +116,9 @@ T IntBinary(ScalarOp op, T a, T b) {
       return over ? T{0} : static_cast<T>(wide_a << wide_b);
     case ScalarOp::kShiftRightLogical:
       return over ? T{0} : static_cast<T>(static_cast<Unsigned<T>>(a) >> b);
+    case ScalarOp::kRotateLeft:
+      return static_cast<T>(
+          std::rotl(static_cast<Unsigned<T>>(a), static_cast<int>(wide_b % kWidth<T>)));
     default:  // kShiftRightArithmetic
       return static_cast<T>(static_cast<std::make_signed_t<T>>(a) >>
                             (over ? kWidth<T> - 1 : static_cast<int>(b)));

@@ -60,6 +60,12 @@ struct Loop {
   std::atomic<uint64_t> native_scratch{0};
 };
 
+// Machine code of Plan::whiles.
+struct WhileCode {
+  std::atomic<WhileFn> native{nullptr};
+  std::atomic<uint64_t> scratch{0};
+};
+
 // Below this many additions (some 20 microseconds) work stays on the calling thread.
 constexpr double kSplitCost = 300000;
 // Least work worth handing to another thread.
@@ -76,11 +82,13 @@ struct Measured {
 }  // namespace
 
 struct PlanRunner::Impl {
-  Impl(Plan p, kernels::WorkPool& work_pool) : plan(std::move(p)), pool(work_pool) {}
+  Impl(Plan p, kernels::WorkPool& work_pool)
+      : plan(std::move(p)), pool(work_pool), whiles(plan.whiles.size()) {}
 
   Plan plan;
   kernels::WorkPool& pool;
   std::vector<std::unique_ptr<Loop>> loops;
+  std::vector<WhileCode> whiles;
   std::vector<kernels::PreparedKernel> library;
   std::vector<bool> output_written;  // outputs that no alias stands for
 
@@ -107,10 +115,11 @@ namespace {
 class Walk {
  public:
   Walk(const Plan& plan, const std::vector<std::unique_ptr<Loop>>& loops,
-       const std::vector<kernels::PreparedKernel>& library, kernels::WorkPool& pool,
-       RunState& state, const RunOptions& options)
+       const std::vector<WhileCode>& whiles, const std::vector<kernels::PreparedKernel>& library,
+       kernels::WorkPool& pool, RunState& state, const RunOptions& options)
       : plan_(plan),
         loops_(loops),
+        whiles_(whiles),
         library_(library),
         pool_(pool),
         base_(state.base.data()),
@@ -183,6 +192,9 @@ class Walk {
         }
         return OkStatus();
       case StepKind::kWhile:
+        if (const WhileCode& code = whiles_[step.index]; code.native.load() != nullptr) {
+          return NativeWhile(code);
+        }
         return While(plan_.whiles[step.index]);
       case StepKind::kBranch:
         return Branch(plan_.branches[step.index]);
@@ -247,6 +259,14 @@ class Walk {
     return kernel.run(kernel.state.get(), call);
   }
 
+  Status NativeWhile(const WhileCode& code) const {
+    const auto stop = [](void* walk) { return !static_cast<const Walk*>(walk)->Poll().ok(); };
+    void* scratch = loop_scratch.Reserve(code.scratch.load(std::memory_order_relaxed));
+    if (code.native.load()(base_, stop, const_cast<Walk*>(this), scratch)) return OkStatus();
+    const Status s = Poll();
+    return s.ok() ? Cancelled("the loop was stopped") : s;
+  }
+
   Status While(const PlanWhile& w) {
     if (w.trip_count >= 0) {
       for (int64_t i = 0; i < w.trip_count; ++i) {
@@ -278,6 +298,7 @@ class Walk {
 
   const Plan& plan_;
   const std::vector<std::unique_ptr<Loop>>& loops_;
+  const std::vector<WhileCode>& whiles_;
   const std::vector<kernels::PreparedKernel>& library_;
   kernels::WorkPool& pool_;
   void** base_;
@@ -383,7 +404,7 @@ Result<std::vector<Tensor>> PlanRunner::Run(std::span<const Tensor> inputs,
     }
     state->base[i] = at;
   }
-  Walk walk(plan, impl.loops, impl.library, impl.pool, *state, options);
+  Walk walk(plan, impl.loops, impl.whiles, impl.library, impl.pool, *state, options);
   const Status s = walk.Region(plan.entry);
   impl.Release(std::move(state));
   if (options.profile != nullptr) walk.Report(options.profile);
@@ -410,6 +431,12 @@ void PlanRunner::UseCode(std::shared_ptr<const LoadedCode> code) {
     if (f.run == nullptr) continue;
     impl_->loops[i]->native_scratch.store(f.scratch_bytes, std::memory_order_relaxed);
     impl_->loops[i]->native.store(f.run, std::memory_order_release);
+  }
+  for (uint32_t i = 0; i < impl_->whiles.size(); ++i) {
+    const LoadedCode::Loop f = code->FindWhile(i);
+    if (f.run == nullptr) continue;
+    impl_->whiles[i].scratch.store(f.scratch_bytes, std::memory_order_relaxed);
+    impl_->whiles[i].native.store(f.run);
   }
 }
 

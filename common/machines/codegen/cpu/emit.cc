@@ -73,7 +73,7 @@ constexpr size_t kModuleInstrs = 96;
 constexpr double kMostCost = 2500;
 
 struct Unit {
-  std::vector<const LoopKernel*> kernels;
+  std::vector<ModuleItem> items;
   size_t instrs = 0;
   ModuleCode code;
   LinkedObject linked;
@@ -94,11 +94,10 @@ size_t Instrs(const LoopKernel& kernel) {
 
 Status CompileUnit(CompileModuleFn compile, const ModuleOptions& options, Unit* unit) {
   const auto start = std::chrono::steady_clock::now();
-  ASSIGN_OR_RETURN(unit->code, compile(unit->kernels, options));
+  ASSIGN_OR_RETURN(unit->code, compile(unit->items, options));
   std::vector<std::string> names;
-  for (size_t i = 0; i < unit->kernels.size(); ++i) names.push_back(KernelSymbol(i));
-  ASSIGN_OR_RETURN(unit->linked,
-                   LinkObject(unit->code.object, names).Annotate(unit->kernels[0]->name));
+  for (size_t i = 0; i < unit->items.size(); ++i) names.push_back(KernelSymbol(i));
+  ASSIGN_OR_RETURN(unit->linked, LinkObject(unit->code.object, names));
   unit->code.object = std::string();
   unit->seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return OkStatus();
@@ -141,13 +140,13 @@ std::vector<Place> MakeUnits(std::span<const EmitRequest> requests, const EmitOp
       continue;
     }
     const size_t instrs = Instrs(kernel);
-    if (units->empty() || alone || units->back().kernels.size() == kModuleKernels ||
+    if (units->empty() || alone || units->back().items.size() == kModuleKernels ||
         units->back().instrs + instrs > kModuleInstrs) {
       units->emplace_back();
     }
     Unit& unit = units->back();
-    places.push_back({units->size() - 1, unit.kernels.size()});
-    unit.kernels.push_back(&kernel);
+    places.push_back({units->size() - 1, unit.items.size()});
+    unit.items.push_back({.kernel = &kernel});
     unit.instrs += instrs;
   }
   return places;
@@ -208,8 +207,10 @@ Status CompileAll(CompileModuleFn compile, const ModuleOptions& module_options,
 
 Status CodeGeneratorReady() { return Compiler().status(); }
 
-Result<CodeImage> EmitCode(std::span<const EmitRequest> requests, const EmitOptions& options,
-                           std::vector<EmittedKernel>* emitted) {
+namespace {
+
+Result<CodeImage> Emit(std::span<const LoopRequest> loops, std::span<const EmitRequest> requests,
+                       const EmitOptions& options, std::vector<EmittedKernel>* emitted) {
   const Result<CompileModuleFn>& compile = Compiler();
   if (!compile.ok()) return compile.status();
   const ModuleOptions module_options = {
@@ -218,6 +219,9 @@ Result<CodeImage> EmitCode(std::span<const EmitRequest> requests, const EmitOpti
       .keep_ir = options.keep_ir,
       .keep_assembly = options.keep_assembly};
   std::vector<Unit> units;
+  for (const LoopRequest& loop : loops) {
+    units.push_back({.items = {{.loop = &loop}}, .instrs = kModuleInstrs});
+  }
   const std::vector<Place> places = MakeUnits(requests, options, &units);
   RETURN_IF_ERROR(CompileAll(*compile, module_options, options, &units));
 
@@ -229,6 +233,19 @@ Result<CodeImage> EmitCode(std::span<const EmitRequest> requests, const EmitOpti
     image.bytes += unit.linked.bytes;
     image.compiler = unit.code.compiler;
   }
+  for (size_t i = 0; i < loops.size(); ++i) {
+    const Unit& unit = units[i];
+    image.entries.push_back({.loop = loops[i].step->index,
+                             .offset = unit.place + unit.linked.entries[0],
+                             .scratch_bytes = unit.code.scratch_bytes[0],
+                             .kind = runtime::CodeKind::kWhile});
+    if (emitted == nullptr) continue;
+    emitted->push_back({.loop = loops[i].step->index,
+                        .kind = runtime::CodeKind::kWhile,
+                        .ir = unit.code.ir,
+                        .assembly = unit.code.assembly,
+                        .seconds = unit.seconds});
+  }
   for (size_t i = 0; i < requests.size(); ++i) {
     if (places[i].left_out) continue;
     const Unit& unit = units[places[i].unit];
@@ -237,8 +254,8 @@ Result<CodeImage> EmitCode(std::span<const EmitRequest> requests, const EmitOpti
                              .offset = unit.place + unit.linked.entries[kernel],
                              .scratch_bytes = unit.code.scratch_bytes[kernel]});
     if (emitted == nullptr) continue;
-    const bool first = unit.kernels[kernel] == requests[i].kernel;
-    const double share = static_cast<double>(Instrs(*unit.kernels[kernel])) /
+    const bool first = unit.items[kernel].kernel == requests[i].kernel;
+    const double share = static_cast<double>(Instrs(*unit.items[kernel].kernel)) /
                          static_cast<double>(std::max<size_t>(unit.instrs, 1));
     emitted->push_back({.loop = requests[i].loop,
                         .ir = unit.code.ir,
@@ -246,6 +263,21 @@ Result<CodeImage> EmitCode(std::span<const EmitRequest> requests, const EmitOpti
                         .seconds = first ? unit.seconds * share : 0.0});
   }
   return image;
+}
+
+}  // namespace
+
+Result<CodeImage> EmitCode(std::span<const EmitRequest> requests, const EmitOptions& options,
+                           std::vector<EmittedKernel>* emitted) {
+  return Emit({}, requests, options, emitted);
+}
+
+Result<CodeImage> EmitPlan(const runtime::Plan& plan, const EmitOptions& options,
+                           std::vector<EmittedKernel>* emitted) {
+  const std::vector<LoopRequest> loops = FindLoops(plan);
+  std::vector<EmitRequest> requests;
+  for (const uint32_t i : KernelsOutside(plan, loops)) requests.push_back({i, &plan.loops[i]});
+  return Emit(loops, requests, options, emitted);
 }
 
 }  // namespace megalith::codegen

@@ -14,6 +14,7 @@
 #include "common/foundation/base/status.h"
 #include "common/machines/runtime/cpu/code_image.h"
 #include "common/machines/runtime/loop.h"
+#include "common/machines/runtime/plan.h"
 
 namespace megalith::codegen {
 
@@ -26,9 +27,10 @@ struct EmitOptions {
   bool keep_assembly = false;  // fill EmittedKernel::assembly: doubles the work
 };
 
-// What was made of one kernel, for --explain.
+// What was made of one kernel or loop, for --explain.
 struct EmittedKernel {
   uint32_t loop = 0;
+  runtime::CodeKind kind = runtime::CodeKind::kKernel;
   std::string ir, assembly;
   double seconds = 0;  // its part of its module's time; zero if an equal kernel's code is used
 };
@@ -48,6 +50,11 @@ struct EmitRequest {
 // kDeadlineExceeded, kInvalidArgument (unknown target), kInternal.
 Result<runtime::CodeImage> EmitCode(std::span<const EmitRequest> requests,
                                     const EmitOptions& options,
+                                    std::vector<EmittedKernel>* emitted = nullptr);
+
+// Compiles a plan: loops that are worth it become a function each, then come the kernels that steps
+// outside of them run. Like EmitCode otherwise. Requires a plan that CheckPlan accepts.
+Result<runtime::CodeImage> EmitPlan(const runtime::Plan& plan, const EmitOptions& options,
                                     std::vector<EmittedKernel>* emitted = nullptr);
 
 // OK if there is a code generator; otherwise why not. Opens it, which takes a few milliseconds the

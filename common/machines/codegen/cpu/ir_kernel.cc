@@ -50,6 +50,9 @@ class KernelEmitter {
         accesses_(b_, ops_, kernel, nest_, function->getParent()) {}
 
   Result<KernelFunction> Emit();
+  // All points, where `builder` stands.
+  Result<uint64_t> EmitWhole(std::vector<Value*> buffers, Value* scratch,
+                             llvm::IRBuilderBase* builder, std::vector<AllocaInst*>* variables);
 
  private:
   AllocaInst* Variable(Type* type, const char* name);
@@ -65,6 +68,10 @@ class KernelEmitter {
   void AdvanceOuter(size_t dims);
   void EmitRows(Value* begin, Value* end);
   void EmitPoints(Value* begin, Value* end);
+  void EmitRow(const std::vector<Value*>& at, Value* begin, Value* end, int64_t extent);
+  void EmitPoint(const std::vector<Value*>& at);
+  template <typename F>
+  void CountOuter(size_t dims, std::vector<Value*>* at, const F& body);
   template <typename F>
   void VectorLoop(Value* begin, Value* end, int64_t extent, const std::set<int64_t>& cuts,
                   const F& body);
@@ -175,28 +182,15 @@ void KernelEmitter::EmitRows(Value* begin, Value* end) {
   AllocaInst* point = Variable(b_.getInt64Ty(), "point");
   b_.CreateStore(begin, point);
   DecomposeBegin(begin);
-  std::set<int64_t> cuts;
-  for (const LoopStage& stage : kernel_.stages) cuts.merge(Cuts(stage));
   While([&] { return b_.CreateICmpSLT(Get(point), end); },
         [&] {
           Value* from = Get(outer_[last]);
           Value* left = b_.CreateSub(I64(kernel_.outer[last]), from);
           Value* wanted = b_.CreateSub(end, Get(point));
           Value* count = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, left, wanted);
-          for (size_t s = 0; s < stages_.size(); ++s) {
-            BeginStage(s);
-            for (uint32_t d = 0; d < last; ++d) Open(s, d, Get(outer_[d]));
-            Reached(s, kRowLevel);
-          }
-          VectorLoop(from, b_.CreateAdd(from, count), -1, cuts, [&](Value* position) {
-            for (size_t s = 0; s < stages_.size(); ++s) {
-              const StageState before = stages_[s];
-              Open(s, static_cast<uint32_t>(last), position);
-              Reached(s, kPointLevel);
-              Nest(s, 0);
-              stages_[s] = before;
-            }
-          });
+          std::vector<Value*> at;
+          for (size_t d = 0; d < last; ++d) at.push_back(Get(outer_[d]));
+          EmitRow(at, from, b_.CreateAdd(from, count), -1);
           b_.CreateStore(b_.CreateAdd(Get(point), count), point);
           b_.CreateStore(I64(0), outer_[last]);
           AdvanceOuter(last);
@@ -210,15 +204,58 @@ void KernelEmitter::EmitPoints(Value* begin, Value* end) {
   DecomposeBegin(begin);
   While([&] { return b_.CreateICmpSLT(Get(point), end); },
         [&] {
-          for (size_t s = 0; s < stages_.size(); ++s) {
-            BeginStage(s);
-            for (uint32_t d = 0; d < outer_.size(); ++d) Open(s, d, Get(outer_[d]));
-            Reached(s, kRowLevel);
-            Nest(s, 0);
-          }
+          std::vector<Value*> at;
+          for (AllocaInst* position : outer_) at.push_back(Get(position));
+          EmitPoint(at);
           b_.CreateStore(b_.CreateAdd(Get(point), I64(1)), point);
           AdvanceOuter(outer_.size());
         });
+}
+
+// Elements [begin, end) of the last outer dimension, the others being at `at`. `extent` is
+// end - begin if that is known, else negative.
+void KernelEmitter::EmitRow(const std::vector<Value*>& at, Value* begin, Value* end,
+                            int64_t extent) {
+  const auto last = static_cast<uint32_t>(kernel_.outer.size() - 1);
+  std::set<int64_t> cuts;
+  for (const LoopStage& stage : kernel_.stages) cuts.merge(Cuts(stage));
+  for (size_t s = 0; s < stages_.size(); ++s) {
+    BeginStage(s);
+    for (uint32_t d = 0; d < last; ++d) Open(s, d, at[d]);
+    Reached(s, kRowLevel);
+  }
+  VectorLoop(begin, end, extent, cuts, [&](Value* position) {
+    for (size_t s = 0; s < stages_.size(); ++s) {
+      const StageState before = stages_[s];
+      Open(s, last, position);
+      Reached(s, kPointLevel);
+      Nest(s, 0);
+      stages_[s] = before;
+    }
+  });
+}
+
+void KernelEmitter::EmitPoint(const std::vector<Value*>& at) {
+  for (size_t s = 0; s < stages_.size(); ++s) {
+    BeginStage(s);
+    for (uint32_t d = 0; d < at.size(); ++d) Open(s, d, at[d]);
+    Reached(s, kRowLevel);
+    Nest(s, 0);
+  }
+}
+
+// Loops over the first `dims` outer dimensions; `at` gets their positions.
+template <typename F>
+void KernelEmitter::CountOuter(size_t dims, std::vector<Value*>* at, const F& body) {
+  if (at->size() == dims) {
+    body();
+    return;
+  }
+  Count(kernel_.outer[at->size()], [&](Value* position) {
+    at->push_back(position);
+    CountOuter(dims, at, body);
+    at->pop_back();
+  });
 }
 
 // --- the vectorised loop ---
@@ -264,9 +301,16 @@ void KernelEmitter::VectorLoop(Value* begin, Value* end, int64_t extent,
   body_ = Body();
 }
 
-// Whole groups of vectors, then what is left.
+// Whole groups of vectors, then what is left. What is known to run once is no loop.
 template <typename F>
 void KernelEmitter::VectorSegment(AllocaInst* at, Value* end, int64_t extent, const F& body) {
+  const auto once = [&](unsigned width, unsigned unroll, int64_t left) {
+    Value* position = Get(at);
+    body_ = {.width = width, .unroll = unroll};
+    if (left < static_cast<int64_t>(width)) body_.mask = LiveLanes(I64(left));
+    body(position);
+    b_.CreateStore(end, at);
+  };
   const auto run = [&](unsigned width, unsigned unroll, bool masked) {
     const int64_t step = static_cast<int64_t>(width) * unroll;
     const int64_t whole = masked ? 1 : step;  // what must be left for another turn
@@ -283,9 +327,18 @@ void KernelEmitter::VectorSegment(AllocaInst* at, Value* end, int64_t extent, co
           });
   };
   const int64_t step = static_cast<int64_t>(nest_.width) * nest_.unroll;
-  const bool main = (extent < 0 || extent >= step) && !nest_.always_masked;
+  if (extent == step) {
+    once(nest_.width, nest_.unroll, step);
+    return;
+  }
+  const bool main = extent >= 0 ? extent >= step : !nest_.always_masked;
   if (main) run(nest_.width, nest_.unroll, false);
   if (step == 1 || (main && extent >= 0 && extent % step == 0)) return;
+  const int64_t left = main ? extent % step : extent;
+  if (extent > 0 && nest_.masks && left <= static_cast<int64_t>(nest_.width)) {
+    once(nest_.width, 1, left);
+    return;
+  }
   run(nest_.masks ? nest_.width : 1, 1, nest_.masks);
 }
 
@@ -583,7 +636,35 @@ Result<KernelFunction> KernelEmitter::Emit() {
   return KernelFunction{function_, nest_.scratch_bytes};
 }
 
+Result<uint64_t> KernelEmitter::EmitWhole(std::vector<Value*> buffers, Value* scratch,
+                                          llvm::IRBuilderBase* builder,
+                                          std::vector<AllocaInst*>* variables) {
+  b_.SetInsertPoint(builder->GetInsertBlock());
+  accesses_.SetMemory(std::move(buffers), scratch);
+  stages_.resize(kernel_.stages.size());
+  std::vector<Value*> at;
+  if (kernel_.vector_outer) {
+    const int64_t extent = kernel_.outer.back();
+    CountOuter(kernel_.outer.size() - 1, &at, [&] { EmitRow(at, I64(0), I64(extent), extent); });
+  } else {
+    CountOuter(kernel_.outer.size(), &at, [&] { EmitPoint(at); });
+  }
+  builder->SetInsertPoint(b_.GetInsertBlock());
+  variables->insert(variables->end(), variables_.begin(), variables_.end());
+  RETURN_IF_ERROR(status_);
+  return nest_.scratch_bytes;
+}
+
 }  // namespace
+
+Result<uint64_t> EmitWholeKernel(const LoopKernel& kernel, const TargetTraits& traits,
+                                 std::vector<Value*> buffers, Value* scratch,
+                                 llvm::IRBuilderBase* builder,
+                                 std::vector<AllocaInst*>* variables) {
+  llvm::Function* function = builder->GetInsertBlock()->getParent();
+  return KernelEmitter(kernel, traits, function)
+      .EmitWhole(std::move(buffers), scratch, builder, variables);
+}
 
 Result<KernelFunction> EmitKernel(const LoopKernel& kernel, const TargetTraits& traits,
                                   const std::string& name, llvm::Module* module) {

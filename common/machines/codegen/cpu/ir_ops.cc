@@ -70,6 +70,12 @@ class Emitter {
   Value* Shift(ScalarOp op, Value* x, Value* y) const {
     const auto bits = static_cast<int64_t>(x->getType()->getScalarSizeInBits());
     Value* in_range = b_.CreateICmpULT(y, Int(y, bits));
+    if (const auto* known = llvm::dyn_cast<llvm::Constant>(in_range);
+        known != nullptr && known->isAllOnesValue()) {
+      return op == ScalarOp::kShiftLeft              ? b_.CreateShl(x, y)
+             : op == ScalarOp::kShiftRightArithmetic ? b_.CreateAShr(x, y)
+                                                     : b_.CreateLShr(x, y);
+    }
     if (op == ScalarOp::kShiftRightArithmetic) {
       return b_.CreateAShr(x, b_.CreateSelect(in_range, y, Int(y, bits - 1)));
     }
@@ -404,6 +410,8 @@ Result<Value*> IrOps::Apply(const runtime::LoopInstr& instr, DType operand,
     case ScalarOp::kShiftRightArithmetic:
     case ScalarOp::kShiftRightLogical:
       return e.Shift(instr.op, x, y);
+    case ScalarOp::kRotateLeft:
+      return b_.CreateIntrinsic(llvm::Intrinsic::fshl, {x->getType()}, {x, x, y});
     case ScalarOp::kEqual:
     case ScalarOp::kNotEqual:
     case ScalarOp::kLess:

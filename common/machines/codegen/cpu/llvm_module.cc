@@ -21,6 +21,7 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/machines/codegen/cpu/ir_kernel.h"
+#include "common/machines/codegen/cpu/ir_loop.h"
 #include "common/machines/codegen/cpu/simplify.h"
 
 namespace megalith::codegen {
@@ -135,9 +136,17 @@ Result<std::string> Write(llvm::TargetMachine* machine, llvm::Module* module,
   return std::string(bytes.begin(), bytes.end());
 }
 
-using Kernels = std::span<const runtime::LoopKernel* const>;
+using Items = std::span<const ModuleItem>;
 
-Result<ModuleCode> CompileWith(llvm::TargetMachine* machine, const Target& target, Kernels kernels,
+Result<KernelFunction> EmitItem(const ModuleItem& item, const TargetTraits& traits,
+                                const std::string& name, llvm::Module* module) {
+  if (item.loop != nullptr) return EmitLoop(*item.loop, traits, name, module);
+  Result<KernelFunction> emitted = EmitKernel(Simplify(*item.kernel), traits, name, module);
+  if (!emitted.ok()) return emitted.status().Annotate(item.kernel->name);
+  return emitted;
+}
+
+Result<ModuleCode> CompileWith(llvm::TargetMachine* machine, const Target& target, Items items,
                                const ModuleOptions& options) {
   llvm::LLVMContext context;
   context.setDiscardValueNames(!options.keep_ir);
@@ -147,10 +156,9 @@ Result<ModuleCode> CompileWith(llvm::TargetMachine* machine, const Target& targe
   module.setPICLevel(llvm::PICLevel::BigPIC);
   ModuleCode out;
   out.compiler = StrCat("LLVM ", LLVM_VERSION_STRING);
-  for (size_t i = 0; i < kernels.size(); ++i) {
+  for (size_t i = 0; i < items.size(); ++i) {
     ASSIGN_OR_RETURN(const KernelFunction emitted,
-                     EmitKernel(Simplify(*kernels[i]), target.traits, KernelSymbol(i), &module)
-                         .Annotate(kernels[i]->name));
+                     EmitItem(items[i], target.traits, KernelSymbol(i), &module));
     out.scratch_bytes.push_back(emitted.scratch_bytes);
   }
   for (llvm::Function& function : module) {
@@ -173,12 +181,12 @@ Result<ModuleCode> CompileWith(llvm::TargetMachine* machine, const Target& targe
   return out;
 }
 
-Result<ModuleCode> CompileModule(Kernels kernels, const ModuleOptions& options) {
+Result<ModuleCode> CompileModule(Items items, const ModuleOptions& options) {
   static MachinePool* const pool = new MachinePool;
   ASSIGN_OR_RETURN(const Target target, ParseTarget(options.target));
   const int optimisation = std::clamp(options.optimisation, 0, 3);
   ASSIGN_OR_RETURN(MachinePool::Machine machine, pool->Take(target.features, optimisation));
-  Result<ModuleCode> code = CompileWith(machine.get(), target, kernels, options);
+  Result<ModuleCode> code = CompileWith(machine.get(), target, items, options);
   pool->Return(target.features, optimisation, std::move(machine));
   return code;
 }
@@ -187,7 +195,7 @@ Result<ModuleCode> CompileModule(Kernels kernels, const ModuleOptions& options) 
 }  // namespace megalith::codegen
 
 extern "C" __attribute__((visibility("default"))) megalith::Result<megalith::codegen::ModuleCode>
-MegalithCompileModule1(std::span<const megalith::runtime::LoopKernel* const> kernels,
+MegalithCompileModule2(std::span<const megalith::codegen::ModuleItem> items,
                        const megalith::codegen::ModuleOptions& options) {
-  return megalith::codegen::CompileModule(kernels, options);
+  return megalith::codegen::CompileModule(items, options);
 }

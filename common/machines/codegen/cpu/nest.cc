@@ -121,13 +121,31 @@ constexpr uint64_t kLocalAlignment = 64;
 // costs.
 constexpr double kFewElements = 1 << 14;
 
-// Bits of the widest element a kernel handles: all its vectors have as many lanes.
-int WidestBits(const LoopKernel& kernel) {
-  int bits = 8;
+// In additions.
+double RoughCost(ScalarOp op) {
+  if (op == ScalarOp::kConstant) return 0;
+  const bool costly = op >= ScalarOp::kCbrt && op <= ScalarOp::kAtanh;
+  return costly || op == ScalarOp::kPower || op == ScalarOp::kAtan2 ? 8 : 1;
+}
+
+// Bits of an element that fills its lane: all vectors of a kernel have as many lanes. Those of the
+// widest type, unless little beside the rest is computed in 64 bits: then those few values take two
+// registers each.
+int LaneBits(const LoopKernel& kernel) {
+  constexpr double kLittle = 0.2;
+  double all = 0, in_64 = 0;
+  int widest = 8, widest_below_64 = 8;
   for (const LoopStage& stage : kernel.stages) {
-    for (const LoopInstr& instr : stage.instrs) bits = std::max(bits, RegisterBits(instr.type));
+    for (const LoopInstr& instr : stage.instrs) {
+      const double cost = RoughCost(instr.op);
+      const int bits = RegisterBits(instr.type);
+      all += cost;
+      in_64 += bits == 64 ? cost : 0;
+      widest = std::max(widest, bits);
+      if (bits < 64) widest_below_64 = std::max(widest_below_64, bits);
+    }
   }
-  return bits;
+  return widest_below_64 == 32 && in_64 <= kLittle * all ? 32 : widest;
 }
 
 bool ContiguousAlong(const LoopAccess& access, uint32_t dim) {
@@ -169,8 +187,7 @@ unsigned ChooseUnroll(const LoopKernel& kernel, int64_t vectors) {
   for (const LoopStage& stage : kernel.stages) {
     reduces = reduces || !stage.reductions.empty();
     for (const LoopInstr& instr : stage.instrs) {
-      const bool costly = instr.op >= ScalarOp::kCbrt && instr.op <= ScalarOp::kAtanh;
-      cost += costly || instr.op == ScalarOp::kPower || instr.op == ScalarOp::kAtan2 ? 8 : 1;
+      cost += std::max(RoughCost(instr.op), 1.0);
     }
   }
   // Iterations overlap by themselves but where each waits for the sum of the last.
@@ -206,7 +223,7 @@ KernelNest PlanNest(const LoopKernel& kernel, const TargetTraits& traits) {
     longest = std::max(longest, Extent(kernel, stage, VectorDim(kernel, stage)));
     nest.stages.push_back(StagePlanner(kernel, stage).Plan());
   }
-  nest.width = traits.vector_bits / static_cast<unsigned>(WidestBits(kernel));
+  nest.width = traits.vector_bits / static_cast<unsigned>(LaneBits(kernel));
   while (nest.width > 1 && nest.width / 2 >= static_cast<uint64_t>(longest)) nest.width /= 2;
   nest.unroll = ChooseUnroll(kernel, longest / nest.width);
   nest.masks = nest.width > 1 && traits.avx512 && MasksSuffice(kernel);

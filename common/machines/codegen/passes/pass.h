@@ -28,6 +28,8 @@ Status FoldConstants(PassContext& context);
 // Loops: forwards values that do not change, drops carried values nobody reads, moves out what does
 // not depend on the turn, counts turns.
 Status OptimizeLoops(PassContext& context);
+// Writes out the turns of short loops of operations that fuse, and simplifies them.
+Status UnrollLoops(PassContext& context);
 // Removes comparisons, clamps and the like that can only have one result.
 Status NarrowRanges(PassContext& context);
 // Makes one product before a loop of the products of single rows in it, and one after it of outer

@@ -18,6 +18,7 @@ constexpr PassRow kPasses[] = {
     {"merge-equal", MergeEqual},
     {"fold-constants", FoldConstants},
     {"loops", OptimizeLoops},
+    {"unroll", UnrollLoops},
     {"narrow-ranges", NarrowRanges},
     {"layout", ImproveLayout},
     {"loop-products", BatchLoopProducts},

@@ -39,6 +39,8 @@ struct PassOptions {
   uint64_t fold_budget_bytes = uint64_t{1} << 20;
   // Elements that folding may read and write at compile time.
   double fold_budget_elements = 4e6;
+  // A loop is unrolled if that gives no more operations than this.
+  int64_t unrolled_ops = 320;
   const Cancellation* cancellation = nullptr;  // asked at least every 50 ms
   bool record_text = false;
   // If set, how often each rule (by its name) was applied is added here.

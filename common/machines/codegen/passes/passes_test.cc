@@ -313,23 +313,35 @@ int64_t TripCount(const Module& module) {
 }
 
 TEST(LoopTest, CountsAllForms) {
-  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 3, "LT", 10)).module), 4);
-  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 3, "LE", 9)).module), 4);
-  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 3, "NE", 9)).module), 3);
-  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 5, -2, "GT", -4)).module), 5);
-  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i8", 5, -2, "GE", 0)).module), 3);
-  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("ui8", 5, 2, "LT", 250)).module), 123);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 3, "LT", 10), {.unrolled_ops = 0}).module),
+            4);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 3, "LE", 9), {.unrolled_ops = 0}).module),
+            4);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 3, "NE", 9), {.unrolled_ops = 0}).module),
+            3);
+  EXPECT_EQ(
+      TripCount(CheckPasses(CountingLoop("i32", 5, -2, "GT", -4), {.unrolled_ops = 0}).module), 5);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i8", 5, -2, "GE", 0), {.unrolled_ops = 0}).module),
+            3);
+  EXPECT_EQ(
+      TripCount(CheckPasses(CountingLoop("ui8", 5, 2, "LT", 250), {.unrolled_ops = 0}).module),
+      123);
 }
 
 TEST(LoopTest, ReplacesLoopsOfNoOrOneTurn) {
-  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 1, "LT", 0)).module), 0);
-  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 1, "LT", 1)).module), 0);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 1, "LT", 0), {.unrolled_ops = 0}).module),
+            0);
+  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i32", 0, 1, "LT", 1), {.unrolled_ops = 0}).module),
+            0);
 }
 
 TEST(LoopTest, DoesNotCountPastTheEndOfTheType) {
   // 124 + 3 = 127, then -126: more turns than the distance says.
-  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i8", 118, 3, "LT", 126)).module), 3);
-  EXPECT_EQ(TripCount(CheckPasses(CountingLoop("i8", 119, 3, "LE", 126)).module), -1);
+  EXPECT_EQ(
+      TripCount(CheckPasses(CountingLoop("i8", 118, 3, "LT", 126), {.unrolled_ops = 0}).module), 3);
+  EXPECT_EQ(
+      TripCount(CheckPasses(CountingLoop("i8", 119, 3, "LE", 126), {.unrolled_ops = 0}).module),
+      -1);
 }
 
 TEST(LoopTest, MergesCountersThatGoTogether) {
@@ -348,10 +360,22 @@ TEST(LoopTest, MergesCountersThatGoTogether) {
         %l = stablehlo.add %k, %one : tensor<i32>
         stablehlo.return %j, %l, %b : tensor<i32>, tensor<i32>, tensor<8xi32>
       }
-    return %r#2 : tensor<8xi32> })"));
+    return %r#2 : tensor<8xi32> })"),
+                                  {.unrolled_ops = 0});
   const stablehlo::Op* loop = FindOp((*out.module.Entry())->body, "stablehlo.while");
   ASSERT_NE(loop, nullptr);
   EXPECT_EQ(loop->operands.size(), 2u);
+}
+
+TEST(LoopTest, WritesOutShortLoopsOfWhatFuses) {
+  const Outcome out = CheckPasses(CountingLoop("i32", 0, 3, "LT", 10));
+  EXPECT_EQ(CountOps(out.module, "stablehlo.while"), 0u);
+  EXPECT_EQ(CountOps(out.module, "stablehlo.add"), 4u);
+}
+
+TEST(LoopTest, KeepsLoopsOfManyTurns) {
+  const Outcome out = CheckPasses(CountingLoop("i32", 0, 1, "LT", 100));
+  EXPECT_EQ(CountOps(out.module, "stablehlo.while"), 1u);
 }
 
 // for (i = 0; i < 5; ++i) x[i] = y: written at a position that is known to be inside.

@@ -14,7 +14,7 @@ namespace megalith::runtime {
 namespace {
 
 // Persistent: never change; a new layout gets a new version.
-constexpr uint32_t kCodeImageVersion = 1;
+constexpr uint32_t kCodeImageVersion = 2;
 // More kernels than any plan has; keeps a damaged number from becoming a huge table.
 constexpr uint32_t kMaxLoops = 1 << 20;
 constexpr uint64_t kMaxScratchBytes = uint64_t{1} << 32;
@@ -57,8 +57,12 @@ std::vector<std::string_view> Words(std::string_view text) {
 }
 
 Status CheckImage(const CodeImage& image) {
-  std::vector<uint32_t> loops;
+  std::vector<std::pair<CodeKind, uint32_t>> functions;
   for (const CodeImage::Entry& entry : image.entries) {
+    if (entry.kind != CodeKind::kKernel && entry.kind != CodeKind::kWhile) {
+      return DataLoss(
+          StrCat("code has a function of unknown kind ", static_cast<uint32_t>(entry.kind)));
+    }
     if (entry.offset >= image.bytes.size()) {
       return DataLoss(StrCat("code of kernel ", entry.loop, " starts at ", entry.offset, " of ",
                              image.bytes.size(), " bytes"));
@@ -67,11 +71,14 @@ Status CheckImage(const CodeImage& image) {
       return DataLoss(StrCat("code has kernel ", entry.loop, " with ", entry.scratch_bytes,
                              " bytes of scratch, beyond the limits"));
     }
-    loops.push_back(entry.loop);
+    functions.emplace_back(entry.kind, entry.loop);
   }
-  std::sort(loops.begin(), loops.end());
-  const auto twice = std::adjacent_find(loops.begin(), loops.end());
-  if (twice != loops.end()) return DataLoss(StrCat("kernel ", *twice, " has code twice"));
+  std::sort(functions.begin(), functions.end());
+  const auto twice = std::adjacent_find(functions.begin(), functions.end());
+  if (twice != functions.end()) {
+    return DataLoss(StrCat(twice->first == CodeKind::kKernel ? "kernel " : "loop ", twice->second,
+                           " has code twice"));
+  }
   return OkStatus();
 }
 
@@ -84,6 +91,7 @@ std::string EncodeCodeImage(const CodeImage& image) {
   out.Sized(image.compiler);
   out.U32(static_cast<uint32_t>(image.entries.size()));
   for (const CodeImage::Entry& entry : image.entries) {
+    out.U32(static_cast<uint32_t>(entry.kind));
     out.U32(entry.loop);
     out.U64(entry.offset);
     out.U64(entry.scratch_bytes);
@@ -106,6 +114,8 @@ Result<CodeImage> DecodeCodeImage(std::string_view bytes) {
   ASSIGN_OR_RETURN(const uint32_t count, in.U32());
   for (uint32_t i = 0; i < count; ++i) {
     CodeImage::Entry entry;
+    ASSIGN_OR_RETURN(const uint32_t kind, in.U32());
+    entry.kind = static_cast<CodeKind>(kind);
     ASSIGN_OR_RETURN(entry.loop, in.U32());
     ASSIGN_OR_RETURN(entry.offset, in.U64());
     ASSIGN_OR_RETURN(entry.scratch_bytes, in.U64());
@@ -140,9 +150,14 @@ Result<std::shared_ptr<const LoadedCode>> LoadedCode::Load(const CodeImage& imag
     return ResourceExhausted(StrCat("memory cannot be made executable: ", strerror(errno)));
   }
   for (const CodeImage::Entry& entry : image.entries) {
+    void* const start = static_cast<char*>(memory) + entry.offset;
+    if (entry.kind == CodeKind::kWhile) {
+      if (entry.loop >= code->loops_.size()) code->loops_.resize(entry.loop + 1);
+      code->loops_[entry.loop] = {reinterpret_cast<WhileFn>(start), entry.scratch_bytes};
+      continue;
+    }
     if (entry.loop >= code->functions_.size()) code->functions_.resize(entry.loop + 1);
-    code->functions_[entry.loop] = {
-        reinterpret_cast<LoopFn>(static_cast<char*>(memory) + entry.offset), entry.scratch_bytes};
+    code->functions_[entry.loop] = {reinterpret_cast<LoopFn>(start), entry.scratch_bytes};
   }
   return std::shared_ptr<const LoadedCode>(std::move(code));
 }
@@ -153,6 +168,10 @@ LoadedCode::~LoadedCode() {
 
 LoadedCode::Function LoadedCode::Find(uint32_t loop) const {
   return loop < functions_.size() ? functions_[loop] : Function{};
+}
+
+LoadedCode::Loop LoadedCode::FindWhile(uint32_t index) const {
+  return index < loops_.size() ? loops_[index] : Loop{};
 }
 
 std::string ProcessorTarget() {

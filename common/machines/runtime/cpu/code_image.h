@@ -16,12 +16,26 @@
 
 namespace megalith::runtime {
 
+// What a function of an image computes. Persistent: never change, append only.
+enum class CodeKind : uint32_t {
+  kKernel = 0,  // points of Plan::loops[number]: a LoopFn
+  kWhile = 1,   // all turns of Plan::whiles[number]: a WhileFn
+};
+
+// All turns of a loop. `buffers` are the addresses of all buffers of the plan. Every millisecond or
+// so `stop(argument)` is asked; once it answers true the function returns false at once, and what
+// the loop writes is not specified. Otherwise it returns true when the loop has ended. `scratch` is
+// memory of the calling thread, of the size the image asks for, aligned to 64.
+using WhileFn = bool (*)(void* const* buffers, bool (*stop)(void* argument), void* argument,
+                         void* scratch);
+
 struct CodeImage {
-  // Where kernel `loop` (number in Plan::loops) starts, and the scratch each thread needs for it.
+  // Where a function starts, and the scratch each thread needs for it.
   struct Entry {
-    uint32_t loop = 0;
+    uint32_t loop = 0;  // number in Plan::loops or Plan::whiles
     uint64_t offset = 0;
     uint64_t scratch_bytes = 0;
+    CodeKind kind = CodeKind::kKernel;
     friend bool operator==(const Entry&, const Entry&) = default;
   };
   std::string bytes;  // instructions and constants, position-independent
@@ -50,11 +64,19 @@ class LoadedCode {
   // run is null if the image has no code for that kernel.
   Function Find(uint32_t loop) const;
 
+  struct Loop {
+    WhileFn run = nullptr;
+    uint64_t scratch_bytes = 0;
+  };
+  // The same of Plan::whiles[index].
+  Loop FindWhile(uint32_t index) const;
+
  private:
   LoadedCode() = default;
   void* memory_ = nullptr;
   size_t mapped_bytes_ = 0;
   std::vector<Function> functions_;
+  std::vector<Loop> loops_;
 };
 
 // Features of this processor that generated code and ready-made kernels distinguish, in a fixed

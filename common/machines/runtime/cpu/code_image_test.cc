@@ -33,15 +33,16 @@ TEST(CodeImageTest, HasTheDocumentedLayout) {
   image.target = "x86-64";
   image.compiler = "me";
   const std::string golden(
-      "\x01\0\0\0"
+      "\x02\0\0\0"
       "\x06\0\0\0\0\0\0\0x86-64"
       "\x02\0\0\0\0\0\0\0me"
       "\x01\0\0\0"
+      "\0\0\0\0"
       "\x02\0\0\0"
       "\0\0\0\0\0\0\0\0"
       "\x40\0\0\0\0\0\0\0"
       "\x01\0\0\0\0\0\0\0\xC3",
-      61);
+      65);
   EXPECT_EQ(EncodeCodeImage(image), golden);
 }
 
