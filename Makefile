@@ -19,7 +19,8 @@ SOURCES = $(shell git ls-files 'common/*.h' 'common/*.cc' 'services/*.h' 'servic
 COUNT ?= 10000
 SEED ?= 1
 
-.PHONY: help deps configure build run test conformance fixtures random bench prove asan tsan ubsan fuzz fmt lint docs clean
+.PHONY: help deps configure build run test conformance conformance-jax wheel fixtures random bench prove asan tsan ubsan \
+  fuzz fmt lint docs clean
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -50,6 +51,16 @@ run: deps  ## start a fleet and train on the digits (examples/digits)
 
 conformance: build  ## hold the fleet against the oracle's answers; writes docs/parity.md and docs/parity.json
 	tests/conformance/conformance.sh build/$(PRESET)/bin/megalithctl update
+
+wheel:  ## build the Python package with the JAX plugin into build/wheel
+	@$(MAKE) --no-print-directory configure PRESET=release
+	cmake --build build/release -j$(JOBS) --target megalith_pjrt megalith_codegen_llvm
+	python3 clients/python/build_wheel.py build/wheel
+
+conformance-jax: wheel  ## run JAX's own tests on the plugin and on CPU; JAX_SOURCE=checkout, PYTHON=with jax, FILES=some
+	@[ -n "$(JAX_SOURCE)" ] || { echo "conformance-jax: give JAX_SOURCE=PATH, a checkout of jax at jax-v0.9.2" >&2; exit 1; }
+	conformance/runners/jax_tests.py --jax-source $(JAX_SOURCE) --python $(or $(PYTHON),python3) \
+	  --libraries build/release/lib --package clients/python $(FILES)
 
 fixtures: configure  ## list the oracle data and make its sidecar; FROM=DIRECTORY copies it from there first
 	cmake --build build/$(PRESET) -j$(JOBS) --target megalith-bundle

@@ -1,0 +1,113 @@
+#include "clients/pjrt/buffer.h"
+
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "common/foundation/base/strings.h"
+
+namespace megalith::pjrt {
+namespace {
+
+// By code of the interface.
+constexpr std::array<DType, 30> kTypes = {
+    DType::kInvalid,    DType::kBool,   DType::kI8,       DType::kI16,           DType::kI32,
+    DType::kI64,        DType::kU8,     DType::kU16,      DType::kU32,           DType::kU64,
+    DType::kF16,        DType::kF32,    DType::kF64,      DType::kBF16,          DType::kC64,
+    DType::kC128,       DType::kF8E5M2, DType::kF8E4M3FN, DType::kF8E4M3B11FNUZ, DType::kF8E5M2FNUZ,
+    DType::kF8E4M3FNUZ, DType::kI4,     DType::kU4,       DType::kInvalid,       DType::kI2,
+    DType::kU2,         DType::kF8E4M3, DType::kF8E3M4,   DType::kF8E8M0FNU,     DType::kF4E2M1FN};
+
+}  // namespace
+
+Value::~Value() {
+  if (count_ != nullptr) count_->Remove(bytes_);
+}
+
+void Value::Set(ArrayPtr array) {
+  array_ = std::move(array);
+  ready_->Set(OkStatus());
+}
+
+void Value::Count(std::shared_ptr<MemoryCount> count, int64_t bytes) {
+  count_ = std::move(count);
+  bytes_ = bytes;
+  count_->Add(bytes);
+}
+
+abi::Buffer* NewBuffer(abi::Memory* memory, TensorSpec spec, ValuePtr value) {
+  auto* b = new abi::Buffer;
+  b->memory = memory;
+  b->spec = std::move(spec);
+  b->value = std::move(value);
+  return b;
+}
+
+namespace abi {
+
+Result<ValuePtr> Buffer::Get() {
+  const std::lock_guard lock(mu);
+  if (value == nullptr) {
+    return InvalidArgument(StrCat("the buffer of an array ",
+                                  tensor::TypeText(spec.dtype, spec.shape),
+                                  " was deleted or donated; keep a copy if it is still needed"));
+  }
+  return value;
+}
+
+ValuePtr Buffer::Take() {
+  const std::lock_guard lock(mu);
+  return std::exchange(value, nullptr);
+}
+
+}  // namespace abi
+
+Result<DType> DTypeOf(abi::Buffer_Type type) {
+  const auto code = static_cast<size_t>(type);
+  if (code >= kTypes.size() || kTypes[code] == DType::kInvalid) {
+    return InvalidArgument(StrCat("element type ", code, " of the interface is not supported"));
+  }
+  return kTypes[code];
+}
+
+abi::Buffer_Type TypeOf(DType dtype) {
+  for (size_t i = 0; i < kTypes.size(); ++i) {
+    if (kTypes[i] == dtype) return static_cast<abi::Buffer_Type>(i);
+  }
+  return abi::kInvalid;
+}
+
+void CopyStrided(const char* data, const Shape& shape, std::span<const int64_t> strides,
+                 size_t width, char* out) {
+  const size_t rank = shape.size();
+  if (rank == 0) {
+    std::memcpy(out, data, width);
+    return;
+  }
+  int64_t total = 1;
+  for (const int64_t n : shape) total *= n;
+  if (total == 0) return;
+  const auto row = static_cast<size_t>(shape[rank - 1]);
+  const int64_t step = strides[rank - 1];
+  Shape at(rank, 0);
+  while (true) {
+    if (step == static_cast<int64_t>(width)) {
+      std::memcpy(out, data, row * width);
+    } else {
+      const char* from = data;
+      for (size_t i = 0; i < row; ++i, from += step) std::memcpy(out + i * width, from, width);
+    }
+    out += row * width;
+    size_t d = rank - 1;
+    while (true) {
+      if (d == 0) return;
+      --d;
+      data += strides[d];
+      if (++at[d] < shape[d]) break;
+      data -= strides[d] * shape[d];
+      at[d] = 0;
+    }
+  }
+}
+
+}  // namespace megalith::pjrt

@@ -1,0 +1,69 @@
+// Arrays in the hands of the host.
+#pragma once
+
+#include <memory>
+#include <mutex>
+
+#include "clients/pjrt/client.h"
+#include "clients/pjrt/event.h"
+
+namespace megalith::pjrt {
+
+// An array that exists or is being made. Buffers share it. Thread-safe.
+class Value {
+ public:
+  explicit Value(ArrayPtr array) : array_(std::move(array)) { ready_ = DoneEvent(); }
+  // To be made: Set or Fail follows.
+  Value() : ready_(std::make_shared<EventState>()) {}
+  ~Value();
+
+  void Set(ArrayPtr array);
+  void Fail(Status status) { ready_->Set(std::move(status)); }
+  const EventPtr& ready() const { return ready_; }
+  // Requires ready() to have succeeded.
+  const ArrayPtr& array() const { return array_; }
+  // Counts `bytes` against a device until the value dies.
+  void Count(std::shared_ptr<MemoryCount> count, int64_t bytes);
+
+ private:
+  ArrayPtr array_;
+  EventPtr ready_;
+  std::shared_ptr<MemoryCount> count_;
+  int64_t bytes_ = 0;
+};
+using ValuePtr = std::shared_ptr<Value>;
+
+abi::Buffer* NewBuffer(abi::Memory* memory, TensorSpec spec, ValuePtr value);
+
+}  // namespace megalith::pjrt
+
+namespace megalith::pjrt::abi {
+
+struct Buffer {
+  Memory* memory = nullptr;
+  TensorSpec spec;
+  std::mutex mu;   // guards the rest
+  ValuePtr value;  // null once deleted or given away
+  // Fetched for somebody who was given a pointer; lives as long as the buffer.
+  Tensor pinned;
+
+  // The value, or an error that says what became of it.
+  Result<ValuePtr> Get();
+  // The value, which the buffer loses.
+  ValuePtr Take();
+};
+
+}  // namespace megalith::pjrt::abi
+
+namespace megalith::pjrt {
+
+// Type codes of the interface. kInvalidArgument for what has no array type here.
+Result<DType> DTypeOf(abi::Buffer_Type type);
+abi::Buffer_Type TypeOf(DType dtype);
+
+// A copy of `bytes` laid out by `strides` (bytes; may be negative; `data` is element [0,...,0]) in
+// row-major order. Requires strides.size() == shape.size().
+void CopyStrided(const char* data, const Shape& shape, std::span<const int64_t> strides,
+                 size_t width, char* out);
+
+}  // namespace megalith::pjrt

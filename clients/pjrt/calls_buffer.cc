@@ -1,0 +1,462 @@
+// Arrays: from the host, to the host, and what they are.
+#include <cstring>
+#include <utility>
+
+#include "clients/pjrt/buffer.h"
+#include "clients/pjrt/calls.h"
+#include "common/foundation/base/strings.h"
+
+namespace megalith::pjrt {
+namespace {
+
+// Up to this size a copy costs less than remembering whose memory it is.
+constexpr int64_t kCopyBytes = 4096;
+
+Result<TensorSpec> SpecOf(abi::Buffer_Type type, const int64_t* dims, size_t num_dims) {
+  ASSIGN_OR_RETURN(const DType dtype, DTypeOf(type));
+  if (num_dims > 64) return InvalidArgument(StrCat("an array of rank ", num_dims, " is too deep"));
+  TensorSpec spec{dtype, Shape(std::span<const int64_t>(dims, num_dims))};
+  for (const int64_t n : spec.shape) {
+    if (n < 0) return InvalidArgument(StrCat("a dimension of ", n, " elements"));
+  }
+  if (!tensor::NumElements(spec.shape)) {
+    return ResourceExhausted("an array has more elements than can be counted");
+  }
+  return spec;
+}
+
+Result<abi::Memory*> MemoryOf(abi::Device* device, abi::Memory* memory) {
+  if (memory != nullptr) return memory;
+  if (device != nullptr) return device->memories[0];
+  return InvalidArgument("neither a device nor a memory was named for the array");
+}
+
+bool IsRowMajor(const Shape& shape, std::span<const int64_t> strides, size_t width) {
+  if (strides.empty()) return true;
+  auto expected = static_cast<int64_t>(width);
+  for (size_t d = shape.size(); d-- > 0;) {
+    if (shape[d] != 1 && strides[d] != expected) return false;
+    expected *= shape[d];
+  }
+  return true;
+}
+
+// Strides in bytes of an array whose dimension `order[0]` is the fastest.
+Result<std::vector<int64_t>> StridesOf(const Shape& shape, std::span<const int64_t> order,
+                                       size_t width) {
+  std::vector<int64_t> strides(shape.size(), -1);
+  auto step = static_cast<int64_t>(width);
+  for (const int64_t d : order) {
+    if (d < 0 || static_cast<size_t>(d) >= shape.size() || strides[static_cast<size_t>(d)] != -1) {
+      return InvalidArgument("a layout is no permutation of the dimensions");
+    }
+    strides[static_cast<size_t>(d)] = step;
+    step *= shape[static_cast<size_t>(d)];
+  }
+  if (order.size() != shape.size()) {
+    return InvalidArgument("a layout is no permutation of the dimensions");
+  }
+  return strides;
+}
+
+Status CheckDense(const abi::Buffer_MemoryLayout* layout) {
+  if (layout != nullptr && layout->type == abi::kLayoutTiled && layout->tiled.num_tiles != 0) {
+    return Unimplemented("tiled layouts are not kept; ask for a dense one");
+  }
+  return OkStatus();
+}
+
+// Writes elements in row-major order to memory laid out by `strides`.
+void Scatter(const char* from, const Shape& shape, std::span<const int64_t> strides, size_t width,
+             char* out) {
+  const int64_t n = tensor::NumElements(shape).value_or(0);
+  Shape at(shape.size(), 0);
+  for (int64_t i = 0; i < n; ++i, from += width) {
+    std::memcpy(out, from, width);
+    for (size_t d = shape.size(); d-- > 0;) {
+      out += strides[d];
+      if (++at[d] < shape[d]) break;
+      out -= strides[d] * shape[d];
+      at[d] = 0;
+    }
+  }
+}
+
+Result<Tensor> FetchFrom(const Value& value) {
+  RETURN_IF_ERROR(value.ready()->status());
+  return value.array()->Fetch();
+}
+
+Status CopyOut(const Value& value, const std::vector<int64_t>& strides, size_t width, char* dst) {
+  ASSIGN_OR_RETURN(const Tensor t, FetchFrom(value));
+  if (strides.empty() || IsRowMajor(t.shape(), strides, width)) {
+    std::memcpy(dst, t.data(), t.byte_size());
+  } else {
+    Scatter(static_cast<const char*>(t.data()), t.shape(), strides, width, dst);
+  }
+  return OkStatus();
+}
+
+// Calls `f` on the value once it exists; the event tells how that went.
+abi::Event* When(const ValuePtr& value, std::function<Status(const Value&)> f) {
+  auto done = std::make_shared<EventState>();
+  value->ready()->OnReady(
+      [value, done, f = std::move(f)](const Status& s) { done->Set(s.ok() ? f(*value) : s); });
+  return NewEvent(std::move(done));
+}
+
+// The elements of a buffer in this process, kept until the buffer dies.
+Result<const void*> Pin(abi::Buffer* buffer) {
+  ASSIGN_OR_RETURN(const ValuePtr value, buffer->Get());
+  RETURN_IF_ERROR(value->ready()->Wait());
+  ASSIGN_OR_RETURN(Tensor t, value->array()->Fetch());
+  const std::lock_guard lock(buffer->mu);
+  if (!buffer->pinned.valid()) buffer->pinned = std::move(t);
+  return buffer->pinned.data();
+}
+
+ValuePtr NewValue(abi::Device* device, const TensorSpec& spec, ArrayPtr array) {
+  auto value = std::make_shared<Value>(std::move(array));
+  value->Count(device->count,
+               tensor::NumElements(spec.shape).value_or(0) * tensor::ByteWidth(spec.dtype));
+  return value;
+}
+
+}  // namespace
+
+MEGALITH_PJRT_CALL(Client_BufferFromHostBuffer) {
+  ASSIGN_OR_RETURN(TensorSpec spec, SpecOf(args.type, args.dims, args.num_dims));
+  ASSIGN_OR_RETURN(abi::Memory* const memory, MemoryOf(args.device, args.memory));
+  RETURN_IF_ERROR(CheckDense(args.device_layout));
+  const auto width = static_cast<size_t>(tensor::ByteWidth(spec.dtype));
+  const std::span<const int64_t> strides(args.byte_strides, args.num_byte_strides);
+  if (!strides.empty() && strides.size() != spec.shape.size()) {
+    return InvalidArgument(
+        StrCat(strides.size(), " strides for an array of rank ", spec.shape.size()));
+  }
+  const int64_t bytes = *tensor::NumElements(spec.shape) * static_cast<int64_t>(width);
+  const bool dense = IsRowMajor(spec.shape, strides, width);
+  const bool borrow = args.host_buffer_semantics >= abi::kImmutableZeroCopy && dense &&
+                      bytes > kCopyBytes &&
+                      reinterpret_cast<uintptr_t>(args.data) % std::max<size_t>(width, 1) == 0;
+  Tensor host;
+  EventPtr released = DoneEvent();
+  if (borrow) {
+    released = std::make_shared<EventState>();
+    const std::shared_ptr<const void> owner(args.data,
+                                            [released](const void*) { released->Set(OkStatus()); });
+    host = Tensor::View(spec.dtype, spec.shape, args.data, owner);
+  } else {
+    ASSIGN_OR_RETURN(host, Tensor::CreateUninitialized(spec.dtype, spec.shape));
+    if (bytes > 0 && dense) {
+      std::memcpy(host.mutable_data(), args.data, static_cast<size_t>(bytes));
+    } else if (bytes > 0) {
+      CopyStrided(static_cast<const char*>(args.data), spec.shape, strides, width,
+                  static_cast<char*>(host.mutable_data()));
+    }
+  }
+  abi::Device* device = memory->device;
+  ASSIGN_OR_RETURN(ArrayPtr array,
+                   memory->client->engine->Put(device->description->id, std::move(host)));
+  ValuePtr value = NewValue(device, spec, std::move(array));
+  args.buffer = NewBuffer(memory, std::move(spec), std::move(value));
+  args.done_with_host_buffer = NewEvent(std::move(released));
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Client_CreateViewOfDeviceBuffer) {
+  ASSIGN_OR_RETURN(TensorSpec spec, SpecOf(args.element_type, args.dims, args.num_dims));
+  ASSIGN_OR_RETURN(abi::Memory* const memory,
+                   MemoryOf(args.device, MEGALITH_PJRT_HAS(args, memory) ? args.memory : nullptr));
+  RETURN_IF_ERROR(CheckDense(args.layout));
+  const std::shared_ptr<const void> owner(
+      args.device_buffer_ptr,
+      [callback = args.on_delete_callback, user = args.on_delete_callback_arg](const void* p) {
+        if (callback != nullptr) callback(const_cast<void*>(p), user);
+      });
+  Tensor view = Tensor::View(spec.dtype, spec.shape, args.device_buffer_ptr, owner);
+  ASSIGN_OR_RETURN(ArrayPtr array,
+                   memory->client->engine->Put(memory->device->description->id, std::move(view)));
+  ValuePtr value = NewValue(memory->device, spec, std::move(array));
+  args.buffer = NewBuffer(memory, std::move(spec), std::move(value));
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Client_CreateUninitializedBuffer) {
+  ASSIGN_OR_RETURN(TensorSpec spec,
+                   SpecOf(args.shape_element_type, args.shape_dims, args.shape_num_dims));
+  ASSIGN_OR_RETURN(abi::Memory* const memory, MemoryOf(args.device, args.memory));
+  RETURN_IF_ERROR(CheckDense(args.shape_layout));
+  ASSIGN_OR_RETURN(Tensor zeros, Tensor::Create(spec.dtype, spec.shape));
+  ASSIGN_OR_RETURN(ArrayPtr array,
+                   memory->client->engine->Put(memory->device->description->id, std::move(zeros)));
+  ValuePtr value = NewValue(memory->device, spec, std::move(array));
+  args.buffer = NewBuffer(memory, std::move(spec), std::move(value));
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Client_CreateErrorBuffer) {
+  ASSIGN_OR_RETURN(TensorSpec spec,
+                   SpecOf(args.shape_element_type, args.shape_dims, args.shape_num_dims));
+  const bool known = args.error_code > 0 && args.error_code <= 16;
+  auto value = std::make_shared<Value>();
+  value->Fail(Status(known ? static_cast<Code>(args.error_code) : Code::kUnknown,
+                     std::string(args.error_message, args.error_message_size)));
+  args.buffer = NewBuffer(args.memory, std::move(spec), std::move(value));
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_Destroy) {
+  delete args.buffer;
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_ElementType) {
+  args.type = TypeOf(args.buffer->spec.dtype);
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_Dimensions) {
+  args.dims = args.buffer->spec.shape.data();
+  args.num_dims = args.buffer->spec.shape.size();
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_UnpaddedDimensions) {
+  args.unpadded_dims = args.buffer->spec.shape.data();
+  args.num_dims = args.buffer->spec.shape.size();
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_DynamicDimensionIndices) {
+  args.dynamic_dim_indices = nullptr;
+  args.num_dynamic_dims = 0;
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_GetMemoryLayout) {
+  // Row-major for every rank that an array can have: the first `rank` entries from the back.
+  static const auto kOrder = [] {
+    std::array<int64_t, 64> order{};
+    for (size_t i = 0; i < order.size(); ++i) {
+      order[i] = static_cast<int64_t>(order.size() - 1 - i);
+    }
+    return order;
+  }();
+  const size_t rank = args.buffer->spec.shape.size();
+  args.layout = {};
+  args.layout.struct_size = sizeof(args.layout);
+  args.layout.type = abi::kLayoutTiled;
+  args.layout.tiled.struct_size = sizeof(args.layout.tiled);
+  args.layout.tiled.minor_to_major = kOrder.data() + (kOrder.size() - rank);
+  args.layout.tiled.minor_to_major_size = rank;
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_OnDeviceSizeInBytes) {
+  const TensorSpec& spec = args.buffer->spec;
+  args.on_device_size_in_bytes = static_cast<size_t>(tensor::NumElements(spec.shape).value_or(0)) *
+                                 static_cast<size_t>(tensor::ByteWidth(spec.dtype));
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_Device) {
+  args.device = args.buffer->memory->device;
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_Memory) {
+  args.memory = args.buffer->memory;
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_Delete) {
+  args.buffer->Take();
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_IsDeleted) {
+  const std::lock_guard lock(args.buffer->mu);
+  args.is_deleted = args.buffer->value == nullptr;
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_CopyToMemory) {
+  ASSIGN_OR_RETURN(const ValuePtr value, args.buffer->Get());
+  abi::Memory* const memory = args.dst_memory;
+  auto copy = std::make_shared<Value>();
+  const TensorSpec& spec = args.buffer->spec;
+  copy->Count(memory->device->count,
+              tensor::NumElements(spec.shape).value_or(0) * tensor::ByteWidth(spec.dtype));
+  args.dst_buffer = NewBuffer(memory, spec, copy);
+  value->ready()->OnReady([value, copy, memory](const Status& s) {
+    if (!s.ok()) return copy->Fail(s);
+    Result<Tensor> t = value->array()->Fetch();
+    if (!t.ok()) return copy->Fail(t.status());
+    Result<ArrayPtr> array =
+        memory->client->engine->Put(memory->device->description->id, *std::move(t));
+    if (!array.ok()) return copy->Fail(array.status());
+    copy->Set(*std::move(array));
+  });
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_CopyToDevice) {
+  abi::Buffer_CopyToMemory_Args to{};
+  to.struct_size = sizeof(to);
+  to.buffer = args.buffer;
+  to.dst_memory = args.dst_device->memories[0];
+  RETURN_IF_ERROR(DoBuffer_CopyToMemory(to));
+  args.dst_buffer = to.dst_buffer;
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_ToHostBuffer) {
+  ASSIGN_OR_RETURN(const ValuePtr value, args.src->Get());
+  const TensorSpec& spec = args.src->spec;
+  const auto width = static_cast<size_t>(tensor::ByteWidth(spec.dtype));
+  const size_t bytes = static_cast<size_t>(tensor::NumElements(spec.shape).value_or(0)) * width;
+  if (args.dst == nullptr) {
+    args.dst_size = bytes;
+    args.event = bytes == 0 ? NewEvent(DoneEvent()) : nullptr;  // an empty array may have no place
+    return OkStatus();
+  }
+  if (args.dst_size < bytes) {
+    return InvalidArgument(
+        StrCat("the array has ", bytes, " bytes; room for ", args.dst_size, " was given"));
+  }
+  RETURN_IF_ERROR(CheckDense(args.host_layout));
+  std::vector<int64_t> strides;
+  if (args.host_layout != nullptr && args.host_layout->type == abi::kLayoutTiled) {
+    const abi::Buffer_MemoryLayout_Tiled& tiled = args.host_layout->tiled;
+    ASSIGN_OR_RETURN(
+        strides, StridesOf(spec.shape, {tiled.minor_to_major, tiled.minor_to_major_size}, width));
+  } else if (args.host_layout != nullptr) {
+    const abi::Buffer_MemoryLayout_Strides& given = args.host_layout->strides;
+    strides.assign(given.byte_strides, given.byte_strides + given.num_byte_strides);
+    if (strides.size() != spec.shape.size()) {
+      return InvalidArgument(
+          StrCat(strides.size(), " strides for an array of rank ", spec.shape.size()));
+    }
+  }
+  args.event =
+      When(value, [strides = std::move(strides), width, dst = static_cast<char*>(args.dst)](
+                      const Value& v) { return CopyOut(v, strides, width, dst); });
+  return OkStatus();
+}
+
+static Status CheckRange(const abi::Buffer& buffer, int64_t offset, size_t size) {
+  const auto bytes = static_cast<uint64_t>(tensor::NumElements(buffer.spec.shape).value_or(0)) *
+                     static_cast<uint64_t>(tensor::ByteWidth(buffer.spec.dtype));
+  if (offset < 0 || static_cast<uint64_t>(offset) > bytes ||
+      size > bytes - static_cast<uint64_t>(offset)) {
+    return InvalidArgument(StrCat("bytes ", offset, " to ", offset, "+", size,
+                                  " are outside an array of ", bytes, " bytes"));
+  }
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_CopyRawToHost) {
+  ASSIGN_OR_RETURN(const ValuePtr value, args.buffer->Get());
+  RETURN_IF_ERROR(CheckRange(*args.buffer, args.offset, args.transfer_size));
+  args.event = When(
+      value,
+      [dst = args.dst, offset = args.offset, size = args.transfer_size](const Value& v) -> Status {
+        ASSIGN_OR_RETURN(const Tensor t, FetchFrom(v));
+        std::memcpy(dst, static_cast<const char*>(t.data()) + offset, size);
+        return OkStatus();
+      });
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_CopyRawToHostFuture) {
+  ASSIGN_OR_RETURN(const ValuePtr value, args.buffer->Get());
+  RETURN_IF_ERROR(CheckRange(*args.buffer, args.offset, args.transfer_size));
+  // The host calls back with the place to write to, as soon as it has one.
+  struct Pending {
+    ValuePtr value;
+    int64_t offset;
+    size_t size;
+    EventPtr done;
+  };
+  auto done = std::make_shared<EventState>();
+  args.callback_data = new Pending{value, args.offset, args.transfer_size, done};
+  args.future_ready_callback = [](abi::Buffer_CopyRawToHostFuture_Callback_Args* call) {
+    const std::unique_ptr<Pending> p(static_cast<Pending*>(call->callback_data));
+    if (call->error_code != 0) {
+      p->done->Set(
+          Status(Code::kUnknown, std::string(call->error_message, call->error_message_size)));
+      return;
+    }
+    p->value->ready()->OnReady([value = p->value, done = p->done, offset = p->offset,
+                                size = p->size, dst = call->dst](const Status& s) {
+      if (!s.ok()) return done->Set(s);
+      const Result<Tensor> t = value->array()->Fetch();
+      if (!t.ok()) return done->Set(t.status());
+      std::memcpy(dst, static_cast<const char*>(t->data()) + offset, size);
+      done->Set(OkStatus());
+    });
+  };
+  args.event = NewEvent(std::move(done));
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_IsOnCpu) {
+  const Result<ValuePtr> value = args.buffer->Get();
+  args.is_on_cpu = true;
+  if (value.ok() && (*value)->ready()->ready() && (*value)->ready()->status().ok()) {
+    args.is_on_cpu = (*value)->array()->local() != nullptr;
+  }
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_ReadyEvent) {
+  ASSIGN_OR_RETURN(const ValuePtr value, args.buffer->Get());
+  args.event = NewEvent(value->ready());
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_UnsafePointer) {
+  ASSIGN_OR_RETURN(const void* const p, Pin(args.buffer));
+  args.buffer_pointer = const_cast<void*>(p);
+  return OkStatus();
+}
+
+MEGALITH_PJRT_CALL(Buffer_OpaqueDeviceMemoryDataPointer) {
+  ASSIGN_OR_RETURN(const void* const p, Pin(args.buffer));
+  args.device_memory_ptr = const_cast<void*>(p);
+  return OkStatus();
+}
+
+// A reference keeps the elements although the buffer is deleted: `pinned` does.
+MEGALITH_PJRT_CALL(Buffer_IncreaseExternalReferenceCount) { return Pin(args.buffer).status(); }
+MEGALITH_PJRT_CALL(Buffer_DecreaseExternalReferenceCount) { return OkStatus(); }
+
+MEGALITH_PJRT_CALL(Buffer_DonateWithControlDependency) {
+  ValuePtr value = args.buffer->Take();
+  if (value == nullptr) return args.buffer->Get().status();
+  auto moved = std::make_shared<Value>();
+  struct Pending {
+    ValuePtr from, to;
+  };
+  args.out_buffer = NewBuffer(args.buffer->memory, args.buffer->spec, moved);
+  args.callback_data = new Pending{std::move(value), std::move(moved)};
+  args.dependency_ready_callback = [](abi::Buffer_DonateWithControlDependency_Callback_Args* call) {
+    const std::unique_ptr<Pending> p(static_cast<Pending*>(call->callback_data));
+    if (call->error_code != 0) {
+      p->to->Fail(
+          Status(Code::kUnknown, std::string(call->error_message, call->error_message_size)));
+      return;
+    }
+    p->from->ready()->OnReady([from = p->from, to = p->to](const Status& s) {
+      if (s.ok()) {
+        to->Set(from->array());
+      } else {
+        to->Fail(s);
+      }
+    });
+  };
+  return OkStatus();
+}
+
+}  // namespace megalith::pjrt

@@ -1,0 +1,69 @@
+// What runs programs behind the plugin: this process (embedded_engine.h) or a fleet.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/machines/runtime/executable.h"
+
+namespace megalith::pjrt {
+
+using runtime::CostSummary;
+using runtime::Signature;
+using runtime::TensorSpec;
+using tensor::DType;
+using tensor::Shape;
+using tensor::Tensor;
+
+// An array where the engine keeps it. Immutable; thread-safe.
+class Array {
+ public:
+  virtual ~Array() = default;
+  // The elements on this machine: at once if they are here.
+  virtual Result<Tensor> Fetch() const = 0;
+  // The elements if they are in this process, else null.
+  virtual const Tensor* local() const = 0;
+};
+using ArrayPtr = std::shared_ptr<const Array>;
+
+// A program ready to run. Immutable; thread-safe.
+class LoadedProgram {
+ public:
+  virtual ~LoadedProgram() = default;
+  virtual const std::string& name() const = 0;  // "jit_f"
+  virtual const Signature& signature() const = 0;
+  virtual const CostSummary& cost() const = 0;
+  virtual const std::string& fingerprint() const = 0;  // equal programs and options: equal text
+  // Per input: true if the program was compiled to be given its memory.
+  virtual const std::vector<bool>& donated() const = 0;
+  // What Engine::Load takes, also in another process.
+  virtual Result<std::string> Serialize() const = 0;
+  // Blocks until done. `given[i]`: nobody else will use input i again.
+  virtual Result<std::vector<ArrayPtr>> Run(int device, std::span<const ArrayPtr> inputs,
+                                            const std::vector<bool>& given) const = 0;
+};
+
+struct ProgramOptions {
+  std::map<std::string, std::string> settings;  // of the backend, by name
+  int num_replicas = 1;
+  int num_partitions = 1;
+};
+
+// Thread-safe.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual std::string version() const = 0;  // "megalith 0.1 (cpu avx512)"
+  // `host` stays valid as long as anybody holds the array.
+  virtual Result<ArrayPtr> Put(int device, Tensor host) = 0;
+  // `module` is a portable artifact or MLIR text.
+  virtual Result<std::shared_ptr<const LoadedProgram>> Compile(std::string_view module,
+                                                               const ProgramOptions& options) = 0;
+  virtual Result<std::shared_ptr<const LoadedProgram>> Load(std::string_view serialized) = 0;
+};
+
+}  // namespace megalith::pjrt

@@ -1,0 +1,234 @@
+#include "clients/pjrt/executable.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "common/foundation/base/strings.h"
+
+namespace megalith::pjrt {
+namespace {
+
+constexpr std::string_view kMagic = "MGPJRTX1";
+
+// Up to this estimate a program runs on the thread that launches it: handing it to another thread
+// and back costs about as much.
+constexpr double kInlineSeconds = 100e-6;
+
+// A guess good enough to tell small from large.
+double SecondsOf(const CostSummary& cost) {
+  return cost.flops / 5e9 + cost.transcendentals / 3e8 + cost.bytes_accessed / 10e9;
+}
+
+abi::NamedValue Number(const char* name, double value) {
+  abi::NamedValue v{};
+  v.struct_size = sizeof(abi::NamedValue);
+  v.name = name;
+  v.name_size = std::strlen(name);
+  v.type = abi::kNamedFloat;
+  v.float_value = static_cast<float>(value);
+  v.value_size = 1;
+  return v;
+}
+
+Status WrongArgument(size_t i, const TensorSpec& found, const TensorSpec& wanted) {
+  return InvalidArgument(StrCat("argument ", i, " is ", tensor::TypeText(found.dtype, found.shape),
+                                "; the program was compiled for ",
+                                tensor::TypeText(wanted.dtype, wanted.shape)));
+}
+
+// The values of the arguments, and which of them the launch may use up.
+struct Arguments {
+  std::vector<ValuePtr> values;
+  std::vector<bool> given;
+};
+
+Result<Arguments> Collect(const LoadedProgram& program, std::span<abi::Buffer* const> buffers,
+                          std::span<const int64_t> keep) {
+  const std::vector<TensorSpec>& wanted = program.signature().inputs;
+  if (buffers.size() != wanted.size()) {
+    return InvalidArgument(
+        StrCat("the program takes ", wanted.size(), " arguments; ", buffers.size(), " were given"));
+  }
+  Arguments out;
+  out.given = program.donated();
+  out.given.resize(wanted.size(), false);
+  for (const int64_t i : keep) {
+    if (i >= 0 && static_cast<size_t>(i) < wanted.size()) out.given[static_cast<size_t>(i)] = false;
+  }
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    if (buffers[i]->spec != wanted[i]) return WrongArgument(i, buffers[i]->spec, wanted[i]);
+    ASSIGN_OR_RETURN(ValuePtr value, buffers[i]->Get());
+    out.values.push_back(std::move(value));
+  }
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    if (!out.given[i]) continue;
+    for (size_t j = 0; j < buffers.size(); ++j) {
+      if (i == j || buffers[j] != buffers[i]) continue;
+      return InvalidArgument(StrCat("argument ", i, " is donated but is also argument ", j,
+                                    "; pass a copy of one of them"));
+    }
+  }
+  return out;
+}
+
+// One launch: what it reads, and where its results go.
+struct Work {
+  std::shared_ptr<const ProgramInfo> info;
+  int device = 0;
+  Arguments arguments;
+  std::vector<ValuePtr> results;
+  EventPtr done;
+
+  void Run() {
+    const Status s = TryRun();
+    if (!s.ok()) {
+      for (const ValuePtr& r : results) r->Fail(s);
+    }
+    arguments.values.clear();
+    if (done != nullptr) done->Set(s);
+  }
+
+  Status TryRun() {
+    std::vector<ArrayPtr> inputs;
+    inputs.reserve(arguments.values.size());
+    for (const ValuePtr& v : arguments.values) {
+      RETURN_IF_ERROR(v->ready()->Wait());
+      inputs.push_back(v->array());
+    }
+    arguments.values.clear();
+    ASSIGN_OR_RETURN(std::vector<ArrayPtr> made,
+                     info->program->Run(device, inputs, arguments.given));
+    inputs.clear();
+    for (size_t i = 0; i < results.size(); ++i) results[i]->Set(std::move(made[i]));
+    return OkStatus();
+  }
+};
+
+}  // namespace
+
+ProgramInfo::ProgramInfo(std::shared_ptr<const LoadedProgram> loaded,
+                         HostCompileOptions host_options, std::string host_options_bytes)
+    : program(std::move(loaded)),
+      options(std::move(host_options)),
+      options_bytes(std::move(host_options_bytes)) {
+  static constexpr char kKind[] = "device";
+  for (const TensorSpec& o : program->signature().outputs) {
+    output_types.push_back(TypeOf(o.dtype));
+    output_dims.insert(output_dims.end(), o.shape.begin(), o.shape.end());
+    output_ranks.push_back(o.shape.size());
+    memory_kinds.push_back(kKind);
+    memory_kind_sizes.push_back(sizeof(kKind) - 1);
+  }
+  const CostSummary& c = program->cost();
+  cost = {Number("flops", c.flops), Number("transcendentals", c.transcendentals),
+          Number("bytes accessed", c.bytes_accessed)};
+  if (options.device_assignment.empty()) {
+    int64_t next = 0;
+    for (int p = 0; p < options.num_partitions; ++p) {
+      std::vector<int64_t>& ids = options.device_assignment.emplace_back();
+      for (int r = 0; r < options.num_replicas; ++r) ids.push_back(next++);
+    }
+  }
+  device_assignment = EncodeDeviceAssignment(options.device_assignment);
+}
+
+Result<std::shared_ptr<const ProgramInfo>> CompileProgram(abi::Client* client,
+                                                          std::string_view module,
+                                                          std::string_view options) {
+  ASSIGN_OR_RETURN(HostCompileOptions parsed, ParseCompileOptions(options));
+  ProgramOptions program_options;
+  program_options.num_replicas = parsed.num_replicas;
+  program_options.num_partitions = parsed.num_partitions;
+  program_options.settings = parsed.overrides;
+  ASSIGN_OR_RETURN(std::shared_ptr<const LoadedProgram> loaded,
+                   client->engine->Compile(module, program_options));
+  return std::make_shared<const ProgramInfo>(std::move(loaded), std::move(parsed),
+                                             std::string(options));
+}
+
+// Layout: magic, u64 size of the options, the options, what the engine made.
+Result<std::string> SerializeProgram(const ProgramInfo& info) {
+  ASSIGN_OR_RETURN(const std::string program, info.program->Serialize());
+  std::string out(kMagic);
+  const uint64_t size = info.options_bytes.size();
+  for (int i = 0; i < 8; ++i) out.push_back(static_cast<char>(size >> (8 * i)));
+  return out + info.options_bytes + program;
+}
+
+Result<std::shared_ptr<const ProgramInfo>> DeserializeProgram(abi::Client* client,
+                                                              std::string_view bytes) {
+  if (!bytes.starts_with(kMagic) || bytes.size() < kMagic.size() + 8) {
+    return InvalidArgument("these bytes are no executable that this plugin serialized");
+  }
+  bytes.remove_prefix(kMagic.size());
+  uint64_t size = 0;
+  for (size_t i = 0; i < 8; ++i) {
+    size |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[i])) << (8 * i);
+  }
+  bytes.remove_prefix(8);
+  if (size > bytes.size()) return DataLoss("a serialized executable is cut short");
+  ASSIGN_OR_RETURN(HostCompileOptions options, ParseCompileOptions(bytes.substr(0, size)));
+  ASSIGN_OR_RETURN(std::shared_ptr<const LoadedProgram> loaded,
+                   client->engine->Load(bytes.substr(size)));
+  return std::make_shared<const ProgramInfo>(std::move(loaded), std::move(options),
+                                             std::string(bytes.substr(0, size)));
+}
+
+Result<abi::LoadedExecutable*> NewLoadedExecutable(abi::Client* client,
+                                                   std::shared_ptr<const ProgramInfo> info) {
+  auto made = std::make_unique<abi::LoadedExecutable>();
+  made->client = client;
+  for (const std::vector<int64_t>& replicas : info->options.device_assignment) {
+    for (const int64_t id : replicas) {
+      if (id < 0 || static_cast<size_t>(id) >= client->devices.size()) {
+        return InvalidArgument(StrCat("the program is for device ", id, "; this client has ",
+                                      client->devices.size(), " devices (option num_devices)"));
+      }
+      made->devices.push_back(client->devices[static_cast<size_t>(id)]);
+    }
+  }
+  made->info = std::move(info);
+  return made.release();
+}
+
+Status Launch(const abi::LoadedExecutable& executable, abi::Device* device,
+              std::span<abi::Buffer* const> arguments, std::span<const int64_t> keep,
+              abi::Buffer** outputs, EventPtr* done) {
+  const LoadedProgram& program = *executable.info->program;
+  ASSIGN_OR_RETURN(Arguments collected, Collect(program, arguments, keep));
+  bool ready = device->queue->idle();
+  for (const ValuePtr& v : collected.values) ready = ready && v->ready()->ready();
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (collected.given[i]) arguments[i]->Take();
+  }
+  Work work{executable.info, device->description->id, std::move(collected), {}, nullptr};
+  const std::vector<TensorSpec>& specs = program.signature().outputs;
+  work.results.reserve(specs.size());
+  for (size_t i = 0; i < specs.size(); ++i) {
+    auto value = std::make_shared<Value>();
+    value->Count(device->count,
+                 tensor::NumElements(specs[i].shape).value_or(0) * ByteWidth(specs[i].dtype));
+    outputs[i] = NewBuffer(device->memories[0], specs[i], value);
+    work.results.push_back(std::move(value));
+  }
+  if (ready && SecondsOf(program.cost()) < kInlineSeconds) {
+    const Status s = work.TryRun();
+    if (!s.ok()) {
+      for (const ValuePtr& r : work.results) r->Fail(s);
+      auto failed = std::make_shared<EventState>();
+      failed->Set(s);
+      *done = std::move(failed);
+    } else {
+      *done = DoneEvent();
+    }
+    return OkStatus();
+  }
+  work.done = std::make_shared<EventState>();
+  *done = work.done;
+  auto shared = std::make_shared<Work>(std::move(work));
+  device->queue->Push([shared] { shared->Run(); });
+  return OkStatus();
+}
+
+}  // namespace megalith::pjrt

@@ -1,0 +1,78 @@
+// Programs in the hands of the host, and how they are launched.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "clients/pjrt/buffer.h"
+#include "clients/pjrt/options.h"
+
+namespace megalith::pjrt {
+
+// What a program and its description share. Immutable after making.
+struct ProgramInfo {
+  std::shared_ptr<const LoadedProgram> program;
+  HostCompileOptions options;
+  std::string options_bytes;  // as the host sent them
+  // In the form the interface wants.
+  std::vector<abi::Buffer_Type> output_types;
+  std::vector<int64_t> output_dims;
+  std::vector<size_t> output_ranks;
+  std::vector<const char*> memory_kinds;
+  std::vector<size_t> memory_kind_sizes;
+  std::vector<abi::NamedValue> cost;
+  std::string device_assignment;
+
+  ProgramInfo(std::shared_ptr<const LoadedProgram> loaded, HostCompileOptions host_options,
+              std::string host_options_bytes);
+  ProgramInfo(const ProgramInfo&) = delete;
+  ProgramInfo& operator=(const ProgramInfo&) = delete;
+};
+
+// Compiles for `client`. Errors: those of the engine; kUnimplemented for more devices than one
+// program can use here.
+Result<std::shared_ptr<const ProgramInfo>> CompileProgram(abi::Client* client,
+                                                          std::string_view module,
+                                                          std::string_view options);
+
+// A program with its options in one string, and back.
+Result<std::string> SerializeProgram(const ProgramInfo& info);
+Result<std::shared_ptr<const ProgramInfo>> DeserializeProgram(abi::Client* client,
+                                                              std::string_view bytes);
+
+}  // namespace megalith::pjrt
+
+namespace megalith::pjrt::abi {
+
+struct Executable {
+  std::shared_ptr<const ProgramInfo> info;
+};
+
+struct LoadedExecutable {
+  Client* client = nullptr;
+  std::shared_ptr<const ProgramInfo> info;
+  std::vector<Device*> devices;
+  std::atomic<bool> deleted{false};
+};
+
+}  // namespace megalith::pjrt::abi
+
+namespace megalith::pjrt {
+
+// On the devices its options name, or the first ones.
+Result<abi::LoadedExecutable*> NewLoadedExecutable(abi::Client* client,
+                                                   std::shared_ptr<const ProgramInfo> info);
+
+// Launches the program on one device: cheap programs whose inputs exist run at once on this thread,
+// others on the device's queue, so that the caller goes on. `outputs` receives one new buffer per
+// result, `done` the event of the launch; both are left alone on an error. Inputs that the program
+// was compiled to be given are taken from their buffers unless `keep[i]`.
+// Errors: kInvalidArgument (wrong number, type or shape of arguments, a deleted buffer, one buffer
+// given away and used twice).
+Status Launch(const abi::LoadedExecutable& executable, abi::Device* device,
+              std::span<abi::Buffer* const> arguments, std::span<const int64_t> keep,
+              abi::Buffer** outputs, EventPtr* done);
+
+}  // namespace megalith::pjrt

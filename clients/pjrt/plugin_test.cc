@@ -1,0 +1,451 @@
+// Drives the plugin as a host does: through the shim, by the table alone.
+#include <dlfcn.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "clients/pjrt/abi.h"
+
+namespace megalith::pjrt {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr std::string_view kAdd = R"(
+module @jit_add {
+  func.func public @main(%arg0: tensor<3xf32>, %arg1: tensor<3xf32>) -> (tensor<3xf32>) {
+    %0 = stablehlo.add %arg0, %arg1 : tensor<3xf32>
+    return %0 : tensor<3xf32>
+  }
+}
+)";
+
+constexpr std::string_view kDonate = R"(
+module @jit_donate {
+  func.func public @main(%arg0: tensor<3xf32> {tf.aliasing_output = 0 : i32}, %arg1: tensor<3xf32>)
+      -> (tensor<3xf32>) {
+    %0 = stablehlo.add %arg0, %arg1 : tensor<3xf32>
+    return %0 : tensor<3xf32>
+  }
+}
+)";
+
+// Counts to a number that no estimate knows, so that the launch goes to the device's queue.
+constexpr std::string_view kLong = R"(
+module @jit_long {
+  func.func public @main(%arg0: tensor<512x512xf32>) -> (tensor<512x512xf32>) {
+    %0 = stablehlo.dot_general %arg0, %arg0, contracting_dims = [1] x [0]
+        : (tensor<512x512xf32>, tensor<512x512xf32>) -> tensor<512x512xf32>
+    %1 = stablehlo.dot_general %0, %arg0, contracting_dims = [1] x [0]
+        : (tensor<512x512xf32>, tensor<512x512xf32>) -> tensor<512x512xf32>
+    return %1 : tensor<512x512xf32>
+  }
+}
+)";
+
+const abi::Api& Table() {
+  static const abi::Api* const api = [] {
+    void* shim = dlopen(MEGALITH_PJRT_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    if (shim == nullptr) {
+      ADD_FAILURE() << dlerror();
+      std::abort();
+    }
+    const auto get = reinterpret_cast<const void* (*)()>(dlsym(shim, "GetPjrtApi"));
+    return static_cast<const abi::Api*>(get());
+  }();
+  return *api;
+}
+
+template <typename Args>
+Args New() {
+  Args args{};
+  args.struct_size = sizeof(Args);
+  return args;
+}
+
+// The text of an error, which is destroyed; empty for none.
+std::string TextOf(abi::Error* error) {
+  if (error == nullptr) return "";
+  auto message = New<abi::Error_Message_Args>();
+  message.error = error;
+  Table().Error_Message(&message);
+  auto code = New<abi::Error_GetCode_Args>();
+  code.error = error;
+  Table().Error_GetCode(&code);
+  std::string text = std::to_string(code.code) + ": ";
+  text.append(message.message, message.message_size);
+  auto destroy = New<abi::Error_Destroy_Args>();
+  destroy.error = error;
+  Table().Error_Destroy(&destroy);
+  return text;
+}
+
+#define EXPECT_CALL_OK(name, args) EXPECT_EQ(TextOf(Table().name(&(args))), "")
+
+class PluginTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto create = New<abi::Client_Create_Args>();
+    abi::NamedValue devices{};
+    devices.struct_size = sizeof(devices);
+    devices.name = "num_devices";
+    devices.name_size = 11;
+    devices.type = abi::kNamedInt64;
+    devices.int64_value = 2;
+    devices.value_size = 1;
+    create.create_options = &devices;
+    create.num_options = 1;
+    EXPECT_CALL_OK(Client_Create, create);
+    client_ = create.client;
+    auto list = New<abi::Client_Devices_Args>();
+    list.client = client_;
+    EXPECT_CALL_OK(Client_Devices, list);
+    devices_.assign(list.devices, list.devices + list.num_devices);
+  }
+  void TearDown() override {
+    auto destroy = New<abi::Client_Destroy_Args>();
+    destroy.client = client_;
+    EXPECT_CALL_OK(Client_Destroy, destroy);
+  }
+
+  std::string Compile(std::string_view text, abi::LoadedExecutable** out) {
+    auto program = New<abi::Program>();
+    program.code = text.data();
+    program.code_size = text.size();
+    program.format = "mlir";
+    program.format_size = 4;
+    auto compile = New<abi::Client_Compile_Args>();
+    compile.client = client_;
+    compile.program = &program;
+    const std::string error = TextOf(Table().Client_Compile(&compile));
+    *out = compile.executable;
+    return error;
+  }
+
+  abi::Memory* MemoryOf(size_t device) {
+    auto memory = New<abi::Device_DefaultMemory_Args>();
+    memory.device = devices_[device];
+    EXPECT_CALL_OK(Device_DefaultMemory, memory);
+    return memory.memory;
+  }
+
+  abi::Buffer* Put(const void* data, std::vector<int64_t> dims, abi::Buffer_Type type,
+                   std::vector<int64_t> strides = {}, size_t device = 0,
+                   abi::Event** released = nullptr) {
+    auto put = New<abi::Client_BufferFromHostBuffer_Args>();
+    put.client = client_;
+    put.data = data;
+    put.type = type;
+    put.dims = dims.data();
+    put.num_dims = dims.size();
+    put.byte_strides = strides.data();
+    put.num_byte_strides = strides.size();
+    put.host_buffer_semantics = abi::kImmutableZeroCopy;
+    put.memory = MemoryOf(device);
+    EXPECT_CALL_OK(Client_BufferFromHostBuffer, put);
+    if (released != nullptr) {
+      *released = put.done_with_host_buffer;
+    } else {
+      DestroyEvent(put.done_with_host_buffer);
+    }
+    return put.buffer;
+  }
+  abi::Buffer* PutFloats(const std::vector<float>& v) {
+    return Put(v.data(), {static_cast<int64_t>(v.size())}, abi::kF32);
+  }
+
+  void Await(abi::Event* event) {
+    auto await = New<abi::Event_Await_Args>();
+    await.event = event;
+    EXPECT_CALL_OK(Event_Await, await);
+    DestroyEvent(event);
+  }
+  static void DestroyEvent(abi::Event* event) {
+    auto destroy = New<abi::Event_Destroy_Args>();
+    destroy.event = event;
+    EXPECT_CALL_OK(Event_Destroy, destroy);
+  }
+  static void Destroy(abi::Buffer* buffer) {
+    auto destroy = New<abi::Buffer_Destroy_Args>();
+    destroy.buffer = buffer;
+    EXPECT_CALL_OK(Buffer_Destroy, destroy);
+  }
+  static void Destroy(abi::LoadedExecutable* executable) {
+    auto destroy = New<abi::LoadedExecutable_Destroy_Args>();
+    destroy.executable = executable;
+    EXPECT_CALL_OK(LoadedExecutable_Destroy, destroy);
+  }
+
+  // Row-major elements.
+  template <typename T>
+  std::vector<T> Get(abi::Buffer* buffer) {
+    auto ask = New<abi::Buffer_ToHostBuffer_Args>();
+    ask.src = buffer;
+    EXPECT_CALL_OK(Buffer_ToHostBuffer, ask);
+    if (ask.event != nullptr) DestroyEvent(ask.event);
+    std::vector<T> out(ask.dst_size / sizeof(T));
+    if (out.empty()) return out;
+    auto get = New<abi::Buffer_ToHostBuffer_Args>();
+    get.src = buffer;
+    get.dst = out.data();
+    get.dst_size = ask.dst_size;
+    EXPECT_CALL_OK(Buffer_ToHostBuffer, get);
+    Await(get.event);
+    return out;
+  }
+
+  std::string Run(abi::LoadedExecutable* executable, std::vector<abi::Buffer*> arguments,
+                  std::vector<abi::Buffer*>* results, size_t outputs = 1) {
+    auto options = New<abi::ExecuteOptions>();
+    auto execute = New<abi::LoadedExecutable_Execute_Args>();
+    execute.executable = executable;
+    execute.options = &options;
+    abi::Buffer* const* const lists[] = {arguments.data()};
+    execute.argument_lists = lists;
+    execute.num_devices = 1;
+    execute.num_args = arguments.size();
+    results->assign(outputs, nullptr);
+    abi::Buffer** const output_lists[] = {results->data()};
+    execute.output_lists = output_lists;
+    abi::Event* done = nullptr;
+    execute.device_complete_events = &done;
+    const std::string error = TextOf(Table().LoadedExecutable_Execute(&execute));
+    if (done != nullptr) DestroyEvent(done);
+    return error;
+  }
+
+  static bool IsDeleted(abi::Buffer* buffer) {
+    auto deleted = New<abi::Buffer_IsDeleted_Args>();
+    deleted.buffer = buffer;
+    EXPECT_CALL_OK(Buffer_IsDeleted, deleted);
+    return deleted.is_deleted;
+  }
+
+  abi::Client* client_ = nullptr;
+  std::vector<abi::Device*> devices_;
+};
+
+TEST(Table, HasEverySlot) {
+  EXPECT_EQ(Table().struct_size, 1064u);
+  EXPECT_EQ(Table().version.minor_version, 90);
+  const auto* slots = reinterpret_cast<void* const*>(reinterpret_cast<const char*>(&Table()) + 40);
+  for (int i = 0; i < 128; ++i) EXPECT_NE(slots[i], nullptr) << i;
+}
+
+TEST_F(PluginTest, RunsAProgram) {
+  abi::LoadedExecutable* add = nullptr;
+  ASSERT_EQ(Compile(kAdd, &add), "");
+  abi::Buffer* a = PutFloats({1, 2, 3});
+  abi::Buffer* b = PutFloats({10, 20, 30});
+  std::vector<abi::Buffer*> results;
+  ASSERT_EQ(Run(add, {a, b}, &results), "");
+  EXPECT_THAT(Get<float>(results[0]), ElementsAre(11, 22, 33));
+  for (abi::Buffer* buffer : {a, b, results[0]}) Destroy(buffer);
+  Destroy(add);
+}
+
+TEST_F(PluginTest, RunsLongProgramsBesideTheCaller) {
+  abi::LoadedExecutable* dot = nullptr;
+  ASSERT_EQ(Compile(kLong, &dot), "");
+  std::vector<float> ones(512 * 512, 1.0F / 512);
+  abi::Buffer* a = Put(ones.data(), {512, 512}, abi::kF32);
+  std::vector<abi::Buffer*> results;
+  ASSERT_EQ(Run(dot, {a}, &results), "");
+  // The host lets go of the argument and the program before the result is there.
+  Destroy(a);
+  Destroy(dot);
+  std::atomic<int> called{0};
+  auto ready = New<abi::Buffer_ReadyEvent_Args>();
+  ready.buffer = results[0];
+  EXPECT_CALL_OK(Buffer_ReadyEvent, ready);
+  auto on_ready = New<abi::Event_OnReady_Args>();
+  on_ready.event = ready.event;
+  on_ready.callback = [](abi::Error* error, void* n) {
+    EXPECT_EQ(TextOf(error), "");
+    ++*static_cast<std::atomic<int>*>(n);
+  };
+  on_ready.user_arg = &called;
+  EXPECT_CALL_OK(Event_OnReady, on_ready);
+  DestroyEvent(ready.event);
+  EXPECT_FLOAT_EQ(Get<float>(results[0])[7], 1.0F / 512);
+  while (called == 0) std::this_thread::yield();
+  EXPECT_EQ(called, 1);
+  Destroy(results[0]);
+}
+
+TEST_F(PluginTest, KeepsElementsOfAnyLayout) {
+  const std::vector<int32_t> v = {1, 2, 3, 4, 5, 6};
+  abi::Buffer* transposed = Put(v.data(), {3, 2}, abi::kS32, {4, 12});
+  EXPECT_THAT(Get<int32_t>(transposed), ElementsAre(1, 4, 2, 5, 3, 6));
+  abi::Buffer* backwards = Put(v.data() + 5, {6}, abi::kS32, {-4});
+  EXPECT_THAT(Get<int32_t>(backwards), ElementsAre(6, 5, 4, 3, 2, 1));
+  abi::Buffer* spread = Put(v.data(), {2, 2}, abi::kS32, {12, 8});
+  EXPECT_THAT(Get<int32_t>(spread), ElementsAre(1, 3, 4, 6));
+  abi::Buffer* empty = Put(v.data(), {0, 3}, abi::kS32, {12, 4});
+  EXPECT_THAT(Get<int32_t>(empty), ElementsAre());
+
+  std::vector<int32_t> columns(6);
+  auto get = New<abi::Buffer_ToHostBuffer_Args>();
+  get.src = transposed;
+  abi::Buffer_MemoryLayout layout{};
+  layout.struct_size = sizeof(layout);
+  const int64_t order[] = {0, 1};
+  layout.tiled.minor_to_major = order;
+  layout.tiled.minor_to_major_size = 2;
+  get.host_layout = &layout;
+  get.dst = columns.data();
+  get.dst_size = 24;
+  EXPECT_CALL_OK(Buffer_ToHostBuffer, get);
+  Await(get.event);
+  EXPECT_THAT(columns, ElementsAre(1, 2, 3, 4, 5, 6));
+  for (abi::Buffer* b : {transposed, backwards, spread, empty}) Destroy(b);
+}
+
+TEST_F(PluginTest, BorrowsLargeArraysUntilTheyDie) {
+  std::vector<float> v(100000, 2);
+  abi::Event* released = nullptr;
+  abi::Buffer* a = Put(v.data(), {100000}, abi::kF32, {4}, 0, &released);
+  auto pointer = New<abi::Buffer_UnsafePointer_Args>();
+  pointer.buffer = a;
+  EXPECT_CALL_OK(Buffer_UnsafePointer, pointer);
+  EXPECT_EQ(pointer.buffer_pointer, v.data());
+  auto ready = New<abi::Event_IsReady_Args>();
+  ready.event = released;
+  EXPECT_CALL_OK(Event_IsReady, ready);
+  EXPECT_FALSE(ready.is_ready);
+  Destroy(a);
+  EXPECT_CALL_OK(Event_IsReady, ready);
+  EXPECT_TRUE(ready.is_ready);
+  DestroyEvent(released);
+}
+
+TEST_F(PluginTest, TakesWhatIsDonated) {
+  abi::LoadedExecutable* donate = nullptr;
+  ASSERT_EQ(Compile(kDonate, &donate), "");
+  abi::Buffer* a = PutFloats({1, 2, 3});
+  abi::Buffer* b = PutFloats({10, 20, 30});
+  std::vector<abi::Buffer*> results, none;
+  EXPECT_THAT(Run(donate, {a, a}, &none),
+              HasSubstr("argument 0 is donated but is also argument 1"));
+  EXPECT_FALSE(IsDeleted(a));
+  ASSERT_EQ(Run(donate, {a, b}, &results), "");
+  EXPECT_TRUE(IsDeleted(a));
+  EXPECT_FALSE(IsDeleted(b));
+  EXPECT_THAT(Get<float>(results[0]), ElementsAre(11, 22, 33));
+  EXPECT_THAT(Run(donate, {a, b}, &none), HasSubstr("was deleted or donated"));
+  for (abi::Buffer* buffer : {a, b, results[0]}) Destroy(buffer);
+  Destroy(donate);
+}
+
+TEST_F(PluginTest, RefusesWhatItDoesNotUnderstand) {
+  abi::LoadedExecutable* none = nullptr;
+  EXPECT_THAT(Compile("module { func.func @main( }", &none), HasSubstr("3: "));
+  EXPECT_THAT(Compile("ML\xefR\x01 no artifact", &none), testing::Not(""));
+  abi::LoadedExecutable* add = nullptr;
+  ASSERT_EQ(Compile(kAdd, &add), "");
+  abi::Buffer* a = PutFloats({1, 2, 3});
+  abi::Buffer* four = PutFloats({1, 2, 3, 4});
+  std::vector<abi::Buffer*> results;
+  EXPECT_THAT(Run(add, {a}, &results), HasSubstr("takes 2 arguments"));
+  EXPECT_THAT(Run(add, {a, four}, &results), HasSubstr("argument 1 is f32[4]"));
+  EXPECT_EQ(results[0], nullptr);
+
+  auto create = New<abi::Client_Create_Args>();
+  abi::NamedValue option{};
+  option.name = "colour";
+  option.name_size = 6;
+  create.create_options = &option;
+  create.num_options = 1;
+  EXPECT_THAT(TextOf(Table().Client_Create(&create)), HasSubstr("unknown client option 'colour'"));
+  Destroy(a);
+  Destroy(four);
+  Destroy(add);
+}
+
+TEST_F(PluginTest, SerializesExecutables) {
+  abi::LoadedExecutable* add = nullptr;
+  ASSERT_EQ(Compile(kAdd, &add), "");
+  auto get = New<abi::LoadedExecutable_GetExecutable_Args>();
+  get.loaded_executable = add;
+  EXPECT_CALL_OK(LoadedExecutable_GetExecutable, get);
+  Destroy(add);  // its description outlives it
+  auto serialize = New<abi::Executable_Serialize_Args>();
+  serialize.executable = get.executable;
+  EXPECT_CALL_OK(Executable_Serialize, serialize);
+  std::string bytes(serialize.serialized_bytes, serialize.serialized_bytes_size);
+  serialize.serialized_executable_deleter(serialize.serialized_executable);
+  auto destroy = New<abi::Executable_Destroy_Args>();
+  destroy.executable = get.executable;
+  EXPECT_CALL_OK(Executable_Destroy, destroy);
+
+  auto load = New<abi::Executable_DeserializeAndLoad_Args>();
+  load.client = client_;
+  load.serialized_executable = bytes.data();
+  load.serialized_executable_size = bytes.size();
+  EXPECT_CALL_OK(Executable_DeserializeAndLoad, load);
+  abi::Buffer* a = PutFloats({1, 2, 3});
+  std::vector<abi::Buffer*> results;
+  ASSERT_EQ(Run(load.loaded_executable, {a, a}, &results), "");
+  EXPECT_THAT(Get<float>(results[0]), ElementsAre(2, 4, 6));
+  Destroy(a);
+  Destroy(results[0]);
+  Destroy(load.loaded_executable);
+
+  for (const size_t size : {size_t{0}, size_t{7}, size_t{20}, bytes.size() / 2, bytes.size() - 1}) {
+    load.serialized_executable_size = size;
+    EXPECT_NE(TextOf(Table().Executable_DeserializeAndLoad(&load)), "") << size;
+  }
+}
+
+TEST_F(PluginTest, MovesArraysBetweenDevicesAndInPieces) {
+  abi::Buffer* a = PutFloats({1, 2, 3});
+  auto copy = New<abi::Buffer_CopyToMemory_Args>();
+  copy.buffer = a;
+  copy.dst_memory = MemoryOf(1);
+  EXPECT_CALL_OK(Buffer_CopyToMemory, copy);
+  auto device = New<abi::Buffer_Device_Args>();
+  device.buffer = copy.dst_buffer;
+  EXPECT_CALL_OK(Buffer_Device, device);
+  EXPECT_EQ(device.device, devices_[1]);
+  EXPECT_THAT(Get<float>(copy.dst_buffer), ElementsAre(1, 2, 3));
+
+  auto spec = New<abi::ShapeSpec>();
+  const int64_t four[] = {4};
+  spec.dims = four;
+  spec.num_dims = 1;
+  spec.element_type = abi::kS32;
+  auto create = New<abi::Client_CreateBuffersForAsyncHostToDevice_Args>();
+  create.client = client_;
+  create.shape_specs = &spec;
+  create.num_shape_specs = 1;
+  create.memory = MemoryOf(0);
+  EXPECT_CALL_OK(Client_CreateBuffersForAsyncHostToDevice, create);
+  auto retrieve = New<abi::AsyncHostToDeviceTransferManager_RetrieveBuffer_Args>();
+  retrieve.transfer_manager = create.transfer_manager;
+  EXPECT_CALL_OK(AsyncHostToDeviceTransferManager_RetrieveBuffer, retrieve);
+  const int32_t data[] = {5, 6, 7, 8};
+  for (int piece = 0; piece < 2; ++piece) {
+    auto send = New<abi::AsyncHostToDeviceTransferManager_TransferData_Args>();
+    send.transfer_manager = create.transfer_manager;
+    send.data = data + 2 * piece;
+    send.offset = 8 * piece;
+    send.transfer_size = 8;
+    send.is_last_transfer = piece == 1;
+    EXPECT_CALL_OK(AsyncHostToDeviceTransferManager_TransferData, send);
+    DestroyEvent(send.done_with_h2d_transfer);
+  }
+  EXPECT_THAT(Get<int32_t>(retrieve.buffer_out), ElementsAre(5, 6, 7, 8));
+  auto destroy = New<abi::AsyncHostToDeviceTransferManager_Destroy_Args>();
+  destroy.transfer_manager = create.transfer_manager;
+  EXPECT_CALL_OK(AsyncHostToDeviceTransferManager_Destroy, destroy);
+  for (abi::Buffer* b : {a, copy.dst_buffer, retrieve.buffer_out}) Destroy(b);
+}
+
+}  // namespace
+}  // namespace megalith::pjrt
