@@ -9,6 +9,7 @@
 #include "megalith/compile/v1/compile.pb.h"
 #include "megalith/trace/v1/trace.pb.h"
 #include "services/common/canonical.h"
+#include "services/execute/profile_proto.h"
 
 namespace megalith::services {
 
@@ -19,6 +20,7 @@ namespace {
 constexpr size_t kChunkBytes = 1 << 20;
 constexpr size_t kMaxChains = 10'000;
 constexpr uint64_t kHeaderRoomBytes = 64 << 10;
+constexpr size_t kMaxClientBytes = 200;
 constexpr size_t kMaxHandlesPerCall = 100'000;
 // What one call may give back on gRPC's thread: returning memory takes time in proportion to its
 // size.
@@ -164,7 +166,9 @@ Result<ExecuteService::Ready> ExecuteService::LoadByChain(
   const auto task = std::make_shared<ChainTask>();
   task->chain = chain;
   for (const tensor::Tensor& t : arguments) task->arguments.push_back(TypeOf(t));
-  task->client = call.peer_identity().empty() ? call.peer() : call.peer_identity();
+  const std::string caller = call.peer_identity();
+  task->client = Printable(caller.empty() ? call.peer() : caller, kMaxClientBytes)
+                     .substr(0, kMaxClientBytes);
   ASSIGN_OR_RETURN(
       const auto outcome,
       compiles_.DoApart(digest, call.cancellation(),
@@ -226,12 +230,15 @@ Result<v1::ExecuteResponse> ExecuteService::RunReady(const Ready& ready,
   for (tensor::Tensor& t : arguments) t = tensor::ToPhysical(t);
   RETURN_IF_ERROR(CheckArguments(ready.executable->inputs(), arguments));
   const Stopwatch stopwatch(clock_);
+  runtime::RunProfile profile;
   ASSIGN_OR_RETURN(std::vector<tensor::Tensor> results,
-                   ready.executable->Run(arguments, call.cancellation()));
+                   ready.executable->Run(arguments, call.cancellation(),
+                                         request.profile() ? &profile : nullptr));
   run_seconds_.Observe(stopwatch.Seconds());
   timings->Lap("run");
   v1::ExecuteResponse response;
   response.set_key(ready.key);
+  if (request.profile()) *response.mutable_profile() = ProfileToProto(profile);
   for (tensor::Tensor& result : results) {
     if (request.return_buffers()) {
       ASSIGN_OR_RETURN(*response.add_results()->mutable_buffer(), Keep(std::move(result)));
@@ -269,7 +276,8 @@ Result<v1::ExecuteResponse> ExecuteService::Execute(const v1::ExecuteRequest& re
 
 Result<std::optional<v1::ExecuteResponse>> ExecuteService::QuickExecute(
     const v1::ExecuteRequest& request, const rpc::Call& call) {
-  if (request.program_case() != v1::ExecuteRequest::kKey)
+  // A profiled run takes longer, and its answer is longer.
+  if (request.program_case() != v1::ExecuteRequest::kKey || request.profile())
     return std::optional<v1::ExecuteResponse>();
   const std::optional<ExecutablePtr> executable = loaded_.Get(request.key());
   if (!executable || !(*executable)->quick()) return std::optional<v1::ExecuteResponse>();

@@ -5,6 +5,7 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/foundation/tensor/tensor_proto.h"
+#include "common/machines/runtime/run_profile.h"
 
 namespace megalith::testing {
 namespace {
@@ -156,8 +157,13 @@ class FakeExecutable final : public services::Executable {
   const std::vector<tensor::ArrayType>& outputs() const override { return signature_.outputs; }
   bool quick() const override { return world_->quick.load(); }
   Result<std::vector<tensor::Tensor>> Run(std::span<const tensor::Tensor> arguments,
-                                          const Cancellation&) const override {
+                                          const Cancellation&,
+                                          runtime::RunProfile* profile) const override {
     ++world_->runs;
+    if (profile != nullptr) {
+      profile->kernels.push_back({.name = "mul", .kind = "loop", .bytes = 8, .calls = 1});
+      profile->events.push_back({.kernel = 0, .worker = 1, .begin_ns = 10, .end_ns = 20});
+    }
     ASSIGN_OR_RETURN(tensor::Tensor out,
                      tensor::Tensor::Create(arguments[0].dtype(), arguments[0].shape()));
     for (int64_t i = 0; i < out.size(); ++i) out.SetDouble(i, arguments[0].DoubleAt(i) * factor_);
