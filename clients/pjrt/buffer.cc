@@ -35,11 +35,12 @@ void Value::Count(std::shared_ptr<MemoryCount> count, int64_t bytes) {
   count_->Add(bytes);
 }
 
-abi::Buffer* NewBuffer(abi::Memory* memory, TensorSpec spec, ValuePtr value) {
+abi::Buffer* NewBuffer(abi::Memory* memory, TensorSpec spec, ValuePtr value, bool token) {
   auto* b = new abi::Buffer;
   b->memory = memory;
   b->spec = std::move(spec);
   b->value = std::move(value);
+  b->token = token;
   return b;
 }
 

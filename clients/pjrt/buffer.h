@@ -33,7 +33,8 @@ class Value {
 };
 using ValuePtr = std::shared_ptr<Value>;
 
-abi::Buffer* NewBuffer(abi::Memory* memory, TensorSpec spec, ValuePtr value);
+// A token has no dimensions and no elements that could be read; its `spec` is bool[0].
+abi::Buffer* NewBuffer(abi::Memory* memory, TensorSpec spec, ValuePtr value, bool token = false);
 
 }  // namespace megalith::pjrt
 
@@ -42,6 +43,7 @@ namespace megalith::pjrt::abi {
 struct Buffer {
   Memory* memory = nullptr;
   TensorSpec spec;
+  bool token = false;
   std::mutex mu;   // guards the rest
   ValuePtr value;  // null once deleted or given away
   // Fetched for somebody who was given a pointer; lives as long as the buffer.

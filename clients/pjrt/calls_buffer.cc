@@ -212,19 +212,19 @@ MEGALITH_PJRT_CALL(Buffer_Destroy) {
 }
 
 MEGALITH_PJRT_CALL(Buffer_ElementType) {
-  args.type = TypeOf(args.buffer->spec.dtype);
+  args.type = args.buffer->token ? abi::kToken : TypeOf(args.buffer->spec.dtype);
   return OkStatus();
 }
 
 MEGALITH_PJRT_CALL(Buffer_Dimensions) {
   args.dims = args.buffer->spec.shape.data();
-  args.num_dims = args.buffer->spec.shape.size();
+  args.num_dims = args.buffer->token ? 0 : args.buffer->spec.shape.size();
   return OkStatus();
 }
 
 MEGALITH_PJRT_CALL(Buffer_UnpaddedDimensions) {
   args.unpadded_dims = args.buffer->spec.shape.data();
-  args.num_dims = args.buffer->spec.shape.size();
+  args.num_dims = args.buffer->token ? 0 : args.buffer->spec.shape.size();
   return OkStatus();
 }
 

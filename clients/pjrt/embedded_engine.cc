@@ -25,29 +25,48 @@ class LocalArray final : public Array {
   const Tensor tensor_;
 };
 
-// Serialized: one byte per input that may be given away, after their number, the name, the package.
+std::string FlagBytes(const std::vector<bool>& flags) {
+  std::string bytes;
+  for (const bool f : flags) bytes.push_back(f ? '\1' : '\0');
+  return bytes;
+}
+
+std::vector<bool> FlagsOf(std::string_view bytes, size_t count) {
+  std::vector<bool> flags;
+  for (const char c : bytes) flags.push_back(c != 0);
+  flags.resize(count, false);
+  return flags;
+}
+
+// What the program says beyond its package. Serialized: name and flags (a byte each), every one
+// after its size in four bytes; then the package.
+struct Description {
+  std::string name;
+  std::vector<bool> donated;        // per input
+  std::vector<bool> token_outputs;  // per output
+};
+
 class EmbeddedProgram final : public LoadedProgram {
  public:
-  EmbeddedProgram(std::string name, std::vector<bool> donated, std::string package,
+  EmbeddedProgram(Description description, std::string package,
                   std::shared_ptr<const runtime::Executable> executable)
-      : name_(std::move(name)),
-        donated_(std::move(donated)),
+      : description_(std::move(description)),
         package_(std::move(package)),
         fingerprint_(Sha256Digest(Sha256::Of(package_)).Hex()),
         executable_(std::move(executable)) {}
 
-  const std::string& name() const override { return name_; }
+  const std::string& name() const override { return description_.name; }
   const Signature& signature() const override { return executable_->signature(); }
   const CostSummary& cost() const override { return executable_->cost(); }
   const std::string& fingerprint() const override { return fingerprint_; }
-  const std::vector<bool>& donated() const override { return donated_; }
+  const std::vector<bool>& donated() const override { return description_.donated; }
+  const std::vector<bool>& token_outputs() const override { return description_.token_outputs; }
 
   Result<std::string> Serialize() const override {
     std::string out;
-    AppendSized(name_, &out);
-    std::string flags;
-    for (const bool d : donated_) flags.push_back(d ? '\1' : '\0');
-    AppendSized(flags, &out);
+    AppendSized(description_.name, &out);
+    AppendSized(FlagBytes(description_.donated), &out);
+    AppendSized(FlagBytes(description_.token_outputs), &out);
     return out + package_;
   }
 
@@ -59,7 +78,16 @@ class EmbeddedProgram final : public LoadedProgram {
     ASSIGN_OR_RETURN(std::vector<Tensor> results, executable_->Run(tensors));
     std::vector<ArrayPtr> out;
     out.reserve(results.size());
-    for (Tensor& t : results) out.push_back(std::make_shared<const LocalArray>(std::move(t)));
+    for (Tensor& t : results) {
+      // Hosts take results for memory of their own.
+      for (const Tensor& input : tensors) {
+        if (t.data() == input.data() && t.byte_size() > 0) {
+          ASSIGN_OR_RETURN(t, Tensor::FromBytes(t.dtype(), t.shape(), t.bytes()));
+          break;
+        }
+      }
+      out.push_back(std::make_shared<const LocalArray>(std::move(t)));
+    }
     return out;
   }
 
@@ -70,8 +98,7 @@ class EmbeddedProgram final : public LoadedProgram {
   }
 
  private:
-  const std::string name_;
-  const std::vector<bool> donated_;
+  const Description description_;
   const std::string package_;
   const std::string fingerprint_;
   const std::shared_ptr<const runtime::Executable> executable_;
@@ -101,6 +128,12 @@ std::vector<bool> DonatedInputs(const stablehlo::Func& entry) {
   return donated;
 }
 
+std::vector<bool> TokenOutputs(const stablehlo::Func& entry) {
+  std::vector<bool> tokens;
+  for (const stablehlo::TensorType& t : entry.results) tokens.push_back(t.is_token);
+  return tokens;
+}
+
 class EmbeddedEngine final : public Engine {
  public:
   explicit EmbeddedEngine(std::shared_ptr<const runtime::Backend> backend)
@@ -110,6 +143,8 @@ class EmbeddedEngine final : public Engine {
     return StrCat("megalith ", backend_->name(), " ", backend_->version(), " (", backend_->target(),
                   ")");
   }
+
+  bool HasSetting(std::string_view name) const override { return backend_->HasSetting(name); }
 
   Result<ArrayPtr> Put(int, Tensor host) override {
     return std::make_shared<const LocalArray>(std::move(host));
@@ -126,7 +161,7 @@ class EmbeddedEngine final : public Engine {
     ASSIGN_OR_RETURN(const stablehlo::Module parsed,
                      text ? stablehlo::ParseModule(module) : artifact::ReadArtifact(module));
     ASSIGN_OR_RETURN(const stablehlo::Func* const entry, parsed.Entry());
-    std::vector<bool> donated = DonatedInputs(*entry);
+    Description description{parsed.name, DonatedInputs(*entry), TokenOutputs(*entry)};
     ASSIGN_OR_RETURN(const stablehlo::Module canonical, stablehlo::Canonicalize(parsed));
     runtime::CompileOptions compile;
     compile.settings = options.settings;
@@ -134,26 +169,27 @@ class EmbeddedEngine final : public Engine {
     compile.key = runtime::KeyOf(program, compile, *backend_);
     ASSIGN_OR_RETURN(std::string package,
                      backend_->Compile(program, compile, [](std::string_view, double) {}));
-    return MakeProgram(parsed.name, std::move(donated), std::move(package));
+    return MakeProgram(std::move(description), std::move(package));
   }
 
   Result<std::shared_ptr<const LoadedProgram>> Load(std::string_view serialized) override {
     ASSIGN_OR_RETURN(const std::string_view name, TakeSized(&serialized));
-    ASSIGN_OR_RETURN(const std::string_view flags, TakeSized(&serialized));
-    std::vector<bool> donated;
-    for (const char c : flags) donated.push_back(c != 0);
-    return MakeProgram(std::string(name), std::move(donated), std::string(serialized));
+    ASSIGN_OR_RETURN(const std::string_view donated, TakeSized(&serialized));
+    ASSIGN_OR_RETURN(const std::string_view tokens, TakeSized(&serialized));
+    return MakeProgram(
+        {std::string(name), FlagsOf(donated, donated.size()), FlagsOf(tokens, tokens.size())},
+        std::string(serialized));
   }
 
  private:
-  Result<std::shared_ptr<const LoadedProgram>> MakeProgram(std::string name,
-                                                           std::vector<bool> donated,
+  Result<std::shared_ptr<const LoadedProgram>> MakeProgram(Description description,
                                                            std::string package) const {
     ASSIGN_OR_RETURN(std::shared_ptr<const runtime::Executable> executable,
                      backend_->Load(package));
-    donated.resize(executable->signature().inputs.size(), false);
-    return std::make_shared<const EmbeddedProgram>(std::move(name), std::move(donated),
-                                                   std::move(package), std::move(executable));
+    description.donated.resize(executable->signature().inputs.size(), false);
+    description.token_outputs.resize(executable->signature().outputs.size(), false);
+    return std::make_shared<const EmbeddedProgram>(std::move(description), std::move(package),
+                                                   std::move(executable));
   }
 
   const std::shared_ptr<const runtime::Backend> backend_;

@@ -40,6 +40,8 @@ class LoadedProgram {
   virtual const std::string& fingerprint() const = 0;  // equal programs and options: equal text
   // Per input: true if the program was compiled to be given its memory.
   virtual const std::vector<bool>& donated() const = 0;
+  // Per output: true for a token, which is bool[0] in the signature.
+  virtual const std::vector<bool>& token_outputs() const = 0;
   // What Engine::Load takes, also in another process.
   virtual Result<std::string> Serialize() const = 0;
   // Blocks until done. `given[i]`: nobody else will use input i again.
@@ -58,6 +60,8 @@ class Engine {
  public:
   virtual ~Engine() = default;
   virtual std::string version() const = 0;  // "megalith 0.1 (cpu avx512)"
+  // False if Compile would refuse an option of this name.
+  virtual bool HasSetting(std::string_view name) const = 0;
   // `host` stays valid as long as anybody holds the array.
   virtual Result<ArrayPtr> Put(int device, Tensor host) = 0;
   // `module` is a portable artifact or MLIR text.

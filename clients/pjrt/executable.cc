@@ -72,6 +72,13 @@ Result<Arguments> Collect(const LoadedProgram& program, std::span<abi::Buffer* c
   return out;
 }
 
+// Options of XLA's own compiler change nothing that is promised here.
+bool IsOptionOfXla(std::string_view name) {
+  constexpr std::string_view kEfforts[] = {"exec_time_optimization_effort", "memory_fitting_effort",
+                                           "optimization_level", "memory_fitting_level"};
+  return name.starts_with("xla_") || std::ranges::find(kEfforts, name) != std::end(kEfforts);
+}
+
 // One launch: what it reads, and where its results go.
 struct Work {
   std::shared_ptr<const ProgramInfo> info;
@@ -113,10 +120,13 @@ ProgramInfo::ProgramInfo(std::shared_ptr<const LoadedProgram> loaded,
       options(std::move(host_options)),
       options_bytes(std::move(host_options_bytes)) {
   static constexpr char kKind[] = "device";
-  for (const TensorSpec& o : program->signature().outputs) {
-    output_types.push_back(TypeOf(o.dtype));
-    output_dims.insert(output_dims.end(), o.shape.begin(), o.shape.end());
-    output_ranks.push_back(o.shape.size());
+  const std::vector<TensorSpec>& outputs = program->signature().outputs;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const bool token = program->token_outputs()[i];
+    const Shape shape = token ? Shape() : outputs[i].shape;
+    output_types.push_back(token ? abi::kToken : TypeOf(outputs[i].dtype));
+    output_dims.insert(output_dims.end(), shape.begin(), shape.end());
+    output_ranks.push_back(shape.size());
     memory_kinds.push_back(kKind);
     memory_kind_sizes.push_back(sizeof(kKind) - 1);
   }
@@ -140,7 +150,13 @@ Result<std::shared_ptr<const ProgramInfo>> CompileProgram(abi::Client* client,
   ProgramOptions program_options;
   program_options.num_replicas = parsed.num_replicas;
   program_options.num_partitions = parsed.num_partitions;
-  program_options.settings = parsed.overrides;
+  for (const auto& [name, value] : parsed.overrides) {
+    if (client->engine->HasSetting(name)) {
+      program_options.settings[name] = value;
+    } else if (!IsOptionOfXla(name)) {
+      return InvalidArgument(StrCat("No such compile option: '", Printable(name), "'"));
+    }
+  }
   ASSIGN_OR_RETURN(std::shared_ptr<const LoadedProgram> loaded,
                    client->engine->Compile(module, program_options));
   return std::make_shared<const ProgramInfo>(std::move(loaded), std::move(parsed),
@@ -209,7 +225,7 @@ Status Launch(const abi::LoadedExecutable& executable, abi::Device* device,
     auto value = std::make_shared<Value>();
     value->Count(device->count,
                  tensor::NumElements(specs[i].shape).value_or(0) * ByteWidth(specs[i].dtype));
-    outputs[i] = NewBuffer(device->memories[0], specs[i], value);
+    outputs[i] = NewBuffer(device->memories[0], specs[i], value, program.token_outputs()[i]);
     work.results.push_back(std::move(value));
   }
   if (ready && SecondsOf(program.cost()) < kInlineSeconds) {

@@ -55,6 +55,7 @@ def environment(platform, test, args):
             env["XLA_FLAGS"] = env.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
     else:
         env["JAX_PLATFORMS"] = "megalith,cpu"
+        env["OUTCOME_DEVICE"] = "cpu"
         if args.libraries:
             env["MEGALITH_LIBRARIES"] = str(args.libraries.resolve())
         if many:

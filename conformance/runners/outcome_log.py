@@ -1,6 +1,6 @@
 """A pytest plugin: one line of JSON per test, written as it ends, so that a process that dies loses nothing.
 
-Environment: OUTCOME_LOG, the file to append to. Tests that the file already names are not run again; one that was
+Environment: OUTCOME_LOG, the file to append to; OUTCOME_DEVICE, what JAX's tests shall take the device for. Tests that the file already names are not run again; one that was
 started and has no outcome ended its process and counts as crashed.
 """
 
@@ -10,6 +10,15 @@ import os
 import pytest
 
 _PATH = os.environ["OUTCOME_LOG"]
+
+
+def pytest_configure(config):
+    """JAX's tests skip what is written for CPUs unless the platform is called cpu, or they are told so."""
+    device = os.environ.get("OUTCOME_DEVICE")
+    if device:
+        import jax._src.test_util  # defines the flag
+        from jax._src import config as jax_config
+        jax_config.config.update("jax_test_dut", device)
 
 
 def _write(record):
