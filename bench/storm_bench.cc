@@ -5,6 +5,7 @@
 //
 //   bench/storm_bench [clients, default 200] [programs, default 20] [tier, default 1]
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <latch>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "common/fleet/rpc/channel.h"
+#include "common/fleet/stubs/health_client.h"
 #include "common/fleet/stubs/program_clients.h"
 #include "common/foundation/base/clock.h"
 #include "common/foundation/base/strings.h"
@@ -59,7 +61,10 @@ bool Storm(const std::string& name, const std::string& address, int clients, int
   std::vector<std::jthread> threads;
   for (int c = 0; c < clients; ++c) {
     threads.emplace_back([&, c] {
-      const stubs::CompileClient client(*rpc::Channel::Dial(address, {}));
+      const std::shared_ptr<rpc::Channel> channel = *rpc::Channel::Dial(address, {});
+      // Connecting is no part of it.
+      while (!stubs::HealthClient(channel).GetInfo().ok()) std::this_thread::yield();
+      const stubs::CompileClient client(channel);
       compile::v1::CompileRequest request;
       request.set_stablehlo_text(ProgramText(c % programs));
       (*request.mutable_options()->mutable_extra())["tier"] = tier;

@@ -10,6 +10,7 @@
 
 #include "common/fleet/rpc/channel.h"
 #include "common/fleet/stubs/cache_client.h"
+#include "common/fleet/stubs/health_client.h"
 #include "common/fleet/stubs/ledger_client.h"
 #include "common/fleet/stubs/program_clients.h"
 #include "common/foundation/base/file_system.h"
@@ -71,6 +72,9 @@ class CompileStormTest : public ::testing::Test {
     for (int c = 0; c < kClients; ++c) {
       clients.emplace_back([&, c] {
         const auto channel = *rpc::Channel::Dial(compile_.address, {.retry = {.max_attempts = 1}});
+        // The storm is of calls: a connection that fails among two hundred says nothing here.
+        while (!stubs::HealthClient(channel).GetInfo().ok() && !may_retry)
+          std::this_thread::yield();
         const stubs::CompileClient client(channel);
         while (true) {
           const auto result = client.Compile(RequestOf(c % kPrograms, c), nullptr,
