@@ -64,7 +64,8 @@ Status RunCompile(Session& session, const Arguments& arguments) {
   if (!path.empty()) StrAppend(&text, "\nwrote      ", path);
   if (explain) {
     json["explain"] = explanation;
-    StrAppend(&text, "\n", explanation);
+    StrAppend(&text, "\n", explanation, "\ntime by kernel of a run: megalithctl run ",
+              done.result.key(), " --arg ... --profile FILE");
   }
   session.Print(json.dump(), text);
   return OkStatus();
@@ -81,8 +82,8 @@ constexpr auto kOwnFlags = std::to_array<FlagDef>({
      .letter = 'o'},
     {.name = "explain",
      .value_name = "",
-     .help = "show the program before and after each pass, fused kernels with their costs, steps "
-             "and buffers"},
+     .help = "show the program before and after each pass, fused kernels with their costs, memory, "
+             "steps and buffers; what a run spends where: run --profile"},
     {.name = "ir", .value_name = "", .help = "with explain: LLVM IR of each kernel as well"},
     {.name = "assembly", .value_name = "", .help = "with explain: machine code of each kernel"},
 });

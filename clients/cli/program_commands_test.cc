@@ -251,6 +251,29 @@ TEST_F(FakeCommandsTest, HelpHasExamplesOfEveryProgramCommand) {
   }
 }
 
+TEST_F(FakeCommandsTest, ProfileIsATableAndATrace) {
+  const std::string program = WriteFile("p", "mul 2 2");
+  const std::string file = JoinPath(files_.path(), "trace.json");
+  ASSERT_EQ(Run({"run", program, "--arg", "f32[2]:ones", "--profile", file}), 0) << Err();
+  EXPECT_THAT(Out(), AllOf(HasSubstr("[2. 2.]"), HasSubstr("kernel  kind  tier  calls")));
+  EXPECT_THAT(Err(), HasSubstr("wrote    " + file));
+  EXPECT_EQ(world_.runs.load(), 2);
+  const Json trace = Json::parse(*RealFileSystem().Read(file));
+  std::vector<std::string> tracks;
+  for (const Json& e : trace["traceEvents"]) {
+    if (e["name"] == "thread_name") tracks.push_back(e["args"]["name"]);
+    if (e["ph"] != "X") continue;
+    EXPECT_EQ(e["name"], "mul");
+    EXPECT_EQ(e["tid"], 1);
+    EXPECT_DOUBLE_EQ(e["ts"], 0.01);
+    EXPECT_DOUBLE_EQ(e["dur"], 0.01);
+    EXPECT_EQ(e["args"]["bytes"], 8);
+  }
+  EXPECT_THAT(tracks, ::testing::ElementsAre("run", "helper 1"));
+  ASSERT_EQ(Run({"run", program, "--arg", "f32[2]:ones", "--profile", file, "--json"}), 0) << Err();
+  EXPECT_EQ(OutJson()["profile"]["kernels"][0]["calls"], 1);
+}
+
 class RealCommandsTest : public CliTest {
  protected:
   services::Engines Engines() override { return services::RealEngines(); }

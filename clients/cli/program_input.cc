@@ -282,6 +282,11 @@ Result<compile::v1::CompileOptions> CompileOptionsOf(const Arguments& arguments)
   options.set_target(arguments.Get("target"));
   options.set_policy(PolicyOf(arguments));
   options.set_ignore_cache(arguments.Has("ignore_cache"));
+  const std::string priority = arguments.Get("priority");
+  if (priority == "interactive") options.set_priority(compile::v1::PRIORITY_INTERACTIVE);
+  if (priority == "batch") options.set_priority(compile::v1::PRIORITY_BATCH);
+  if (priority == "background") options.set_priority(compile::v1::PRIORITY_BACKGROUND);
+  options.set_client(arguments.Get("client"));
   ASSIGN_OR_RETURN(const auto extra, arguments.GetPairs("option"));
   options.mutable_extra()->insert(extra.begin(), extra.end());
   return options;

@@ -53,6 +53,13 @@ inline constexpr std::array kCompileFlags = std::to_array<FlagDef>({
      .help = "an option of the compiler",
      .repeated = true},
     {.name = "ignore_cache", .value_name = "", .help = "compile even if the cache has the result"},
+    {.name = "priority",
+     .value_name = "PRIORITY",
+     .help = "who waits for the compilation; default: interactive",
+     .words = "interactive batch background"},
+    {.name = "client",
+     .value_name = "NAME",
+     .help = "for whom it is: clients take turns in the compile queue"},
 });
 
 struct ProgramInput {

@@ -7,6 +7,7 @@
 #include "clients/cli/array_text.h"
 #include "clients/cli/families.h"
 #include "clients/cli/latencies.h"
+#include "clients/cli/profile_report.h"
 #include "clients/cli/program_calls.h"
 #include "clients/cli/reports.h"
 #include "clients/cli/session.h"
@@ -137,6 +138,17 @@ Status Repeat(Session& session, const ProgramCalls& calls, execute::v1::ExecuteR
   return OkStatus();
 }
 
+// One more run by key, with every kernel timed.
+Result<execute::v1::RunProfile> Profile(const ProgramCalls& calls,
+                                        execute::v1::ExecuteRequest request,
+                                        const std::string& key) {
+  request.clear_chain();
+  request.set_key(key);
+  request.set_profile(true);
+  ASSIGN_OR_RETURN(Ran ran, Execute(calls, request));
+  return std::move(*ran.response.mutable_profile());
+}
+
 std::string ResultsText(const std::vector<Tensor>& results) {
   std::string out;
   for (size_t i = 0; i < results.size(); ++i) {
@@ -178,6 +190,17 @@ Status RunRun(Session& session, const Arguments& arguments) {
     json["explain"] = std::move(explanation.json);
     StrAppend(&note, "\n", explanation.text);
   }
+  std::string table;
+  if (const std::string path = arguments.Get("profile"); !path.empty()) {
+    ASSIGN_OR_RETURN(const execute::v1::RunProfile profile,
+                     Profile(calls, request, ran.response.key()));
+    RETURN_IF_ERROR(
+        session.files().WriteAtomically(path, ChromeTrace(profile, arguments.positional()[0])));
+    json["profile"] = ProfileJson(profile);
+    json["profile"]["file"] = path;
+    table = ProfileTable(profile);
+    StrAppend(&note, "\nwrote    ", path, ": open it at https://ui.perfetto.dev");
+  }
   const std::string path = arguments.Get("out");
   if (!path.empty()) {
     RETURN_IF_ERROR(WriteArrays(path, ran.results, session.files()));
@@ -186,7 +209,9 @@ Status RunRun(Session& session, const Arguments& arguments) {
   }
   json["results"] = Json::array();
   for (const Tensor& t : ran.results) json["results"].push_back(ResultJson(t));
-  if (session.json() || path.empty()) session.Print(json.dump(), ResultsText(ran.results));
+  std::string text = path.empty() ? ResultsText(ran.results) : "";
+  if (!table.empty()) StrAppend(&text, text.empty() ? "" : "\n", table);
+  if (session.json() || !text.empty()) session.Print(json.dump(), text);
   session.Note(note);
   return OkStatus();
 }
@@ -205,6 +230,10 @@ constexpr auto kOwnFlags = std::to_array<FlagDef>({
     {.name = "explain",
      .value_name = "",
      .help = "print where the time went and what came from a cache"},
+    {.name = "profile",
+     .value_name = "FILE",
+     .help = "after the other runs, run once more with every kernel timed: print time by kernel, "
+             "and write a trace that Perfetto opens"},
 });
 constexpr auto kFlags = JoinFlags(kOwnFlags, kTraceFlags, kPolicyFlags, kCompileFlags);
 
@@ -222,7 +251,8 @@ constexpr CommandDef kCommands[] = {
      .run = RunRun,
      .examples = "megalithctl run f.jaxpr --transform grad --arg x.npy\n"
                  "megalithctl run f.mlir --arg 'f32[2,3]:iota' --arg 'f32[]:0.5' -o out.npz\n"
-                 "megalithctl run f.jaxpr --arg 1.5 --repeat 100 --explain"},
+                 "megalithctl run f.jaxpr --arg 1.5 --repeat 100 --explain\n"
+                 "megalithctl run f.mlir --arg 'f32[1000000]:iota' --repeat 5 --profile f.json"},
 };
 
 }  // namespace

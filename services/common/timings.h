@@ -19,6 +19,8 @@ class Timings {
     steps_.emplace_back(std::move(name), lap_.Seconds());
     lap_ = Stopwatch(clock_);
   }
+  // Ends the current step without a name: somebody else measured it.
+  void Skip() { lap_ = Stopwatch(clock_); }
   // Steps that somebody else measured.
   void Add(std::string name, double seconds) { steps_.emplace_back(std::move(name), seconds); }
   double total_seconds() const { return total_.Seconds(); }

@@ -30,25 +30,48 @@ double BytesOf(const std::vector<tensor::ArrayType>& types) {
   return bytes;
 }
 
+constexpr std::string_view kTier = "tier";
+
+// What a compilation takes: copies of the program and its constants in the forms it goes through,
+// graph, plan and package; and what LLVM takes for machine code, which is made kernel by kernel.
+uint64_t EstimateMemory(uint64_t program_bytes, uint64_t operations, bool makes_code) {
+  constexpr uint64_t kBase = 4 << 20, kBaseOfCode = 64 << 20;
+  constexpr uint64_t kCopies = 6;
+  constexpr uint64_t kPerOperation = 8 << 10, kPerOperationOfCode = 16 << 10;
+  return kBase + kCopies * program_bytes + kPerOperation * operations +
+         (makes_code ? kBaseOfCode + kPerOperationOfCode * operations : 0);
+}
+
 class BackendJob final : public CompileJob {
  public:
   BackendJob(std::shared_ptr<const Backend> backend, std::string program,
              std::map<std::string, std::string> settings, cache::Key key, Signature signature,
-             const CostEstimate& cost)
+             const CostEstimate& cost, uint64_t memory_bytes, uint64_t memory_budget_bytes)
       : backend_(std::move(backend)),
         program_(std::move(program)),
         settings_(std::move(settings)),
         key_(std::move(key)),
         signature_(std::move(signature)),
-        cost_(cost) {}
+        cost_(cost),
+        memory_bytes_(memory_bytes),
+        memory_budget_bytes_(memory_budget_bytes) {}
   const cache::Key& key() const override { return key_; }
   const Signature& signature() const override { return signature_; }
   const CostEstimate& cost() const override { return cost_; }
+  uint64_t memory_bytes() const override { return memory_bytes_; }
+  std::string tier() const override {
+    if (!backend_->HasSetting(kTier)) return std::string(backend_->name());
+    const auto tier = settings_.find(std::string(kTier));
+    return tier == settings_.end() ? "auto" : tier->second;
+  }
   Result<std::string> Compile(const std::function<void(double)>& progress,
                               const Cancellation& cancellation) override {
-    return backend_->Compile(
-        program_, {.settings = settings_, .key = key_.Hex(), .cancellation = &cancellation},
-        [&progress](std::string_view, double done) { progress(done); });
+    return backend_->Compile(program_,
+                             {.settings = settings_,
+                              .key = key_.Hex(),
+                              .cancellation = &cancellation,
+                              .memory_budget_bytes = memory_budget_bytes_},
+                             [&progress](std::string_view, double done) { progress(done); });
   }
 
  private:
@@ -58,6 +81,8 @@ class BackendJob final : public CompileJob {
   const cache::Key key_;
   const Signature signature_;
   const CostEstimate cost_;
+  const uint64_t memory_bytes_;
+  const uint64_t memory_budget_bytes_;
 };
 
 class BackendCompileEngine final : public CompileEngine {
@@ -78,12 +103,16 @@ class BackendCompileEngine final : public CompileEngine {
     RETURN_IF_ERROR(cancellation.Check());
     std::string program = stablehlo::EncodeModule(canonical);
     ASSIGN_OR_RETURN(Signature signature, SignatureOfModule(canonical));
-    ASSIGN_OR_RETURN(const CostEstimate cost, CostOf(canonical, signature));
+    ASSIGN_OR_RETURN(const stablehlo::CostEstimate estimate, stablehlo::EstimateCost(canonical));
+    const CostEstimate cost = CostOf(estimate, signature);
     ASSIGN_OR_RETURN(Settings settings, KnownSettings(input, **backend));
     cache::Key key = KeyOf(program, input, **backend);
-    return std::unique_ptr<CompileJob>(
-        std::make_unique<BackendJob>(*backend, std::move(program), std::move(settings),
-                                     std::move(key), std::move(signature), cost));
+    const auto tier = settings.find(std::string(kTier));
+    const uint64_t memory = EstimateMemory(program.size(), estimate.operations,
+                                           tier != settings.end() && tier->second == "1");
+    return std::unique_ptr<CompileJob>(std::make_unique<BackendJob>(
+        *backend, std::move(program), std::move(settings), std::move(key), std::move(signature),
+        cost, memory, input.memory_budget_bytes));
   }
 
   Result<Signature> SignatureOf(std::string_view package) override {
@@ -136,9 +165,8 @@ class BackendCompileEngine final : public CompileEngine {
     return out;
   }
 
-  static Result<CostEstimate> CostOf(const stablehlo::Module& module, const Signature& signature) {
-    ASSIGN_OR_RETURN(const stablehlo::CostEstimate cost, stablehlo::EstimateCost(module));
-    return CostEstimate{
+  static CostEstimate CostOf(const stablehlo::CostEstimate& cost, const Signature& signature) {
+    return {
         .flops = cost.total.flops,
         .transcendentals = cost.total.transcendentals,
         .bytes_accessed = cost.total.bytes,

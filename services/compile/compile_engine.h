@@ -2,6 +2,7 @@
 // evidence and wire; the engine owns StableHLO and packages.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -35,6 +36,7 @@ struct CompileInput {
   std::string target;         // never empty
   Policy policy = Policy::kStrict;
   std::map<std::string, std::string> options;
+  uint64_t memory_budget_bytes = UINT64_MAX;  // what compiling may take
 };
 
 // A program that is parsed, verified and made canonical. Used by one thread at a time.
@@ -45,9 +47,13 @@ class CompileJob {
   virtual const cache::Key& key() const = 0;
   virtual const Signature& signature() const = 0;
   virtual const CostEstimate& cost() const = 0;
+  // What compiling takes, estimated from the program.
+  virtual uint64_t memory_bytes() const = 0;
+  // Of what is made: "0", "1", "auto", or the backend's name if it has none. For metrics.
+  virtual std::string tier() const = 0;
   // The package's bytes. `progress` takes the share of this step that is done, 0 to 1.
-  // Errors: kUnimplemented  an op without code for the target; kResourceExhausted; those of
-  // `cancellation`.
+  // Errors: kUnimplemented  an op without code for the target; kResourceExhausted, also if it turns
+  // out to take more than CompileInput::memory_budget_bytes; those of `cancellation`.
   virtual Result<std::string> Compile(const std::function<void(double)>& progress,
                                       const Cancellation& cancellation) = 0;
 };

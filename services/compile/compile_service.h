@@ -1,18 +1,21 @@
 // megalith.compile.v1: StableHLO in, an executable in the cache out.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
-#include "common/fleet/cache/single_flight.h"
 #include "common/fleet/rpc/channel.h"
 #include "common/fleet/rpc/service.h"
 #include "common/fleet/stubs/cache_client.h"
 #include "megalith/compile/v1/compile.pb.h"
+#include "services/common/lru_map.h"
 #include "services/common/service_context.h"
 #include "services/common/service_main.h"
 #include "services/compile/compile_engine.h"
+#include "services/compile/compile_queue.h"
 #include "services/compile/config.h"
 
 namespace megalith::services {
@@ -30,29 +33,41 @@ class CompileService final : public rpc::Service {
 
  private:
   class Progress;
-  // A package and how it was come by.
-  struct Package {
-    cache::Value bytes;
-    compile::v1::CacheOutcome outcome = compile::v1::CACHE_OUTCOME_UNSPECIFIED;
-    Status store_error;
+  class Seat;
+  // What became of one request, for evidence.
+  struct Obtained {
+    CompileQueue::Outcome outcome;
+    bool hit = false;  // no compilation was needed
   };
+  Status CompileSeated(const compile::v1::CompileRequest& request, const std::string& client,
+                       rpc::Writer<compile::v1::CompileEvent>& writer, const rpc::Call& call);
   Result<CompileInput> InputOf(const compile::v1::CompileRequest& request) const;
-  Result<Package> Obtain(CompileJob& job, bool ignore_cache, Progress& progress,
-                         const rpc::Call& call);
-  Result<Package> Build(CompileJob& job, const Status& lookup, bool ignore_cache,
-                        Progress& progress, const Cancellation& cancellation,
-                        const rpc::Call& call);
+  Result<std::string> ClientOf(const compile::v1::CompileRequest& request,
+                               const rpc::Call& call) const;
+  Result<Obtained> Obtain(const std::shared_ptr<CompileJob>& job,
+                          const compile::v1::CompileOptions& options, const std::string& client,
+                          Progress& progress, const rpc::Call& call);
+  Result<CompiledPackagePtr> Build(CompileJob& job, const Status& lookup, bool ignore_cache,
+                                   const StageProgress& progress, const Cancellation& cancellation,
+                                   const telemetry::TraceContext& trace);
   std::optional<uint64_t> Record(const rpc::Call& call, const CompileJob& job,
-                                 const CompileInput& input, const Result<Package>& package,
+                                 const CompileInput& input,
+                                 const compile::v1::CompileRequest& request,
+                                 const std::string& client, const Result<Obtained>& obtained,
                                  double seconds) const;
+  void Count(std::string_view outcome) const;
 
   const CompileServiceConfig config_;
   const std::shared_ptr<CompileEngine> engine_;
   const stubs::CacheClient cache_;
   const Recorder recorder_;
   const Clock& clock_;
-  telemetry::Histogram& compile_seconds_;
-  cache::SingleFlight<std::shared_ptr<const Package>> flights_;
+  telemetry::MetricRegistry& metrics_;
+  std::mutex seats_mu_;
+  std::map<std::string, int> seats_;  // guarded by seats_mu_; calls being served, by client
+  // Keys stored lately: who looked before that and asks for a compilation after it looks again.
+  LruMap<bool> stored_;
+  CompileQueue queue_;  // last: what runs in it uses all of the above
 };
 
 using MakeCompileEngine = std::function<Result<std::shared_ptr<CompileEngine>>()>;

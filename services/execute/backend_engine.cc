@@ -53,10 +53,11 @@ class BackendExecutable final : public Executable {
   bool quick() const override { return proven_.load(std::memory_order_relaxed); }
 
   Result<std::vector<tensor::Tensor>> Run(std::span<const tensor::Tensor> arguments,
-                                          const Cancellation& cancellation) const override {
+                                          const Cancellation& cancellation,
+                                          runtime::RunProfile* profile) const override {
     const std::chrono::nanoseconds start = RealClock().Monotonic();
-    auto results = executable_->Run(arguments, {.cancellation = &cancellation});
-    Learn((RealClock().Monotonic() - start).count());
+    auto results = executable_->Run(arguments, {.cancellation = &cancellation, .details = profile});
+    if (profile == nullptr) Learn((RealClock().Monotonic() - start).count());
     return results;
   }
 

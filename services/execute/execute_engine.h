@@ -12,6 +12,10 @@
 #include "common/foundation/tensor/array_type.h"
 #include "common/foundation/tensor/tensor.h"
 
+namespace megalith::runtime {
+struct RunProfile;
+}
+
 namespace megalith::services {
 
 // A program ready to run. Thread-safe: several runs may be in progress at the same time.
@@ -23,10 +27,11 @@ class Executable {
   // True if a run takes no more than about 100 microseconds and never blocks, so that it may happen
   // on a thread of gRPC's.
   virtual bool quick() const = 0;
-  // `arguments` have the types of inputs(). Errors: kResourceExhausted; those of `cancellation`;
-  // kInternal.
+  // `arguments` have the types of inputs(). `profile` may be nullptr: not asked for. Errors:
+  // kResourceExhausted; those of `cancellation`; kInternal.
   virtual Result<std::vector<tensor::Tensor>> Run(std::span<const tensor::Tensor> arguments,
-                                                  const Cancellation& cancellation) const = 0;
+                                                  const Cancellation& cancellation,
+                                                  runtime::RunProfile* profile) const = 0;
 };
 
 // Thread-safe.

@@ -9,6 +9,7 @@
 #include "megalith/compile/v1/compile.pb.h"
 #include "megalith/trace/v1/trace.pb.h"
 #include "services/common/canonical.h"
+#include "services/execute/profile_proto.h"
 
 namespace megalith::services {
 
@@ -19,6 +20,7 @@ namespace {
 constexpr size_t kChunkBytes = 1 << 20;
 constexpr size_t kMaxChains = 10'000;
 constexpr uint64_t kHeaderRoomBytes = 64 << 10;
+constexpr size_t kMaxClientBytes = 200;
 constexpr size_t kMaxHandlesPerCall = 100'000;
 // What one call may give back on gRPC's thread: returning memory takes time in proportion to its
 // size.
@@ -38,6 +40,16 @@ Status CheckArguments(const std::vector<tensor::ArrayType>& want,
     }
   }
   return OkStatus();
+}
+
+// Who asks and how urgently does not change what is made.
+std::string ChainIdentity(const v1::ProgramChain& chain) {
+  if (chain.compile_options().client().empty() && chain.compile_options().priority() == 0)
+    return CanonicalBytes(chain);
+  v1::ProgramChain plain = chain;
+  plain.mutable_compile_options()->clear_client();
+  plain.mutable_compile_options()->clear_priority();
+  return CanonicalBytes(plain);
 }
 
 tensor::ArrayType TypeOf(const tensor::Tensor& t) {
@@ -86,45 +98,52 @@ Result<ExecuteService::Ready> ExecuteService::LoadByKey(const std::string& key,
     return Ready{.executable = *executable, .key = key, .was_loaded = true};
   }
   const Stopwatch stopwatch(clock_);
-  const auto load = [&](const Cancellation& all_gone) -> Result<ExecutablePtr> {
+  const auto load = [this, key,
+                     trace = call.trace()](const Cancellation& all_gone) -> Result<ExecutablePtr> {
+    // A load may have ended between the look above and now.
+    if (std::optional<ExecutablePtr> executable = loaded_.Get(key)) return *executable;
     ASSIGN_OR_RETURN(
         const cache::Entry entry,
-        cache_.Get(key, {.cancellation = &all_gone, .trace = call.trace()}).Annotate("executable"));
+        cache_.Get(key, {.cancellation = &all_gone, .trace = trace}).Annotate("executable"));
     ASSIGN_OR_RETURN(ExecutablePtr executable, engine_->Load(*entry.value, all_gone));
     Remember(key, executable);
     return executable;
   };
-  const auto outcome = loads_.Do(key, call.cancellation(), load);
+  const auto outcome = loads_.DoApart(key, call.cancellation(), load);
   Record(call, "load", key, outcome.status(), stopwatch.Seconds());
   if (!outcome.ok()) return outcome.status();
   return Ready{.executable = outcome->value, .key = key, .was_loaded = false};
 }
 
-Result<std::string> ExecuteService::CompileChain(const v1::ProgramChain& chain,
-                                                 const std::vector<tensor::Tensor>& arguments,
-                                                 std::string* package, Timings* timings,
-                                                 const rpc::CallOptions& options) {
+Result<ExecuteService::Chain> ExecuteService::CompileChain(const ChainTask& task,
+                                                           const rpc::CallOptions& options) const {
+  const v1::ProgramChain& chain = task.chain;
   trace::v1::LowerRequest lower;
   *lower.mutable_source() = chain.source();
   *lower.mutable_stack() = chain.stack();
   *lower.mutable_options() = chain.trace_options();
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    tensor::ArrayType type = TypeOf(arguments[i]);
+  for (size_t i = 0; i < task.arguments.size(); ++i) {
+    tensor::ArrayType type = task.arguments[i];
     type.weak_type = static_cast<int>(i) < chain.weak_arguments_size() &&
                      chain.weak_arguments(static_cast<int>(i));
     *lower.mutable_arguments()->add_types() = tensor::TypeToProto(type);
   }
   lower.mutable_arguments();
+  Chain out;
+  Stopwatch stopwatch(clock_);
   ASSIGN_OR_RETURN(const trace::v1::LowerResponse lowered, trace_.Lower(lower, options));
-  timings->Lap("trace");
+  out.trace_seconds = stopwatch.Seconds();
   compile::v1::CompileRequest compile;
   compile.set_stablehlo_text(lowered.stablehlo_text());
   *compile.mutable_options() = chain.compile_options();
+  if (compile.options().client().empty()) compile.mutable_options()->set_client(task.client);
+  stopwatch = Stopwatch(clock_);
   ASSIGN_OR_RETURN(const compile::v1::CompileResult compiled,
                    compile_.Compile(compile, nullptr, options));
-  timings->Lap("compile");
-  *package = compiled.package();
-  return compiled.key();
+  out.compile_seconds = stopwatch.Seconds();
+  out.key = compiled.key();
+  out.package = compiled.package();
+  return out;
 }
 
 Result<ExecuteService::Ready> ExecuteService::LoadByChain(
@@ -132,7 +151,7 @@ Result<ExecuteService::Ready> ExecuteService::LoadByChain(
     const google::protobuf::RepeatedPtrField<v1::Argument>& proto_arguments, Timings* timings,
     const rpc::Call& call) {
   ASSIGN_OR_RETURN(const std::vector<tensor::Tensor> arguments, ArgumentsOf(proto_arguments));
-  std::string identity = CanonicalBytes(chain);
+  std::string identity = ChainIdentity(chain);
   for (const tensor::Tensor& t : arguments) StrAppend(&identity, t.TypeText(), ";");
   const std::string digest = Sha256::Of(identity).Hex();
   if (const std::optional<std::string> key = chains_.Get(digest);
@@ -143,19 +162,30 @@ Result<ExecuteService::Ready> ExecuteService::LoadByChain(
         (ready.status().code() != Code::kNotFound && ready.status().code() != Code::kDataLoss))
       return ready;
   }
-  using KeyAndPackage = std::pair<std::string, std::string>;
+  // Whoever came first may leave: what runs for all owns what it uses.
+  const auto task = std::make_shared<ChainTask>();
+  task->chain = chain;
+  for (const tensor::Tensor& t : arguments) task->arguments.push_back(TypeOf(t));
+  const std::string caller = call.peer_identity();
+  task->client = Printable(caller.empty() ? call.peer() : caller, kMaxClientBytes)
+                     .substr(0, kMaxClientBytes);
   ASSIGN_OR_RETURN(
       const auto outcome,
-      compiles_.Do(
-          digest, call.cancellation(),
-          [&](const Cancellation& all_gone) -> Result<std::shared_ptr<const KeyAndPackage>> {
-            KeyAndPackage out;
-            ASSIGN_OR_RETURN(out.first,
-                             CompileChain(chain, arguments, &out.second, timings,
-                                          {.cancellation = &all_gone, .trace = call.trace()}));
-            return std::make_shared<const KeyAndPackage>(std::move(out));
-          }));
-  const auto& [key, package] = *outcome.value;
+      compiles_.DoApart(digest, call.cancellation(),
+                        [this, task, trace = call.trace()](
+                            const Cancellation& all_gone) -> Result<std::shared_ptr<const Chain>> {
+                          ASSIGN_OR_RETURN(
+                              Chain out,
+                              CompileChain(*task, {.cancellation = &all_gone, .trace = trace}));
+                          return std::make_shared<const Chain>(std::move(out));
+                        }));
+  const std::string& key = outcome.value->key;
+  const std::string& package = outcome.value->package;
+  timings->Skip();
+  if (!outcome.shared) {
+    timings->Add("trace", outcome.value->trace_seconds);
+    timings->Add("compile", outcome.value->compile_seconds);
+  }
   chains_.Put(digest, key);
   if (package.empty()) return LoadByKey(key, call);
   // The cache could not store it: the answer must not depend on that.
@@ -200,12 +230,15 @@ Result<v1::ExecuteResponse> ExecuteService::RunReady(const Ready& ready,
   for (tensor::Tensor& t : arguments) t = tensor::ToPhysical(t);
   RETURN_IF_ERROR(CheckArguments(ready.executable->inputs(), arguments));
   const Stopwatch stopwatch(clock_);
+  runtime::RunProfile profile;
   ASSIGN_OR_RETURN(std::vector<tensor::Tensor> results,
-                   ready.executable->Run(arguments, call.cancellation()));
+                   ready.executable->Run(arguments, call.cancellation(),
+                                         request.profile() ? &profile : nullptr));
   run_seconds_.Observe(stopwatch.Seconds());
   timings->Lap("run");
   v1::ExecuteResponse response;
   response.set_key(ready.key);
+  if (request.profile()) *response.mutable_profile() = ProfileToProto(profile);
   for (tensor::Tensor& result : results) {
     if (request.return_buffers()) {
       ASSIGN_OR_RETURN(*response.add_results()->mutable_buffer(), Keep(std::move(result)));
@@ -243,7 +276,8 @@ Result<v1::ExecuteResponse> ExecuteService::Execute(const v1::ExecuteRequest& re
 
 Result<std::optional<v1::ExecuteResponse>> ExecuteService::QuickExecute(
     const v1::ExecuteRequest& request, const rpc::Call& call) {
-  if (request.program_case() != v1::ExecuteRequest::kKey)
+  // A profiled run takes longer, and its answer is longer.
+  if (request.program_case() != v1::ExecuteRequest::kKey || request.profile())
     return std::optional<v1::ExecuteResponse>();
   const std::optional<ExecutablePtr> executable = loaded_.Get(request.key());
   if (!executable || !(*executable)->quick()) return std::optional<v1::ExecuteResponse>();

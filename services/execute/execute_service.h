@@ -73,15 +73,23 @@ class ExecuteService final : public rpc::Service {
     std::string key;
     bool was_loaded = false;
   };
+  // A program in place of a key, the types of its arguments, and whom it is for.
+  struct ChainTask {
+    execute::v1::ProgramChain chain;
+    std::vector<tensor::ArrayType> arguments;
+    std::string client;
+  };
+  struct Chain {
+    std::string key;
+    std::string package;  // only if the cache could not store it
+    double trace_seconds = 0, compile_seconds = 0;
+  };
   Result<Ready> LoadByKey(const std::string& key, const rpc::Call& call);
   Result<Ready> LoadByChain(
       const execute::v1::ProgramChain& chain,
       const google::protobuf::RepeatedPtrField<execute::v1::Argument>& arguments, Timings* timings,
       const rpc::Call& call);
-  Result<std::string> CompileChain(const execute::v1::ProgramChain& chain,
-                                   const std::vector<tensor::Tensor>& arguments,
-                                   std::string* package, Timings* timings,
-                                   const rpc::CallOptions& options);
+  Result<Chain> CompileChain(const ChainTask& task, const rpc::CallOptions& options) const;
   void Remember(const std::string& key, const ExecutablePtr& executable);
   Result<std::vector<tensor::Tensor>> ArgumentsOf(
       const google::protobuf::RepeatedPtrField<execute::v1::Argument>& arguments) const;
@@ -108,7 +116,7 @@ class ExecuteService final : public rpc::Service {
   // Keys of chains that were compiled before, by the digest of the chain and its argument types.
   LruMap<std::string> chains_;
   cache::SingleFlight<ExecutablePtr> loads_;
-  cache::SingleFlight<std::shared_ptr<const std::pair<std::string, std::string>>> compiles_;
+  cache::SingleFlight<std::shared_ptr<const Chain>> compiles_;
 };
 
 using MakeExecuteEngine = std::function<Result<std::shared_ptr<ExecuteEngine>>()>;

@@ -5,6 +5,7 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/foundation/tensor/tensor_proto.h"
+#include "common/machines/runtime/run_profile.h"
 
 namespace megalith::testing {
 namespace {
@@ -26,13 +27,16 @@ Result<FakeProgram> ParseFake(std::string_view text) {
     const auto n = ParseInt(parts[2]);
     if (factor && n && *n >= 0) return FakeProgram{.word = "mul", .factor = *factor, .n = *n};
   }
-  if (parts[0] == "slow" && parts.size() == 2)
-    return FakeProgram{.word = "slow", .factor = 1, .n = 1};
+  for (const char* word : {"slow", "stuck", "bad", "big"}) {
+    if (parts[0] != word || parts.size() != 2) continue;
+    if (const auto n = ParseInt(parts[1])) return FakeProgram{.word = word, .factor = 1, .n = *n};
+  }
   return TypeError(StrCat("line 2, column 5: no such word '", Printable(text), "'"));
 }
 
 Signature SignatureOfFake(const FakeProgram& p) {
-  const tensor::ArrayType type{.dtype = tensor::DType::kF32, .shape = {p.n}, .weak_type = false};
+  const int64_t n = p.word == "mul" ? p.n : 1;
+  const tensor::ArrayType type{.dtype = tensor::DType::kF32, .shape = {n}, .weak_type = false};
   return {.inputs = {type}, .outputs = {type}};
 }
 
@@ -93,12 +97,24 @@ class FakeJob final : public CompileJob {
   const cache::Key& key() const override { return key_; }
   const Signature& signature() const override { return signature_; }
   const services::CostEstimate& cost() const override { return cost_; }
+  uint64_t memory_bytes() const override {
+    return program_.word == "big" ? static_cast<uint64_t>(program_.n) : 1;
+  }
+  std::string tier() const override { return "fake"; }
   Result<std::string> Compile(const std::function<void(double)>& progress,
                               const Cancellation& cancellation) override {
     ++world_->compilations;
-    while (program_.word == "slow" && !world_->release_slow.load()) {
+    const bool waits = program_.word == "slow" || program_.word == "bad";
+    while (waits && !world_->release_slow.load()) {
       RETURN_IF_ERROR(cancellation.Check());
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    if (program_.word == "bad") return Unimplemented("no code for 'bad'");
+    if (program_.word == "stuck") {
+      ++world_->stuck;
+      while (!world_->release_stuck.load())
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      --world_->stuck;
     }
     progress(1);
     return "package " + text_;
@@ -141,8 +157,13 @@ class FakeExecutable final : public services::Executable {
   const std::vector<tensor::ArrayType>& outputs() const override { return signature_.outputs; }
   bool quick() const override { return world_->quick.load(); }
   Result<std::vector<tensor::Tensor>> Run(std::span<const tensor::Tensor> arguments,
-                                          const Cancellation&) const override {
+                                          const Cancellation&,
+                                          runtime::RunProfile* profile) const override {
     ++world_->runs;
+    if (profile != nullptr) {
+      profile->kernels.push_back({.name = "mul", .kind = "loop", .bytes = 8, .calls = 1});
+      profile->events.push_back({.kernel = 0, .worker = 1, .begin_ns = 10, .end_ns = 20});
+    }
     ASSIGN_OR_RETURN(tensor::Tensor out,
                      tensor::Tensor::Create(arguments[0].dtype(), arguments[0].shape()));
     for (int64_t i = 0; i < out.size(); ++i) out.SetDouble(i, arguments[0].DoubleAt(i) * factor_);

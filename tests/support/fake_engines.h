@@ -2,8 +2,9 @@
 // not the compiler.
 //
 // Program text: "mul <factor> <n>" takes f32[n] and gives it times the factor. "fail" does not
-// parse (line 2, column 5), "slow <n>" compiles until cancelled or released. Lowering a program
-// gives its own text.
+// parse (line 2, column 5). "slow <n>" compiles until cancelled or released; "stuck <n>" until
+// released only, as a code generator in the middle of a kernel; "bad <n>" waits for its release and
+// fails; "big <n>" takes n bytes to compile. Lowering a program gives its own text.
 #pragma once
 
 #include <atomic>
@@ -23,6 +24,8 @@ struct FakeWorld {
   std::atomic<int> runs{0};
   std::atomic<bool> quick{false};
   std::atomic<bool> release_slow{false};
+  std::atomic<bool> release_stuck{false};
+  std::atomic<int> stuck{0};  // compilers that wait for that
 };
 
 std::shared_ptr<services::TraceEngine> MakeFakeTraceEngine(FakeWorld* world);

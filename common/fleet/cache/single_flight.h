@@ -9,6 +9,8 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -18,10 +20,19 @@
 namespace megalith::cache {
 
 // Values of type V (cheap to copy: a shared pointer) by text key. Nothing is kept once a
-// computation has ended, so errors are not cached. Thread-safe.
+// computation has ended, so errors are not cached. Thread-safe. The destructor waits for
+// computations that DoApart left behind.
 template <typename V>
 class SingleFlight {
  public:
+  SingleFlight() = default;
+  ~SingleFlight() {
+    std::unique_lock<std::mutex> lock(mu_);
+    landed_.wait(lock, [this] { return apart_ == 0; });
+  }
+  SingleFlight(const SingleFlight&) = delete;
+  SingleFlight& operator=(const SingleFlight&) = delete;
+
   struct Outcome {
     V value;
     bool shared = false;  // another caller computed it
@@ -35,6 +46,20 @@ class SingleFlight {
   // kDeadlineExceeded of `cancellation`.
   Result<Outcome> Do(const std::string& key, const Cancellation& cancellation,
                      const Compute& compute) {
+    return Run(key, cancellation, compute, /*apart=*/false);
+  }
+
+  // The same, but `compute` runs on a thread of its own and must own what it uses: every caller
+  // returns within 20 ms of being cancelled, the first one included, and the computation goes on
+  // for the others. Costs a thread per computation.
+  Result<Outcome> DoApart(const std::string& key, const Cancellation& cancellation,
+                          const Compute& compute) {
+    return Run(key, cancellation, compute, /*apart=*/true);
+  }
+
+ private:
+  Result<Outcome> Run(const std::string& key, const Cancellation& cancellation,
+                      const Compute& compute, bool apart) {
     while (true) {
       RETURN_IF_ERROR(cancellation.Check());
       std::shared_ptr<Flight> flight;
@@ -47,7 +72,9 @@ class SingleFlight {
         flight = slot;
         flight->Join(&cancellation);
       }
-      if (leads) {
+      if (leads && apart) {
+        RETURN_IF_ERROR(LeadApart(key, flight, compute, &cancellation));
+      } else if (leads) {
         Result<V> result = Lead(key, *flight, compute);
         if (!result.ok()) return result.status();
         return Outcome{.value = *std::move(result), .shared = false};
@@ -59,11 +86,10 @@ class SingleFlight {
       // The flight may have been given up by everybody else at the moment this caller joined.
       if (!result.ok() && result.status().code() == Code::kCancelled) continue;
       if (!result.ok()) return result.status();
-      return Outcome{.value = *result, .shared = true};
+      return Outcome{.value = *result, .shared = !leads};
     }
   }
 
- private:
   struct Flight {
     std::mutex mu;
     std::condition_variable ended;
@@ -95,6 +121,31 @@ class SingleFlight {
     }
   };
 
+  Status LeadApart(const std::string& key, const std::shared_ptr<Flight>& flight,
+                   const Compute& compute, const Cancellation* caller) {
+    {
+      const std::lock_guard<std::mutex> lock(mu_);
+      ++apart_;
+    }
+    try {
+      std::thread([this, key, flight, compute] {
+        (void)Lead(key, *flight, compute);
+        const std::lock_guard<std::mutex> lock(mu_);
+        --apart_;
+        landed_.notify_all();
+      }).detach();
+    } catch (const std::system_error& e) {
+      const Status failed = ResourceExhausted(std::string("no thread: ") + e.what());
+      flight->Leave(caller);
+      const Compute fails = [&failed](const Cancellation&) -> Result<V> { return failed; };
+      (void)Lead(key, *flight, fails);
+      const std::lock_guard<std::mutex> lock(mu_);
+      --apart_;
+      return failed;
+    }
+    return OkStatus();
+  }
+
   Result<V> Lead(const std::string& key, Flight& flight, const Compute& compute) {
     const Cancellation all_gone(
         std::nullopt, RealClock(),
@@ -124,6 +175,8 @@ class SingleFlight {
   }
 
   std::mutex mu_;
+  std::condition_variable landed_;
+  size_t apart_ = 0;                                        // guarded by mu_; threads of DoApart
   std::map<std::string, std::shared_ptr<Flight>> flights_;  // guarded by mu_
 };
 

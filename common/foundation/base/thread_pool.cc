@@ -2,15 +2,15 @@
 
 #include <pthread.h>
 
+#include <system_error>
+
 #include "common/foundation/base/strings.h"
 
 namespace megalith {
 
 ThreadPool::ThreadPool(std::string name, size_t threads, size_t max_queued)
-    : name_(std::move(name)), max_queued_(max_queued) {
+    : name_(std::move(name)), max_threads_(threads), max_queued_(max_queued) {
   CHECK(threads > 0);
-  threads_.reserve(threads);
-  for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this, i] { Loop(i); });
 }
 
 ThreadPool::~ThreadPool() { Shutdown(); }
@@ -23,9 +23,24 @@ Status ThreadPool::Submit(std::function<void()> task) {
       return ResourceExhausted(StrCat("queue of pool '", name_, "' is full (", max_queued_,
                                       " requests wait); retry later"));
     }
+    if (queue_.size() >= idle_) RETURN_IF_ERROR(Grow());
     queue_.push_back(std::move(task));
   }
   wake_.notify_one();
+  return OkStatus();
+}
+
+Status ThreadPool::Grow() {
+  if (threads_.size() == max_threads_) return OkStatus();
+  const size_t index = threads_.size();
+  try {
+    threads_.emplace_back([this, index] { Loop(index); });
+  } catch (const std::system_error& e) {
+    // The threads there are take the task in their turn.
+    if (threads_.empty()) {
+      return ResourceExhausted(StrCat("pool '", name_, "' has no thread: ", e.what()));
+    }
+  }
   return OkStatus();
 }
 
@@ -51,7 +66,9 @@ void ThreadPool::Loop(size_t index) {
     std::function<void()> task;
     {
       std::unique_lock<std::mutex> lock(mu_);
+      ++idle_;
       wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      --idle_;
       if (queue_.empty()) return;
       task = std::move(queue_.front());
       queue_.pop_front();

@@ -1,4 +1,4 @@
-// A fixed set of named threads with a bounded queue.
+// A bounded set of named threads with a bounded queue.
 #pragma once
 
 #include <condition_variable>
@@ -17,32 +17,35 @@ namespace megalith {
 // Thread-safe. The destructor runs what is queued, then joins.
 class ThreadPool {
  public:
-  // `name` is at most 12 characters; threads are called name-0, name-1, ...
+  // At most `threads` of them; each starts when a task first finds all others busy. `name` is at
+  // most 12 characters; they are called name-0, name-1, ...
   ThreadPool(std::string name, size_t threads, size_t max_queued);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   // kResourceExhausted when `max_queued` tasks already wait, kUnavailable after Shutdown: the task
-  // has not run then.
+  // has not run then. kResourceExhausted also if the machine gives no first thread.
   Status Submit(std::function<void()> task);
 
   // Refuses new tasks, runs the queued ones, joins. Idempotent.
   void Shutdown();
 
-  size_t threads() const { return threads_.size(); }
   size_t queued() const;
 
  private:
   void Loop(size_t index);
+  Status Grow();  // requires mu_
 
   const std::string name_;
+  const size_t max_threads_;
   const size_t max_queued_;
   mutable std::mutex mu_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> queue_;  // guarded by mu_
   bool stopping_ = false;                    // guarded by mu_
-  std::vector<std::thread> threads_;
+  size_t idle_ = 0;                          // guarded by mu_; threads that wait for a task
+  std::vector<std::thread> threads_;         // guarded by mu_ until stopping_
 };
 
 // Names the calling thread for debuggers and top; at most 15 characters are kept.

@@ -6,14 +6,21 @@ namespace megalith::telemetry {
 namespace {
 
 constexpr const MetricDef* kMetrics[] = {
-    &kBufferBytes,        &kBuffers,           &kBuildInfo,
-    &kCacheBytes,         &kCacheEntries,      &kCacheEvictions,
-    &kCacheLookups,       &kCacheRepairs,      &kCacheScrubbed,
-    &kCacheScrubbedBytes, &kCacheSingleFlight, &kCacheSidecarBytes,
-    &kCacheSidecars,      &kCompileSeconds,    &kExecuteLoaded,
-    &kExecuteSeconds,     &kLedgerEntries,     &kLedgerSyncSeconds,
-    &kClientCalls,        &kClientRetries,     &kRpcHandled,
-    &kRpcSeconds,         &kRpcInFlight,       &kRpcRejected,
+    &kBufferBytes,         &kBuffers,
+    &kBuildInfo,           &kCacheBytes,
+    &kCacheEntries,        &kCacheEvictions,
+    &kCacheLookups,        &kCacheRepairs,
+    &kCacheScrubbed,       &kCacheScrubbedBytes,
+    &kCacheSingleFlight,   &kCacheSidecarBytes,
+    &kCacheSidecars,       &kCompileQueueLength,
+    &kCompileQueueSeconds, &kCompileRequests,
+    &kCompileRunning,      &kCompileSeconds,
+    &kCompileShared,       &kCompileStarted,
+    &kExecuteLoaded,       &kExecuteSeconds,
+    &kLedgerEntries,       &kLedgerSyncSeconds,
+    &kClientCalls,         &kClientRetries,
+    &kRpcHandled,          &kRpcSeconds,
+    &kRpcInFlight,         &kRpcRejected,
     &kTraceSeconds,
 };
 

@@ -120,9 +120,39 @@ inline constexpr MetricDef kTraceSeconds{.name = "megalith_trace_seconds",
 inline constexpr MetricDef kCompileSeconds{
     .name = "megalith_compile_seconds",
     .kind = MetricKind::kHistogram,
-    .labels = {},
+    .labels = {"tier"},
     .help = "Time of one compilation, without lookups and storing.",
     .buckets = kLatencyBuckets};
+inline constexpr MetricDef kCompileQueueLength{.name = "megalith_compile_queue_length",
+                                               .kind = MetricKind::kGauge,
+                                               .labels = {},
+                                               .help = "Programs that wait for a compiler."};
+inline constexpr MetricDef kCompileQueueSeconds{.name = "megalith_compile_queue_seconds",
+                                                .kind = MetricKind::kHistogram,
+                                                .labels = {"priority"},
+                                                .help = "Time a program waited for a compiler.",
+                                                .buckets = kLatencyBuckets};
+inline constexpr MetricDef kCompileRequests{
+    .name = "megalith_compile_requests_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"outcome"},
+    .help =
+        "Requests by how they ended: hit, compiled, shared, cancelled, over_limit (a budget or a "
+        "full queue), failed."};
+inline constexpr MetricDef kCompileRunning{
+    .name = "megalith_compile_running",
+    .kind = MetricKind::kGauge,
+    .labels = {},
+    .help = "Compilations that run, those included that nobody waits for any more."};
+inline constexpr MetricDef kCompileShared{
+    .name = "megalith_compile_shared_total",
+    .kind = MetricKind::kCounter,
+    .labels = {},
+    .help = "Callers that joined a compilation another caller had asked for."};
+inline constexpr MetricDef kCompileStarted{.name = "megalith_compile_started_total",
+                                           .kind = MetricKind::kCounter,
+                                           .labels = {},
+                                           .help = "Programs that a compiler began with."};
 inline constexpr MetricDef kExecuteSeconds{.name = "megalith_execute_seconds",
                                            .kind = MetricKind::kHistogram,
                                            .labels = {},

@@ -1,5 +1,8 @@
 #include "common/machines/codegen/cpu_backend.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <cstdlib>
 #include <functional>
@@ -114,6 +117,7 @@ class Background {
 
  private:
   static constexpr size_t kMaxWaiting = 256;
+  static constexpr int kNice = 10;
 
   // The code generator's own objects are destroyed when the process ends; what is registered after
   // it was opened runs before that, so nobody is inside it then.
@@ -121,6 +125,8 @@ class Background {
     if (prepared_) return true;
     if (!CodeGeneratorReady().ok()) return false;
     prepared_ = std::atexit([] { Get().Stop(); }) == 0;
+    // Whoever waits for a result or a compilation goes first. Of this thread alone, on Linux.
+    (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);
     return prepared_;
   }
   void Stop() {
@@ -169,12 +175,24 @@ class CpuExecutable final : public Executable {
   // code takes over while it runs.
   static constexpr int kRunsBeforeCode = 2;
 
+  struct Unwanted {
+    const Cancellation* stopping;
+    const std::shared_ptr<runtime::PlanRunner>* runner;
+    static bool Ask(const void* self) {
+      const auto* u = static_cast<const Unwanted*>(self);
+      return u->stopping->cancelled() || u->runner->use_count() == 1;
+    }
+  };
+
   void AskForCode() const {
     std::weak_ptr<runtime::PlanRunner> weak = runner_;
     const bool accepted = Background::Get().Submit([weak](const Cancellation& stopping) {
       const std::shared_ptr<runtime::PlanRunner> runner = weak.lock();
       if (runner == nullptr) return;
-      const auto image = CodeFor(runner->plan(), 1, &stopping, nullptr, {});
+      // Nobody else has it any more: its code would not be used.
+      const Unwanted unwanted{&stopping, &runner};
+      const Cancellation cancellation(std::nullopt, RealClock(), Unwanted::Ask, &unwanted);
+      const auto image = CodeFor(runner->plan(), 1, &cancellation, nullptr, {});
       if (!image.ok()) return;  // tier 0 is right, only slower
       if (auto code = runtime::LoadedCode::Load(*image); code.ok()) {
         runner->UseCode(*std::move(code));
@@ -193,6 +211,18 @@ class CpuExecutable final : public Executable {
 bool SaysNoEffect(const stablehlo::Op& op) {
   const stablehlo::Attr& effect = op.attr("has_side_effect");
   return op.def->FindAttr("has_side_effect") != nullptr && !(effect.present() && effect.AsBool());
+}
+
+// What the forms a program goes through take together: the canonical program and its graph, the
+// plan and its copy in the package, machine code likewise.
+Status CheckMemory(uint64_t program_bytes, uint64_t plan_bytes, uint64_t code_bytes,
+                   uint64_t budget_bytes) {
+  const uint64_t made = 3 * program_bytes + 2 * plan_bytes + 2 * code_bytes;
+  if (made <= budget_bytes) return OkStatus();
+  return ResourceExhausted(StrCat("compiling made ", made,
+                                  " bytes so far, above memory_budget_bytes (", budget_bytes,
+                                  "); pass large constants as arguments, split the program, or "
+                                  "raise the budget"));
 }
 
 // True if every op can run as a step of its own, in any order that respects the data flow.
@@ -279,6 +309,7 @@ class CpuBackend final : public runtime::Backend {
                                               ? stablehlo::DecodeModule(program)
                                               : stablehlo::ParseModule(program));
     RETURN_IF_ERROR(stage("canonicalize", 0.1));
+    RETURN_IF_ERROR(CheckMemory(program.size(), 0, 0, options.memory_budget_bytes));
     ASSIGN_OR_RETURN(Module canonical, stablehlo::Canonicalize(module));
     ASSIGN_OR_RETURN(const stablehlo::CostEstimate cost, stablehlo::EstimateCost(canonical));
     RETURN_IF_ERROR(stage("plan", 0.2));
@@ -294,6 +325,8 @@ class CpuBackend final : public runtime::Backend {
               cost.total.bytes,    static_cast<double>(plan.arena_bytes),
               cost.constant_bytes, cost.operations};
     p.sections = {{"plan", runtime::EncodePlan(plan)}, {"settings", std::move(settings_text)}};
+    const uint64_t plan_bytes = p.sections[0].bytes.size();
+    RETURN_IF_ERROR(CheckMemory(program.size(), plan_bytes, 0, options.memory_budget_bytes));
     if (settings.tier == Tier::kAtOnce && !plan.loops.empty()) {
       RETURN_IF_ERROR(stage("emit", 0.4));
       std::vector<EmittedKernel> emitted;
@@ -302,6 +335,8 @@ class CpuBackend final : public runtime::Backend {
                                &emitted, settings.explain));
       explanation.Add(emitted);
       p.sections.push_back({"code", runtime::EncodeCodeImage(image)});
+      RETURN_IF_ERROR(CheckMemory(program.size(), plan_bytes, p.sections.back().bytes.size(),
+                                  options.memory_budget_bytes));
     }
     if (settings.explain.any()) p.sections.push_back({"explain", explanation.Take()});
     RETURN_IF_ERROR(stage("package", 0.9));

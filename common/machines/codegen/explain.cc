@@ -21,6 +21,11 @@ std::string Milliseconds(double seconds) {
   return StrCat(static_cast<double>(static_cast<int64_t>(seconds * 1e6)) / 1e3, " ms");
 }
 
+uint64_t BytesOf(const runtime::TensorSpec& t) {
+  return static_cast<uint64_t>(tensor::NumElements(t.shape).value_or(0)) *
+         static_cast<uint64_t>(tensor::ByteWidth(t.dtype));
+}
+
 }  // namespace
 
 Status ReadExplain(std::string_view words, Explain* explain) {
@@ -62,6 +67,13 @@ void Explanation::Add(const LowerReport& report, const runtime::Plan& plan) {
   for (const std::string& op : report.evaluated) {
     StrAppend(&text_, op, ": run by the reference evaluator\n");
   }
+  uint64_t inputs = 0, outputs = 0, constants = 0;
+  for (const runtime::TensorSpec& t : plan.signature.inputs) inputs += BytesOf(t);
+  for (const runtime::TensorSpec& t : plan.signature.outputs) outputs += BytesOf(t);
+  for (const runtime::PlanConstant& c : plan.constants) constants += c.bytes.size();
+  StrAppend(&text_, Heading("memory"), inputs, " bytes of inputs, ", outputs, " of outputs, ",
+            constants, " of constants, ", plan.arena_bytes,
+            " of temporaries at the peak, scratch of library kernels included\n");
   StrAppend(&text_, Heading("plan"), runtime::PlanText(plan));
   for (size_t i = 0; i < plan.loops.size(); ++i) {
     StrAppend(&text_, Heading(StrCat("kernel ", i)), runtime::LoopText(plan.loops[i]));

@@ -10,10 +10,12 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "common/foundation/base/strings.h"
 #include "common/foundation/base/thread_pool.h"
+#include "common/machines/kernels/work_observer.h"
 
 namespace megalith::kernels {
 namespace {
@@ -30,12 +32,22 @@ void Pause() {
 
 // Set while a thread works on a job, so that nested calls stay on it.
 thread_local bool working = false;
+// Of this thread as a caller.
+thread_local const WorkObserver* watching = nullptr;
 
 struct Job {
   const RangeBody* body;
   int64_t n, grain;
+  const WorkObserver* observer;
   std::atomic<int64_t> next{0};
 
+  void Help(int worker) {
+    if (observer == nullptr) return Work();
+    const auto begin = std::chrono::steady_clock::now();
+    if (next.load(std::memory_order_relaxed) >= n) return;
+    Work();
+    observer->helped(observer->argument, worker, begin, std::chrono::steady_clock::now());
+  }
   void Work() {
     while (true) {
       const int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
@@ -68,7 +80,7 @@ struct WorkPool::State {
     uint64_t seen = 0;
     while (WaitForJob(&seen)) {
       active.fetch_add(1);
-      if (Job* j = job.load(); j != nullptr) j->Work();
+      if (Job* j = job.load(); j != nullptr) j->Help(index);
       active.fetch_sub(1);
     }
   }
@@ -121,6 +133,10 @@ struct WorkPool::State {
 WorkPool::WorkPool(int threads) : state_(std::make_unique<State>(threads)) {}
 WorkPool::~WorkPool() = default;
 
+const WorkObserver* WatchWork(const WorkObserver* observer) {
+  return std::exchange(watching, observer);
+}
+
 int WorkPool::threads() const { return state_->threads; }
 
 void WorkPool::For(int64_t n, int64_t grain, const RangeBody& body) {
@@ -129,7 +145,7 @@ void WorkPool::For(int64_t n, int64_t grain, const RangeBody& body) {
   if (n <= grain || state_->threads == 1 || working) return body(0, n);
   std::unique_lock lock(state_->caller, std::try_to_lock);
   if (!lock.owns_lock()) return body(0, n);
-  Job job{&body, n, grain};
+  Job job{&body, n, grain, watching};
   state_->Share(&job);
 }
 

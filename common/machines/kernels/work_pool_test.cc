@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <mutex>
 #include <thread>
 #include <vector>
+
+#include "common/machines/kernels/work_observer.h"
 
 namespace megalith::kernels {
 namespace {
@@ -71,6 +74,38 @@ TEST(WorkPoolTest, WorksAfterItSlept) {
     ExpectCovers(pool, 100, 1);
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
+}
+
+TEST(WorkPoolTest, ObserverIsToldWhatHelpersDidForItsThread) {
+  WorkPool pool(3);
+  std::mutex mu;
+  std::vector<int> workers;
+  struct Told {
+    std::mutex* mu;
+    std::vector<int>* workers;
+  } told{&mu, &workers};
+  const WorkObserver observer{
+      .helped =
+          [](void* argument, int worker, std::chrono::steady_clock::time_point begin,
+             std::chrono::steady_clock::time_point end) {
+            const Told& t = *static_cast<Told*>(argument);
+            EXPECT_LE(begin, end);
+            const std::lock_guard<std::mutex> lock(*t.mu);
+            t.workers->push_back(worker);
+          },
+      .argument = &told};
+  EXPECT_EQ(WatchWork(&observer), nullptr);
+  // Each range waits for another thread to have one, so that helpers take part.
+  std::atomic<int> inside{0};
+  pool.For(3, 1, [&](int64_t, int64_t) {
+    ++inside;
+    while (inside.load() < 2) std::this_thread::yield();
+  });
+  EXPECT_EQ(WatchWork(nullptr), &observer);
+  ExpectCovers(pool, 100, 1);
+  ASSERT_FALSE(workers.empty());
+  EXPECT_LE(workers.size(), 2u);
+  for (const int w : workers) EXPECT_TRUE(w == 1 || w == 2) << w;
 }
 
 TEST(WorkPoolTest, ProcessPoolIsOne) {

@@ -1,10 +1,13 @@
 #include "common/machines/reference/reference.h"
 
+#include <chrono>
+
 #include <algorithm>
 #include <iterator>
 
 #include "common/foundation/base/strings.h"
 #include "common/machines/runtime/package.h"
+#include "common/machines/runtime/run_profile.h"
 #include "common/programs/stablehlo/canonical.h"
 #include "common/programs/stablehlo/codec.h"
 #include "common/programs/stablehlo/cost.h"
@@ -83,10 +86,20 @@ class ReferenceExecutable final : public Executable {
     stablehlo::EvalOptions eval;
     eval.cancellation = options.cancellation;
     std::vector<stablehlo::ProfileRow> profile;
-    if (options.profile != nullptr) eval.profile = &profile;
+    if (options.profile != nullptr || options.details != nullptr) eval.profile = &profile;
+    const auto start = std::chrono::steady_clock::now();
     auto out = plan_.Run(inputs, eval);
     for (stablehlo::ProfileRow& row : profile) {
-      options.profile->push_back({std::move(row.name), row.calls, row.seconds});
+      if (options.details != nullptr) {
+        options.details->kernels.push_back(
+            {.name = row.name, .kind = "operation", .calls = row.calls, .seconds = row.seconds});
+      }
+      if (options.profile != nullptr)
+        options.profile->push_back({std::move(row.name), row.calls, row.seconds});
+    }
+    if (options.details != nullptr) {
+      options.details->seconds =
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     }
     return out;
   }

@@ -1,6 +1,7 @@
 // What turns programs into executables, and the list of those there are.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -17,6 +18,8 @@ struct CompileOptions {
   std::map<std::string, std::string> settings;
   std::string key;  // kept in the package; usually KeyOf of the same arguments
   const Cancellation* cancellation = nullptr;  // asked between stages, and within long ones
+  // Compiling ends with kResourceExhausted when what it has made takes more than this.
+  uint64_t memory_budget_bytes = UINT64_MAX;
 };
 
 // Told the stage that begins ("verify", "canonicalize", "emit") and the part of the work done, 0

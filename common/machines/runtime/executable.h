@@ -48,9 +48,12 @@ struct OpTime {
   double seconds = 0;
 };
 
+struct RunProfile;  // run_profile.h
+
 struct RunOptions {
   const Cancellation* cancellation = nullptr;  // asked at least every 50 ms
   std::vector<OpTime>* profile = nullptr;      // appended to if the backend can tell, dearest first
+  RunProfile* details = nullptr;               // filled if the backend can tell
 };
 
 // Immutable after loading. Threads: Run may be called concurrently, inputs are never written and

@@ -1,16 +1,16 @@
 #include "common/machines/runtime/plan_runner.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <new>
-#include <unordered_map>
+#include <optional>
 
 #include "common/foundation/base/large_memory.h"
 #include "common/foundation/base/strings.h"
 #include "common/machines/runtime/loop_tiles.h"
+#include "common/machines/runtime/run_profile.h"
 
 namespace megalith::runtime {
 namespace {
@@ -54,6 +54,7 @@ struct Loop {
   TileProgram tiles;
   int64_t points;
   double point_cost;
+  double cost() const { return point_cost * static_cast<double>(points); }
   std::atomic<LoopFn> native{nullptr};
   std::atomic<uint64_t> native_scratch{0};
 };
@@ -72,11 +73,11 @@ constexpr int64_t kLongTurns = 1 << 13;
 constexpr int64_t kTurnsBetween = 16;
 // Least work worth handing to another thread.
 constexpr double kGrainCost = 75000;
+// Longer loops (some 7 milliseconds) ask between parts whether the caller still waits.
+constexpr double kPollCost = 1e8;
 
-struct Measured {
-  uint64_t calls = 0;
-  double seconds = 0;
-};
+// Short steps are not worth a question each.
+constexpr uint64_t kStepsPerPoll = 64;
 
 }  // namespace
 
@@ -117,7 +118,7 @@ class Walk {
   Walk(const Plan& plan, const std::vector<std::unique_ptr<Loop>>& loops,
        const std::vector<WhileCode>& whiles, const std::vector<kernels::PreparedKernel>& library,
        const std::function<void()>& on_long_loop, kernels::WorkPool& pool, RunState& state,
-       const RunOptions& options)
+       const RunOptions& options, ProfileRecorder* recorder)
       : plan_(plan),
         loops_(loops),
         whiles_(whiles),
@@ -127,11 +128,12 @@ class Walk {
         base_(state.base.data()),
         arguments_(state.arguments),
         cancellation_(options.cancellation),
-        profiling_(options.profile != nullptr) {}
+        recorder_(recorder) {}
 
   Status Region(const PlanRegion& region) {
     for (const PlanStep& step : region.steps) {
-      if (profiling_) {
+      if (++steps_ % kStepsPerPoll == 0) RETURN_IF_ERROR(Poll());
+      if (recorder_ != nullptr) {
         RETURN_IF_ERROR(Timed(step));
       } else {
         RETURN_IF_ERROR(Step(step));
@@ -140,39 +142,19 @@ class Walk {
     return OkStatus();
   }
 
-  void Report(std::vector<OpTime>* profile) const {
-    for (const auto& [name, m] : measured_) profile->push_back({name, m.calls, m.seconds});
-    std::ranges::sort(*profile, [](const OpTime& a, const OpTime& b) {
-      return a.seconds != b.seconds ? a.seconds > b.seconds : a.name < b.name;
-    });
-  }
-
  private:
   Status Poll() const { return cancellation_ == nullptr ? OkStatus() : cancellation_->Check(); }
 
   Status Timed(const PlanStep& step) {
-    const auto start = std::chrono::steady_clock::now();
+    recorder_->Begin(step, IsMachineCode(step));
     const Status s = Step(step);
-    Measured& m = measured_[NameOf(step)];
-    ++m.calls;
-    m.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    recorder_->End();
     return s;
   }
 
-  std::string NameOf(const PlanStep& step) const {
-    switch (step.kind) {
-      case StepKind::kLoop:
-        return plan_.loops[step.index].name;
-      case StepKind::kLibrary:
-        return plan_.library[step.index].kernel;
-      case StepKind::kWhile:
-        return "while";
-      case StepKind::kBranch:
-        return "branch";
-      case StepKind::kCopy:
-        return "copy";
-    }
-    return "";
+  bool IsMachineCode(const PlanStep& step) const {
+    if (step.kind == StepKind::kLoop) return loops_[step.index]->native.load() != nullptr;
+    return step.kind == StepKind::kWhile && whiles_[step.index].native.load() != nullptr;
   }
 
   Status Step(const PlanStep& step) {
@@ -181,9 +163,10 @@ class Walk {
         size_t n = 0;
         for (const uint32_t b : step.in) arguments_[n++] = base_[b];
         for (const uint32_t b : step.out) arguments_[n++] = base_[b];
-        RunLoop(*loops_[step.index], arguments_.data());
+        const Loop& loop = *loops_[step.index];
+        RunLoop(loop, arguments_.data());
         // Only long kernels are worth a question, and those have taken long enough to ask.
-        return loops_[step.index]->points > 1024 ? Poll() : OkStatus();
+        return loop.points > 1024 || loop.cost() > kPollCost ? Poll() : OkStatus();
       }
       case StepKind::kLibrary:
         return Library(step);
@@ -209,11 +192,20 @@ class Walk {
     loop.tiles.Run(arguments, begin, end, loop_scratch.Reserve(loop.tiles.scratch_bytes()));
   }
 
+  // In parts of some milliseconds, and no further once the caller has given up.
+  void RunParts(const Loop& loop, void* const* arguments, int64_t begin, int64_t end) const {
+    if (cancellation_ == nullptr || loop.cost() <= kPollCost)
+      return RunRange(loop, arguments, begin, end);
+    const auto part = std::max<int64_t>(1, static_cast<int64_t>(kPollCost / loop.point_cost));
+    for (int64_t at = begin; at < end && Poll().ok(); at += part)
+      RunRange(loop, arguments, at, std::min(at + part, end));
+  }
+
   void RunLoop(const Loop& loop, void* const* arguments) const {
     if (loop.points == 0) return;
-    const double cost = loop.point_cost * static_cast<double>(loop.points);
+    const double cost = loop.cost();
     if (cost < kSplitCost || pool_.threads() == 1) {
-      RunRange(loop, arguments, 0, loop.points);
+      RunParts(loop, arguments, 0, loop.points);
       return;
     }
     // A few ranges per thread, so that a thread that is held up delays little.
@@ -221,7 +213,7 @@ class Walk {
     const auto grain =
         std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(loop.points) / pieces));
     pool_.For(loop.points, grain,
-              [&](int64_t begin, int64_t end) { RunRange(loop, arguments, begin, end); });
+              [&](int64_t begin, int64_t end) { RunParts(loop, arguments, begin, end); });
   }
 
   Status Library(const PlanStep& step) {
@@ -283,12 +275,20 @@ class Walk {
         if (native) return NativeWhile(code, counted ? w.trip_count - i : 0);
       }
       if (!counted) {
-        RETURN_IF_ERROR(Region(w.condition));
+        RETURN_IF_ERROR(Turn(w.condition, i));
         if (*static_cast<const uint8_t*>(base_[w.predicate]) == 0) return OkStatus();
       }
-      RETURN_IF_ERROR(Region(w.body));
+      RETURN_IF_ERROR(Turn(w.body, i));
     }
     return OkStatus();
+  }
+
+  Status Turn(const PlanRegion& region, int64_t turn) {
+    const bool mute = recorder_ != nullptr && turn >= RunProfile::kTracedTurns;
+    if (mute) recorder_->Mute();
+    const Status s = Region(region);
+    if (mute) recorder_->Unmute();
+    return s;
   }
 
   Status Branch(const PlanBranch& b) {
@@ -313,9 +313,9 @@ class Walk {
   void** base_;
   std::vector<void*>& arguments_;
   const Cancellation* cancellation_;
-  bool profiling_;
-  int64_t turns_ = 0;  // of all loops, step by step
-  std::unordered_map<std::string, Measured> measured_;
+  ProfileRecorder* const recorder_;  // nullptr: not asked for
+  int64_t turns_ = 0;                // of all loops, step by step
+  uint64_t steps_ = 0;
 };
 
 size_t MostArguments(const Plan& plan) {
@@ -334,6 +334,15 @@ size_t MostArguments(const Plan& plan) {
     for (const PlanRegion& r : b.regions) region(r);
   }
   return most;
+}
+
+void AddOpTimes(const RunProfile& details, std::vector<OpTime>* profile) {
+  for (const KernelProfile& k : details.kernels) {
+    profile->push_back({k.name, k.calls, k.seconds});
+  }
+  std::ranges::sort(*profile, [](const OpTime& a, const OpTime& b) {
+    return a.seconds != b.seconds ? a.seconds > b.seconds : a.name < b.name;
+  });
 }
 
 std::vector<kernels::ArraySpec> SpecsOf(const std::vector<TensorSpec>& specs) {
@@ -417,11 +426,20 @@ Result<std::vector<Tensor>> PlanRunner::Run(std::span<const Tensor> inputs,
     }
     state->base[i] = at;
   }
-  Walk walk(plan, impl.loops, impl.whiles, impl.library, impl.on_long_loop, impl.pool, *state,
-            options);
-  const Status s = walk.Region(plan.entry);
+  RunProfile own;
+  RunProfile* const details = options.details != nullptr   ? options.details
+                              : options.profile != nullptr ? &own
+                                                           : nullptr;
+  Status s;
+  {
+    std::optional<ProfileRecorder> recorder;
+    if (details != nullptr) recorder.emplace(plan, details);
+    Walk walk(plan, impl.loops, impl.whiles, impl.library, impl.on_long_loop, impl.pool, *state,
+              options, recorder ? &*recorder : nullptr);
+    s = walk.Region(plan.entry);
+  }
   impl.Release(std::move(state));
-  if (options.profile != nullptr) walk.Report(options.profile);
+  if (options.profile != nullptr) AddOpTimes(*details, options.profile);
   RETURN_IF_ERROR(s);
   for (const OutputAlias& a : plan.aliases) {
     const PlanConstant* c = a.kind == BufferKind::kConstant ? &plan.constants[a.index] : nullptr;
