@@ -50,7 +50,12 @@ bool Concerns(const stablehlo::OpDef& def) {
       "func.call",           "stablehlo.composite",    "stablehlo.create_token",
       "stablehlo.after_all", "stablehlo.partition_id", "stablehlo.replica_id",
       "stablehlo.rng",       "stablehlo.custom_call",  "stablehlo.collective_permute"};
+  // On one device nothing happens between devices.
+  constexpr std::string_view kSharded[] = {
+      "sdy.manual_computation", "stablehlo.all_gather",     "stablehlo.all_reduce",
+      "stablehlo.all_to_all",   "stablehlo.reduce_scatter", "stablehlo.collective_broadcast"};
   return !def.has(stablehlo::kIdentity) &&
+         std::find(std::begin(kSharded), std::end(kSharded), def.name) == std::end(kSharded) &&
          std::find(std::begin(kOthers), std::end(kOthers), def.name) == std::end(kOthers);
 }
 

@@ -109,7 +109,7 @@ constexpr LoopCase kCases[] = {
     {"counted_around_counted", R"((%x: tensor<5xf32>) -> tensor<5xf32> {
       %zero = stablehlo.constant dense<0> : tensor<i32>
       %one = stablehlo.constant dense<1> : tensor<i32>
-      %n = stablehlo.constant dense<7> : tensor<i32>
+      %n = stablehlo.constant dense<27> : tensor<i32>
       %k = stablehlo.constant dense<0.75> : tensor<5xf32>
       %r:2 = stablehlo.while(%i = %zero, %a = %x) : tensor<i32>, tensor<5xf32>
         cond { %p = stablehlo.compare LT, %i, %n, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>
@@ -132,7 +132,7 @@ constexpr LoopCase kCases[] = {
         -> (tensor<37xi8>, tensor<37xi8>, tensor<37xi8>, tensor<f32>, tensor<f32>) {
       %zero = stablehlo.constant dense<0> : tensor<i32>
       %one = stablehlo.constant dense<1> : tensor<i32>
-      %n = stablehlo.constant dense<11> : tensor<i32>
+      %n = stablehlo.constant dense<41> : tensor<i32>
       %r:6 = stablehlo.while(%i = %zero, %a = %x, %b = %y, %c = %z, %u = %s, %v = %t) : tensor<i32>, tensor<37xi8>, tensor<37xi8>, tensor<37xi8>, tensor<f32>, tensor<f32>
         cond { %p = stablehlo.compare LT, %i, %n, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>
           stablehlo.return %p : tensor<i1> }

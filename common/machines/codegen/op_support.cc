@@ -29,6 +29,7 @@ constexpr Remark kRemarks[] = {
     {"chlo.zeta", kEvaluator, kRare},
     {"func.call", kStructure, "inlined before"},
     {"func.return", kStructure, ""},
+    {"sdy.manual_computation", kEvaluator, "refused: of several devices, rewritten before"},
     {"sdy.sharding_constraint", kStructure, "removed"},
     {"stablehlo.after_all", kStructure, "tokens are empty arrays"},
     {"stablehlo.all_gather", kEvaluator, kOneDevice},
