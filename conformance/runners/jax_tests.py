@@ -31,6 +31,14 @@ GOALS = {
 EIGHT_DEVICES = ("pmap_test", "shard_map_test", "multi_device_test")
 
 
+def devices_for(test, args):
+    """How many devices a file wants: on CPU many files ask for them themselves."""
+    if test in EIGHT_DEVICES:
+        return 8
+    asked = re.search(r"request_cpu_devices\((\d+)\)", (args.jax_source / "tests" / f"{test}.py").read_text())
+    return int(asked.group(1)) if asked else 1
+
+
 def plugin_path(args):
     """A folder from which JAX finds the package as if it were installed."""
     folder = args.out / "path"
@@ -48,18 +56,18 @@ def environment(platform, test, args):
     path = [str(HERE)] + ([str(plugin_path(args))] if args.package and platform != "cpu" else [])
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(path), JAX_ENABLE_X64="1" if args.x64 else "0",
                TF_CPP_MIN_LOG_LEVEL="3")
-    many = test in EIGHT_DEVICES
+    devices = devices_for(test, args)
     if platform == "cpu":
         env["JAX_PLATFORMS"] = "cpu"
-        if many:
-            env["XLA_FLAGS"] = env.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+        if test in EIGHT_DEVICES:
+            env["XLA_FLAGS"] = env.get("XLA_FLAGS", "") + f" --xla_force_host_platform_device_count={devices}"
     else:
         env["JAX_PLATFORMS"] = "megalith,cpu"
         env["OUTCOME_DEVICE"] = "cpu"
         if args.libraries:
             env["MEGALITH_LIBRARIES"] = str(args.libraries.resolve())
-        if many:
-            env["MEGALITH_NUM_DEVICES"] = "8"
+        if devices > 1:
+            env["MEGALITH_NUM_DEVICES"] = str(devices)
     return env
 
 

@@ -41,9 +41,27 @@ def _register_rules():
     # Without this JAX drops donation and warns.
     if PLATFORM not in mlir._platforms_with_donation:
         mlir._platforms_with_donation.append(PLATFORM)
+    from jax._src.export import _export
+    mlir.register_lowering(_export.call_exported_p, _call_exported_rule(_export._call_exported_lowering),
+                           platform=PLATFORM)
     from jax._src.lax import linalg
     cpu = mlir._platform_specific_lowerings["cpu"]
     for name in _LINALG:
         primitive = getattr(linalg, f"{name}_p", None)
         if primitive in cpu:
             mlir._platform_specific_lowerings[PLATFORM][primitive] = cpu[primitive]
+
+
+def _call_exported_rule(rule):
+    """What was exported for CPUs may be called on Megalith: it runs what JAX lowers for them."""
+    def lower(ctx, *args, exported):
+        def name(platform):
+            as_cpu = platform == PLATFORM and PLATFORM not in exported.platforms and "cpu" in exported.platforms
+            return "cpu" if as_cpu else platform
+        module_context = ctx.module_context.replace(platforms=tuple(map(name, ctx.module_context.platforms)))
+        inner = ctx.replace(module_context=module_context)
+        results = rule(inner, *args, exported=exported)
+        if inner.tokens_out is not None:
+            ctx.set_tokens_out(inner.tokens_out)
+        return results
+    return lower
