@@ -116,6 +116,7 @@ TEST_F(StormTest, TwoHundredClientsOverTwentyProgramsCompileEachOnce) {
   EXPECT_EQ(world_.compilations.load(), kPrograms);
   EXPECT_EQ(world_.loads.load(), kPrograms);
   EXPECT_EQ(Requests("compiled"), static_cast<uint64_t>(kPrograms));
+  EXPECT_EQ(Started(), static_cast<uint64_t>(kPrograms));
   for (const auto& [key, decisions] : Decisions()) EXPECT_EQ(decisions.at("miss"), 1) << key;
 }
 
@@ -206,6 +207,32 @@ TEST_F(StormTest, ChainCallerLeavesWhileOthersWaitForItsCompilation) {
   EXPECT_GE(world_.stuck.load(), 1);
   world_.release_stuck = true;
   waiter.join();
+}
+
+TEST_F(StormTest, CallersThatWaitForACompilerDoNotHoldUpRuns) {
+  const std::string key = compile_->Compile(RequestOf("mul 2 1"), nullptr)->key();
+  const tensor::Tensor one = *tensor::Tensor::Create(tensor::DType::kF32, tensor::Shape{1});
+  Cancellation cancellation;
+  std::vector<std::jthread> waiting;
+  for (int i = 0; i < 12; ++i) {
+    waiting.emplace_back([&, i] {
+      execute::v1::ExecuteRequest request;
+      request.mutable_chain()->mutable_source()->set_jaxpr_text(StrCat("stuck ", i));
+      *request.add_arguments()->mutable_tensor() = tensor::TensorToProto(one);
+      EXPECT_EQ(execute_->Execute(request, {.cancellation = &cancellation}).status().code(),
+                Code::kCancelled);
+    });
+  }
+  // Two are being compiled, ten wait.
+  while (fleet_->metrics().GetGauge(telemetry::kCompileQueueLength).value() < 10)
+    std::this_thread::yield();
+  execute::v1::ExecuteRequest request;
+  request.set_key(key);
+  *request.add_arguments()->mutable_tensor() = tensor::TensorToProto(one);
+  const auto response = execute_->Execute(request);
+  EXPECT_TRUE(response.ok()) << response.status().ToString();
+  EXPECT_EQ(world_.stuck.load(), 2);
+  cancellation.Cancel();
 }
 
 TEST_F(StormTest, FailureReachesAllWhoWaitAndIsNotCached) {

@@ -250,7 +250,6 @@ void CompileQueue::Work(int index) {
     running_gauge_.Set(static_cast<double>(running_));
     wait_seconds_[static_cast<size_t>(job->urgency)]->Observe(
         SecondsOf(job->started - job->enqueued));
-    started_.Add();
     lock.unlock();
     const auto note = [this, &job](std::string_view stage, double done) {
       const std::lock_guard<std::mutex> guard(mu_);
@@ -259,10 +258,14 @@ void CompileQueue::Work(int index) {
     };
     Result<CompiledPackagePtr> result = Internal("the compilation gave no result");
     try {
-      result = job->task.run(note, job->cancellation);
+      CompiledPackagePtr found;
+      if (job->task.find) found = job->task.find(job->cancellation);
+      if (found == nullptr) started_.Add();
+      result = found != nullptr ? std::move(found) : job->task.run(note, job->cancellation);
     } catch (const std::exception& e) {
       result = Internal(StrCat("the compilation failed: ", e.what()));
     }
+    job->task.find = nullptr;
     job->task.run = nullptr;  // frees the program
     lock.lock();
     --running_;

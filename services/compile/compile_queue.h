@@ -57,7 +57,9 @@ struct CompileTask {
   std::string client;  // whom it is for; only equality matters
   Urgency urgency = Urgency::kInteractive;
   uint64_t memory_bytes = 0;  // estimate
-  // Owns all it uses: it may end long after the caller has left.
+  // May be empty. Asked first, on the worker: what has come to be there since the caller looked,
+  // or nullptr. Both own all they use: they may end long after the caller has left.
+  std::function<CompiledPackagePtr(const Cancellation&)> find;
   std::function<Result<CompiledPackagePtr>(const StageProgress&, const Cancellation&)> run;
 };
 

@@ -127,6 +127,16 @@ TEST_F(CompileQueueTest, CallersOfOneKeyShareOneCompilation) {
   EXPECT_EQ(std::ranges::count(ended_, std::pair<std::string, std::string>("k", "shared")), 9);
 }
 
+TEST_F(CompileQueueTest, WhatIsFoundMeanwhileIsNotCompiled) {
+  Make({});
+  CompileTask task = TaskOf("k");
+  task.find = [](const Cancellation&) { return PackageOf("found"); };
+  const auto outcome = queue_->Do(std::move(task), forever_, {});
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_EQ(*outcome->package->bytes, "found");
+  EXPECT_EQ(started(), 0u);
+}
+
 TEST_F(CompileQueueTest, CallerLeavesWhileTheCompilerIsInsideAKernel) {
   Make({.workers = 1});
   Cancellation caller;

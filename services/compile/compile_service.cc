@@ -225,16 +225,32 @@ Result<CompileService::Obtained> CompileService::Obtain(const std::shared_ptr<Co
                    .client = client,
                    .urgency = UrgencyOf(options.priority()),
                    .memory_bytes = job->memory_bytes(),
+                   .find = nullptr,
                    .run = [this, job, lookup, ignore_cache, trace = call.trace()](
                               const StageProgress& report, const Cancellation& cancellation) {
                      return Build(*job, lookup, ignore_cache, report, cancellation, trace);
                    }};
+  if (!ignore_cache) {
+    task.find = [this, key, trace = call.trace()](const Cancellation& c) {
+      return FindStored(key, {.cancellation = &c, .trace = trace});
+    };
+  }
   ASSIGN_OR_RETURN(out.outcome, queue_.Do(std::move(task), call.cancellation(),
                                           [&progress](std::string_view stage, double done) {
                                             progress.Report(stage, done);
                                           }));
   out.hit = out.outcome.package->outcome == v1::CACHE_OUTCOME_HIT;
   return out;
+}
+
+// What was stored after its caller had looked for it.
+CompiledPackagePtr CompileService::FindStored(const std::string& key,
+                                              const rpc::CallOptions& options) {
+  if (!stored_.Get(key)) return nullptr;
+  const Result<cache::Entry> entry = cache_.Get(key, options);
+  if (!entry.ok()) return nullptr;
+  return std::make_shared<const CompiledPackage>(
+      CompiledPackage{.bytes = entry->value, .outcome = v1::CACHE_OUTCOME_HIT, .store_error = {}});
 }
 
 Result<CompiledPackagePtr> CompileService::Build(CompileJob& job, const Status& lookup,
@@ -244,12 +260,6 @@ Result<CompiledPackagePtr> CompileService::Build(CompileJob& job, const Status& 
   const std::string key = job.key().Hex();
   const rpc::CallOptions options{.cancellation = &cancellation, .trace = trace};
   CompiledPackage package;
-  if (!ignore_cache && stored_.Get(key)) {
-    if (const Result<cache::Entry> entry = cache_.Get(key, options); entry.ok()) {
-      package = {.bytes = entry->value, .outcome = v1::CACHE_OUTCOME_HIT, .store_error = {}};
-      return std::make_shared<const CompiledPackage>(std::move(package));
-    }
-  }
   const Stopwatch stopwatch(clock_);
   const auto report = [&progress](double done) { progress("compile", 0.2 + 0.7 * done); };
   report(0);

@@ -47,6 +47,7 @@ class CompileService final : public rpc::Service {
   Result<Obtained> Obtain(const std::shared_ptr<CompileJob>& job,
                           const compile::v1::CompileOptions& options, const std::string& client,
                           Progress& progress, const rpc::Call& call);
+  CompiledPackagePtr FindStored(const std::string& key, const rpc::CallOptions& options);
   Result<CompiledPackagePtr> Build(CompileJob& job, const Status& lookup, bool ignore_cache,
                                    const StageProgress& progress, const Cancellation& cancellation,
                                    const telemetry::TraceContext& trace);

@@ -15,6 +15,7 @@ struct ExecuteServiceConfig {
   int32_t max_loaded_programs = 256;
   int64_t max_buffer_bytes = 2ll << 30;
   int64_t max_tensor_bytes = 1ll << 30;
+  int32_t callers = 128;
 };
 
 inline constexpr config::ConfigField<ExecuteServiceConfig> kExecuteServiceFields[] = {
@@ -25,6 +26,11 @@ inline constexpr config::ConfigField<ExecuteServiceConfig> kExecuteServiceFields
                                                            "all tensors kept for clients together"),
     config::Field<&ExecuteServiceConfig::max_tensor_bytes>("max_tensor_bytes",
                                                            "largest argument or buffer"),
+    config::Field<&ExecuteServiceConfig::callers>(
+        "callers",
+        "unary calls served at the same time, those included that wait for a compiler; each holds "
+        "a thread. No more than threads + max_streams of all calls run programs at once")
+        .Range(1, 10'000),
 };
 
 // Where the other services are; not used by the all-in-one process.

@@ -1,5 +1,7 @@
 #include "services/execute/execute_service.h"
 
+#include <algorithm>
+
 #include "common/fleet/rpc/status.h"
 #include "common/foundation/base/rng.h"
 #include "common/foundation/base/strings.h"
@@ -42,6 +44,12 @@ Status CheckArguments(const std::vector<tensor::ArrayType>& want,
   return OkStatus();
 }
 
+// Callers that wait for a compiler or a load must not keep others from running what is there.
+rpc::ServiceThreads ThreadsOf(const ExecuteServiceConfig& config, rpc::ServiceThreads threads) {
+  threads.unary = std::max(threads.unary, static_cast<size_t>(config.callers));
+  return threads;
+}
+
 // Who asks and how urgently does not change what is made.
 std::string ChainIdentity(const v1::ProgramChain& chain) {
   if (chain.compile_options().client().empty() && chain.compile_options().priority() == 0)
@@ -61,7 +69,7 @@ tensor::ArrayType TypeOf(const tensor::Tensor& t) {
 ExecuteService::ExecuteService(const ExecuteServiceConfig& config,
                                std::shared_ptr<ExecuteEngine> engine, const ExecutePeers& peers,
                                ServiceContext& context)
-    : Service("megalith.execute.v1.ExecuteService", context.process.threads()),
+    : Service("megalith.execute.v1.ExecuteService", ThreadsOf(config, context.process.threads())),
       config_(config),
       engine_(std::move(engine)),
       trace_(peers.trace),
@@ -74,6 +82,7 @@ ExecuteService::ExecuteService(const ExecuteServiceConfig& config,
       loaded_gauge_(context.process.metrics().GetGauge(telemetry::kExecuteLoaded)),
       buffers_(static_cast<uint64_t>(config.max_buffer_bytes), EntropySeed(),
                context.process.metrics()),
+      run_slots_(context.process.threads().unary + context.process.threads().max_streams),
       loaded_(static_cast<size_t>(config.max_loaded_programs)),
       chains_(kMaxChains) {
   Unary("Load", this, &ExecuteService::Load);
@@ -167,8 +176,8 @@ Result<ExecuteService::Ready> ExecuteService::LoadByChain(
   task->chain = chain;
   for (const tensor::Tensor& t : arguments) task->arguments.push_back(TypeOf(t));
   const std::string caller = call.peer_identity();
-  task->client = Printable(caller.empty() ? call.peer() : caller, kMaxClientBytes)
-                     .substr(0, kMaxClientBytes);
+  task->client =
+      Printable(caller.empty() ? call.peer() : caller, kMaxClientBytes).substr(0, kMaxClientBytes);
   ASSIGN_OR_RETURN(
       const auto outcome,
       compiles_.DoApart(digest, call.cancellation(),
@@ -225,16 +234,23 @@ Result<v1::BufferInfo> ExecuteService::Keep(tensor::Tensor tensor) {
 
 Result<v1::ExecuteResponse> ExecuteService::RunReady(const Ready& ready,
                                                      const v1::ExecuteRequest& request,
-                                                     Timings* timings, const rpc::Call& call) {
+                                                     bool wait_for_slot, Timings* timings,
+                                                     const rpc::Call& call) {
   ASSIGN_OR_RETURN(std::vector<tensor::Tensor> arguments, ArgumentsOf(request.arguments()));
   for (tensor::Tensor& t : arguments) t = tensor::ToPhysical(t);
   RETURN_IF_ERROR(CheckArguments(ready.executable->inputs(), arguments));
+  std::optional<RunSlots::Slot> slot;
+  if (wait_for_slot) {
+    ASSIGN_OR_RETURN(RunSlots::Slot taken, run_slots_.Take(call.cancellation()));
+    slot.emplace(std::move(taken));
+  }
   const Stopwatch stopwatch(clock_);
   runtime::RunProfile profile;
   ASSIGN_OR_RETURN(std::vector<tensor::Tensor> results,
                    ready.executable->Run(arguments, call.cancellation(),
                                          request.profile() ? &profile : nullptr));
   run_seconds_.Observe(stopwatch.Seconds());
+  slot.reset();
   timings->Lap("run");
   v1::ExecuteResponse response;
   response.set_key(ready.key);
@@ -264,7 +280,8 @@ Result<v1::ExecuteResponse> ExecuteService::Execute(const v1::ExecuteRequest& re
     return ready.status();
   }
   timings.Lap("load");
-  Result<v1::ExecuteResponse> response = RunReady(*ready, request, &timings, call);
+  Result<v1::ExecuteResponse> response =
+      RunReady(*ready, request, /*wait_for_slot=*/true, &timings, call);
   // A warm run by key leaves no entry: it decides nothing. A chain decided what to run.
   if (request.has_chain() || !response.ok()) {
     const std::optional<uint64_t> sequence =
@@ -284,7 +301,7 @@ Result<std::optional<v1::ExecuteResponse>> ExecuteService::QuickExecute(
   Timings timings(clock_);
   ASSIGN_OR_RETURN(v1::ExecuteResponse response,
                    RunReady({.executable = *executable, .key = request.key(), .was_loaded = true},
-                            request, &timings, call));
+                            request, /*wait_for_slot=*/false, &timings, call));
   return std::optional<v1::ExecuteResponse>(std::move(response));
 }
 

@@ -19,6 +19,7 @@
 #include "services/execute/buffer_table.h"
 #include "services/execute/config.h"
 #include "services/execute/execute_engine.h"
+#include "services/execute/run_slots.h"
 
 namespace megalith::services {
 
@@ -93,9 +94,11 @@ class ExecuteService final : public rpc::Service {
   void Remember(const std::string& key, const ExecutablePtr& executable);
   Result<std::vector<tensor::Tensor>> ArgumentsOf(
       const google::protobuf::RepeatedPtrField<execute::v1::Argument>& arguments) const;
+  // `wait_for_slot` is false on gRPC's threads, for programs that take no time.
   Result<execute::v1::ExecuteResponse> RunReady(const Ready& ready,
                                                 const execute::v1::ExecuteRequest& request,
-                                                Timings* timings, const rpc::Call& call);
+                                                bool wait_for_slot, Timings* timings,
+                                                const rpc::Call& call);
   Result<execute::v1::BufferInfo> Keep(tensor::Tensor tensor);
   std::optional<uint64_t> Record(const rpc::Call& call, const std::string& decision,
                                  const std::string& key, const Status& outcome,
@@ -112,6 +115,7 @@ class ExecuteService final : public rpc::Service {
   telemetry::Histogram& run_seconds_;
   telemetry::Gauge& loaded_gauge_;
   BufferTable buffers_;
+  RunSlots run_slots_;
   LruMap<ExecutablePtr> loaded_;
   // Keys of chains that were compiled before, by the digest of the chain and its argument types.
   LruMap<std::string> chains_;
