@@ -7,6 +7,7 @@
 #include "common/machines/codegen/epilogues.h"
 #include "common/machines/codegen/join_steps.h"
 #include "common/machines/codegen/lowering.h"
+#include "common/machines/codegen/schedule.h"
 
 namespace megalith::codegen {
 
@@ -216,6 +217,7 @@ Result<Plan> Lowering::Run() {
   RETURN_IF_ERROR(LowerRegion(func_.body, &plan_.entry, {}, {}, &results));
   RETURN_IF_ERROR(PlaceOutputs(results));
   JoinSteps(arrays_, &plan_, report_);
+  ScheduleSteps(arrays_, &plan_);
   AssignMemory(arrays_, &plan_);
   return std::move(plan_);
 }
