@@ -104,27 +104,34 @@ class Checker {
     for (size_t i = 0; i < plan_.buffers.size(); ++i) {
       const PlanBuffer& b = plan_.buffers[i];
       ASSIGN_OR_RETURN(const uint64_t room, RoomOf(b));
-      if (b.bytes > room || (b.kind == BufferKind::kArena && b.offset % 64 != 0)) {
+      if (b.offset > room || b.bytes > room - b.offset || b.offset % 64 != 0) {
         return DataLoss(StrCat("buffer ", i, " is larger than what it lies in"));
       }
     }
     return OkStatus();
   }
 
+  // Such an output has no memory of its own.
+  bool IsAliased(uint32_t output) const {
+    return std::ranges::any_of(plan_.aliases,
+                               [&](const OutputAlias& a) { return a.output == output; });
+  }
+
+  // Bytes of what the buffer is part of.
   Result<uint64_t> RoomOf(const PlanBuffer& b) const {
     switch (b.kind) {
       case BufferKind::kInput:
         if (b.index >= plan_.signature.inputs.size()) break;
         return BytesOf(plan_.signature.inputs[b.index]);
       case BufferKind::kOutput:
-        if (b.index >= plan_.signature.outputs.size()) break;
+        if (b.index >= plan_.signature.outputs.size() || IsAliased(b.index)) break;
         return BytesOf(plan_.signature.outputs[b.index]);
       case BufferKind::kConstant:
         if (b.index >= plan_.constants.size()) break;
         return plan_.constants[b.index].bytes.size();
       case BufferKind::kArena:
-        if (b.offset > plan_.arena_bytes || plan_.arena_bytes > kMaxBytes) break;
-        return plan_.arena_bytes - b.offset;
+        if (plan_.arena_bytes > kMaxBytes) break;
+        return plan_.arena_bytes;
     }
     return DataLoss("a buffer lies in nothing");
   }
@@ -197,8 +204,7 @@ class Checker {
       if (bytes > plan_.buffers[step.out[i]].bytes) return DataLoss("a result is too small");
     }
     if (use.scratch_bytes > 0) {
-      if (step.scratch >= plan_.buffers.size() ||
-          plan_.buffers[step.scratch].kind != BufferKind::kArena ||
+      if (step.scratch >= plan_.buffers.size() || !CheckWritable(step.scratch).ok() ||
           plan_.buffers[step.scratch].bytes < use.scratch_bytes) {
         return DataLoss(StrCat("kernel ", Printable(use.kernel), " lacks scratch memory"));
       }
@@ -298,13 +304,19 @@ class Describer {
   }
 
  private:
+  uint64_t OutputBytes(uint32_t output) const {
+    const Result<uint64_t> bytes = BytesOf(plan_.signature.outputs[output]);
+    return bytes.ok() ? *bytes : 0;
+  }
   std::string Place(uint32_t buffer) const {
     const PlanBuffer& b = plan_.buffers[buffer];
     switch (b.kind) {
       case BufferKind::kInput:
         return StrCat("input ", b.index);
       case BufferKind::kOutput:
-        return StrCat("output ", b.index);
+        return b.offset == 0 && b.bytes == OutputBytes(b.index)
+                   ? StrCat("output ", b.index)
+                   : StrCat("output ", b.index, "[", b.offset, "+", b.bytes, "]");
       case BufferKind::kConstant:
         return StrCat("constant ", b.index);
       case BufferKind::kArena:

@@ -415,7 +415,7 @@ Result<std::vector<Tensor>> PlanRunner::Run(std::span<const Tensor> inputs,
         at = const_cast<void*>(inputs[b.index].data());
         break;
       case BufferKind::kOutput:
-        at = outputs[b.index].mutable_data();
+        at = static_cast<std::byte*>(outputs[b.index].mutable_data()) + b.offset;
         break;
       case BufferKind::kConstant:
         at = const_cast<char*>(plan.constants[b.index].bytes.data());
