@@ -136,7 +136,8 @@ void Body::Unary() {
 void Body::Binary() {
   const Array x = Any();
   Array y = Any();
-  if (!(y.shape() == x.shape()) && y.rank() != 0) y = OneIn(rng_, 2) || Size(y) == 0 ? Mean(y) : Max(y);
+  if (!(y.shape() == x.shape()) && y.rank() != 0)
+    y = OneIn(rng_, 2) || Size(y) == 0 ? Mean(y) : Max(y);
   switch (rng_.Below(9)) {
     case 0:
     case 1:
