@@ -145,6 +145,8 @@ Result<ExecuteService::Chain> ExecuteService::CompileChain(const ChainTask& task
   compile::v1::CompileRequest compile;
   compile.set_stablehlo_text(lowered.stablehlo_text());
   *compile.mutable_options() = chain.compile_options();
+  // Whoever ignores the cache also replaces its entries, so this one may be gone when it is loaded.
+  compile.set_return_package(chain.compile_options().ignore_cache());
   if (compile.options().client().empty()) compile.mutable_options()->set_client(task.client);
   stopwatch = Stopwatch(clock_);
   ASSIGN_OR_RETURN(const compile::v1::CompileResult compiled,
@@ -197,7 +199,7 @@ Result<ExecuteService::Ready> ExecuteService::LoadByChain(
   }
   chains_.Put(digest, key);
   if (package.empty()) return LoadByKey(key, call);
-  // The cache could not store it: the answer must not depend on that.
+  // The cache could not store it, or may not keep it: the answer must not depend on that.
   ASSIGN_OR_RETURN(const ExecutablePtr executable, engine_->Load(package, call.cancellation()));
   Remember(key, executable);
   return Ready{.executable = executable, .key = key, .was_loaded = false};
