@@ -272,7 +272,13 @@ Result<CompiledPackagePtr> CompileService::Build(CompileJob& job, const Status& 
   }
   progress("store", 0.9);
   package.bytes = std::make_shared<const std::string>(std::move(bytes));
-  if (ignore_cache) (void)cache_.Evict({key}, std::nullopt, options);
+  if (ignore_cache) {
+    // An equal entry stays: somebody may be about to load it.
+    const Result<cache::Entry> old = cache_.Get(key, options);
+    if (!old.ok() || *old->value != *package.bytes) {
+      (void)cache_.Evict({key}, std::nullopt, options);
+    }
+  }
   package.store_error = cache_.Put(job.key(), *package.bytes, options).status();
   package.outcome = ignore_cache                       ? v1::CACHE_OUTCOME_IGNORED
                     : lookup.code() == Code::kDataLoss ? v1::CACHE_OUTCOME_REPAIRED
