@@ -77,6 +77,17 @@ TEST(Unroll, SumsOverGroups) {
                ElementsAre(4, 6, 8, 10, 4, 6, 8, 10));
 }
 
+// vmap over a named axis annotates scalars, too.
+TEST(Unroll, SumsScalarsThatAreAnnotated) {
+  EXPECT_GIVES(Program(StrCat("%r = \"stablehlo.all_reduce\"(%x) <{", kPairs, R"(}> ({
+      ^bb1(%a: tensor<f32>, %b: tensor<f32>):
+        %c = sdy.sharding_constraint %a <@mesh, []> : tensor<f32>
+        %s = stablehlo.add %c, %b : tensor<f32>
+        stablehlo.return %s : tensor<f32>
+      }) : (tensor<2xf32>) -> tensor<2xf32>)")),
+               ElementsAre(4, 6, 8, 10, 4, 6, 8, 10));
+}
+
 TEST(Unroll, GathersAndScatters) {
   EXPECT_GIVES(Program(StrCat("%r = \"stablehlo.all_gather\"(%x) <{all_gather_dim = 0 : i64, ",
                               kPairs, "}> : (tensor<2xf32>) -> tensor<4xf32>"),

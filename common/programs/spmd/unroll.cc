@@ -775,6 +775,10 @@ class Unroller {
     const Shape shape = Type(a).shape;
     for (size_t i = 0; i + 1 < body.ops.size(); ++i) {
       const Op& op = body.ops[i];
+      if (op.name() == "sdy.sharding_constraint" && made.contains(op.operands[0])) {
+        made[op.result()] = made.at(op.operands[0]);
+        continue;
+      }
       const bool constant = op.def->has(stablehlo::kConstantLike);
       if (op.num_results != 1 || (!constant && !op.def->has(stablehlo::kElementwise))) {
         return Unimplemented(StrCat("a reduction over devices by ", op.name()));
