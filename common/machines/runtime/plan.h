@@ -115,8 +115,9 @@ struct Plan {
 };
 
 // Errors: kDataLoss unless every number is in range, every buffer lies in what it is part of, every
-// kernel passes CheckLoopKernel for its buffers, no step writes inputs or constants, and regions
-// nest without cycles (at most kMaxRegionDepth deep).
+// kernel belongs to a step and passes CheckLoopKernel for its buffers, no step writes inputs or
+// constants, arrays of a library call overlap only where an operand lies in the place of a result,
+// and regions nest without cycles (at most kMaxRegionDepth deep).
 inline constexpr int kMaxRegionDepth = 64;
 Status CheckPlan(const Plan& plan);
 

@@ -172,7 +172,7 @@ class Walk {
         return Library(step);
       case StepKind::kCopy:
         if (base_[step.in[0]] != base_[step.out[0]]) {
-          std::memcpy(base_[step.out[0]], base_[step.in[0]], plan_.buffers[step.out[0]].bytes);
+          std::memmove(base_[step.out[0]], base_[step.in[0]], plan_.buffers[step.out[0]].bytes);
         }
         return OkStatus();
       case StepKind::kWhile:

@@ -188,8 +188,11 @@ class ModuleReader {
   Status ReadFunc(const RawOp& op) {
     Func func;
     ASSIGN_OR_RETURN(func.attrs, Dictionary(op));
+    const std::string where = entities_.LocationText(op.location);
     ASSIGN_OR_RETURN(const std::vector<Field> fields,
-                     Fields(op, *FindVhloOp("func")->Find(1), &func.attrs));
+                     Fields(op, *FindVhloOp("func")->Find(1), &func.attrs)
+                         .Annotate(where.empty() ? StrCat("function at artifact byte ", op.offset)
+                                                 : StrCat("function at ", where)));
     const Attr &arg_attrs = fields[0].value, &type = fields[1].value, &res_attrs = fields[2].value,
                &name = fields[3].value, &visibility = fields[4].value;
     if (name.kind() != AttrKind::kString || visibility.kind() != AttrKind::kString ||
