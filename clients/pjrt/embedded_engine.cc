@@ -151,9 +151,15 @@ Result<std::vector<Placement>> PlacementsOf(const std::vector<stablehlo::TensorT
     p.whole = p.part = types[i].is_token ? Shape{0} : types[i].shape;
     for (int64_t d = 0; d < devices; ++d) {
       ASSIGN_OR_RETURN(spmd::Part part, spmd::PartOf(shardings[i], p.whole, d));
+      if (shardings[i].Terms() > 1) {
+        part.shape.insert(0, 1);
+        part.start.insert(0, shardings[i].TermOf(d));
+      }
       p.part = std::move(part.shape);
       p.start.push_back(std::move(part.start));
     }
+    p.stacked = shardings[i].Terms() > 1;
+    if (p.stacked) p.whole.insert(0, shardings[i].Terms());
     out.push_back(std::move(p));
   }
   return out;

@@ -80,6 +80,20 @@ bool IsOptionOfXla(std::string_view name) {
   return name.starts_with("xla_") || std::ranges::find(kEfforts, name) != std::end(kEfforts);
 }
 
+// They have no effect, but what their type forbids is an error as it is with XLA.
+Status CheckOptionOfXla(std::string_view name, std::string_view value) {
+  constexpr std::string_view kBools[] = {
+      "xla_embed_ir_in_executable",        "xla_cpu_enable_fast_math",
+      "xla_cpu_enable_fast_min_max",       "xla_cpu_multi_thread_eigen",
+      "xla_cpu_use_thunk_runtime",         "xla_dump_hlo_as_text",
+      "xla_llvm_disable_expensive_passes", "xla_allow_excess_precision"};
+  constexpr std::string_view kValues[] = {"true", "false", "True", "False", "1", "0"};
+  if (std::ranges::find(kBools, name) == std::end(kBools)) return OkStatus();
+  if (std::ranges::find(kValues, value) != std::end(kValues)) return OkStatus();
+  return InvalidArgument(StrCat("While setting option ", name, ", '", Printable(value),
+                                "' is not a valid bool value."));
+}
+
 // One launch: what it reads, and where its results go.
 struct Work {
   std::shared_ptr<const ProgramInfo> info;
@@ -156,6 +170,8 @@ Result<std::shared_ptr<const ProgramInfo>> CompileProgram(abi::Client* client,
       program_options.settings[name] = value;
     } else if (!IsOptionOfXla(name)) {
       return InvalidArgument(StrCat("No such compile option: '", Printable(name), "'"));
+    } else {
+      RETURN_IF_ERROR(CheckOptionOfXla(name, value));
     }
   }
   ASSIGN_OR_RETURN(std::shared_ptr<const LoadedProgram> loaded,

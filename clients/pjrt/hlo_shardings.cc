@@ -8,14 +8,20 @@ namespace megalith::pjrt {
 namespace {
 
 // XLA's notation: {replicated}, {devices=[4,2]0,1,2,3,4,5,6,7}, or with copies
-// {devices=[4,2]0,1,2,3,4,5,6,7 last_tile_dim_replicate}.
+// {devices=[4,2]0,1,2,3,4,5,6,7 last_tile_dim_replicate}, or with terms of a sum and copies
+// {devices=[1,4,2]0,1,2,3,4,5,6,7 last_tile_dims={unreduced, replicated}}.
 std::string Text(const PlacedArray& array, int devices) {
-  if (array.sharding.IsReplicated()) return "{replicated}";
+  const int64_t terms = array.sharding.Terms();
+  if (array.sharding.IsReplicated() && terms == 1) return "{replicated}";
   std::vector<int64_t> dims;
   int64_t cells = 1;
   for (size_t d = 0; d < array.rank; ++d) {
     dims.push_back(array.sharding.Parts(d));
     cells *= dims.back();
+  }
+  if (terms > 1) {
+    dims.push_back(terms);
+    cells *= terms;
   }
   std::vector<std::vector<int64_t>> by_cell(static_cast<size_t>(cells));
   for (int64_t device = 0; device < devices; ++device) {
@@ -23,6 +29,7 @@ std::string Text(const PlacedArray& array, int devices) {
     for (size_t d = 0; d < array.rank; ++d) {
       cell = cell * dims[d] + array.sharding.PartOf(d, device);
     }
+    cell = cell * terms + array.sharding.TermOf(device);
     by_cell[static_cast<size_t>(cell)].push_back(device);
   }
   const bool copies = devices != cells;
@@ -37,6 +44,9 @@ std::string Text(const PlacedArray& array, int devices) {
       first = false;
     }
   }
+  if (terms > 1)
+    text += copies ? " last_tile_dims={unreduced, replicated}" : " last_tile_dims={unreduced}";
+  if (terms > 1) return text + "}";
   return text + (copies ? " last_tile_dim_replicate}" : "}");
 }
 

@@ -114,7 +114,8 @@ class PluginTest : public testing::Test {
     EXPECT_CALL_OK(Client_Destroy, destroy);
   }
 
-  std::string Compile(std::string_view text, abi::LoadedExecutable** out) {
+  std::string Compile(std::string_view text, abi::LoadedExecutable** out,
+                      const std::string& options = "") {
     auto program = New<abi::Program>();
     program.code = text.data();
     program.code_size = text.size();
@@ -123,6 +124,8 @@ class PluginTest : public testing::Test {
     auto compile = New<abi::Client_Compile_Args>();
     compile.client = client_;
     compile.program = &program;
+    compile.compile_options = options.data();
+    compile.compile_options_size = options.size();
     const std::string error = TextOf(Table().Client_Compile(&compile));
     *out = compile.executable;
     return error;
@@ -341,6 +344,24 @@ TEST_F(PluginTest, TakesWhatIsDonated) {
   EXPECT_THAT(Run(donate, {a, b}, &none), HasSubstr("was deleted or donated"));
   for (abi::Buffer* buffer : {a, b, results[0]}) Destroy(buffer);
   Destroy(donate);
+}
+
+// xla.CompileOptionsProto with `compiler_options={name: value}`.
+std::string WithOption(const std::string& name, const std::string& value) {
+  const auto sized = [](char tag, const std::string& bytes) {
+    return std::string({tag, static_cast<char>(bytes.size())}) + bytes;
+  };
+  return sized(0x3a, sized(0x0a, name) + sized(0x12, sized(0x0a, value)));
+}
+
+TEST_F(PluginTest, ChecksOptionsOfXlaWithoutObeyingThem) {
+  abi::LoadedExecutable* add = nullptr;
+  EXPECT_THAT(Compile(kAdd, &add, WithOption("invalid_key", "1")),
+              HasSubstr("No such compile option: 'invalid_key'"));
+  EXPECT_THAT(Compile(kAdd, &add, WithOption("xla_embed_ir_in_executable", "maybe")),
+              HasSubstr("'maybe' is not a valid bool value."));
+  ASSERT_EQ(Compile(kAdd, &add, WithOption("xla_embed_ir_in_executable", "true")), "");
+  Destroy(add);
 }
 
 TEST_F(PluginTest, RefusesWhatItDoesNotUnderstand) {

@@ -96,9 +96,14 @@ Result<Shape> TakeShape(std::string_view* in, size_t rank) {
 
 Result<Placement> TakePlacement(std::string_view* in, int64_t devices) {
   ASSIGN_OR_RETURN(const int64_t rank, TakeInt(in, 0, 64));
+  ASSIGN_OR_RETURN(const int64_t stacked, TakeInt(in, 0, rank == 0 ? 0 : 1));
   Placement p;
+  p.stacked = stacked == 1;
   ASSIGN_OR_RETURN(p.whole, TakeShape(in, static_cast<size_t>(rank)));
   ASSIGN_OR_RETURN(p.part, TakeShape(in, static_cast<size_t>(rank)));
+  if (p.stacked && p.part[0] != 1) {
+    return DataLoss("a serialized program of several devices gives a device several terms");
+  }
   for (int64_t d = 0; d < devices; ++d) {
     ASSIGN_OR_RETURN(const Shape start, TakeShape(in, static_cast<size_t>(rank)));
     for (size_t i = 0; i < start.size(); ++i) {
@@ -122,8 +127,8 @@ class SpmdProgram final : public LoadedProgram {
         outputs_(std::move(outputs)),
         placement_text_(std::move(placement_text)),
         signature_(whole_->signature()) {
-    for (size_t i = 0; i < inputs_.size(); ++i) signature_.inputs[i].shape = inputs_[i].part;
-    for (size_t i = 0; i < outputs_.size(); ++i) signature_.outputs[i].shape = outputs_[i].part;
+    for (size_t i = 0; i < inputs_.size(); ++i) signature_.inputs[i].shape = inputs_[i].local();
+    for (size_t i = 0; i < outputs_.size(); ++i) signature_.outputs[i].shape = outputs_[i].local();
   }
 
   const std::string& name() const override { return whole_->name(); }
@@ -143,6 +148,7 @@ class SpmdProgram final : public LoadedProgram {
       AppendInt(static_cast<int64_t>(list->size()), &out);
       for (const Placement& p : *list) {
         AppendInt(static_cast<int64_t>(p.whole.size()), &out);
+        AppendInt(p.stacked ? 1 : 0, &out);
         AppendInts(p.whole, &out);
         AppendInts(p.part, &out);
         for (const Shape& start : p.start) AppendInts(start, &out);
@@ -195,7 +201,7 @@ class SpmdProgram final : public LoadedProgram {
       ASSIGN_OR_RETURN(Tensor copy, Tensor::FromBytes(whole.dtype(), whole.shape(), whole.bytes()));
       return std::make_shared<const HeldArray>(std::move(copy));
     }
-    ASSIGN_OR_RETURN(Tensor part, Tensor::CreateUninitialized(whole.dtype(), p.part));
+    ASSIGN_OR_RETURN(Tensor part, Tensor::CreateUninitialized(whole.dtype(), p.local()));
     const auto width = static_cast<size_t>(tensor::ByteWidth(whole.dtype()));
     CopyBox(static_cast<const char*>(whole.data()) + OffsetOf(p.start[device], p.whole, width),
             p.whole, static_cast<char*>(part.mutable_data()), p.part, p.part, width);

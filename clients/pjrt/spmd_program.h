@@ -10,11 +10,18 @@
 
 namespace megalith::pjrt {
 
-// Where the parts of one array lie: part d starts at start[d]; all have the shape `part`.
+// Where the parts of one array lie: part d starts at start[d]; all have the shape `part`. If it is
+// `stacked`, a first dimension of parts, which is 1, is not that of the arrays of devices.
 struct Placement {
   Shape whole, part;
   std::vector<Shape> start;  // per device
+  bool stacked = false;
 
+  Shape local() const {
+    Shape shape = part;
+    if (stacked) shape.erase(0);
+    return shape;
+  }
   bool split() const { return !(whole == part); }
 };
 
@@ -26,7 +33,7 @@ std::shared_ptr<const LoadedProgram> MakeSpmdProgram(std::shared_ptr<const Loade
                                                      std::string placement_text);
 
 // What Serialize of such a program gives begins so; Load takes the rest to `load` what it runs.
-inline constexpr std::string_view kSpmdMagic = "MGSPMD01";
+inline constexpr std::string_view kSpmdMagic = "MGSPMD02";
 Result<std::shared_ptr<const LoadedProgram>> LoadSpmdProgram(
     std::string_view serialized,
     const std::function<Result<std::shared_ptr<const LoadedProgram>>(std::string_view)>& load);

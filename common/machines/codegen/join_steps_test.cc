@@ -288,6 +288,26 @@ TEST(JoinStepsTest, GatheredElementsAreComputedAlone) {
   ExpectRight(text);
 }
 
+// What is gathered is computed in its two parts, though a gather by itself only moves elements.
+TEST(JoinStepsTest, GatheredComplexElementsAreComputed) {
+  const std::string all = "5x5xcomplex<f32>", row = "5xcomplex<f32>";
+  const std::string text = StrCat(
+      "module { func.func public @main(%x: tensor<5x5xf32>, %y: tensor<5x5xf32>, "
+      "%p: tensor<5x5xi1>, %i: tensor<5x2xi32>) -> (tensor<5xf32>, tensor<",
+      row, ">) {\n%c = stablehlo.complex %x, %y : tensor<", all,
+      ">\n%n = stablehlo.constant dense<(1.0, 2.0)> : tensor<", all,
+      ">\n%s = stablehlo.select %p, %c, %n : tensor<5x5xi1>, tensor<", all,
+      ">\n%r = \"stablehlo.gather\"(%s, %i) <{dimension_numbers = "
+      "#stablehlo.gather<collapsed_slice_dims = [0, 1], start_index_map = [0, 1], "
+      "index_vector_dim = 1>, indices_are_sorted = false, slice_sizes = array<i64: 1, 1>}> : "
+      "(tensor<",
+      all, ">, tensor<5x2xi32>) -> tensor<", row, ">\n%m = stablehlo.imag %r : (tensor<", row,
+      ">) -> tensor<5xf32>\nreturn %m, %r : tensor<5xf32>, tensor<", row, "> } }");
+  const Plan plan = PlanOf(text);
+  EXPECT_EQ(plan.entry.steps.size(), 1u) << Text(plan);
+  ExpectRight(text);
+}
+
 TEST(JoinStepsTest, LargeTransposesAreCopiedInBlocks) {
   const std::string text =
       "module { func.func public @main(%x: tensor<100x90xf32>, %y: tensor<90x100xf32>) -> "

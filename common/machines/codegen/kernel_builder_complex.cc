@@ -68,7 +68,7 @@ bool KernelBuilder::OnlyMoves(ValueId v) const {
   const Source source = find_(v);
   if (source.op == nullptr || source.in_memory || IsSplat(*source.op)) return true;
   if (IsFusibleElementwise(*source.op, func_)) return false;
-  return UseOf(*source.op, 0) == FusedUse::kMemory || OnlyMoves(source.op->operands[0]);
+  return OnlyMoves(source.op->operands[0]);
 }
 
 Result<std::vector<uint32_t>> KernelBuilder::EvalParts(ValueId v, const IndexMap& map) {

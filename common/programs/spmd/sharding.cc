@@ -171,13 +171,80 @@ Result<Sharding> ScanSharding(Scanner& in, const std::vector<Mesh>& meshes, size
   }
   if (out.dims.size() > rank) return in.Wrong(StrCat("at most ", rank, " dimensions"));
   while (in.TakeIf(",")) {
-    const bool known = in.TakeIf("replicated");
-    if (!known && !in.TakeIf("unreduced")) return in.Wrong("'replicated' or 'unreduced'");
+    const bool copies = in.TakeIf("replicated");
+    if (!copies && !in.TakeIf("unreduced")) return in.Wrong("'replicated' or 'unreduced'");
     RETURN_IF_ERROR(in.Expect("="));
-    RETURN_IF_ERROR(internal::StatusOf(ScanDim(in, out.mesh)));
+    ASSIGN_OR_RETURN(std::vector<AxisRef> axes, ScanDim(in, out.mesh));
+    if (!copies) out.unreduced = std::move(axes);
   }
   RETURN_IF_ERROR(in.Expect(">"));
   return out;
+}
+
+// 1,2,3 up to `end`.
+Result<std::vector<int64_t>> ScanInts(Scanner& in, std::string_view end) {
+  std::vector<int64_t> out;
+  while (!in.TakeIf(end)) {
+    if (!out.empty()) RETURN_IF_ERROR(in.Expect(","));
+    ASSIGN_OR_RETURN(const int64_t v, in.Int());
+    if (v < 0 || v > kMostDevices || out.size() > static_cast<size_t>(kMostDevices)) {
+      return in.Wrong("a sensible number");
+    }
+    out.push_back(v);
+  }
+  return out;
+}
+
+// <=[2,4]T(1,0): the devices in order, as a grid of these dimensions with its dimensions permuted.
+Result<std::vector<int64_t>> ScanIota(Scanner& in, int64_t devices) {
+  ASSIGN_OR_RETURN(const std::vector<int64_t> grid, ScanInts(in, "]"));
+  std::vector<int64_t> order(grid.size());
+  for (size_t d = 0; d < order.size(); ++d) order[d] = static_cast<int64_t>(d);
+  if (in.TakeIf("T(")) {
+    ASSIGN_OR_RETURN(order, ScanInts(in, ")"));
+  }
+  std::vector<int64_t> sorted = order;
+  std::ranges::sort(sorted);
+  int64_t count = 1;
+  for (size_t d = 0; d < grid.size(); ++d) {
+    if (sorted.size() != grid.size() || sorted[d] != static_cast<int64_t>(d) || grid[d] < 1 ||
+        grid[d] > devices / count) {
+      return in.Wrong("a permutation of the devices");
+    }
+    count *= grid[d];
+  }
+  std::vector<int64_t> ids;
+  for (int64_t i = 0; i < count; ++i) {
+    std::vector<int64_t> at(grid.size());
+    int64_t rest = i;
+    for (size_t d = grid.size(); d-- > 0;) {
+      const auto from = static_cast<size_t>(order[d]);
+      at[from] = rest % grid[from];
+      rest /= grid[from];
+    }
+    int64_t id = 0;
+    for (size_t d = 0; d < grid.size(); ++d) id = id * grid[d] + at[d];
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+// What the dimensions of a grid mean that come after those of the array.
+Status ScanCopies(Scanner& in) {
+  if (in.TakeIf("last_tile_dim_replicate")) return OkStatus();
+  if (!in.TakeIf("last_tile_dims={")) return OkStatus();
+  while (!in.TakeIf("}")) {
+    if (in.At("manual")) return Unimplemented("a sharding of parts that a device has already");
+    RETURN_IF_ERROR(in.Expect("replicated"));
+    if (!in.TakeIf(",") && !in.At("}")) return in.Wrong("',' or '}'");
+  }
+  return OkStatus();
+}
+
+int64_t Product(const std::vector<AxisRef>& axes) {
+  int64_t n = 1;
+  for (const AxisRef& r : axes) n *= r.size;
+  return n;
 }
 
 }  // namespace
@@ -203,30 +270,32 @@ std::vector<int64_t> Mesh::CoordinatesOf(int64_t device) const {
   return at;
 }
 
-int64_t Sharding::Parts(size_t dim) const {
-  int64_t n = 1;
-  if (dim < dims.size()) {
-    for (const AxisRef& r : dims[dim]) n *= r.size;
-  }
-  return n;
-}
+int64_t Sharding::Parts(size_t dim) const { return dim < dims.size() ? Product(dims[dim]) : 1; }
 
 int64_t Sharding::PartOf(size_t dim, int64_t device) const {
-  if (dim >= dims.size() || dims[dim].empty()) return 0;
+  return dim < dims.size() ? PositionIn(dims[dim], device) : 0;
+}
+
+int64_t Sharding::Terms() const { return Product(unreduced); }
+
+int64_t Sharding::TermOf(int64_t device) const { return PositionIn(unreduced, device); }
+
+int64_t Sharding::PositionIn(const std::vector<AxisRef>& axes, int64_t device) const {
+  if (axes.empty()) return 0;
   const std::vector<int64_t> at = mesh.CoordinatesOf(device);
-  int64_t part = 0;
-  for (const AxisRef& r : dims[dim]) {
+  int64_t position = 0;
+  for (const AxisRef& r : axes) {
     const int64_t inside = mesh.axes[r.axis].size / (r.pre * r.size);
-    part = part * r.size + at[r.axis] / inside % r.size;
+    position = position * r.size + at[r.axis] / inside % r.size;
   }
-  return part;
+  return position;
 }
 
 Sharding Sharding::Only(const std::vector<bool>& keep) const {
   Sharding out = *this;
-  for (std::vector<AxisRef>& axes : out.dims) {
-    std::erase_if(axes, [&](const AxisRef& r) { return !keep[r.axis]; });
-  }
+  const auto other = [&](const AxisRef& r) { return !keep[r.axis]; };
+  for (std::vector<AxisRef>& axes : out.dims) std::erase_if(axes, other);
+  std::erase_if(out.unreduced, other);
   return out;
 }
 
@@ -285,6 +354,46 @@ Result<std::vector<Sharding>> ParseShardings(std::string_view text, const std::v
   }
   RETURN_IF_ERROR(in.ExpectEnd());
   if (out.size() != ranks.size()) return in.Wrong("as many shardings as values");
+  return out;
+}
+
+Result<Sharding> ParseHloSharding(std::string_view text, size_t rank, int64_t devices) {
+  Scanner in(text);
+  RETURN_IF_ERROR(in.Expect("{"));
+  Sharding out;
+  if (in.At("manual")) return Unimplemented("a sharding of parts that a device has already");
+  if (in.TakeIf("maximal device=")) {
+    RETURN_IF_ERROR(internal::StatusOf(in.Int()));
+  } else if (!in.TakeIf("replicated")) {
+    RETURN_IF_ERROR(in.Expect("devices=["));
+    ASSIGN_OR_RETURN(const std::vector<int64_t> tiles, ScanInts(in, "]"));
+    if (tiles.size() < rank) return in.Wrong(StrCat("at least ", rank, " dimensions"));
+    if (in.TakeIf("<=[")) {
+      ASSIGN_OR_RETURN(out.mesh.device_ids, ScanIota(in, devices));
+    } else {
+      do {
+        ASSIGN_OR_RETURN(const int64_t id, in.Int());
+        if (id < 0 || id >= devices) return in.Wrong(StrCat("a device below ", devices));
+        out.mesh.device_ids.push_back(id);
+      } while (in.TakeIf(","));
+    }
+    RETURN_IF_ERROR(ScanCopies(in));
+    int64_t cells = 1;
+    for (size_t d = 0; d < tiles.size(); ++d) {
+      if (tiles[d] < 1 || tiles[d] > devices / cells) return in.Wrong("as many devices as tiles");
+      cells *= tiles[d];
+      out.mesh.axes.push_back({StrCat("d", d), tiles[d]});
+      if (d < rank) {
+        out.dims.emplace_back();
+        if (tiles[d] > 1) out.dims[d].push_back({.axis = d, .pre = 1, .size = tiles[d]});
+      }
+    }
+    if (cells != static_cast<int64_t>(out.mesh.device_ids.size())) {
+      return in.Wrong("as many devices as tiles");
+    }
+  }
+  RETURN_IF_ERROR(in.Expect("}"));
+  RETURN_IF_ERROR(in.ExpectEnd());
   return out;
 }
 

@@ -40,14 +40,23 @@ struct AxisRef {
 struct Sharding {
   Mesh mesh;
   std::vector<std::vector<AxisRef>> dims;
+  // Devices that differ along these have terms: the array is their sum.
+  std::vector<AxisRef> unreduced;
 
   // Parts along a dimension.
   int64_t Parts(size_t dim) const;
   // Which of them a device has.
   int64_t PartOf(size_t dim, int64_t device) const;
+  // Terms of the sum, 1 if there is none, and which of them a device has.
+  int64_t Terms() const;
+  int64_t TermOf(int64_t device) const;
   // The same without the axes that `keep` (by axis) does not have.
   Sharding Only(const std::vector<bool>& keep) const;
+  // True if every device has all elements (of its term).
   bool IsReplicated() const;
+
+ private:
+  int64_t PositionIn(const std::vector<AxisRef>& axes, int64_t device) const;
 };
 
 // A box in an array.
@@ -62,12 +71,18 @@ Result<Part> PartOf(const Sharding& sharding, const Shape& whole, int64_t device
 Result<std::vector<Mesh>> MeshesOf(const stablehlo::Module& module);
 
 // `#sdy.sharding<@mesh, [{"x"}, {}]>` of an array of `rank` dimensions. Axes that only say where
-// copies lie are dropped. kInvalidArgument for another form or an unknown mesh or axis.
+// copies lie are dropped, other than those of `unreduced`. kInvalidArgument for another form or an
+// unknown mesh or axis.
 Result<Sharding> ParseSharding(std::string_view text, const std::vector<Mesh>& meshes, size_t rank);
 
 // `#sdy.sharding_per_value<[<...>, <...>]>`, for arrays of these ranks.
 Result<std::vector<Sharding>> ParseShardings(std::string_view text, const std::vector<Mesh>& meshes,
                                              const std::vector<size_t>& ranks);
+
+// XLA's notation, as programs have it that were exported before Shardy: `{replicated}`,
+// `{devices=[2,1,2]<=[4] last_tile_dim_replicate}`. What is for one device lies everywhere.
+// kInvalidArgument for another form, kUnimplemented for shardings inside of manual computations.
+Result<Sharding> ParseHloSharding(std::string_view text, size_t rank, int64_t devices);
 
 // `#sdy<manual_axes{"x", "y"}>`.
 Result<std::vector<std::string>> ParseManualAxes(std::string_view text);

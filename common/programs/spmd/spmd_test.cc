@@ -77,6 +77,17 @@ TEST(Unroll, SumsOverGroups) {
                ElementsAre(4, 6, 8, 10, 4, 6, 8, 10));
 }
 
+// vmap over a named axis annotates scalars, too.
+TEST(Unroll, SumsScalarsThatAreAnnotated) {
+  EXPECT_GIVES(Program(StrCat("%r = \"stablehlo.all_reduce\"(%x) <{", kPairs, R"(}> ({
+      ^bb1(%a: tensor<f32>, %b: tensor<f32>):
+        %c = sdy.sharding_constraint %a <@mesh, []> : tensor<f32>
+        %s = stablehlo.add %c, %b : tensor<f32>
+        stablehlo.return %s : tensor<f32>
+      }) : (tensor<2xf32>) -> tensor<2xf32>)")),
+               ElementsAre(4, 6, 8, 10, 4, 6, 8, 10));
+}
+
 TEST(Unroll, GathersAndScatters) {
   EXPECT_GIVES(Program(StrCat("%r = \"stablehlo.all_gather\"(%x) <{all_gather_dim = 0 : i64, ",
                               kPairs, "}> : (tensor<2xf32>) -> tensor<4xf32>"),
@@ -150,6 +161,88 @@ module {
   EXPECT_EQ(part->shape, (Shape{4, 3}));
 }
 
+TEST(Unroll, UnderstandsWhatWasExportedBeforeShardy) {
+  const auto module = stablehlo::ParseModule(R"(
+module {
+  func.func public @main(%a: tensor<4x6xf32> {mhlo.sharding = "{devices=[1,2,2]<=[4] last_tile_dim_replicate}"})
+      -> (tensor<4x6xf32>, tensor<4x6xf32> {mhlo.sharding = "{devices=[4,1]<=[4]}"}) {
+    %0 = stablehlo.add %a, %a : tensor<4x6xf32>
+    %1 = stablehlo.custom_call @Sharding(%0) {mhlo.sharding = "{devices=[2,2]<=[2,2]T(1,0)}"} : (tensor<4x6xf32>) -> tensor<4x6xf32>
+    return %1, %0 : tensor<4x6xf32>, tensor<4x6xf32>
+  }
+})");
+  ASSERT_TRUE(module.ok()) << module.status().ToString();
+  const auto unrolled = Unroll(*module, 4);
+  ASSERT_TRUE(unrolled.ok()) << unrolled.status().ToString();
+  EXPECT_EQ(unrolled->inputs[0].Parts(1), 2);
+  EXPECT_EQ(unrolled->inputs[0].PartOf(1, 2), 1);
+  EXPECT_EQ(unrolled->outputs[0].PartOf(0, 1), 1);  // devices 0, 2, 1, 3
+  EXPECT_EQ(unrolled->outputs[0].PartOf(1, 2), 1);
+  EXPECT_EQ(unrolled->outputs[1].Parts(0), 4);
+}
+
+// Every device's part is a term of the result; a second program takes the terms apart again.
+TEST(Unroll, KeepsTheTermsOfSums) {
+  const auto module = stablehlo::ParseModule(R"(
+module {
+  sdy.mesh @mesh = <["x"=4]>
+  func.func public @main(%a: tensor<8xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}]>})
+      -> (tensor<2xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}], unreduced={"x"}>}, tensor<2xf32>,
+          tensor<8xf32>) {
+    %0 = "sdy.manual_computation"(%a) <{
+        in_shardings = #sdy.sharding_per_value<[<@mesh, [{"x"}]>]>,
+        manual_axes = #sdy<manual_axes{"x"}>,
+        out_shardings = #sdy.sharding_per_value<[<@mesh, [{}], unreduced={"x"}>]>}> ({
+    ^bb0(%x: tensor<2xf32>):
+      "stablehlo.return"(%x) : (tensor<2xf32>) -> ()
+    }) : (tensor<8xf32>) -> tensor<2xf32>
+    %1 = "sdy.manual_computation"(%0) <{
+        in_shardings = #sdy.sharding_per_value<[<@mesh, [{}], unreduced={"x"}>]>,
+        manual_axes = #sdy<manual_axes{"x"}>,
+        out_shardings = #sdy.sharding_per_value<[<@mesh, [{"x"}]>]>}> ({
+    ^bb0(%x: tensor<2xf32>):
+      "stablehlo.return"(%x) : (tensor<2xf32>) -> ()
+    }) : (tensor<2xf32>) -> tensor<8xf32>
+    return %0, %0, %1 : tensor<2xf32>, tensor<2xf32>, tensor<8xf32>
+  }
+})");
+  ASSERT_TRUE(module.ok()) << module.status().ToString();
+  const auto unrolled = Unroll(*module, 4);
+  ASSERT_TRUE(unrolled.ok()) << unrolled.status().ToString();
+  EXPECT_EQ(unrolled->outputs[0].Terms(), 4);
+  EXPECT_EQ(unrolled->outputs[0].TermOf(2), 2);
+  Tensor x = *Tensor::Create(DType::kF32, {8});
+  for (int64_t i = 0; i < 8; ++i) x.SetDouble(i, static_cast<double>(i));
+  const auto out = stablehlo::Evaluate(unrolled->module, std::vector{x});
+  ASSERT_TRUE(out.ok()) << out.status().ToString();
+  EXPECT_EQ((*out)[0].shape(), (Shape{4, 2}));
+  EXPECT_THAT((*out)[0].As<float>(), ElementsAre(0, 1, 2, 3, 4, 5, 6, 7));
+  EXPECT_THAT((*out)[1].As<float>(), ElementsAre(12, 16));
+  EXPECT_THAT((*out)[2].As<float>(), ElementsAre(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+TEST(Unroll, SplitsProductsIntoTerms) {
+  const auto module = stablehlo::ParseModule(R"(
+module {
+  sdy.mesh @mesh = <["x"=2]>
+  func.func public @main(%a: tensor<2x2xf32>, %s: tensor<2xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}], unreduced={"x"}>})
+      -> (tensor<2x2xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}], unreduced={"x"}>}, tensor<2xf32>) {
+    %0 = stablehlo.dot_general %a, %a, contracting_dims = [1] x [0] : (tensor<2x2xf32>, tensor<2x2xf32>) -> tensor<2x2xf32>
+    %1 = sdy.sharding_constraint %0 <@mesh, [{}, {}], unreduced={"x"}> : tensor<2x2xf32>
+    return %1, %s : tensor<2x2xf32>, tensor<2xf32>
+  }
+})");
+  ASSERT_TRUE(module.ok()) << module.status().ToString();
+  const auto unrolled = Unroll(*module, 2);
+  ASSERT_TRUE(unrolled.ok()) << unrolled.status().ToString();
+  Tensor a = *Tensor::Create(DType::kF32, {2, 2});
+  for (int64_t i = 0; i < 4; ++i) a.SetDouble(i, static_cast<double>(i));
+  const auto out = stablehlo::Evaluate(unrolled->module, std::vector{a, a});
+  ASSERT_TRUE(out.ok()) << out.status().ToString();
+  EXPECT_THAT((*out)[0].As<float>(), ElementsAre(0, 0, 0, 2, 2, 3, 6, 9));
+  EXPECT_THAT((*out)[1].As<float>(), ElementsAre(2, 4));
+}
+
 TEST(Unroll, RefusesWhatDoesNotFit) {
   const auto error = [](const std::string& text) {
     const Result<std::vector<float>> got = ResultOf(text);
@@ -181,6 +274,26 @@ TEST(ParseSharding, ReadsWhatShardyWrites) {
         "#sdy.sharding<@mesh, [{}, {}, {}]>", R"(#sdy.sharding<@mesh, [{"x":(3)2}]>)",
         "#sdy.sharding<@mesh, [{}]", R"(#sdy.sharding<mesh<["a"=99999999999]>, [{}]>)"}) {
     EXPECT_FALSE(ParseSharding(bad, {mesh}, 2).ok()) << bad;
+  }
+}
+
+TEST(ParseHloSharding, ReadsWhatXlaWrites) {
+  const auto listed = ParseHloSharding("{devices=[2,2]3,1,2,0}", 2, 4);
+  ASSERT_TRUE(listed.ok()) << listed.status().ToString();
+  EXPECT_EQ(listed->PartOf(0, 3), 0);
+  EXPECT_EQ(listed->PartOf(1, 0), 1);
+  for (const std::string_view everywhere :
+       {"{replicated}", "{maximal device=1}", "{devices=[1,4]<=[4] last_tile_dims={replicated}}"}) {
+    const auto s = ParseHloSharding(everywhere, 1, 4);
+    ASSERT_TRUE(s.ok()) << everywhere << ": " << s.status().ToString();
+    EXPECT_TRUE(s->IsReplicated()) << everywhere;
+  }
+  for (const std::string_view bad :
+       {"", "{", "{replicated", "{devices=[2]}", "{devices=[2]0,9}", "{devices=[2,1]0,1,2}",
+        "{devices=[99999999999]<=[4]}", "{devices=[4]<=[2,2]T(0,0)}", "{devices=[4]<=[2,2]T(1)}",
+        "{devices=[0]<=[0]}", "{devices=[2,2]<=[4]} x", "{manual}",
+        "{devices=[1,4]<=[4] last_tile_dims={manual}}"}) {
+    EXPECT_FALSE(ParseHloSharding(bad, 1, 4).ok()) << bad;
   }
 }
 

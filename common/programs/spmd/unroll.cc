@@ -64,6 +64,13 @@ bool IsCollective(const Op& op) {
   return std::ranges::find(kNames, op.name()) != std::end(kNames);
 }
 
+// What `sdy.sharding_constraint` was before Shardy.
+bool IsHloConstraint(const Op& op) {
+  return op.name() == "stablehlo.custom_call" && op.operands.size() == 1 && op.num_results == 1 &&
+         op.attr("call_target_name").AsText() == "Sharding" &&
+         op.attr("mhlo.sharding").kind() == stablehlo::AttrKind::kString;
+}
+
 class Unroller {
  public:
   Unroller(const Module& module, int64_t devices) : module_(module), devices_(devices) {}
@@ -80,15 +87,18 @@ class Unroller {
     out_.result_attrs = main->result_attrs;
     Frame frame{main, &whole_, {}};
     Unrolled made;
+    ops_ = &out_.body.ops;
     RETURN_IF_ERROR(ShardingsOf(main->input_types(), main->arg_attrs, &made.inputs));
     for (size_t i = 0; i < main->body.args.size(); ++i) {
       const ValueId v = main->body.args[i];
-      const ValueId arg = out_.AddValue(main->type(v));
+      const bool terms = made.inputs[i].Terms() > 1;
+      const TensorType& type = main->type(v);
+      const ValueId arg = out_.AddValue(terms ? Stacked(type, made.inputs[i].Terms()) : type);
       out_.body.args.push_back(arg);
-      frame.Set(v, 0, arg);
-      Note(arg, made.inputs[i]);
+      const ValueId whole = terms ? Unstack(arg, made.inputs[i]) : arg;
+      frame.Set(v, 0, whole);
+      Note(whole, made.inputs[i]);
     }
-    ops_ = &out_.body.ops;
     RETURN_IF_ERROR(Ops(frame, main->body, {0}));
     Op end;
     end.def = main->body.ops.back().def;
@@ -97,9 +107,13 @@ class Unroller {
     // A result of which nothing is said lies like what it was made from.
     for (size_t i = 0; i < made.outputs.size(); ++i) {
       const bool said = i < main->result_attrs.size() &&
-                        stablehlo::FindAttr(main->result_attrs[i], "sdy.sharding").present();
+                        (stablehlo::FindAttr(main->result_attrs[i], "sdy.sharding").present() ||
+                         stablehlo::FindAttr(main->result_attrs[i], "mhlo.sharding").present());
       const auto known = lies_.find(end.operands[i]);
       if (!said && known != lies_.end()) made.outputs[i] = known->second;
+      if (made.outputs[i].Terms() == 1 || main->results[i].is_token) continue;
+      ASSIGN_OR_RETURN(end.operands[i], Stack(end.operands[i], made.outputs[i]));
+      out_.results[i] = Type(end.operands[i]);
     }
     out_.body.ops.push_back(std::move(end));
     made.module.name = module_.name;
@@ -114,12 +128,22 @@ class Unroller {
       const Attr sharding =
           i < attrs.size() ? stablehlo::FindAttr(attrs[i], "sdy.sharding") : Attr();
       Sharding s;
+      const Attr hlo = i < attrs.size() ? stablehlo::FindAttr(attrs[i], "mhlo.sharding") : Attr();
       if (sharding.kind() == stablehlo::AttrKind::kOpaque) {
         ASSIGN_OR_RETURN(s, ParseSharding(sharding.AsText(), meshes_, types[i].rank()));
+      } else if (hlo.kind() == stablehlo::AttrKind::kString) {
+        ASSIGN_OR_RETURN(s, ParseHloSharding(hlo.AsText(), types[i].rank(), devices_));
       }
+      if (types[i].is_token) s.unreduced.clear();
+      RETURN_IF_ERROR(CheckTerms(s));
       out->push_back(std::move(s));
     }
     return OkStatus();
+  }
+  Status CheckTerms(const Sharding& s) const {
+    if (s.Terms() <= devices_) return OkStatus();
+    return InvalidArgument(
+        StrCat("a sum of ", s.Terms(), " terms in a program for ", devices_, " devices"));
   }
 
   // --- where whole arrays lie: what is said of them, carried through elementwise operations ---
@@ -127,7 +151,9 @@ class Unroller {
   void Note(ValueId v, const Sharding& sharding) {
     if (sharding.IsReplicated() || Type(v).is_token) return;
     const bool divides = PartOf(sharding, Type(v).shape, 0).ok();
-    if (divides) lies_.insert_or_assign(v, sharding);
+    if (!divides) return;
+    Sharding& known = lies_[v] = sharding;
+    known.unreduced.clear();  // said anew where it is wanted
   }
   void NoteResult(const Op& op) {
     if (op.num_results != 1 || !op.def->has(stablehlo::kElementwise)) return;
@@ -194,6 +220,86 @@ class Unroller {
     return Add("stablehlo.constant", {}, std::move(attrs), {type}).result();
   }
 
+  // --- sums of which devices have terms ---
+
+  static TensorType Stacked(TensorType type, int64_t terms) {
+    type.shape.insert(0, terms);
+    return type;
+  }
+  ValueId Reshape(ValueId v, const TensorType& type) {
+    return Add("stablehlo.reshape", {v}, {}, {type}).result();
+  }
+
+  // The sum of these, which are remembered as its terms.
+  ValueId Sum(std::vector<ValueId> terms, const Sharding& sharding) {
+    ValueId sum = terms[0];
+    for (size_t t = 1; t < terms.size(); ++t) {
+      const TensorType type = Type(sum);
+      sum = Add("stablehlo.add", {sum, terms[t]}, {}, {type}).result();
+    }
+    terms_.insert_or_assign(sum, Terms{sharding, std::move(terms)});
+    return sum;
+  }
+  ValueId Unstack(ValueId stacked, const Sharding& sharding) {
+    TensorType type = Type(stacked);
+    type.shape.erase(0);
+    std::vector<ValueId> terms;
+    for (int64_t t = 0; t < sharding.Terms(); ++t) {
+      terms.push_back(Reshape(Chunk(stacked, 0, sharding.Terms(), t), type));
+    }
+    return Sum(std::move(terms), sharding);
+  }
+  Result<ValueId> Stack(ValueId v, const Sharding& sharding) {
+    ASSIGN_OR_RETURN(std::vector<ValueId> terms, TermsOf(v, sharding));
+    for (ValueId& term : terms) term = Reshape(term, Stacked(Type(term), 1));
+    return Concat(terms, 0);
+  }
+
+  // By position along the axes of the sharding. Of a value that is not known to be a sum, the first
+  // term is all.
+  Result<std::vector<ValueId>> TermsOf(ValueId v, const Sharding& sharding) {
+    const auto known = terms_.find(v);
+    if (known != terms_.end() && SameTerms(known->second.sharding, sharding)) {
+      return known->second.values;
+    }
+    RETURN_IF_ERROR(CheckTerms(sharding));
+    const TensorType type = Type(v);
+    ASSIGN_OR_RETURN(const tensor::Tensor scalar, tensor::Tensor::Create(type.dtype, Shape{}));
+    ASSIGN_OR_RETURN(const ValueId zero, Splat(type, scalar));
+    std::vector<ValueId> terms(static_cast<size_t>(sharding.Terms()), zero);
+    terms[0] = v;
+    return terms;
+  }
+  bool SameTerms(const Sharding& a, const Sharding& b) const {
+    if (a.Terms() != b.Terms()) return false;
+    for (int64_t d = 0; d < devices_; ++d) {
+      if (a.TermOf(d) != b.TermOf(d)) return false;
+    }
+    return true;
+  }
+
+  // A product that is wanted as a sum: every device multiplies its part of the summed dimension.
+  void SplitProduct(ValueId v, const Sharding& sharding) {
+    const auto it = std::ranges::find_if(
+        *ops_, [&](const Op& op) { return op.num_results == 1 && op.result() == v; });
+    if (it == ops_->end() || it->name() != "stablehlo.dot_general") return;
+    const Op dot = *it;
+    const stablehlo::DotDims& dims = dot.attr("dot_dimension_numbers").AsDot();
+    const int64_t n = sharding.Terms();
+    if (dims.lhs_contract.empty() || n > devices_) return;
+    const auto left = static_cast<size_t>(dims.lhs_contract[0]);
+    const auto right = static_cast<size_t>(dims.rhs_contract[0]);
+    if (Type(dot.operands[0]).shape[left] % n != 0) return;
+    std::vector<ValueId> terms;
+    for (int64_t t = 0; t < n; ++t) {
+      const ValueId a = Chunk(dot.operands[0], left, n, t);
+      const ValueId b = Chunk(dot.operands[1], right, n, t);
+      const TensorType type = Type(v);
+      terms.push_back(Add(dot.name(), {a, b}, dot.attrs, {type}).result());
+    }
+    terms_.insert_or_assign(v, Terms{sharding, std::move(terms)});
+  }
+
   // --- regions and operations ---
 
   // All operations but the terminator, for the instances in `set`.
@@ -220,6 +326,16 @@ class Unroller {
       ASSIGN_OR_RETURN(const Sharding sharding,
                        ParseSharding(op.attr("sharding").AsText(), meshes_, Type(v).rank()));
       // The same array may lie elsewhere before: only what follows is known.
+      Note(v, sharding);
+      if (sharding.Terms() > 1 && !terms_.contains(v)) SplitProduct(v, sharding);
+      return OkStatus();
+    }
+    if (IsHloConstraint(op)) {
+      for (const size_t k : set) frame.Set(op.result(), k, frame.Get(op.operands[0], k));
+      if (frame.instances->manual) return OkStatus();
+      const ValueId v = frame.Get(op.operands[0], 0);
+      ASSIGN_OR_RETURN(const Sharding sharding, ParseHloSharding(op.attr("mhlo.sharding").AsText(),
+                                                                 Type(v).rank(), devices_));
       Note(v, sharding);
       return OkStatus();
     }
@@ -440,7 +556,11 @@ class Unroller {
       const Sharding sharding = in[i].Only(manual);
       const TensorType& local = frame.func->type(body.args[i]);
       for (size_t k = 0; k < instances.size(); ++k) {
-        const ValueId whole = frame.Get(op.operands[i], outer[k]);
+        ValueId whole = frame.Get(op.operands[i], outer[k]);
+        if (sharding.Terms() > 1) {
+          ASSIGN_OR_RETURN(const std::vector<ValueId> terms, TermsOf(whole, sharding));
+          whole = terms[static_cast<size_t>(sharding.TermOf(instances.device[k]))];
+        }
         ASSIGN_OR_RETURN(const ValueId part, TakePart(whole, sharding, local, instances.device[k]));
         inner.Set(body.args[i], k, part);
       }
@@ -456,7 +576,7 @@ class Unroller {
           if (outer[k] == o) members.push_back(k);
         }
         ASSIGN_OR_RETURN(const ValueId whole,
-                         Assemble(inner, end.operands[r], out[r].Only(manual), members));
+                         AssembleTerms(inner, end.operands[r], out[r].Only(manual), members));
         if (!(Type(whole) == frame.func->type(op.result(r)))) {
           return InvalidArgument(StrCat("result ", r, " is assembled to ", Type(whole).Text(),
                                         ", wanted ", frame.func->type(op.result(r)).Text()));
@@ -501,6 +621,23 @@ class Unroller {
       return InvalidArgument(StrCat("a part of ", Type(whole).Text(), " is no ", local.Text()));
     }
     return Slice(whole, part.start, part.shape);
+  }
+
+  Result<ValueId> AssembleTerms(const Frame& inner, ValueId v, const Sharding& sharding,
+                                const Set& members) {
+    if (sharding.Terms() == 1) return Assemble(inner, v, sharding, members);
+    std::vector<ValueId> terms;
+    for (int64_t t = 0; t < sharding.Terms(); ++t) {
+      Set mine;
+      for (const size_t k : members) {
+        if (sharding.TermOf(inner.instances->device[k]) == t) mine.push_back(k);
+      }
+      if (mine.empty()) return InvalidArgument("a term of a result is on no device");
+      ASSIGN_OR_RETURN(const ValueId term, Assemble(inner, v, sharding, mine));
+      if (Type(term).is_token) return term;
+      terms.push_back(term);
+    }
+    return Sum(std::move(terms), sharding);
   }
 
   // The parts of these instances put together; of equal ones the first.
@@ -638,6 +775,10 @@ class Unroller {
     const Shape shape = Type(a).shape;
     for (size_t i = 0; i + 1 < body.ops.size(); ++i) {
       const Op& op = body.ops[i];
+      if (op.name() == "sdy.sharding_constraint" && made.contains(op.operands[0])) {
+        made[op.result()] = made.at(op.operands[0]);
+        continue;
+      }
       const bool constant = op.def->has(stablehlo::kConstantLike);
       if (op.num_results != 1 || (!constant && !op.def->has(stablehlo::kElementwise))) {
         return Unimplemented(StrCat("a reduction over devices by ", op.name()));
@@ -696,6 +837,11 @@ class Unroller {
   std::vector<Op>* ops_ = nullptr;  // of the region that is being written
   std::unordered_map<const Func*, bool> holds_;
   std::unordered_map<ValueId, Sharding> lies_;  // of values that are written
+  struct Terms {
+    Sharding sharding;
+    std::vector<ValueId> values;
+  };
+  std::unordered_map<ValueId, Terms> terms_;  // of values that are written and are sums
   size_t written_ = 0;
   int calls_ = 0;
 };

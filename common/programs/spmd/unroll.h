@@ -15,7 +15,8 @@ namespace megalith::spmd {
 
 struct Unrolled {
   stablehlo::Module module;  // of one device, one function, no calls
-  // Of the arguments and results of the program; replicated where it says nothing.
+  // Of the arguments and results of the program; replicated where it says nothing. One of which
+  // devices have terms is an array of all terms in the module, along a first dimension.
   std::vector<Sharding> inputs, outputs;
 };
 
