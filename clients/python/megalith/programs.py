@@ -1,7 +1,7 @@
 """JAX functions as files for the fleet.
 
-A program is two files: PATH is what jax.export writes (JAX, megalithctl and the compile service read it), PATH.json tells
-the signature and how arguments and results nest, so that nobody needs JAX to run it.
+A program is two files: PATH is what jax.export writes (JAX, megalithctl and the compile service read it), PATH.json
+tells the signature and how arguments and results nest, so that nobody needs JAX to run it.
 """
 
 import dataclasses
