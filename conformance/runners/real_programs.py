@@ -289,6 +289,9 @@ def main():
             for platform, device in devices.items():
                 begin = time.monotonic()
                 with jax.default_device(device):
+                    where = jax.jit(lambda x: x + 1)(1.0).devices()
+                    if where != {device}:
+                        raise RuntimeError(f"jit runs on {where} in place of {device}")
                     answers[platform] = program()
                 seconds[platform] = time.monotonic() - begin
         except Exception:  # the table goes on
