@@ -234,7 +234,7 @@ Inexactness InexactnessOf(const Op& op, const Func& func) {
   }
   if (op.def->has(stablehlo::kWidensProducts)) return SumOf(op, func);
   if (name == "stablehlo.cholesky" || name == "stablehlo.triangular_solve" ||
-      name == "stablehlo.fft") {
+      name == "stablehlo.fft" || name == "stablehlo.custom_call") {  // calls are factorizations
     const DType part = PartOf(func.type(op.result()).dtype);
     return {Inexactness::kNormed, kFactorEps * std::sqrt(Elements(func, op.operands[0])),
             tensor::Limits(part).eps, true};

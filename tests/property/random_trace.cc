@@ -310,7 +310,8 @@ Function Around(Rng& rng, Function f, std::vector<tracing::Aval>* args) {
   const size_t n = args->size();
   const Function sum("loss", [f](Arrays a) {
     Array total = Array(0.0);
-    for (const Array& x : f.Call(a).arrays()) total = total + AsType(Sum(x), DType::kF32);
+    const auto results = f.Call(a);
+    for (const Array& x : results.arrays()) total = total + AsType(Sum(x), DType::kF32);
     return total;
   });
   const auto twice = [&] {

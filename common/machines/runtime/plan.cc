@@ -135,7 +135,10 @@ class Checker {
         if (b.index >= plan_.signature.inputs.size()) break;
         return BytesOf(plan_.signature.inputs[b.index]);
       case BufferKind::kOutput:
-        if (b.index >= plan_.signature.outputs.size() || IsAliased(b.index)) break;
+        if (b.index >= plan_.signature.outputs.size()) break;
+        if (IsAliased(b.index)) {
+          return DataLoss("a buffer lies in an output that stands for another array");
+        }
         return BytesOf(plan_.signature.outputs[b.index]);
       case BufferKind::kConstant:
         if (b.index >= plan_.constants.size()) break;
@@ -163,13 +166,6 @@ class Checker {
       if (aliased[a.output]) return DataLoss(StrCat("output ", a.output, " stands for two arrays"));
       aliased[a.output] = true;
     }
-    // Such an output has no memory of its own.
-    for (size_t i = 0; i < plan_.buffers.size(); ++i) {
-      const PlanBuffer& b = plan_.buffers[i];
-      if (b.kind == BufferKind::kOutput && aliased[b.index]) {
-        return DataLoss(StrCat("buffer ", i, " lies in an output that stands for another array"));
-      }
-    }
     return OkStatus();
   }
 
@@ -192,7 +188,7 @@ class Checker {
     const PlanBuffer& a = plan_.buffers[x];
     const PlanBuffer& b = plan_.buffers[y];
     if (a.kind != b.kind || a.bytes == 0 || b.bytes == 0) return false;
-    if (a.kind != BufferKind::kArena) return a.index == b.index;
+    if (a.kind != BufferKind::kArena && a.index != b.index) return false;
     return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
   }
   bool SamePlace(uint32_t x, uint32_t y) const {

@@ -45,13 +45,15 @@ class ModuleReader {
     }
     const RawOp& top = file_.top.ops[0];
     RETURN_IF_ERROR(ReadModuleName(top));
+    // How functions are read depends on the meshes, which may stand after them.
+    for (const RawOp& op : top.regions[0].ops) {
+      if (FullName(op) == "sdy.mesh") RETURN_IF_ERROR(ReadMesh(op));
+    }
     for (const RawOp& op : top.regions[0].ops) {
       const std::string name = FullName(op);
       if (name == "vhlo.func_v1") {
         RETURN_IF_ERROR(ReadFunc(op));
-      } else if (name == "sdy.mesh") {
-        RETURN_IF_ERROR(ReadMesh(op));
-      } else {
+      } else if (name != "sdy.mesh") {
         return Unimplemented(
             StrCat("operation ", Printable(name, 60), " is not supported in a module"));
       }
