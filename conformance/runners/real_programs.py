@@ -11,13 +11,19 @@ What is allowed. Arithmetic of two compilers differs in the last bits, and train
 such differences. Losses of the first steps and gradients are held to a relative 1e-4, or 1e-3 after 20 steps of Adam;
 accuracies to two of the 360 test images; means of samplers to four standard errors of their difference; ODE solutions
 to ten times the solver's own tolerance.
+
+The plugin has no Python callbacks, through which equinox (under diffrax) raises errors of running programs: its variable
+EQX_ON_ERROR is set to nan, so that they give NaN instead.
 """
 
 import gzip
+import os
 import pathlib
 import sys
 import time
 import traceback
+
+os.environ.setdefault("EQX_ON_ERROR", "nan")
 
 import jax
 import jax.numpy as jnp

@@ -67,7 +67,7 @@ class Program:
         return f"Program({self.name}: {display.signature(self.inputs, self.outputs)})"
 
     def _repr_html_(self) -> str:
-        rows = [(f"argument {i}", t) for i, t in enumerate(self.inputs)]
+        rows: List[Tuple[str, Any]] = [(f"argument {i}", t) for i, t in enumerate(self.inputs)]
         rows += [(f"result {i}", t) for i, t in enumerate(self.outputs)]
         rows += [("transforms", ", ".join(self.transforms) or "none"), ("export", display.size(len(self.export))),
                  ("made by", self.made_by)]
