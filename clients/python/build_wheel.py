@@ -4,8 +4,8 @@
 then, which takes Debian's packages (`make deps`) and some minutes. Environment: MEGALITH_LIBRARIES, the folder with the
 compiled libraries (default build/release/lib of the repository).
 
-The wheel carries what the libraries need beside them: they are linked with the path $ORIGIN. Of what they open while they
-run that is OpenBLAS. The licence of everything carried is in the wheel's licences folder.
+The wheel carries what the libraries need beside them: they are linked with the path $ORIGIN. Of what they open while
+they run that is OpenBLAS. The licence of everything carried is in the wheel's folder `licenses`.
 """
 
 import base64

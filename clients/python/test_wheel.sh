@@ -7,7 +7,6 @@ set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 wheel="$(realpath "${1:?usage: test_wheel.sh WHEEL [PYTHON]}")"
 python="$("${2:-python3}" -c 'import sys; print(sys.executable)')"
-prefix="$("$python" -c 'import sys; print(sys.base_prefix)')"
 base="$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable))')"
 
 work="$(mktemp -d "${TMPDIR:-/tmp}/megalith-wheel.XXXXXX")"
@@ -20,20 +19,19 @@ mkdir -p "$root"/{proc,dev,tmp,etc} "$venv"
 cp "$here/tests/wheel_smoke.py" "$root/smoke.py"
 
 # Python, and the libraries that it and its own extension modules are linked with.
-place="$root$prefix"
-mkdir -p "$place" "$root$(dirname "$base")"
 stdlib="$("$python" -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
-mkdir -p "$root$stdlib"
+mkdir -p "$root$stdlib" "$root$(dirname "$base")"
 tar -C "$stdlib" --exclude=site-packages --exclude=dist-packages --exclude=test --exclude=__pycache__ -cf - . |
   tar -C "$root$stdlib" -xf -
 cp -L "$base" "$root$base"
-{ ldd "$base"; find "$stdlib" -name '*.so' -not -path '*-packages/*' -exec ldd {} + ; ldd "$(g++ -print-file-name=libstdc++.so.6)" \
-    2>/dev/null || true; ldconfig -p | awk '/libstdc\+\+.so.6 |libgcc_s.so.1 |librt.so.1 |libpthread.so.0 |libdl.so.2 /{print $0}'; } |
-  grep -o '/[^ ]*\.so[^ ]*' | sort -u | while read -r library; do
-    case "$library" in "$prefix"/*) [ -e "$library" ] || continue ;; esac
-    mkdir -p "$root$(dirname "$library")"
-    cp -Ln "$library" "$root$library" 2>/dev/null || true
-  done
+{
+  ldd "$base"
+  find "$stdlib" -name '*.so' -not -path '*-packages/*' -exec ldd {} +
+  /sbin/ldconfig -p | grep -E 'lib(stdc\+\+\.so\.6|gcc_s\.so\.1|m\.so\.6|rt\.so\.1|pthread\.so\.0|dl\.so\.2) .*x86-64'
+} | grep -o '/[^ ]*\.so[^ ]*' | grep -v ':$' | sort -u | while read -r library; do
+  mkdir -p "$root$(dirname "$library")"
+  [ -e "$root$library" ] || cp -L "$library" "$root$library"
+done
 # What a wheel may not lean on, even if Python was built with some of it.
 for carried in libopenblas libgfortran libquadmath libzstd libprotobuf libgrpc libabsl libLLVM; do
   if find "$root" -path "$venv" -prune -o -name "$carried*" -print | grep -q .; then
@@ -43,7 +41,7 @@ done
 
 enter='mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc" && exec chroot "$0" /venv/bin/python /smoke.py'
 as_user=(); [ "$(id -u)" = 0 ] || as_user=(--map-root-user)
-# A copied interpreter looks for its library beside itself first.
+# The copied interpreter finds its library by the folder of the original.
 sed -i "s|^home = .*|home = $(dirname "$base")|" "$venv/pyvenv.cfg"
 env -i PATH=/venv/bin HOME=/tmp TMPDIR=/tmp PYTHONDONTWRITEBYTECODE=1 JAX_PLATFORMS=megalith,cpu \
   "$(command -v unshare)" "${as_user[@]}" --mount --pid --fork /bin/sh -c "PATH=/usr/sbin:/usr/bin:/sbin:/bin; $enter" "$root"

@@ -55,7 +55,8 @@ def connect(address: Union[str, Mapping[str, str]] = "", *, timeout: float = 60.
 class Client:
     """Calls the services of one fleet; made by connect()."""
 
-    def __init__(self, address: Union[str, Mapping[str, str]], *, timeout: float = 60.0, credentials: Any = None) -> None:
+    def __init__(self, address: Union[str, Mapping[str, str]], *, timeout: float = 60.0,
+                 credentials: Any = None) -> None:
         if not address:
             raise invalid("no address: pass \"host:port\", or set MEGALITH_ADDRESS")
         addresses = {part: address for part in _PARTS} if isinstance(address, str) else dict(address)
@@ -177,8 +178,8 @@ class Client:
     def run(self, program: Source, *args: Any, transforms: Stack = (), target: str = "", x64: bool = False,
             return_buffers: bool = False, profile: bool = False, timeout: Optional[float] = None) -> Execution:
         """Traces, compiles and runs a program in one call; the answer's key makes the next call shorter."""
-        chain = {"source": _source(program, x64, ""), "stack": _stack(transforms), "compile_options": {"target": target},
-                 "trace_options": {}}
+        chain = {"source": _source(program, x64, ""), "stack": _stack(transforms),
+                 "compile_options": {"target": target}}
         return self._execute({"chain": chain}, args, None, return_buffers, profile, timeout)
 
     def run_program(self, program: Union[str, "os.PathLike[str]", Program], *args: Any,
@@ -349,7 +350,8 @@ def _compilable(program: Compilable) -> dict:
         return {"stablehlo_artifact": program}
     if isinstance(program, str):
         return {"stablehlo_text": program}
-    raise invalid(f"a {type(program).__name__} cannot be compiled; pass what lower() gives, StableHLO, or a saved program")
+    raise invalid(f"a {type(program).__name__} cannot be compiled; pass what lower() gives, StableHLO, or a saved "
+                  "program")
 
 
 def _prepared(argument: Any, types: Optional[Tuple[ArrayType, ...]], index: int) -> Any:

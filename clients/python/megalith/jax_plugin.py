@@ -14,8 +14,8 @@ _LINALG = ("eigh", "eig", "schur", "hessenberg", "tridiagonal", "geqp3", "geqrf"
 def initialize():
     path = os.path.join(megalith.libraries(), "libmegalith_pjrt.so")
     if not os.path.exists(path):
-        raise RuntimeError(f"{path} does not exist; install the wheel that `make wheel` builds, or set MEGALITH_LIBRARIES"
-                           " to the folder of the compiled libraries")
+        raise RuntimeError(f"{path} does not exist; install the wheel that `make wheel` builds, or set "
+                           "MEGALITH_LIBRARIES to the folder of the compiled libraries")
     from jax._src import xla_bridge
     xla_bridge.register_plugin(PLATFORM, library_path=path, options=_options)
     _register_rules()

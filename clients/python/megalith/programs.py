@@ -1,7 +1,7 @@
 """JAX functions as files for the fleet.
 
-A program is two files: PATH is what jax.export writes (JAX, megalithctl and the compile service read it), PATH.json tells
-the signature and how arguments and results nest, so that nobody needs JAX to run it.
+A program is two files: PATH is what jax.export writes (JAX, megalithctl and the compile service read it), PATH.json
+tells the signature and how arguments and results nest, so that nobody needs JAX to run it.
 """
 
 import dataclasses
@@ -67,7 +67,7 @@ class Program:
         return f"Program({self.name}: {display.signature(self.inputs, self.outputs)})"
 
     def _repr_html_(self) -> str:
-        rows = [(f"argument {i}", t) for i, t in enumerate(self.inputs)]
+        rows: List[Tuple[str, Any]] = [(f"argument {i}", t) for i, t in enumerate(self.inputs)]
         rows += [(f"result {i}", t) for i, t in enumerate(self.outputs)]
         rows += [("transforms", ", ".join(self.transforms) or "none"), ("export", display.size(len(self.export))),
                  ("made by", self.made_by)]

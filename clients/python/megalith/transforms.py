@@ -46,7 +46,7 @@ def value_and_grad(argnums: ArgNums = 0, has_aux: bool = False) -> Transform:
 def vmap(in_axes: Axes = 0, out_axes: Axes = 0, axis_size: Optional[int] = None,
          axis_name: Optional[str] = None) -> Transform:
     """jax.vmap; axes are of flat arguments and results."""
-    params = {"in_axes": in_axes, "out_axes": out_axes}
+    params: dict[str, Any] = {"in_axes": in_axes, "out_axes": out_axes}
     params.update({k: v for k, v in (("axis_size", axis_size), ("axis_name", axis_name)) if v is not None})
     return Transform("vmap", params)
 
@@ -96,11 +96,11 @@ def parse(transform: TransformLike) -> Transform:
     if isinstance(transform, Transform):
         return transform
     try:
-        tree = ast.parse(transform.strip(), mode="eval").body
-        call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
+        tree: Any = ast.parse(transform.strip(), mode="eval").body
+        call: Any = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
         make = _BY_NAME[call.func.id]
         values = [ast.literal_eval(a) for a in call.args]
-        named = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
+        named: dict[str, Any] = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
         inspect.signature(make).bind(*values, **named)
     except (AttributeError, KeyError, SyntaxError, TypeError, ValueError) as error:
         raise invalid(f"'{transform}' is no transform ({error}); known are {', '.join(_BY_NAME)}") from None

@@ -30,8 +30,9 @@ class Schemas:
             {"service": f"{file.package}.{service.name}", "method": method.name}
             for file in files.file for service in file.service for method in service.method
             if method.options.idempotency_level != descriptor_pb2.MethodOptions.IDEMPOTENCY_UNKNOWN]
-        self._streams = {f"{file.package}.{service.name}/{method.name}": (method.client_streaming, method.server_streaming)
-                         for file in files.file for service in file.service for method in service.method}
+        self._streams = {
+            f"{file.package}.{service.name}/{method.name}": (method.client_streaming, method.server_streaming)
+            for file in files.file for service in file.service for method in service.method}
 
     @functools.lru_cache(maxsize=None)
     def message(self, name: str) -> Any:

@@ -55,8 +55,9 @@ def test_transforms_static_and_keyword_arguments(tmp_path):
 
 
 def test_named_tuples_reach_the_function_as_they_were(tmp_path):
-    program = megalith.save_program(lambda p: Pair(p.right, p.left), (Pair(np.float32(1), np.int32(2)),), tmp_path / "p")
-    assert tuple(program(Pair(np.float32(1), np.int32(2)))) == (2, 1)
+    pair = Pair(np.float32(1), np.int32(2))
+    program = megalith.save_program(lambda p: Pair(p.right, p.left), (pair,), tmp_path / "p")
+    assert tuple(program(pair)) == (2, 1)
 
 
 def test_wrong_arguments_are_refused(tmp_path):
