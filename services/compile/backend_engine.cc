@@ -4,6 +4,7 @@
 #include "common/foundation/base/strings.h"
 #include "common/machines/runtime/backend.h"
 #include "common/machines/runtime/package.h"
+#include "common/programs/artifact/artifact.h"
 #include "common/programs/stablehlo/canonical.h"
 #include "common/programs/stablehlo/codec.h"
 #include "common/programs/stablehlo/cost.h"
@@ -91,13 +92,12 @@ class BackendCompileEngine final : public CompileEngine {
 
   Result<std::unique_ptr<CompileJob>> Prepare(const CompileInput& input,
                                               const Cancellation& cancellation) override {
-    if (!input.artifact.empty()) {
-      return Unimplemented("portable artifacts are not read by this build; send stablehlo_text");
-    }
     const auto backend = backends_->Find(input.target);
     if (!backend.ok())
       return InvalidArgument(StrCat("unknown target: ", backend.status().message()));
-    ASSIGN_OR_RETURN(const stablehlo::Module module, stablehlo::ParseModule(input.text));
+    ASSIGN_OR_RETURN(const stablehlo::Module module, input.artifact.empty()
+                                                         ? stablehlo::ParseModule(input.text)
+                                                         : artifact::ReadArtifact(input.artifact));
     RETURN_IF_ERROR(cancellation.Check());
     ASSIGN_OR_RETURN(const stablehlo::Module canonical, stablehlo::Canonicalize(module));
     RETURN_IF_ERROR(cancellation.Check());
