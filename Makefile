@@ -19,8 +19,8 @@ SOURCES = $(shell git ls-files 'common/*.h' 'common/*.cc' 'services/*.h' 'servic
 COUNT ?= 10000
 SEED ?= 1
 
-.PHONY: help deps configure build run test conformance conformance-jax wheel fixtures random bench prove asan tsan ubsan \
-  fuzz fmt lint docs clean
+.PHONY: help deps configure build run test conformance conformance-jax wheel wheel-test client-test real-programs \
+  fixtures random bench prove asan tsan ubsan fuzz fmt lint docs clean
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -54,8 +54,20 @@ conformance: build  ## hold the fleet against the oracle's answers; writes docs/
 
 wheel:  ## build the Python package with the JAX plugin into build/wheel
 	@$(MAKE) --no-print-directory configure PRESET=release
-	cmake --build build/release -j$(JOBS) --target megalith_pjrt megalith_codegen_llvm
+	cmake --build build/release -j$(JOBS) --target megalith_pjrt megalith_codegen_llvm megalith_schemas
 	python3 clients/python/build_wheel.py build/wheel
+
+wheel-test: wheel  ## install the wheel into a new environment (PyPI) and run it in a root without our packages; PYTHON=
+	clients/python/test_wheel.sh build/wheel/megalith-*.whl $(or $(PYTHON),python3)
+
+client-test:  ## test the Python client on a fleet; PYTHON=with jax, flatbuffers, ml_dtypes, grpcio, protobuf and pytest
+	@$(MAKE) --no-print-directory configure PRESET=release
+	cmake --build build/release -j$(JOBS) --target megalith megalith_schemas
+	MEGALITH_LIBRARIES=$(CURDIR)/build/release/lib $(or $(PYTHON),python3) -m pytest -q -p no:cacheprovider clients/python/tests
+
+real-programs: wheel  ## flax, optax, numpyro, blackjax and diffrax on the plugin and on CPU; PYTHON=with all of them and megalith
+	JAX_PLATFORMS=megalith,cpu MEGALITH_LIBRARIES=$(CURDIR)/build/release/lib \
+	  $(or $(PYTHON),python3) conformance/runners/real_programs.py $(PROGRAMS)
 
 conformance-jax: wheel  ## run JAX's own tests on the plugin and on CPU; JAX_SOURCE=checkout, PYTHON=with jax, FILES=some
 	@[ -n "$(JAX_SOURCE)" ] || { echo "conformance-jax: give JAX_SOURCE=PATH, a checkout of jax at jax-v0.9.2" >&2; exit 1; }

@@ -110,7 +110,7 @@ def engines_of(backend):
     """Name of each of our columns -> engine of cpu_bench."""
     if backend == "reference":
         return {"cold": "reference", "tier0": "reference"}
-    return {"cold": f"{backend},tier=0", "llvm": f"{backend},tier=1", "tier0": f"{backend},tier=0",
+    return {"cold": backend, "llvm": f"{backend},tier=1", "tier0": f"{backend},tier=0",
             "tier1": f"{backend},tier=1"}
 
 

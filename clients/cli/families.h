@@ -8,6 +8,7 @@
 namespace megalith::cli {
 
 std::span<const CommandDef> TraceCommands();
+std::span<const CommandDef> ConvertCommands();
 std::span<const CommandDef> CompileCommands();
 std::span<const CommandDef> RunCommands();
 std::span<const CommandDef> BenchCommands();

@@ -72,7 +72,7 @@ struct ProgramInput {
   trace::v1::TraceOptions trace_options;
   // Form::kStablehlo.
   std::string stablehlo_text;
-  std::string stablehlo_artifact;
+  std::string stablehlo_artifact;  // a portable artifact, or what jax.export serializes
   // Form::kKey.
   std::string key;
 
@@ -88,8 +88,9 @@ struct ProgramInput {
 };
 
 // Reads what `word` names: "-" is standard input; 64 hexadecimal digits without a file of that name
-// are a key; ".pb" is a program as `trace --emit=proto` wrote it; ".mlir", ".mlirbc" and what looks
-// like a module are StableHLO; everything else is jaxpr text. Errors: kInvalidArgument  a wrong
+// are a key; portable artifacts and jax.export's files are known by their bytes; ".pb" is what
+// `trace --emit=proto` wrote; ".mlir" and what looks like a module are StableHLO; everything else
+// is jaxpr text. Errors: kInvalidArgument  a wrong
 // flag, a transform of a program that cannot have one, a file that is empty; kNotFound;
 // kResourceExhausted.
 Result<ProgramInput> ReadProgram(Session& session, const Arguments& arguments,

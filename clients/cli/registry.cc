@@ -8,7 +8,7 @@ std::span<const CommandDef* const> AllCommands() {
   static const std::vector<const CommandDef*> commands = [] {
     std::vector<const CommandDef*> out;
     for (const std::span<const CommandDef> family :
-         {TraceCommands(), CompileCommands(), RunCommands(), BenchCommands(), ServicesCommands(),
+         {TraceCommands(), ConvertCommands(), CompileCommands(), RunCommands(), BenchCommands(), ServicesCommands(),
           CacheCommands(), LedgerCommands(), ConformanceCommands(), CompletionCommands()}) {
       for (const CommandDef& command : family) out.push_back(&command);
     }

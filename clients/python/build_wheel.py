@@ -3,6 +3,9 @@
 `make wheel` calls it after compiling. `pip install clients/python` works too: libraries that are missing are compiled
 then, which takes Debian's packages (`make deps`) and some minutes. Environment: MEGALITH_LIBRARIES, the folder with the
 compiled libraries (default build/release/lib of the repository).
+
+The wheel carries what the libraries need beside them: they are linked with the path $ORIGIN. Of what they open while they
+run that is OpenBLAS. The licence of everything carried is in the wheel's licences folder.
 """
 
 import base64
@@ -17,6 +20,10 @@ import zipfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+SCHEMAS = "megalith_services.binpb"
+# Opened by name while programs run (common/machines/kernels/lapack_library.cc); carried if this machine has it.
+OPENED = ("libopenblas.so.0",)
+TARGETS = ("megalith_pjrt", "megalith_codegen_llvm", "megalith_schemas")
 PLUGIN = ("libmegalith_pjrt.so", "libmegalith_pjrt_client.so", "libmegalith_codegen_llvm.so",
           "libmegalith_pjrt_remote.so")
 # What every Linux with Python has; everything else that a library needs goes into the wheel.
@@ -24,20 +31,67 @@ SYSTEM = re.compile(r"^(linux-vdso|ld-linux.*|libc|libm|libdl|librt|libpthread|l
 
 
 def _libraries():
+    """The files of the folder of libraries: name -> path."""
     folder = pathlib.Path(os.environ.get("MEGALITH_LIBRARIES", ROOT / "build/release/lib"))
-    if not all((folder / name).exists() for name in PLUGIN):
+    wanted = (*PLUGIN, SCHEMAS)
+    if not all((folder / name).exists() for name in wanted):
         if "MEGALITH_LIBRARIES" in os.environ:
-            raise SystemExit(f"MEGALITH_LIBRARIES={folder} does not hold {', '.join(PLUGIN)}")
+            raise SystemExit(f"MEGALITH_LIBRARIES={folder} does not hold {', '.join(wanted)}")
         subprocess.run(["cmake", "--preset", "release"], cwd=ROOT, check=True, stdout=sys.stderr)
-        subprocess.run(["cmake", "--build", "build/release", "--target", "megalith_pjrt"], cwd=ROOT, check=True,
+        subprocess.run(["cmake", "--build", "build/release", "--target", *TARGETS], cwd=ROOT, check=True,
                        stdout=sys.stderr)
-    files = {name: folder / name for name in PLUGIN}
+    files = {name: folder / name for name in wanted}
     for name in PLUGIN:
-        listed = subprocess.run(["ldd", str(folder / name)], capture_output=True, text=True, check=True).stdout
-        for library, path in re.findall(r"^\s*(\S+) => (/\S+)", listed, re.M):
-            if not SYSTEM.match(library):
-                files.setdefault(library, pathlib.Path(path))
+        _add_needed(folder / name, files)
+    for name in OPENED:
+        path = _find(name)
+        if path is None:
+            print(f"build_wheel.py: {name} is not installed; factorizations will be slower", file=sys.stderr)
+            continue
+        files[name] = path
+        _add_needed(path, files)
     return files
+
+
+def _add_needed(library, files):
+    listed = subprocess.run(["ldd", str(library)], capture_output=True, text=True, check=True).stdout
+    missing = re.findall(r"^\s*(\S+) => not found", listed, re.M)
+    if missing:
+        raise SystemExit(f"{library} needs {', '.join(missing)}, which is not installed: run `make deps`")
+    for name, path in re.findall(r"^\s*(\S+) => (/\S+)", listed, re.M):
+        if not SYSTEM.match(name):
+            files.setdefault(name, pathlib.Path(path))
+
+
+def _find(name):
+    """Where the dynamic linker has a library, or None."""
+    found = re.search(rf"^\s*{re.escape(name)} .*=> (/\S+)$",
+                      subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True).stdout, re.M)
+    return pathlib.Path(found.group(1)) if found else None
+
+
+def _licences(libraries):
+    """Licence texts: ours, and those of the Debian packages that the carried files are from."""
+    texts = {"LICENSE": (ROOT / "LICENSE").read_bytes()}
+    linked_in = ("llvm-19-dev", "libprotobuf-dev", "libabsl-dev", "libgrpc++-dev", "libstdc++-12-dev")
+    packages = {*linked_in, *(_package(path) for name, path in libraries.items() if name not in (*PLUGIN, SCHEMAS))}
+    for package in sorted(filter(None, packages)):
+        text = pathlib.Path(f"/usr/share/doc/{package}/copyright")
+        if text.exists():
+            texts[f"{package}.txt"] = text.read_bytes()
+        elif package not in linked_in:
+            raise SystemExit(f"{text} does not exist: a library may not be carried without its licence")
+    return texts
+
+
+def _package(path):
+    for place in (path, path.resolve(), pathlib.Path("/usr") / str(path).lstrip("/"),
+                  pathlib.Path("/usr") / str(path.resolve()).lstrip("/")):
+        for name in (str(place), str(place).removeprefix("/usr")):
+            found = subprocess.run(["dpkg-query", "-S", name], capture_output=True, text=True)
+            if found.returncode == 0 and not found.stdout.startswith("diversion"):
+                return found.stdout.split(":")[0]
+    raise SystemExit(f"{path} is of no Debian package, so that its licence is not known")
 
 
 def _metadata(project):
@@ -63,8 +117,11 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     for path in sorted((HERE / "megalith").rglob("*")):
         if path.is_file() and path.suffix in (".py", ".pyi", ".typed"):
             files[str(path.relative_to(HERE))] = path.read_bytes()
-    for name, path in sorted(_libraries().items()):
+    libraries = _libraries()
+    for name, path in sorted(libraries.items()):
         files[f"megalith/lib/{name}"] = path.read_bytes()
+    for name, text in sorted(_licences(libraries).items()):
+        files[f"{info}/licenses/{name}"] = text
     points = "".join(f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in entries.items())
                      for group, entries in project["entry-points"].items())
     files[f"{info}/METADATA"] = _metadata(project).encode()

@@ -4,7 +4,7 @@
 #include "common/foundation/base/strings.h"
 #include "common/machines/runtime/backend.h"
 #include "common/machines/runtime/package.h"
-#include "common/programs/artifact/artifact.h"
+#include "common/programs/artifact/jax_export.h"
 #include "common/programs/stablehlo/canonical.h"
 #include "common/programs/stablehlo/codec.h"
 #include "common/programs/stablehlo/cost.h"
@@ -95,9 +95,9 @@ class BackendCompileEngine final : public CompileEngine {
     const auto backend = backends_->Find(input.target);
     if (!backend.ok())
       return InvalidArgument(StrCat("unknown target: ", backend.status().message()));
-    ASSIGN_OR_RETURN(const stablehlo::Module module, input.artifact.empty()
-                                                         ? stablehlo::ParseModule(input.text)
-                                                         : artifact::ReadArtifact(input.artifact));
+    ASSIGN_OR_RETURN(const stablehlo::Module module,
+                     input.artifact.empty() ? stablehlo::ParseModule(input.text)
+                                            : artifact::ReadArtifactOrExport(input.artifact));
     RETURN_IF_ERROR(cancellation.Check());
     ASSIGN_OR_RETURN(const stablehlo::Module canonical, stablehlo::Canonicalize(module));
     RETURN_IF_ERROR(cancellation.Check());

@@ -32,7 +32,7 @@ struct CostEstimate {
 
 struct CompileInput {
   std::string_view text;      // StableHLO text, or
-  std::string_view artifact;  // a portable artifact; exactly one is not empty
+  std::string_view artifact;  // an artifact or an export; exactly one is not empty
   std::string target;         // never empty
   Policy policy = Policy::kStrict;
   std::map<std::string, std::string> options;

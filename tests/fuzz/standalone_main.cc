@@ -1,5 +1,7 @@
 // Runs a fuzz harness without libFuzzer: on every seed, then on mutations of them for two seconds.
 // The random seed is fixed, so that a failure repeats.
+//
+//   fuzz_<name> [DIRECTORY_OF_SEEDS [SECONDS [RANDOM_SEED]]]
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -15,7 +17,7 @@ namespace megalith {
 namespace {
 
 constexpr uint64_t kSeed = 20260704;
-constexpr auto kTime = std::chrono::seconds(2);
+constexpr uint64_t kSeconds = 2;
 constexpr size_t kMaxBytes = 4096;
 
 void RunOne(const std::string& input) {
@@ -51,7 +53,7 @@ void Mutate(std::string* input, const std::vector<std::string>& seeds, Rng& rng)
   if (input->size() > kMaxBytes) input->resize(kMaxBytes);
 }
 
-int Run(const std::string& directory) {
+int Run(const std::string& directory, uint64_t seconds, uint64_t random_seed) {
   std::vector<std::string> seeds;
   const auto listing = RealFileSystem().List(directory);
   if (listing.ok()) {
@@ -59,9 +61,9 @@ int Run(const std::string& directory) {
       seeds.push_back(*RealFileSystem().Read(JoinPath(directory, file.name)));
   }
   for (const std::string& seed : seeds) RunOne(seed);
-  Rng rng(kSeed);
+  Rng rng(random_seed);
   uint64_t runs = 0;
-  const auto end = std::chrono::steady_clock::now() + kTime;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
   while (std::chrono::steady_clock::now() < end) {
     std::string input = seeds.empty() ? std::string() : seeds[rng.Below(seeds.size())];
     for (uint64_t i = 0; i <= rng.Below(8); ++i) Mutate(&input, seeds, rng);
@@ -70,11 +72,17 @@ int Run(const std::string& directory) {
   }
   std::printf("%llu mutations of %zu seeds, random seed %llu\n",
               static_cast<unsigned long long>(runs), seeds.size(),
-              static_cast<unsigned long long>(kSeed));
+              static_cast<unsigned long long>(random_seed));
   return 0;
 }
 
 }  // namespace
 }  // namespace megalith
 
-int main(int argc, char** argv) { return megalith::Run(argc > 1 ? argv[1] : ""); }
+int main(int argc, char** argv) {
+  const auto number = [&](int i, uint64_t fallback) {
+    return i < argc ? megalith::ParseUint(argv[i]).value_or(fallback) : fallback;
+  };
+  return megalith::Run(argc > 1 ? argv[1] : "", number(2, megalith::kSeconds),
+                       number(3, megalith::kSeed));
+}

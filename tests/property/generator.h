@@ -46,7 +46,7 @@ class Generator {
   ValueId OfClass(uint32_t mask, size_t rank = 0);
   // A value of exactly this type: one in scope, or one made for it.
   ValueId OfType(const TensorType& type);
-  // A constant of random elements.
+  // A constant of random elements, one for all of a large one.
   ValueId Constant(const TensorType& type);
   ValueId Constant(const TensorType& type, Mood mood);
   // `v` with elements brought into [-bound, bound], NaN to 0 (floats).
@@ -62,6 +62,9 @@ class Generator {
   }
   // Emits `count` operations of random families.
   void EmitSome(int count);
+  // Adds a private function of the module that takes these types and gives values of a few types;
+  // "" if it could not be made.
+  std::string Function(std::span<const TensorType> args, std::vector<TensorType>* results);
   // The same inside a region: what they define is out of scope afterwards. `args` are in scope.
   template <typename Body>
   auto Inside(std::span<const ValueId> args, const Body& body) {
@@ -77,12 +80,15 @@ class Generator {
  private:
   void AddInputs();
   void ReturnSome();
+  void TakeSizes();
 
   Rng rng_;
   ProgramOptions options_;
   int64_t max_elements_ = 0;
   int64_t budget_ = 0;  // elements that may still be made
   FuncBuilder builder_;
+  stablehlo::Module module_;
+  int functions_ = 0;
   std::vector<ValueId> pool_;
   std::set<ValueId> used_;  // drawn at least once
   std::vector<Tensor> inputs_;
@@ -103,6 +109,7 @@ std::span<const FamilyRow> IndexFamilies();
 std::span<const FamilyRow> ReductionFamilies();
 std::span<const FamilyRow> LinalgFamilies();
 std::span<const FamilyRow> ControlFamilies();
+std::span<const FamilyRow> CallFamilies();
 
 template <typename T, size_t n>
 const T& PickOf(Rng& rng, const T (&list)[n]) {

@@ -78,6 +78,7 @@ Inexactness SumOf(const Op& op, const Func& func) {
   Inexactness out{Inexactness::kSum, 2 + 2 * std::sqrt(n), tensor::Limits(part).eps};
   if (narrow && widens) out.eps = tensor::Limits(DType::kF32).eps;
   if (narrow && !widens) out.amount = 2 + n;
+  out.either_zero = op.def->has(stablehlo::kWidensProducts);
   return out;
 }
 
@@ -105,6 +106,11 @@ double Anything(const Movement& m) {
   constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
   const double values[] = {kNaN, 0, -2, 64};
   return values[(m.pair * 2 + (m.opposite ? 1 : 0)) % 4];
+}
+
+// What rounding may have left of an exact zero, or the other way round.
+bool MayBeZero(const Movement& m, double v, double movement) {
+  return m.pair == 1 && std::abs(v) <= std::abs(movement);
 }
 
 double MoveByUlps(double v, double ulps, DType dtype) {
@@ -147,7 +153,9 @@ void MoveReal(const Inexactness& x, const Movement& m, std::span<const Tensor> o
     const double v = out->DoubleAt(i);
     const double direction = Direction(m, static_cast<uint64_t>(i)) * m.scale;
     double moved = v;
-    if (x.kind == Inexactness::kUlps) {
+    if (x.kind == Inexactness::kProduct && !std::isfinite(magnitudes->DoubleAt(i))) {
+      moved = Anything(m);
+    } else if (x.kind == Inexactness::kUlps || x.kind == Inexactness::kProduct) {
       const double amount = tensor::BitWidth(dtype) < 32 ? 1 : x.amount;
       moved = MoveFunction(v, direction * amount, dtype, unary ? operands[0].DoubleAt(i) : 1);
     } else {
@@ -155,7 +163,11 @@ void MoveReal(const Inexactness& x, const Movement& m, std::span<const Tensor> o
       if (!std::isfinite(size)) {
         moved = Anything(m);
       } else if (size != 0 && std::isfinite(v)) {
-        moved = MoveByUlps(v + direction * x.amount * x.eps * size, direction, dtype);
+        const double movement = direction * x.amount * x.eps * size;
+        moved = MayBeZero(m, v, movement) ? std::copysign(0.0, direction)
+                                          : MoveByUlps(v + movement, direction, dtype);
+      } else if (v == 0 && x.either_zero) {
+        moved = std::copysign(0.0, direction);
       }
     }
     out->SetDouble(i, moved);
@@ -169,7 +181,7 @@ void MoveComplex(const Inexactness& x, const Movement& m, const Tensor* magnitud
     const std::complex<double> v = out->ComplexAt(i);
     double size = std::abs(v);
     double amount = x.amount * eps;
-    if (x.kind != Inexactness::kUlps) {
+    if (x.kind == Inexactness::kSum || x.kind == Inexactness::kNormed) {
       // A complex number's absolute value is its parts' sum here, so that products of two cover
       // all four terms.
       size = magnitudes != nullptr ? std::abs(magnitudes->ComplexAt(i)) : norm;
@@ -181,9 +193,16 @@ void MoveComplex(const Inexactness& x, const Movement& m, const Tensor* magnitud
       }
       continue;
     }
+    const auto part = [&](double p, uint64_t at) {
+      const double movement = Direction(m, at) * m.scale * amount * size;
+      const bool zero = x.kind != Inexactness::kUlps && MayBeZero(m, p, movement);
+      if (zero || (p == 0 && size == 0 && x.either_zero)) {
+        return std::copysign(0.0, Direction(m, at));
+      }
+      return p + movement;
+    };
     const auto at = static_cast<uint64_t>(i);
-    out->SetComplex(i, {v.real() + Direction(m, 2 * at) * m.scale * amount * size,
-                        v.imag() + Direction(m, 2 * at + 1) * m.scale * amount * size});
+    out->SetComplex(i, {part(v.real(), 2 * at), part(v.imag(), 2 * at + 1)});
   }
 }
 
@@ -215,18 +234,17 @@ Inexactness InexactnessOf(const Op& op, const Func& func) {
   }
   if (op.def->has(stablehlo::kWidensProducts)) return SumOf(op, func);
   if (name == "stablehlo.cholesky" || name == "stablehlo.triangular_solve" ||
-      name == "stablehlo.fft") {
+      name == "stablehlo.fft" || name == "stablehlo.custom_call") {  // calls are factorizations
     const DType part = PartOf(func.type(op.result()).dtype);
     return {Inexactness::kNormed, kFactorEps * std::sqrt(Elements(func, op.operands[0])),
-            tensor::Limits(part).eps};
+            tensor::Limits(part).eps, true};
   }
   if (!IsReduction(name)) return {};
   BodyOps body;
   for (const Region& r : op.regions) Collect(r, func, &body);
   if (body.adds || (complex && body.multiplies)) return SumOf(op, func);
-  if (body.multiplies || body.functions) {
-    return {Inexactness::kUlps, Terms(op, func) + 2};
-  }
+  if (body.multiplies) return {Inexactness::kProduct, Terms(op, func) + 2};
+  if (body.functions) return {Inexactness::kUlps, Terms(op, func) + 2};
   return {};
 }
 
@@ -261,6 +279,17 @@ Tensor FiniteMagnitude(const Tensor& t) {
       const double v = std::abs(t.DoubleAt(i));
       out.SetDouble(i, std::isfinite(v) ? v : 0);
     }
+  }
+  return out;
+}
+
+Tensor FactorMagnitude(const Tensor& t, bool large) {
+  if (!tensor::IsFloat(t.dtype())) return t;
+  Tensor out = *Tensor::Create(t.dtype(), t.shape());
+  for (int64_t i = 0; i < t.size(); ++i) {
+    const double v = std::abs(t.DoubleAt(i));
+    const bool counts = large ? v >= 1 && std::isfinite(v) : v <= 1 && v != 0;
+    out.SetDouble(i, counts ? v : 1);
   }
   return out;
 }

@@ -52,7 +52,7 @@ struct Step {
   Plan plan;
   std::vector<ValueId> arguments;
   Inexactness inexactness;
-  std::unique_ptr<Plan> magnitude;  // the sum of absolute terms, of absolute operands
+  std::unique_ptr<Plan> magnitude;  // the same on magnitudes of its operands
 };
 
 }  // namespace
@@ -109,7 +109,8 @@ Result<const Step*> PerturbedProgram::State::StepOf(const Op& op) {
   for (const Region& r : op.regions) FindCaptures(r, &inside, &arguments);
   ASSIGN_OR_RETURN(Plan plan, PlanOf(op, arguments));
   Step step{std::move(plan), std::move(arguments), InexactnessOf(op, *func), nullptr};
-  if (step.inexactness.kind == Inexactness::kSum) {
+  if (step.inexactness.kind == Inexactness::kSum ||
+      step.inexactness.kind == Inexactness::kProduct) {
     ASSIGN_OR_RETURN(Plan magnitude, PlanOf(op, step.arguments));
     step.magnitude = std::make_unique<Plan>(std::move(magnitude));
   }
@@ -156,6 +157,28 @@ Status PerturbedProgram::State::RunBranch(const Op& op) {
   return OkStatus();
 }
 
+// Of every result, infinity where a product in another order may leave the range of its type.
+Result<std::vector<Tensor>> ReachOfProducts(const Plan& plan, std::span<const Tensor> in) {
+  std::vector<Tensor> large, small;
+  for (const Tensor& t : in) {
+    large.push_back(FactorMagnitude(t, true));
+    small.push_back(FactorMagnitude(t, false));
+  }
+  ASSIGN_OR_RETURN(const std::vector<Tensor> most, plan.Run(large));
+  ASSIGN_OR_RETURN(const std::vector<Tensor> least, plan.Run(small));
+  std::vector<Tensor> out;
+  for (size_t i = 0; i < most.size(); ++i) {
+    out.push_back(*Tensor::Create(DType::kF64, most[i].shape()));
+    if (!tensor::IsFloat(most[i].dtype())) continue;
+    const double tiny = tensor::Limits(most[i].dtype()).tiny;
+    for (int64_t k = 0; k < most[i].size(); ++k) {
+      const bool stays = std::isfinite(most[i].DoubleAt(k)) && least[i].DoubleAt(k) >= tiny;
+      out.back().SetDouble(k, stays ? 0 : HUGE_VAL);
+    }
+  }
+  return out;
+}
+
 Status PerturbedProgram::State::Move(const Step& step, const Op& op, std::span<const Tensor> in,
                                      std::vector<Tensor>* out) {
   inexact = true;
@@ -166,7 +189,9 @@ Status PerturbedProgram::State::Move(const Step& step, const Op& op, std::span<c
   movement.salt = executed;
   movement.scale = scale;
   std::vector<Tensor> magnitudes;
-  if (step.magnitude != nullptr) {
+  if (step.inexactness.kind == Inexactness::kProduct) {
+    ASSIGN_OR_RETURN(magnitudes, ReachOfProducts(*step.magnitude, in));
+  } else if (step.magnitude != nullptr) {
     std::vector<Tensor> absolute;
     // What select_and_scatter selects by stays.
     const bool selects = op.name() == "stablehlo.select_and_scatter";

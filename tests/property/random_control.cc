@@ -28,17 +28,20 @@ void EmitCounted(Generator& g) {
   FuncBuilder& b = g.b();
   std::vector<ValueId> init = Carried(g);
   const DType counter = OneIn(g.rng(), 4) ? DType::kI64 : DType::kI32;
-  const int64_t turns = Between(g.rng(), 0, 7);
-  init.insert(init.begin(), b.Scalar(counter, 0));
+  const int64_t turns = Between(g.rng(), 0, g.depth() == 0 && OneIn(g.rng(), 10) ? 30 : 7);
+  const bool down = OneIn(g.rng(), 6);  // and by steps that need not divide
+  const int64_t step = OneIn(g.rng(), 6) ? 3 : 1;
+  init.insert(init.begin(), b.Scalar(counter, down ? turns : 0));
   const Values out = b.While(
       init,
       [&](std::span<const ValueId> a) -> Values {
-        return {b.Compare(CompareDirection::kLt, a[0], b.Scalar(counter, turns))};
+        return {down ? b.Compare(CompareDirection::kGt, a[0], b.Scalar(counter, 0))
+                     : b.Compare(CompareDirection::kLt, a[0], b.Scalar(counter, turns))};
       },
       [&](std::span<const ValueId> args) -> Values {
         const std::vector<ValueId> a(args.begin(), args.end());
         Values next = g.Inside(a, [&] { return NextOf(g, std::span(a).subspan(1)); });
-        next.insert(next.begin(), b.Add(a[0], b.Scalar(counter, 1)));
+        next.insert(next.begin(), b.Add(a[0], b.Scalar(counter, down ? -step : step)));
         return next;
       });
   g.Keep(out);

@@ -115,7 +115,7 @@ void EmitGather(Generator& g) {
     n *= std::max<int64_t>(sizes[i], 1);
   }
   for (const int64_t size : in.batch) n *= std::max<int64_t>(size, 1);
-  if (n > 2 * g.max_elements() || window + in.batch.size() > 6) return;
+  if (n > 2 * g.max_elements() || window + in.batch.size() > 9) return;
   d.operand_batching_dims = in.operand_batch;
   d.start_indices_batching_dims = in.indices_batch;
   d.start_index_map = in.map;
@@ -138,7 +138,7 @@ void EmitScatter(Generator& g) {
     n *= std::max<int64_t>(sizes[i], 1);
   }
   for (const int64_t size : in.batch) n *= std::max<int64_t>(size, 1);
-  if (n > g.max_elements() || window.size() + in.batch.size() > 6) return;
+  if (n > g.max_elements() || window.size() + in.batch.size() > 9) return;
   d.input_batching_dims = in.operand_batch;
   d.scatter_indices_batching_dims = in.indices_batch;
   d.scatter_dims_to_operand_dims = in.map;
@@ -159,6 +159,34 @@ void EmitScatter(Generator& g) {
   g.Keep(g.b().Scatter(x, in.indices, u, d, bodies[g.rng().Below(ordered ? 2 : 5)]));
 }
 
+// Two arrays at the same places: sums into one, the larger into the other.
+void EmitScatterTwo(Generator& g) {
+  const ValueId x = g.OfClass(stablehlo::kNumberOk, 1);
+  const TensorType t = g.type(x);
+  const ValueId y = g.OfType({RandomDType(g.rng(), stablehlo::kIntOk), t.shape});
+  const DType other = g.type(y).dtype;
+  const int64_t count = Between(g.rng(), 0, 12);
+  Shape updates = t.shape;
+  updates[0] = count;
+  if (count * std::max<int64_t>(g.elements(x), 1) > 4 * g.max_elements()) return;
+  ScatterDims d;
+  d.inserted_window_dims = {0};
+  d.scatter_dims_to_operand_dims = {0};
+  d.index_vector_dim = 1;
+  for (size_t i = 1; i < t.rank(); ++i) d.update_window_dims.push_back(static_cast<int64_t>(i));
+  const ValueId at = IndexValues(g, DType::kI32, {count, 1}, t.shape[0]);
+  const ValueId u = g.OfType({t.dtype, updates}), v = g.OfType({other, updates});
+  FuncBuilder& b = g.b();
+  const TensorType p = TensorType::Scalar(t.dtype), q = TensorType::Scalar(other);
+  const TensorType types[] = {p, q, p, q};
+  std::vector<stablehlo::Region> body;
+  body.push_back(b.BuildRegion(types, [&](std::span<const ValueId> a) -> Values {
+    return {b.Add(a[0], a[2]), b.Max(a[1], a[3])};
+  }));
+  g.Keep(b.Emit("stablehlo.scatter", {x, y, at, u, v},
+                {{"scatter_dimension_numbers", stablehlo::Attr::Of(d)}}, {}, std::move(body)));
+}
+
 // Rows overwritten at places that are all different.
 void EmitScatterUnique(Generator& g) {
   const ValueId x = g.OfClass(stablehlo::kAnyOk, 1);
@@ -166,7 +194,10 @@ void EmitScatterUnique(Generator& g) {
   const int64_t rows = t.shape[0];
   std::vector<int64_t> order;
   for (int64_t i = 0; i < std::min<int64_t>(rows + 2, 40); ++i) order.push_back(i);
-  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[g.rng().Below(i)]);
+  const bool sorted = OneIn(g.rng(), 3);
+  for (size_t i = sorted ? 0 : order.size(); i > 1; --i) {
+    std::swap(order[i - 1], order[g.rng().Below(i)]);
+  }
   const auto count = static_cast<int64_t>(g.rng().Below(order.size() + 1));
   Tensor at = *Tensor::Create(DType::kI32, {count, 1});
   for (int64_t i = 0; i < count; ++i) at.SetInt(i, order[static_cast<size_t>(i)]);
@@ -177,12 +208,13 @@ void EmitScatterUnique(Generator& g) {
   Shape updates = t.shape;
   updates[0] = count;
   for (size_t i = 1; i < t.rank(); ++i) d.update_window_dims.push_back(static_cast<int64_t>(i));
-  g.Keep(g.b().Scatter(x, g.b().Constant(at), g.OfType({t.dtype, updates}), d, "", false, true));
+  g.Keep(g.b().Scatter(x, g.b().Constant(at), g.OfType({t.dtype, updates}), d, "", sorted, true));
 }
 
 constexpr FamilyRow kRows[] = {
     {"gather", 5, EmitGather},
     {"scatter", 4, EmitScatter},
+    {"scatter_two", 1, EmitScatterTwo},
     {"scatter_unique", 2, EmitScatterUnique},
 };
 

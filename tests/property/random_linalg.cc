@@ -6,9 +6,12 @@
 namespace megalith::property {
 namespace {
 
+using stablehlo::Attr;
 using stablehlo::ConvDims;
 using stablehlo::DotDims;
 using stablehlo::FftType;
+using stablehlo::Precision;
+using stablehlo::PrecisionType;
 using stablehlo::RngAlgorithm;
 using stablehlo::TransposeA;
 using stablehlo::Window;
@@ -23,6 +26,10 @@ DType ProductDType(Rng& rng, DType dtype) {
 
 void Shuffle(Rng& rng, std::vector<int64_t>* v) {
   for (size_t i = v->size(); i > 1; --i) std::swap((*v)[i - 1], (*v)[rng.Below(i)]);
+}
+
+bool Has(const Dims& dims, size_t d) {
+  return std::find(dims.begin(), dims.end(), static_cast<int64_t>(d)) != dims.end();
 }
 
 // One side's dimensions in any order: batch, contracting and free ones.
@@ -49,9 +56,29 @@ Side ArrangeSide(Rng& rng, const Shape& batch, const Shape& contract, const Shap
   return side;
 }
 
+// What attributes of a product may ask for.
+stablehlo::AttrDict ProductAttrs(Rng& rng, const DotDims& dims, DType dtype) {
+  stablehlo::AttrDict attrs;
+  SetAttr(&attrs, "dot_dimension_numbers", Attr::Of(dims));
+  if (OneIn(rng, 6)) {
+    const Attr precision = Attr::Of(PickOf(
+        rng, (const Precision[]){Precision::kDefault, Precision::kHigh, Precision::kHighest}));
+    SetAttr(&attrs, "precision_config", Attr::List({precision, precision}));
+  }
+  if (dtype == DType::kF32 && OneIn(rng, 8)) {
+    const PrecisionType part{PickOf(rng, (const DType[]){DType::kBF16, DType::kF16, DType::kF32})};
+    stablehlo::DotAlgorithm algorithm{part, part, {DType::kF32}};
+    if (part.dtype == DType::kBF16 && OneIn(rng, 3)) {  // bf16_bf16_f32_x3
+      algorithm.primitive_operations = 3;
+    }
+    SetAttr(&attrs, "algorithm", Attr::Of(algorithm));
+  }
+  return attrs;
+}
+
 void EmitDot(Generator& g) {
   Rng& rng = g.rng();
-  const int64_t cap = std::min<int64_t>(g.max_elements() / 2, 3000);
+  const int64_t cap = std::min<int64_t>(g.max_elements() / 2, OneIn(rng, 8) ? 20'000 : 3000);
   const Shape batch = OneIn(rng, 3) ? RandomShape(rng, 1, 4) : Shape{};
   const Shape contract = RandomShape(rng, OneIn(rng, 6) ? 2 : OneIn(rng, 12) ? 0 : 1, 40);
   const Shape free_x = RandomShape(rng, rng.Below(3), std::max<int64_t>(cap / 100, 4));
@@ -61,8 +88,14 @@ void EmitDot(Generator& g) {
   const DType dtype = g.type(g.Any()).dtype;
   const ValueId a = g.OfType({dtype, x.shape});
   const ValueId c = g.OfType({dtype, y.shape});
-  g.Keep(
-      g.b().DotGeneral(a, c, {x.batch, y.batch, x.contract, y.contract}, ProductDType(rng, dtype)));
+  TensorType out{ProductDType(rng, dtype), batch};
+  for (const Side* side : {&x, &y}) {
+    for (size_t i = 0; i < side->shape.size(); ++i) {
+      if (!Has(side->batch, i) && !Has(side->contract, i)) out.shape.push_back(side->shape[i]);
+    }
+  }
+  const DotDims dims{x.batch, y.batch, x.contract, y.contract};
+  g.Keep(g.b().Emit("stablehlo.dot_general", {a, c}, ProductAttrs(rng, dims, dtype), {out}));
 }
 
 // A product of a value in scope with a matrix, and something after it that a kernel may take in.
@@ -95,24 +128,47 @@ Shape Placed(const std::vector<int64_t>& order, const std::vector<int64_t>& size
   return shape;
 }
 
+// Sizes of a convolution, [batch, features, space...] and [features, outputs, space...].
+struct ConvSizes {
+  int64_t groups = 1, batch_groups = 1;
+  std::vector<int64_t> in, kernel;
+  Window window;
+};
+
+ConvSizes RandomConvolution(Generator& g) {
+  Rng& rng = g.rng();
+  ConvSizes c;
+  const size_t spatial = PickOf(rng, (const size_t[]){0, 1, 1, 1, 2, 2, 2, 2, 3});
+  c.groups = OneIn(rng, 3) ? Between(rng, 2, 6) : 1;
+  c.batch_groups = c.groups == 1 && OneIn(rng, 6) ? Between(rng, 2, 3) : 1;
+  const bool large = g.max_elements() > 1000 && OneIn(rng, 4);
+  const bool depthwise = c.groups > 1 && OneIn(rng, 2);
+  const int64_t features = depthwise ? 1 : Between(rng, 1, large ? 18 : 4);
+  const int64_t outputs = depthwise ? Between(rng, 1, 2) : Between(rng, 1, large ? 20 : 4);
+  c.in = {Between(rng, 1, 2) * c.batch_groups, features * c.groups};
+  c.kernel = {features, outputs * c.groups * c.batch_groups};
+  Window& w = c.window;
+  for (size_t i = 0; i < spatial; ++i) {
+    c.in.push_back(Between(rng, 1, spatial == 3 ? 4 : large ? 19 : 9));
+    c.kernel.push_back(Between(rng, 1, OneIn(rng, 6) ? 5 : 3));
+    w.strides.push_back(Between(rng, 1, OneIn(rng, 4) ? 3 : 2));
+    const int64_t least = OneIn(rng, 5) ? -2 : 0;
+    for (int side = 0; side < 2; ++side) w.padding.push_back(Between(rng, least, 2));
+    w.base_dilations.push_back(OneIn(rng, 5) ? Between(rng, 2, 3) : 1);
+    w.window_dilations.push_back(OneIn(rng, 5) ? Between(rng, 2, 3) : 1);
+    // Cropping takes no more than there is.
+    const int64_t span = (c.in.back() - 1) * w.base_dilations.back() + 1;
+    if (span + w.padding[2 * i] + w.padding[2 * i + 1] < 0) w.padding[2 * i + 1] = 0;
+    if (span + w.padding[2 * i] < 0) w.padding[2 * i] = 0;
+  }
+  if (OneIn(rng, 40)) c.in[rng.Below(2) == 0 || spatial == 0 ? 0 : 2] = 0;
+  return c;
+}
+
 void EmitConvolution(Generator& g) {
   Rng& rng = g.rng();
-  const size_t spatial = 1 + rng.Below(2);
-  const int64_t groups = OneIn(rng, 4) ? 2 : 1;
-  const int64_t batch_groups = groups == 1 && OneIn(rng, 6) ? 2 : 1;
-  const int64_t features_in_group = Between(rng, 1, 4);
-  std::vector<int64_t> in = {Between(rng, 1, 2) * batch_groups, features_in_group * groups};
-  std::vector<int64_t> kernel = {features_in_group, Between(rng, 1, 4) * groups * batch_groups};
-  Window w;
-  for (size_t i = 0; i < spatial; ++i) {
-    in.push_back(Between(rng, 1, 9));
-    kernel.push_back(Between(rng, 1, 3));
-    w.strides.push_back(Between(rng, 1, 2));
-    w.padding.push_back(Between(rng, 0, 2));
-    w.padding.push_back(Between(rng, 0, 2));
-    w.base_dilations.push_back(OneIn(rng, 5) ? 2 : 1);
-    w.window_dilations.push_back(OneIn(rng, 5) ? 2 : 1);
-  }
+  const ConvSizes c = RandomConvolution(g);
+  const size_t spatial = c.in.size() - 2;
   std::vector<std::vector<int64_t>> orders(3);
   for (auto& order : orders) {
     for (size_t i = 0; i < spatial + 2; ++i) order.push_back(static_cast<int64_t>(i));
@@ -131,16 +187,16 @@ void EmitConvolution(Generator& g) {
     d.output_spatial.push_back(orders[2][i + 2]);
   }
   const DType dtype = g.type(g.Any()).dtype;
-  const ValueId x = g.OfType({dtype, Placed(orders[0], in)});
+  const ValueId x = g.OfType({dtype, Placed(orders[0], c.in)});
   // Finite, because kernels skip padding, where the evaluator multiplies zeros: 0 * inf is NaN.
-  const ValueId k = g.Tamed(g.OfType({dtype, Placed(orders[1], kernel)}), 4);
-  const bool flip[] = {OneIn(rng, 2), OneIn(rng, 2)};
+  const ValueId k = g.Tamed(g.OfType({dtype, Placed(orders[1], c.kernel)}), 4);
+  const bool flip[] = {OneIn(rng, 2), OneIn(rng, 2), OneIn(rng, 2)};
   const std::span<const bool> reversal(flip, OneIn(rng, 4) ? spatial : 0);
-  g.Keep(
-      g.b().Convolution(x, k, d, w, ProductDType(rng, dtype), groups, batch_groups, {}, reversal));
+  g.Keep(g.b().Convolution(x, k, d, c.window, ProductDType(rng, dtype), c.groups, c.batch_groups,
+                           {}, reversal));
 }
 
-// A well-conditioned positive definite matrix made of tame numbers: x x^T / n + 2.
+// A matrix x x^H / n + 2 of tame numbers: positive definite and well-conditioned.
 ValueId PositiveDefinite(Generator& g, DType dtype, const Shape& batch, int64_t n) {
   FuncBuilder& b = g.b();
   Shape shape = batch;
@@ -155,7 +211,8 @@ ValueId PositiveDefinite(Generator& g, DType dtype, const Shape& batch, int64_t 
   }
   d.lhs_contract = {rank - 1};
   d.rhs_contract = {rank - 1};
-  const ValueId square = b.DotGeneral(x, x, d, dtype);
+  const ValueId y = tensor::IsComplex(dtype) ? b.Unary("chlo.conj", x) : x;
+  const ValueId square = b.DotGeneral(x, y, d, dtype);
   const TensorType t{dtype, shape};
   const ValueId scaled = b.Div(square, b.Splat(t, static_cast<double>(std::max<int64_t>(n, 1))));
   const ValueId diagonal =
@@ -166,9 +223,12 @@ ValueId PositiveDefinite(Generator& g, DType dtype, const Shape& batch, int64_t 
 
 void EmitFactor(Generator& g) {
   Rng& rng = g.rng();
-  const DType dtype = OneIn(rng, 3) ? DType::kF64 : DType::kF32;
-  const Shape batch = OneIn(rng, 3) ? RandomShape(rng, 1, 3) : Shape{};
-  const int64_t n = Between(rng, 0, 9);
+  const DType dtype =
+      PickOf(rng, (const DType[]){DType::kF32, DType::kF32, DType::kF32, DType::kF64, DType::kF64,
+                                  DType::kC64, DType::kC128, DType::kBF16, DType::kF16});
+  const Shape batch = OneIn(rng, 3) ? RandomShape(rng, 1 + rng.Below(2), 3) : Shape{};
+  const int64_t n =
+      g.max_elements() > 1000 && OneIn(rng, 4) ? Between(rng, 10, 40) : Between(rng, 0, 9);
   FuncBuilder& b = g.b();
   const ValueId a = PositiveDefinite(g, dtype, batch, n);
   const bool lower = OneIn(rng, 2);
@@ -181,8 +241,10 @@ void EmitFactor(Generator& g) {
   right.push_back(left ? n : m);
   right.push_back(left ? m : n);
   const ValueId rhs = g.Tamed(g.OfType({dtype, right}), 4);
-  g.Keep(b.TriangularSolve(factor, rhs, left, lower, OneIn(rng, 4),
-                           OneIn(rng, 2) ? TransposeA::kTranspose : TransposeA::kNoTranspose));
+  const auto transpose =
+      PickOf(rng, (const TransposeA[]){TransposeA::kNoTranspose, TransposeA::kNoTranspose,
+                                       TransposeA::kTranspose, TransposeA::kAdjoint});
+  g.Keep(b.TriangularSolve(factor, rhs, left, lower, OneIn(rng, 4), transpose));
 }
 
 void EmitFft(Generator& g) {
@@ -204,8 +266,10 @@ void EmitFft(Generator& g) {
   const ValueId c = b.Complex(x, g.Tamed(g.OfType(g.type(x)), 4));
   const Shape& shape = g.type(c).shape;
   Dims length = {n};
-  if (shape.size() > 1 && shape[shape.size() - 2] > 0 && OneIn(rng, 3)) {
-    length = {shape[shape.size() - 2], n};
+  while (length.size() < std::min<size_t>(shape.size(), 3) && OneIn(rng, 3)) {
+    const int64_t next = shape[shape.size() - length.size() - 1];
+    if (next == 0) break;
+    length.insert(0, next);
   }
   g.Keep(b.Fft(c, OneIn(rng, 2) ? FftType::kFft : FftType::kIfft, length));
 }
@@ -216,8 +280,10 @@ void EmitRngBits(Generator& g) {
       PickOf(rng, (const RngAlgorithm[]){RngAlgorithm::kDefault, RngAlgorithm::kThreeFry,
                                          RngAlgorithm::kPhilox});
   const int64_t words = algorithm != RngAlgorithm::kThreeFry && OneIn(rng, 3) ? 3 : 2;
-  const DType dtype =
-      PickOf(rng, (const DType[]){DType::kU8, DType::kU16, DType::kU32, DType::kU32, DType::kU64});
+  const DType dtype = OneIn(rng, 4)
+                          ? RandomDType(rng, stablehlo::kIntOk)
+                          : PickOf(rng, (const DType[]){DType::kU8, DType::kU16, DType::kU32,
+                                                        DType::kU32, DType::kU64});
   g.Keep(g.b().RngBitGenerator(g.OfType({DType::kU64, {words}}), algorithm,
                                {dtype, RandomShape(rng, g.max_elements())}));
 }

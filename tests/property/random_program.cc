@@ -1,6 +1,7 @@
 #include "tests/property/random_program.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/foundation/base/strings.h"
 #include "common/programs/stablehlo/verify.h"
@@ -13,8 +14,9 @@ constexpr int kMaxDepth = 3;
 
 std::vector<FamilyRow> AllFamilies() {
   std::vector<FamilyRow> rows;
-  for (const auto families : {ElementwiseFamilies(), ShapeFamilies(), IndexFamilies(),
-                              ReductionFamilies(), LinalgFamilies(), ControlFamilies()}) {
+  for (const auto families :
+       {ElementwiseFamilies(), ShapeFamilies(), IndexFamilies(), ReductionFamilies(),
+        LinalgFamilies(), ControlFamilies(), CallFamilies()}) {
     rows.insert(rows.end(), families.begin(), families.end());
   }
   return rows;
@@ -39,11 +41,21 @@ const FamilyRow& PickFamily(Rng& rng) {
 
 Generator::Generator(uint64_t seed, const ProgramOptions& options)
     : rng_(seed), options_(options), builder_("main") {
-  // Most programs are small, so that many are tried; some reach past tiles and threads.
-  const uint64_t size = rng_.Below(40);
-  max_elements_ = size == 0 ? options.max_elements : size < 6 ? 5'000 : size < 20 ? 600 : 70;
-  max_elements_ = std::min(max_elements_, options.max_elements);
-  budget_ = max_elements_ * 40;
+  TakeSizes();
+}
+
+// Most programs are small, so that many are tried; some reach past tiles and threads, and a few
+// past all caches, with not many operations then.
+void Generator::TakeSizes() {
+  const uint64_t size = rng_.Below(1600);
+  const bool huge = size == 0;
+  max_elements_ = huge         ? options_.max_elements
+                  : size < 40  ? 100'000
+                  : size < 240 ? 5'000
+                  : size < 800 ? 600
+                               : 70;
+  max_elements_ = std::min(max_elements_, options_.max_elements);
+  budget_ = max_elements_ * (huge ? 8 : 40);
 }
 
 Result<RandomProgram> Generator::Make() {
@@ -52,7 +64,8 @@ Result<RandomProgram> Generator::Make() {
   EmitSome(static_cast<int>(Between(rng_, 1, OneIn(rng_, 3) ? cap : std::min(cap, 12))));
   ReturnSome();
   RandomProgram out;
-  RETURN_IF_ERROR(builder_.FinishInto(&out.module));
+  RETURN_IF_ERROR(builder_.FinishInto(&module_));
+  out.module = std::move(module_);
   RETURN_IF_ERROR(stablehlo::Verify(out.module));
   out.inputs = std::move(inputs_);
   return out;
@@ -69,6 +82,28 @@ void Generator::AddInputs() {
     inputs_.push_back(RandomTensor(rng_, type.dtype, type.shape, RandomMood(rng_)));
   }
   num_inputs_ = pool_.size();
+}
+
+std::string Generator::Function(std::span<const TensorType> args,
+                                std::vector<TensorType>* results) {
+  const std::string name = StrCat("f", functions_++);
+  FuncBuilder outer = std::exchange(builder_, FuncBuilder(name, stablehlo::Visibility::kPrivate));
+  std::vector<ValueId> scope = std::exchange(pool_, {});
+  std::set<ValueId> used = std::exchange(used_, {});
+  for (const TensorType& t : args) pool_.push_back(builder_.Arg(t));
+  ++depth_;
+  EmitSome(static_cast<int>(Between(rng_, 1, 6)));
+  --depth_;
+  std::vector<ValueId> returned;
+  for (int64_t i = Between(rng_, 1, 3); i > 0; --i) returned.push_back(Any());
+  for (const ValueId v : returned) results->push_back(type(v));
+  builder_.Return(returned);
+  const Status made = builder_.FinishInto(&module_);
+  builder_ = std::move(outer);
+  pool_ = std::move(scope);
+  used_ = std::move(used);
+  if (!made.ok()) builder_.Fail(made);
+  return made.ok() ? name : std::string();
 }
 
 void Generator::ReturnSome() {
@@ -132,7 +167,8 @@ ValueId Generator::OfType(const TensorType& want) {
 ValueId Generator::Constant(const TensorType& type) { return Constant(type, RandomMood(rng_)); }
 
 ValueId Generator::Constant(const TensorType& type, Mood mood) {
-  if (stablehlo::ElementCount(type) > 64 || OneIn(rng_, 3)) {
+  const int64_t most = OneIn(rng_, 8) ? 4096 : 64;
+  if (stablehlo::ElementCount(type) > most || OneIn(rng_, 3)) {
     return builder_.Splat(type, RandomTensor(rng_, type.dtype, Shape{}, mood));
   }
   return builder_.Constant(RandomTensor(rng_, type.dtype, type.shape, mood));
@@ -140,6 +176,10 @@ ValueId Generator::Constant(const TensorType& type, Mood mood) {
 
 ValueId Generator::Tamed(ValueId v, double bound) {
   const TensorType t = type(v);
+  if (tensor::IsComplex(t.dtype)) {
+    const ValueId re = Tamed(builder_.Real(v), bound);
+    return builder_.Complex(re, Tamed(builder_.Imag(v), bound));
+  }
   if (!tensor::IsFloat(t.dtype)) return v;
   const ValueId is_number = builder_.Compare(stablehlo::CompareDirection::kEq, v, v);
   const ValueId number = builder_.Select(is_number, v, builder_.Splat(t, 0.0));

@@ -12,7 +12,7 @@ namespace megalith::property {
 
 struct ProgramOptions {
   int max_ops = 60;
-  int64_t max_elements = 100'000;  // of a value; most programs stay far below
+  int64_t max_elements = 1'500'000;  // of a value; most programs stay far below
 };
 
 struct RandomProgram {

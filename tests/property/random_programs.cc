@@ -11,6 +11,7 @@
 #include "common/machines/backends/backends.h"
 #include "tests/property/agreement.h"
 #include "tests/property/isolated.h"
+#include "tests/property/random_trace.h"
 #include "tests/property/shrink.h"
 
 namespace megalith::property {
@@ -104,10 +105,11 @@ int Main(int argc, char** argv) {
   }
   uint64_t failures = 0;
   for (uint64_t seed = o.seed; seed < o.seed + o.count; ++seed) {
-    const auto program = MakeRandomProgram(seed, o.program);
+    const auto program = MakeAnyProgram(seed, o.program);
     if (!program.ok()) {
       std::printf("%s\n", program.status().ToString().c_str());
-      return 1;
+      if (++failures >= o.max_failures) break;
+      continue;
     }
     if (o.print) std::printf("%s\n", ProgramText(*program).c_str());
     const auto d = CheckIsolated(*program, engines);

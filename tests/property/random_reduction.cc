@@ -49,6 +49,22 @@ Dims SomeDims(Rng& rng, size_t rank) {
   return dims;
 }
 
+// The larger one by comparison and choice; integers only, because NaN would make order matter.
+void EmitReduceByChoice(Generator& g) {
+  const auto x =
+      g.Where([](const TensorType& t) { return t.rank() > 0 && tensor::IsInteger(t.dtype); });
+  if (!x) return;
+  FuncBuilder& b = g.b();
+  const ValueId xs[] = {*x};
+  const ValueId inits[] = {g.Constant(TensorType::Scalar(g.type(*x).dtype))};
+  const bool max = OneIn(g.rng(), 2);
+  g.Keep(b.Reduce(xs, inits, SomeDims(g.rng(), g.type(*x).rank()),
+                  [&](std::span<const ValueId> a) -> Values {
+                    const auto better = max ? CompareDirection::kGe : CompareDirection::kLt;
+                    return {b.Select(b.Compare(better, a[0], a[1]), a[0], a[1])};
+                  }));
+}
+
 void EmitReduce(Generator& g) {
   const ValueId x = g.OfClass(stablehlo::kAnyOk, OneIn(g.rng(), 10) ? 0 : 1);
   const Fold fold = RandomFold(g, g.type(x).dtype);
@@ -124,8 +140,9 @@ std::optional<Window> RandomWindow(Generator& g, const Shape& shape, bool dilate
     const int64_t base = dilated && !plain && OneIn(rng, 6) ? 2 : 1;
     const int64_t spread = dilated && !plain && OneIn(rng, 6) ? 2 : 1;
     const int64_t stride = plain ? 1 : Between(rng, 1, 3);
-    const int64_t low = plain ? 0 : Between(rng, 0, window - 1);
-    const int64_t high = plain ? 0 : Between(rng, 0, window - 1);
+    const int64_t least = dilated && OneIn(rng, 8) && size > 2 ? -1 : 0;  // crops
+    const int64_t low = plain ? 0 : Between(rng, least, window - 1);
+    const int64_t high = plain ? 0 : Between(rng, least, window - 1);
     w.dimensions.push_back(window);
     w.strides.push_back(stride);
     w.padding.push_back(low);
@@ -149,6 +166,20 @@ void EmitReduceWindow(Generator& g) {
   g.Keep(g.b().ReduceWindow(x, fold.init, *window, fold.op));
 }
 
+// Two arrays under one window, a sum of one and the larger of the other.
+void EmitVariadicWindow(Generator& g) {
+  const ValueId x = g.OfClass(stablehlo::kNumberOk, 1);
+  const auto window = RandomWindow(g, g.type(x).shape, true);
+  if (!window) return;
+  FuncBuilder& b = g.b();
+  const ValueId xs[] = {x, g.OfType(g.type(x))};
+  const ValueId zero = b.Splat(TensorType::Scalar(g.type(x).dtype), 0);
+  const ValueId inits[] = {zero, zero};
+  g.Keep(b.ReduceWindow(xs, inits, *window, [&](std::span<const ValueId> a) -> Values {
+    return {b.Add(a[0], a[2]), b.Max(a[1], a[3])};
+  }));
+}
+
 // cumsum and its kin, as JAX lowers them on CPU: a window over all that came before.
 void EmitCumulative(Generator& g) {
   const ValueId x = g.OfClass(stablehlo::kNumberOk, 1);
@@ -166,7 +197,7 @@ void EmitCumulative(Generator& g) {
 
 void EmitSelectAndScatter(Generator& g) {
   const auto x = g.Where([&](const TensorType& t) {
-    return t.rank() > 0 && t.rank() < 5 && !tensor::IsComplex(t.dtype) && !tensor::IsBool(t.dtype);
+    return t.rank() > 0 && !tensor::IsComplex(t.dtype) && !tensor::IsBool(t.dtype);
   });
   if (!x) return;
   const auto window = RandomWindow(g, g.type(*x).shape, false);
@@ -179,9 +210,15 @@ void EmitSelectAndScatter(Generator& g) {
   }
   const DType dtype = g.type(*x).dtype;
   const ValueId s = g.OfType({dtype, source});
-  g.Keep(g.b().SelectAndScatter(*x, s, g.b().Scalar(dtype, 0), *window,
-                                OneIn(g.rng(), 2) ? CompareDirection::kGe : CompareDirection::kLe,
-                                "stablehlo.add"));
+  const auto select =
+      PickOf(g.rng(), (const CompareDirection[]){CompareDirection::kGe, CompareDirection::kGt,
+                                                 CompareDirection::kLe, CompareDirection::kLt});
+  const auto scatter =
+      PickOf(g.rng(), (const std::string_view[]){"stablehlo.add", "stablehlo.add",
+                                                 "stablehlo.maximum", "stablehlo.minimum"});
+  const ValueId init = OneIn(g.rng(), 3) ? g.OfType(TensorType::Scalar(dtype))
+                                         : g.b().Splat(TensorType::Scalar(dtype), 0);
+  g.Keep(g.b().SelectAndScatter(*x, s, init, *window, select, scatter));
 }
 
 // As JAX compares: total order on floats with -0 and NaN made equal to their like.
@@ -237,6 +274,39 @@ void EmitSortByTwo(Generator& g) {
   }));
 }
 
+// Complex numbers by their real parts, then by their imaginary parts.
+void EmitSortComplex(Generator& g) {
+  const auto key =
+      g.Where([](const TensorType& t) { return t.rank() > 0 && tensor::IsComplex(t.dtype); });
+  if (!key) return;
+  FuncBuilder& b = g.b();
+  const auto d = static_cast<int64_t>(g.rng().Below(g.type(*key).rank()));
+  const ValueId xs[] = {*key};
+  g.Keep(b.Sort(xs, d, true, [&](std::span<const ValueId> a) -> Values {
+    const ValueId x = Ordered(b, b.Real(a[0])), y = Ordered(b, b.Real(a[1]));
+    const ValueId u = Ordered(b, b.Imag(a[0])), v = Ordered(b, b.Imag(a[1]));
+    const auto less = [&](ValueId p, ValueId q) {
+      return b.Compare(CompareDirection::kLt, p, q, CompareType::kTotalOrder);
+    };
+    const ValueId same = b.Compare(CompareDirection::kEq, x, y, CompareType::kTotalOrder);
+    return {b.Or(less(x, y), b.And(same, less(u, v)))};
+  }));
+}
+
+// Equal integers cannot be told apart, so the order of an unstable sort is that of a stable one.
+void EmitSortUnstable(Generator& g) {
+  const auto key = g.Where([](const TensorType& t) {
+    return t.rank() > 0 && (tensor::IsInteger(t.dtype) || tensor::IsBool(t.dtype));
+  });
+  if (!key) return;
+  FuncBuilder& b = g.b();
+  const auto d = static_cast<int64_t>(g.rng().Below(g.type(*key).rank()));
+  const ValueId xs[] = {*key};
+  g.Keep(b.Sort(xs, d, false, [&](std::span<const ValueId> a) -> Values {
+    return {b.Compare(CompareDirection::kLt, a[0], a[1])};
+  }));
+}
+
 void EmitTopK(Generator& g) {
   const auto x =
       g.Where([](const TensorType& t) { return t.rank() > 0 && !tensor::IsComplex(t.dtype); });
@@ -247,14 +317,18 @@ void EmitTopK(Generator& g) {
 
 constexpr FamilyRow kRows[] = {
     {"reduce", 9, EmitReduce},
+    {"reduce_by_choice", 1, EmitReduceByChoice},
     {"reduce_broadcast", 4, EmitReduceBroadcast},
     {"arg_reduce", 2, EmitArgReduce},
     {"variadic_reduce", 2, EmitVariadicReduce},
     {"reduce_window", 3, EmitReduceWindow},
+    {"variadic_window", 1, EmitVariadicWindow},
     {"cumulative", 3, EmitCumulative},
-    {"select_and_scatter", 1, EmitSelectAndScatter},
+    {"select_and_scatter", 2, EmitSelectAndScatter},
     {"sort", 3, EmitSort},
     {"sort_by_two", 1, EmitSortByTwo},
+    {"sort_complex", 1, EmitSortComplex},
+    {"sort_unstable", 1, EmitSortUnstable},
     {"top_k", 1, EmitTopK},
 };
 

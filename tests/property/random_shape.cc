@@ -10,9 +10,9 @@ namespace {
 void EmitBroadcast(Generator& g) {
   const ValueId x = g.Any();
   const Shape& from = g.type(x).shape;
-  if (from.size() > 4) return;
+  if (from.size() > 8) return;
   // New dimensions in between; those of size 1 may grow. Now and then in another order.
-  const size_t rank = from.size() + g.rng().Below(6 - from.size());
+  const size_t rank = from.size() + g.rng().Below(from.size() < 5 ? 6 - from.size() : 2);
   std::vector<int64_t> places(rank);
   std::iota(places.begin(), places.end(), 0);
   for (size_t i = rank; i > 1; --i) std::swap(places[i - 1], places[g.rng().Below(i)]);
@@ -38,14 +38,14 @@ void EmitReshape(Generator& g) {
   std::vector<int64_t> sizes(g.type(x).shape.begin(), g.type(x).shape.end());
   for (int64_t i = Between(g.rng(), 1, 3); i > 0; --i) {
     const size_t at = g.rng().Below(sizes.size() + 1);
-    if (OneIn(g.rng(), 3) && sizes.size() < 5) {  // a dimension of 1
+    if (OneIn(g.rng(), 3) && sizes.size() < 8) {  // a dimension of 1
       sizes.insert(sizes.begin() + static_cast<std::ptrdiff_t>(at), 1);
     } else if (at + 1 < sizes.size() && OneIn(g.rng(), 2)) {  // two joined
       sizes[at] *= sizes[at + 1];
       sizes.erase(sizes.begin() + static_cast<std::ptrdiff_t>(at) + 1);
     } else if (at < sizes.size() && sizes[at] == 1) {
       sizes.erase(sizes.begin() + static_cast<std::ptrdiff_t>(at));
-    } else if (at < sizes.size() && sizes.size() < 5) {  // one split
+    } else if (at < sizes.size() && sizes.size() < 8) {  // one split
       for (const int64_t d : {2, 3, 5, 7}) {
         if (sizes[at] % d != 0 || sizes[at] == 0) continue;
         sizes[at] /= d;

@@ -166,6 +166,7 @@ Shape RandomShape(Rng& rng, size_t rank, int64_t max_elements) {
 }
 
 Shape RandomShape(Rng& rng, int64_t max_elements) {
+  if (OneIn(rng, 30)) return RandomShape(rng, 6 + rng.Below(3), max_elements);
   constexpr size_t kRanks[] = {0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 4, 5};
   return RandomShape(rng, kRanks[rng.Below(std::size(kRanks))], max_elements);
 }

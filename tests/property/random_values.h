@@ -31,7 +31,7 @@ DType RandomDType(Rng& rng, uint32_t mask);
 
 // A shape of `rank` dimensions, now and then with a dimension of 0, of at most `max_elements`.
 Shape RandomShape(Rng& rng, size_t rank, int64_t max_elements);
-// Any rank from 0 to 5; scalars and vectors more often.
+// Any rank from 0 to 8; scalars and vectors more often.
 Shape RandomShape(Rng& rng, int64_t max_elements);
 
 Tensor RandomTensor(Rng& rng, DType dtype, const Shape& shape, Mood mood);

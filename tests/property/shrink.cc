@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "common/foundation/base/strings.h"
+#include "common/programs/stablehlo/canonical.h"
 #include "common/programs/stablehlo/evaluate.h"
 #include "common/programs/stablehlo/op_def.h"
 #include "common/programs/stablehlo/printer.h"
@@ -183,7 +184,7 @@ class Shrinker {
       : best_(std::move(program)), fails_(fails), tries_left_(max_tries) {}
 
   RandomProgram Run() {
-    bool progress = true;
+    bool progress = best_.module.funcs().size() == 1 || InlineCalls();
     while (progress && tries_left_ > 0) {
       progress = OneOutput() || DropLastOp() || InlineRegions() || CutOps() || BypassOps();
     }
@@ -202,6 +203,15 @@ class Shrinker {
     }
     best_ = std::move(candidate);
     return true;
+  }
+
+  // Everything below looks at one function only.
+  bool InlineCalls() {
+    auto inlined = stablehlo::Canonicalize(best_.module);
+    if (!inlined.ok()) return false;
+    RandomProgram candidate = best_;
+    candidate.module = *std::move(inlined);
+    return Try(std::move(candidate));
   }
 
   bool OneOutput() {

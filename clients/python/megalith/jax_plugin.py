@@ -44,12 +44,30 @@ def _register_rules():
     from jax._src.export import _export
     mlir.register_lowering(_export.call_exported_p, _call_exported_rule(_export._call_exported_lowering),
                            platform=PLATFORM)
-    from jax._src.lax import linalg
+    from jax._src.lax import ann, linalg
+    mlir.register_lowering(ann.approx_top_k_p, mlir.lower_fun(_approx_top_k, multiple_results=True), platform=PLATFORM)
     cpu = mlir._platform_specific_lowerings["cpu"]
     for name in _LINALG:
         primitive = getattr(linalg, f"{name}_p", None)
         if primitive in cpu:
             mlir._platform_specific_lowerings[PLATFORM][primitive] = cpu[primitive]
+
+
+def _approx_top_k(operand, *, k, reduction_dimension, recall_target, is_max_k, reduction_input_size_override,
+                  aggregate_to_topk):
+    """JAX asks XLA to approximate; the exact answer has every recall, in as many elements as JAX expects."""
+    from jax import lax
+    from jax._src.lax import ann
+    values, _ = ann.approx_top_k_p.abstract_eval(
+        operand.aval, k=k, reduction_dimension=reduction_dimension, recall_target=recall_target, is_max_k=is_max_k,
+        reduction_input_size_override=reduction_input_size_override, aggregate_to_topk=aggregate_to_topk)[0]
+    dimension = reduction_dimension % operand.ndim
+    positions = lax.broadcasted_iota("int32", operand.shape, dimension)
+    # Sorted upwards; for the largest the order is that of the negated numbers, which keeps ties in place.
+    keys = lax.neg(operand) if is_max_k else operand
+    _, best, where = lax.sort((keys, operand, positions), dimension=dimension, is_stable=True, num_keys=1)
+    count = values.shape[dimension]
+    return [lax.slice_in_dim(best, 0, count, axis=dimension), lax.slice_in_dim(where, 0, count, axis=dimension)]
 
 
 def _call_exported_rule(rule):

@@ -225,6 +225,22 @@ Status CheckMemory(uint64_t program_bytes, uint64_t plan_bytes, uint64_t code_by
                                   "raise the budget"));
 }
 
+// Steps of one run, as far as turns of loops are known.
+double StepsOf(const Plan& plan, const runtime::PlanRegion& region) {
+  double steps = 0;
+  for (const runtime::PlanStep& step : region.steps) {
+    ++steps;
+    if (step.kind != runtime::StepKind::kWhile) continue;
+    const runtime::PlanWhile& loop = plan.whiles[step.index];
+    const double turns = loop.trip_count < 0 ? 1 : static_cast<double>(loop.trip_count);
+    steps += turns * (StepsOf(plan, loop.condition) + StepsOf(plan, loop.body));
+  }
+  return steps;
+}
+
+// From so many on, dispatching the steps of the first run takes longer than compiling them.
+constexpr double kManySteps = 300'000;
+
 // True if every op can run as a step of its own, in any order that respects the data flow.
 bool CanBeSplit(const Module& module) {
   bool splittable = true;
@@ -327,7 +343,9 @@ class CpuBackend final : public runtime::Backend {
     p.sections = {{"plan", runtime::EncodePlan(plan)}, {"settings", std::move(settings_text)}};
     const uint64_t plan_bytes = p.sections[0].bytes.size();
     RETURN_IF_ERROR(CheckMemory(program.size(), plan_bytes, 0, options.memory_budget_bytes));
-    if (settings.tier == Tier::kAtOnce && !plan.loops.empty()) {
+    const bool at_once = settings.tier == Tier::kAtOnce || (settings.tier == Tier::kWhenUsed &&
+                                                            StepsOf(plan, plan.entry) > kManySteps);
+    if (at_once && !plan.loops.empty()) {
       RETURN_IF_ERROR(stage("emit", 0.4));
       std::vector<EmittedKernel> emitted;
       ASSIGN_OR_RETURN(const runtime::CodeImage image,

@@ -298,6 +298,46 @@ TEST(CpuBackendTest, ExplainsEveryStage) {
   }
 }
 
+TEST(CpuBackendTest, ClampsToZeroOfTheRightSign) {
+  const std::string_view text = R"(
+func.func public @main(%x: tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
+  %one = stablehlo.constant dense<1.0> : tensor<f32>
+  %zero = stablehlo.constant dense<0.0> : tensor<f32>
+  %minus_zero = stablehlo.constant dense<-0.0> : tensor<f32>
+  %minus_one = stablehlo.constant dense<-1.0> : tensor<f32>
+  %0 = stablehlo.clamp %zero, %x, %one : (tensor<f32>, tensor<4xf32>, tensor<f32>) -> tensor<4xf32>
+  %1 = stablehlo.clamp %minus_one, %x, %minus_zero
+      : (tensor<f32>, tensor<4xf32>, tensor<f32>) -> tensor<4xf32>
+  return %0, %1 : tensor<4xf32>, tensor<4xf32>
+})";
+  const auto of = [](std::initializer_list<double> values) {
+    Tensor t = *Tensor::Create(DType::kF32, {4});
+    for (int64_t i = 0; i < 4; ++i) t.SetDouble(i, values.begin()[i]);
+    return t;
+  };
+  for (const char* tier : {"0", "1"}) {
+    const auto out = *Load(text, tier)->Run(std::vector<Tensor>{of({-0.0, 0.0, -2, 0.5})});
+    EXPECT_TRUE(out[0].BitEquals(of({0.0, 0.0, 0.0, 0.5})));
+    EXPECT_TRUE(out[1].BitEquals(of({-0.0, -0.0, -1, -0.0})));
+  }
+}
+
+// The product has no kernel for this type; what was prepared for it must go with it.
+TEST(CpuBackendTest, KernelsThatRefuseLeaveNothingBehind) {
+  const auto executable = Load(R"(
+func.func public @main(%x: tensor<4x5x1xf8E3M4>, %y: tensor<5x4x1x4xf8E3M4>) -> tensor<4x1x1xf8E3M4> {
+  %0 = stablehlo.dot_general %y, %x, contracting_dims = [3, 0] x [0, 1]
+      : (tensor<5x4x1x4xf8E3M4>, tensor<4x5x1xf8E3M4>) -> tensor<4x1x1xf8E3M4>
+  return %0 : tensor<4x1x1xf8E3M4>
+})",
+                               "0");
+  std::vector<Tensor> zeros;
+  for (const auto& spec : executable->signature().inputs) {
+    zeros.push_back(*Tensor::Create(spec.dtype, spec.shape));
+  }
+  EXPECT_TRUE(executable->Run(zeros).ok());
+}
+
 TEST(CpuBackendTest, PlansSurviveTheirBytes) {
   for (const std::string_view text : {kSoftmax, kScan}) {
     const Plan plan = PlanOf(text);

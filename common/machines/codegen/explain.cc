@@ -1,6 +1,7 @@
 #include "common/machines/codegen/explain.h"
 
 #include "common/foundation/base/strings.h"
+#include "common/machines/codegen/memory.h"
 #include "common/programs/stablehlo/printer.h"
 
 namespace megalith::codegen {
@@ -75,6 +76,7 @@ void Explanation::Add(const LowerReport& report, const runtime::Plan& plan) {
             constants, " of constants, ", plan.arena_bytes,
             " of temporaries at the peak, scratch of library kernels included\n");
   StrAppend(&text_, Heading("plan"), runtime::PlanText(plan));
+  StrAppend(&text_, Heading("peak of temporary memory"), PeakText(plan));
   for (size_t i = 0; i < plan.loops.size(); ++i) {
     StrAppend(&text_, Heading(StrCat("kernel ", i)), runtime::LoopText(plan.loops[i]));
   }

@@ -111,7 +111,9 @@ class Grouper {
   bool ComputesPieces(const Op& op) const {
     constexpr size_t kMostPieces = 8;
     if (op.def->name != "stablehlo.concatenate" || op.operands.size() > kMostPieces) return false;
-    if (MovableAs(func_.type(op.result()).dtype) == DType::kInvalid) return false;
+    // Complex numbers are stored whole, so they may only be moved.
+    const DType dtype = func_.type(op.result()).dtype;
+    if (MovableAs(dtype) == DType::kInvalid || tensor::IsComplex(dtype)) return false;
     return std::ranges::any_of(op.operands, [&](ValueId v) {
       const Op* def = Definition(v);
       return def != nullptr && DefinedHere(v) && uses_.at(v) == 1 && def->num_results == 1 &&

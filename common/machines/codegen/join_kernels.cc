@@ -17,8 +17,8 @@ using runtime::LoopKernel;
 using runtime::LoopStage;
 using runtime::LoopStore;
 
-// Vectors along rows shorter than this are mostly empty. Two maps that fill vectors as they are need
-// longer rows: it is tier 0 that takes time to begin each.
+// Vectors along rows shorter than this are mostly empty. Two maps that fill vectors as they are
+// need longer rows: it is tier 0 that takes time to begin each.
 constexpr int64_t kShortestRow = 8;
 constexpr int64_t kShortestRowOfMaps = 32;
 

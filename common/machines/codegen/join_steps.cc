@@ -204,7 +204,10 @@ class Joiner {
     if (large > kMostArrays) return std::nullopt;
     const double smaller = std::min(cost_a, cost_b);
     double gain = smaller >= kSharedCost ? kSharedStepCost : kStepCost;
-    gain += BytesGain(first, second, joined->kernel, joined->places);
+    const double bytes = BytesGain(first, second, joined->kernel, joined->places);
+    // Kernels that only read the same little may each have a better one to join.
+    if (fewer && bytes < kSharedStepCost && !Writes(first, second)) return std::nullopt;
+    gain += bytes;
     // Reductions take their time for rows anyway.
     const bool maps = a.vector_outer && b.vector_outer;
     if (maps && !joined->kernel.vector_outer) gain -= kRowCost * static_cast<double>(rows);

@@ -30,9 +30,10 @@ uint64_t RegisterBits(const tensor::Tensor& t) {
   return bits;
 }
 
-bool SplatIsNan(const Op* op) {
-  if (op == nullptr || !IsSplat(*op)) return true;
-  return std::isnan(op->attr("value").AsDense().data.DoubleAt(0));
+// NaN if it is not the same known number everywhere.
+double SplatNumber(const Op* op) {
+  if (op == nullptr || !IsSplat(*op)) return std::numeric_limits<double>::quiet_NaN();
+  return op->attr("value").AsDense().data.DoubleAt(0);
 }
 
 int64_t CeilDiv(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
@@ -449,15 +450,21 @@ Result<uint32_t> KernelBuilder::EvalClamp(const Op& op, const IndexMap& map) {
   ASSIGN_OR_RETURN(const uint32_t x, EvalOperand(op, 1, map));
   ASSIGN_OR_RETURN(const uint32_t high, EvalOperand(op, 2, map));
   const DType type = kernels::RegisterType(func_.type(op.result()).dtype);
-  const bool plain = !tensor::IsFloat(type) || (!SplatIsNan(find_(op.operands[0]).op) &&
-                                                !SplatIsNan(find_(op.operands[2]).op));
-  if (!plain || type == DType::kBool) {
+  const bool real = tensor::IsFloat(type);
+  const double least = real ? SplatNumber(find_(op.operands[0]).op) : 1;
+  const double most = real ? SplatNumber(find_(op.operands[2]).op) : 1;
+  if (std::isnan(least) || std::isnan(most) || type == DType::kBool) {
     const uint32_t raised = Emit(ScalarOp::kMaximum, type, {x, low});
     return Emit(ScalarOp::kMinimum, type, {raised, high});
   }
-  const uint32_t below = Emit(ScalarOp::kLess, DType::kBool, {x, low});
+  // -0 is less than 0 here, though they compare equal: a bound of 0 replaces the other zero, too.
+  const bool from_zero = least == 0 && !std::signbit(least);
+  const bool to_zero = most == 0 && std::signbit(most);
+  const ScalarOp less = from_zero ? ScalarOp::kLessEqual : ScalarOp::kLess;
+  const ScalarOp greater = to_zero ? ScalarOp::kGreaterEqual : ScalarOp::kGreater;
+  const uint32_t below = Emit(less, DType::kBool, {x, low});
   const uint32_t raised = Emit(ScalarOp::kSelect, type, {below, low, x});
-  const uint32_t above = Emit(ScalarOp::kGreater, DType::kBool, {raised, high});
+  const uint32_t above = Emit(greater, DType::kBool, {raised, high});
   return Emit(ScalarOp::kSelect, type, {above, high, raised});
 }
 

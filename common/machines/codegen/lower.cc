@@ -8,6 +8,7 @@
 #include "common/machines/codegen/fuse_indices.h"
 #include "common/machines/codegen/join_steps.h"
 #include "common/machines/codegen/lowering.h"
+#include "common/machines/codegen/schedule.h"
 
 namespace megalith::codegen {
 
@@ -220,6 +221,7 @@ Result<Plan> Lowering::Run() {
   RETURN_IF_ERROR(PlaceOutputs(results));
   FuseIndices(arrays_, &plan_);
   JoinSteps(arrays_, &plan_, report_);
+  ScheduleSteps(arrays_, &plan_);
   AssignMemory(arrays_, &plan_);
   return std::move(plan_);
 }

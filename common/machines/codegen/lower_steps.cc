@@ -69,6 +69,7 @@ Status Lowering::LowerLibrary(Scope* scope, const Op& op, LibraryCall call) {
   PlanStep step;
   step.kind = StepKind::kLibrary;
   const size_t steps_before = scope->steps->steps.size();
+  const size_t calls_before = plan_.library.size();
   for (size_t i = 0; i < call.in.size(); ++i) {
     const ValueId v = call.in[i];
     ASSIGN_OR_RETURN(uint32_t array, ArrayOf(v));
@@ -86,6 +87,7 @@ Status Lowering::LowerLibrary(Scope* scope, const Op& op, LibraryCall call) {
   const Result<kernels::PreparedKernel> accepted = kernel->prepare(use.params, in, out);
   if (!accepted.ok()) {
     scope->steps->steps.resize(steps_before);
+    plan_.library.resize(calls_before);
     // Whatever the kernel has against these arrays, the evaluator has the last word.
     return Unimplemented(accepted.status().message());
   }

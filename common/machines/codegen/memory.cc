@@ -1,7 +1,10 @@
 #include "common/machines/codegen/memory.h"
 
 #include <algorithm>
-#include <map>
+#include <functional>
+
+#include "common/foundation/base/strings.h"
+#include "common/machines/codegen/packing.h"
 
 namespace megalith::codegen {
 namespace {
@@ -12,8 +15,6 @@ using runtime::PlanBuffer;
 using runtime::PlanRegion;
 using runtime::PlanStep;
 using runtime::StepKind;
-
-constexpr uint64_t kAlignment = 64;
 
 struct Life {
   uint32_t first = UINT32_MAX, last = 0;
@@ -28,40 +29,47 @@ class LifeWalker {
  public:
   LifeWalker(const Arrays& arrays, const Plan& plan) : arrays_(arrays), plan_(plan) {
     lives_.resize(arrays.size());
+    steps_.push_back(nullptr);
   }
   std::vector<Life> Run() {
     Walk(plan_.entry);
     return std::move(lives_);
   }
+  // The step of each number; a loop or branch has two, its own and its end. Number 0 is none.
+  const std::vector<const PlanStep*>& steps() const { return steps_; }
 
  private:
+  void Next(const PlanStep& step) {
+    ++now_;
+    steps_.push_back(&step);
+  }
   void Touch(uint32_t array) { lives_[arrays_.Find(array)].Touch(now_); }
   void Touch(const std::vector<uint32_t>& list) {
     for (const uint32_t a : list) Touch(a);
   }
   void Walk(const PlanRegion& region) {
     for (const PlanStep& step : region.steps) {
-      ++now_;
+      Next(step);
       Touch(step.in);
       Touch(step.out);
       Touch(step.epilogue_buffers);
       if (step.scratch != UINT32_MAX) Touch(step.scratch);
-      if (step.kind == StepKind::kWhile) WalkWhile(plan_.whiles[step.index]);
+      if (step.kind == StepKind::kWhile) WalkWhile(step, plan_.whiles[step.index]);
       if (step.kind == StepKind::kBranch) {
         Touch(plan_.branches[step.index].selector);
         for (const PlanRegion& r : plan_.branches[step.index].regions) Walk(r);
-        ++now_;
+        Next(step);
         Touch(step.out);
       }
     }
   }
   // What was alive before a loop and is used in it stays alive until its last turn ends.
-  void WalkWhile(const runtime::PlanWhile& w) {
+  void WalkWhile(const PlanStep& step, const runtime::PlanWhile& w) {
     const uint32_t start = now_;
     Walk(w.condition);
     if (w.predicate != UINT32_MAX) Touch(w.predicate);
     Walk(w.body);
-    ++now_;
+    Next(step);
     for (Life& life : lives_) {
       if (life.first <= start && life.last > start) life.last = now_;
     }
@@ -70,57 +78,8 @@ class LifeWalker {
   const Arrays& arrays_;
   const Plan& plan_;
   std::vector<Life> lives_;
+  std::vector<const PlanStep*> steps_;
   uint32_t now_ = 0;
-};
-
-// Free stretches of the arena by offset; takes the smallest that fits.
-class FreeList {
- public:
-  uint64_t Take(uint64_t bytes) {
-    auto best = free_.end();
-    for (auto it = free_.begin(); it != free_.end(); ++it) {
-      if (it->second >= bytes && (best == free_.end() || it->second < best->second)) best = it;
-    }
-    if (best == free_.end()) {
-      // Grow: the last stretch, if it is free, is extended.
-      uint64_t offset = end_;
-      if (!free_.empty()) {
-        const auto last = std::prev(free_.end());
-        if (last->first + last->second == end_) {
-          offset = last->first;
-          free_.erase(last);
-        }
-      }
-      end_ = offset + bytes;
-      return offset;
-    }
-    const auto [offset, size] = *best;
-    free_.erase(best);
-    if (size > bytes) free_[offset + bytes] = size - bytes;
-    return offset;
-  }
-  void Give(uint64_t offset, uint64_t bytes) {
-    if (bytes == 0) return;
-    auto next = free_.lower_bound(offset);
-    if (next != free_.begin()) {
-      const auto before = std::prev(next);
-      if (before->first + before->second == offset) {
-        offset = before->first;
-        bytes += before->second;
-        free_.erase(before);
-      }
-    }
-    if (next != free_.end() && offset + bytes == next->first) {
-      bytes += next->second;
-      free_.erase(next);
-    }
-    free_[offset] = bytes;
-  }
-  uint64_t end() const { return end_; }
-
- private:
-  std::map<uint64_t, uint64_t> free_;  // offset -> bytes
-  uint64_t end_ = 0;
 };
 
 template <typename Visit>
@@ -153,31 +112,114 @@ uint32_t Arrays::Find(uint32_t array) const {
 
 void Arrays::Merge(uint32_t array, uint32_t into) { parent_[Find(array)] = Find(into); }
 
-void AssignMemory(const Arrays& arrays, Plan* plan) {
-  const std::vector<Life> lives = LifeWalker(arrays, *plan).Run();
-  std::vector<uint32_t> buffer_of(arrays.size(), UINT32_MAX);
-  std::vector<uint32_t> temporaries;
+namespace {
+
+// The arrays of a plan that get memory, and where.
+struct Layout {
+  std::vector<uint32_t> used;         // all that steps touch
+  std::vector<uint32_t> temporaries;  // of them
+  std::vector<uint32_t> results;      // of them: the banks of `packing`
+  Packing packing;                    // of the temporaries
+};
+
+Layout LayOut(const Arrays& arrays, const Plan& plan) {
+  const std::vector<Life> lives = LifeWalker(arrays, plan).Run();
+  Layout layout;
   for (uint32_t a = 0; a < arrays.size(); ++a) {
     if (arrays.Find(a) != a || lives[a].first == UINT32_MAX) continue;
+    layout.used.push_back(a);
+    if (arrays.IsTemporary(a)) layout.temporaries.push_back(a);
+    if (arrays.at(a).kind == BufferKind::kOutput) layout.results.push_back(a);
+  }
+  // Results that are not written yet hold temporaries, the smallest that has room first.
+  std::ranges::stable_sort(layout.results, {}, [&](uint32_t a) { return arrays.at(a).bytes; });
+  std::vector<PackBank> banks;
+  for (const uint32_t a : layout.results) banks.push_back({arrays.at(a).bytes, lives[a].first});
+  std::vector<PackItem> items;
+  for (const uint32_t a : layout.temporaries) {
+    items.push_back({arrays.at(a).bytes, lives[a].first, lives[a].last});
+  }
+  layout.packing = Pack(items, banks);
+  return layout;
+}
+
+std::string NameOf(const Plan& plan, const PlanStep& step) {
+  switch (step.kind) {
+    case StepKind::kLoop:
+      return plan.loops[step.index].name;
+    case StepKind::kLibrary:
+      return plan.library[step.index].kernel;
+    case StepKind::kWhile:
+      return "while";
+    case StepKind::kBranch:
+      return "branch";
+    case StepKind::kCopy:
+      return "copy";
+  }
+  return "";
+}
+
+}  // namespace
+
+uint64_t ArenaBytes(const Arrays& arrays, const Plan& plan) {
+  return LayOut(arrays, plan).packing.arena_bytes;
+}
+
+std::string PeakText(const Plan& plan) {
+  Arrays arrays;
+  for (const PlanBuffer& b : plan.buffers) arrays.Add(b.kind, b.index, b.bytes);
+  LifeWalker walker(arrays, plan);
+  const std::vector<Life> lives = walker.Run();
+  const std::vector<const PlanStep*>& steps = walker.steps();
+  std::vector<int64_t> change(steps.size() + 1, 0);
+  for (uint32_t b = 0; b < plan.buffers.size(); ++b) {
+    if (!arrays.IsTemporary(b) || lives[b].first == UINT32_MAX) continue;
+    change[lives[b].first] += static_cast<int64_t>(plan.buffers[b].bytes);
+    change[lives[b].last + 1] -= static_cast<int64_t>(plan.buffers[b].bytes);
+  }
+  int64_t now = 0, most = 0;
+  uint32_t peak = 0;
+  for (uint32_t t = 0; t < steps.size(); ++t) {
+    now += change[t];
+    if (now > most) {
+      most = now;
+      peak = t;
+    }
+  }
+  if (most == 0) return "no temporaries\n";
+  std::vector<uint32_t> held;
+  for (uint32_t b = 0; b < plan.buffers.size(); ++b) {
+    if (arrays.IsTemporary(b) && lives[b].first <= peak && peak <= lives[b].last) held.push_back(b);
+  }
+  std::ranges::stable_sort(held, std::greater<>(),
+                           [&](uint32_t b) { return plan.buffers[b].bytes; });
+  std::string text = StrCat(most, " bytes are needed at '", NameOf(plan, *steps[peak]), "', ",
+                            plan.arena_bytes, " are reserved\n");
+  for (const uint32_t b : held) {
+    StrAppend(&text, "[", plan.buffers[b].offset, "+", plan.buffers[b].bytes, "] from '",
+              NameOf(plan, *steps[lives[b].first]), "' to '", NameOf(plan, *steps[lives[b].last]),
+              "'\n");
+  }
+  return text;
+}
+
+void AssignMemory(const Arrays& arrays, Plan* plan) {
+  const Layout layout = LayOut(arrays, *plan);
+  std::vector<uint32_t> buffer_of(arrays.size(), UINT32_MAX);
+  for (const uint32_t a : layout.used) {
     buffer_of[a] = static_cast<uint32_t>(plan->buffers.size());
     plan->buffers.push_back(arrays.at(a));
-    if (arrays.IsTemporary(a)) temporaries.push_back(a);
   }
-  std::ranges::stable_sort(temporaries,
-                           [&](uint32_t a, uint32_t b) { return lives[a].first < lives[b].first; });
-  FreeList list;
-  std::multimap<uint32_t, std::pair<uint64_t, uint64_t>> ending;  // last use -> stretch
-  for (const uint32_t a : temporaries) {
-    while (!ending.empty() && ending.begin()->first < lives[a].first) {
-      list.Give(ending.begin()->second.first, ending.begin()->second.second);
-      ending.erase(ending.begin());
+  for (size_t i = 0; i < layout.temporaries.size(); ++i) {
+    PlanBuffer& buffer = plan->buffers[buffer_of[layout.temporaries[i]]];
+    const PackPlace& place = layout.packing.places[i];
+    if (place.bank != UINT32_MAX) {
+      buffer.kind = BufferKind::kOutput;
+      buffer.index = arrays.at(layout.results[place.bank]).index;
     }
-    const uint64_t bytes = (arrays.at(a).bytes + kAlignment - 1) / kAlignment * kAlignment;
-    const uint64_t offset = list.Take(bytes);
-    plan->buffers[buffer_of[a]].offset = offset;
-    ending.insert({lives[a].last, {offset, bytes}});
+    buffer.offset = place.offset;
   }
-  plan->arena_bytes = list.end();
+  plan->arena_bytes = layout.packing.arena_bytes;
 
   const auto replace = [&](uint32_t& a) {
     if (a != UINT32_MAX) a = buffer_of[arrays.Find(a)];

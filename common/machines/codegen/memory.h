@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "common/machines/runtime/plan.h"
@@ -28,9 +29,16 @@ class Arrays {
   mutable std::vector<uint32_t> parent_;
 };
 
-// Gives every temporary array an offset in the arena such that arrays alive at one time do not
-// overlap, replaces the numbers of arrays in the steps by numbers of buffers, and fills
-// plan->buffers and plan->arena_bytes.
+// Gives every temporary array a place in the arena, or in a result that is not written yet, such
+// that arrays alive at one time do not overlap, replaces the numbers of arrays in the steps by
+// numbers of buffers, and fills plan->buffers and plan->arena_bytes.
 void AssignMemory(const Arrays& arrays, runtime::Plan* plan);
+
+// Bytes of the arena that AssignMemory would need for the plan as it is.
+uint64_t ArenaBytes(const Arrays& arrays, const runtime::Plan& plan);
+
+// For people: the step of a finished plan at which most temporary memory is needed, and the arrays
+// that take it, the largest first. What lies in results is left out.
+std::string PeakText(const runtime::Plan& plan);
 
 }  // namespace megalith::codegen

@@ -15,6 +15,9 @@ namespace megalith::kernels {
 namespace {
 
 constexpr const char* kFile = "libopenblas.so.0";
+// What it needs, in this order. A package may carry all three beside this code, which is linked to
+// look there; OpenBLAS is not, and would look in the system's folders only.
+constexpr const char* kNeeded[] = {"libquadmath.so.0", "libgfortran.so.5"};
 
 // The kernels OpenBLAS is told to use. Left to itself it looks for models it knows and takes slower
 // kernels on processors that are younger than it.
@@ -45,6 +48,10 @@ void* OpenWithEnvironment() {
   char** const old = environ;
   __atomic_store_n(&environ, list.data(), __ATOMIC_SEQ_CST);
   void* handle = dlopen(kFile, RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) {
+    for (const char* needed : kNeeded) dlopen(needed, RTLD_NOW | RTLD_LOCAL);
+    handle = dlopen(kFile, RTLD_NOW | RTLD_LOCAL);
+  }
   __atomic_store_n(&environ, old, __ATOMIC_SEQ_CST);
   return handle;
 }

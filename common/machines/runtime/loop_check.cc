@@ -1,5 +1,6 @@
 // CheckLoopKernel: everything an interpreter or generated code relies on.
 #include <algorithm>
+#include <utility>
 
 #include "common/foundation/base/strings.h"
 #include "common/machines/runtime/loop.h"
@@ -247,9 +248,22 @@ class Checker {
     return OkStatus();
   }
 
-  Status CheckStore(const LoopStage& stage, const LoopStore& store) const {
+  // True if nothing is stored at any point.
+  bool IsEmpty(const LoopStage& stage) const {
+    const auto none = [](int64_t extent) { return extent == 0; };
+    return std::any_of(kernel_.outer.begin(), kernel_.outer.end(), none) ||
+           std::any_of(stage.dims.begin(), stage.dims.end(),
+                       [](const LoopDim& d) { return !d.reduced && d.extent == 0; });
+  }
+
+  Status CheckStore(const LoopStage& stage, const LoopStore& store) {
     if (!store.to.guards.empty()) return InvalidArgument("a guarded store");
-    RETURN_IF_ERROR(CheckAccess(store.to));
+    // A reduction stores its start even if it goes over nothing: dimensions that are reduced, which
+    // move no store (below), do not keep it from happening.
+    const bool empty = std::exchange(empty_, IsEmpty(stage));
+    const Status access = CheckAccess(store.to);
+    empty_ = empty;
+    RETURN_IF_ERROR(access);
     uint32_t value = store.value;
     if (!stage.reductions.empty()) {
       if (value >= stage.reductions.size()) return InvalidArgument("a store of no reduction");

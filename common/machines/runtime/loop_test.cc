@@ -94,6 +94,21 @@ TEST(LoopTest, AcceptsWhatIsInRange) {
   EXPECT_TRUE(status.ok()) << status.ToString();
 }
 
+// The start is stored even then.
+TEST(LoopTest, RefusesReductionsOverNothingThatStoreOutside) {
+  LoopKernel k = Doubling();
+  k.vector_outer = false;
+  k.outer = {};
+  LoopStage& stage = k.stages[0];
+  stage.dims = {{0, true}};
+  stage.reductions = {{ReduceKind::kSum, 1, 0}};
+  stage.stores[0].value = 0;
+  stage.stores[0].to.strides = {0};
+  EXPECT_TRUE(CheckLoopKernel(k, kSizes).ok()) << CheckLoopKernel(k, kSizes).ToString();
+  stage.stores[0].to.offset = 4;
+  EXPECT_EQ(CheckLoopKernel(k, kSizes).code(), Code::kInvalidArgument);
+}
+
 // Each changes one thing in a good kernel.
 TEST(LoopTest, RefusesWhatIsNot) {
   struct Case {

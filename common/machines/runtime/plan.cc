@@ -90,7 +90,18 @@ class Checker {
     RETURN_IF_ERROR(CheckPlaces());
     RETURN_IF_ERROR(CheckOutputs());
     visits_.assign(plan_.whiles.size() + plan_.branches.size(), 0);
-    return CheckRegion(plan_.entry, 0);
+    loop_runs_.assign(plan_.loops.size(), false);
+    library_runs_.assign(plan_.library.size(), false);
+    RETURN_IF_ERROR(CheckRegion(plan_.entry, 0));
+    // What no step runs has not been checked, and running a plan prepares all of it.
+    for (const auto* runs : {&loop_runs_, &library_runs_}) {
+      const auto idle = std::find(runs->begin(), runs->end(), false);
+      if (idle != runs->end()) {
+        return DataLoss(StrCat(runs == &loop_runs_ ? "kernel " : "library call ",
+                               idle - runs->begin(), " belongs to no step"));
+      }
+    }
+    return OkStatus();
   }
 
  private:
@@ -104,13 +115,20 @@ class Checker {
     for (size_t i = 0; i < plan_.buffers.size(); ++i) {
       const PlanBuffer& b = plan_.buffers[i];
       ASSIGN_OR_RETURN(const uint64_t room, RoomOf(b));
-      if (b.bytes > room || (b.kind == BufferKind::kArena && b.offset % 64 != 0)) {
+      if (b.offset > room || b.bytes > room - b.offset || b.offset % 64 != 0) {
         return DataLoss(StrCat("buffer ", i, " is larger than what it lies in"));
       }
     }
     return OkStatus();
   }
 
+  // Such an output has no memory of its own.
+  bool IsAliased(uint32_t output) const {
+    return std::ranges::any_of(plan_.aliases,
+                               [&](const OutputAlias& a) { return a.output == output; });
+  }
+
+  // Bytes of what the buffer is part of.
   Result<uint64_t> RoomOf(const PlanBuffer& b) const {
     switch (b.kind) {
       case BufferKind::kInput:
@@ -118,18 +136,22 @@ class Checker {
         return BytesOf(plan_.signature.inputs[b.index]);
       case BufferKind::kOutput:
         if (b.index >= plan_.signature.outputs.size()) break;
+        if (IsAliased(b.index)) {
+          return DataLoss("a buffer lies in an output that stands for another array");
+        }
         return BytesOf(plan_.signature.outputs[b.index]);
       case BufferKind::kConstant:
         if (b.index >= plan_.constants.size()) break;
         return plan_.constants[b.index].bytes.size();
       case BufferKind::kArena:
-        if (b.offset > plan_.arena_bytes || plan_.arena_bytes > kMaxBytes) break;
-        return plan_.arena_bytes - b.offset;
+        if (plan_.arena_bytes > kMaxBytes) break;
+        return plan_.arena_bytes;
     }
     return DataLoss("a buffer lies in nothing");
   }
 
   Status CheckOutputs() const {
+    std::vector<bool> aliased(plan_.signature.outputs.size(), false);
     for (const OutputAlias& a : plan_.aliases) {
       const bool input = a.kind == BufferKind::kInput && a.index < plan_.signature.inputs.size();
       const bool constant = a.kind == BufferKind::kConstant && a.index < plan_.constants.size();
@@ -141,6 +163,8 @@ class Checker {
       if (!(from == plan_.signature.outputs[a.output])) {
         return DataLoss("an output stands for an array of another type");
       }
+      if (aliased[a.output]) return DataLoss(StrCat("output ", a.output, " stands for two arrays"));
+      aliased[a.output] = true;
     }
     return OkStatus();
   }
@@ -159,8 +183,43 @@ class Checker {
     return DataLoss(StrCat("a step writes buffer ", buffer, ", which is an input or a constant"));
   }
 
-  Status CheckLoop(uint32_t index, const std::vector<uint32_t>& arguments) const {
+  // True if the two share bytes.
+  bool Overlap(uint32_t x, uint32_t y) const {
+    const PlanBuffer& a = plan_.buffers[x];
+    const PlanBuffer& b = plan_.buffers[y];
+    if (a.kind != b.kind || a.bytes == 0 || b.bytes == 0) return false;
+    if (a.kind != BufferKind::kArena && a.index != b.index) return false;
+    return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+  }
+  bool SamePlace(uint32_t x, uint32_t y) const {
+    return plan_.buffers[x].offset == plan_.buffers[y].offset;
+  }
+
+  // Library kernels rely on this: nothing changes while they read it but an operand that lies where
+  // the result does.
+  Status CheckOverlaps(const PlanStep& step, bool scratch) const {
+    const auto refuse = [] { return DataLoss("arrays of a library call overlap"); };
+    for (size_t i = 0; i < step.out.size(); ++i) {
+      const uint32_t out = step.out[i];
+      for (const uint32_t in : step.in) {
+        if (Overlap(in, out) && !SamePlace(in, out)) return refuse();
+      }
+      for (size_t j = 0; j < i; ++j) {
+        if (Overlap(step.out[j], out)) return refuse();
+      }
+    }
+    if (!scratch) return OkStatus();
+    for (const auto* list : {&step.in, &step.out, &step.epilogue_buffers}) {
+      for (const uint32_t b : *list) {
+        if (Overlap(b, step.scratch)) return refuse();
+      }
+    }
+    return OkStatus();
+  }
+
+  Status CheckLoop(uint32_t index, const std::vector<uint32_t>& arguments) {
     if (index >= plan_.loops.size()) return DataLoss(StrCat("there is no kernel ", index));
+    loop_runs_[index] = true;
     const LoopKernel& kernel = plan_.loops[index];
     if (kernel.buffers != arguments.size()) {
       return DataLoss(
@@ -180,10 +239,11 @@ class Checker {
     return OkStatus();
   }
 
-  Status CheckLibrary(const PlanStep& step) const {
+  Status CheckLibrary(const PlanStep& step) {
     if (step.index >= plan_.library.size()) {
       return DataLoss(StrCat("there is no library call ", step.index));
     }
+    library_runs_[step.index] = true;
     const LibraryUse& use = plan_.library[step.index];
     if (use.in.size() != step.in.size() || use.out.size() != step.out.size()) {
       return DataLoss(StrCat("kernel ", Printable(use.kernel), " has a wrong number of arrays"));
@@ -196,18 +256,23 @@ class Checker {
       ASSIGN_OR_RETURN(const uint64_t bytes, BytesOf(use.out[i]));
       if (bytes > plan_.buffers[step.out[i]].bytes) return DataLoss("a result is too small");
     }
-    if (use.scratch_bytes > 0) {
-      if (step.scratch >= plan_.buffers.size() ||
-          plan_.buffers[step.scratch].kind != BufferKind::kArena ||
+    const bool scratch = use.scratch_bytes > 0 || step.scratch != UINT32_MAX;
+    if (scratch) {
+      if (step.scratch >= plan_.buffers.size() || !CheckWritable(step.scratch).ok() ||
           plan_.buffers[step.scratch].bytes < use.scratch_bytes) {
         return DataLoss(StrCat("kernel ", Printable(use.kernel), " lacks scratch memory"));
       }
     }
-    if (step.epilogue == UINT32_MAX) return OkStatus();
+    if (step.epilogue != UINT32_MAX) RETURN_IF_ERROR(CheckEpilogue(step, use));
+    return CheckOverlaps(step, scratch);
+  }
+
+  Status CheckEpilogue(const PlanStep& step, const LibraryUse& use) {
     RETURN_IF_ERROR(CheckBuffers(step.epilogue_buffers));
     RETURN_IF_ERROR(CheckLoop(step.epilogue, step.epilogue_buffers));
+    if (use.out.empty()) return DataLoss("an epilogue follows no result");
     const LoopKernel& kernel = plan_.loops[step.epilogue];
-    const auto elements = tensor::NumElements(use.out.empty() ? tensor::Shape{} : use.out[0].shape);
+    const auto elements = tensor::NumElements(use.out[0].shape);
     if (!kernel.vector_outer || kernel.OuterPoints() != elements.value_or(-1)) {
       return DataLoss("an epilogue does not cover the result it follows");
     }
@@ -219,6 +284,11 @@ class Checker {
     RETURN_IF_ERROR(CheckBuffers(step.out));
     if (step.kind != StepKind::kLoop) {
       for (const uint32_t b : step.out) RETURN_IF_ERROR(CheckWritable(b));
+    }
+    const bool more =
+        step.scratch != UINT32_MAX || step.epilogue != UINT32_MAX || !step.epilogue_buffers.empty();
+    if (more && step.kind != StepKind::kLibrary) {
+      return DataLoss("a step that is no library call has scratch memory or an epilogue");
     }
     switch (step.kind) {
       case StepKind::kLoop: {
@@ -285,6 +355,7 @@ class Checker {
 
   const Plan& plan_;
   std::vector<int> visits_;
+  std::vector<bool> loop_runs_, library_runs_;  // by index: some step does
 };
 
 class Describer {
@@ -298,13 +369,19 @@ class Describer {
   }
 
  private:
+  uint64_t OutputBytes(uint32_t output) const {
+    const Result<uint64_t> bytes = BytesOf(plan_.signature.outputs[output]);
+    return bytes.ok() ? *bytes : 0;
+  }
   std::string Place(uint32_t buffer) const {
     const PlanBuffer& b = plan_.buffers[buffer];
     switch (b.kind) {
       case BufferKind::kInput:
         return StrCat("input ", b.index);
       case BufferKind::kOutput:
-        return StrCat("output ", b.index);
+        return b.offset == 0 && b.bytes == OutputBytes(b.index)
+                   ? StrCat("output ", b.index)
+                   : StrCat("output ", b.index, "[", b.offset, "+", b.bytes, "]");
       case BufferKind::kConstant:
         return StrCat("constant ", b.index);
       case BufferKind::kArena:

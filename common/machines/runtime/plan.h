@@ -18,17 +18,18 @@ namespace megalith::runtime {
 
 // Persistent: never change, append only.
 enum class BufferKind : uint8_t {
-  kInput = 0,     // `index` of the signature; never written
-  kOutput = 1,    // `index` of the signature
+  kInput = 0,   // `index` of the signature; never written
+  kOutput = 1,  // `index` of the signature, from `offset` on: the output, or a temporary before it
   kConstant = 2,  // `index` of Plan::constants
   kArena = 3,     // `offset` bytes into the temporary memory of one run
 };
 
-// A place that holds an array. Several buffers may share bytes of the arena in turn.
+// A place that holds an array. Several buffers may share bytes of the arena, or of an output, in
+// turn.
 struct PlanBuffer {
   BufferKind kind = BufferKind::kArena;
   uint32_t index = 0;
-  uint64_t offset = 0;  // kArena: multiple of 64
+  uint64_t offset = 0;  // kArena, kOutput: multiple of 64; else 0
   uint64_t bytes = 0;
   friend bool operator==(const PlanBuffer&, const PlanBuffer&) = default;
 };
@@ -114,8 +115,9 @@ struct Plan {
 };
 
 // Errors: kDataLoss unless every number is in range, every buffer lies in what it is part of, every
-// kernel passes CheckLoopKernel for its buffers, no step writes inputs or constants, and regions
-// nest without cycles (at most kMaxRegionDepth deep).
+// kernel belongs to a step and passes CheckLoopKernel for its buffers, no step writes inputs or
+// constants, arrays of a library call overlap only where an operand lies in the place of a result,
+// and regions nest without cycles (at most kMaxRegionDepth deep).
 inline constexpr int kMaxRegionDepth = 64;
 Status CheckPlan(const Plan& plan);
 

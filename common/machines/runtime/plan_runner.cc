@@ -172,7 +172,7 @@ class Walk {
         return Library(step);
       case StepKind::kCopy:
         if (base_[step.in[0]] != base_[step.out[0]]) {
-          std::memcpy(base_[step.out[0]], base_[step.in[0]], plan_.buffers[step.out[0]].bytes);
+          std::memmove(base_[step.out[0]], base_[step.in[0]], plan_.buffers[step.out[0]].bytes);
         }
         return OkStatus();
       case StepKind::kWhile:
@@ -415,7 +415,7 @@ Result<std::vector<Tensor>> PlanRunner::Run(std::span<const Tensor> inputs,
         at = const_cast<void*>(inputs[b.index].data());
         break;
       case BufferKind::kOutput:
-        at = outputs[b.index].mutable_data();
+        at = static_cast<std::byte*>(outputs[b.index].mutable_data()) + b.offset;
         break;
       case BufferKind::kConstant:
         at = const_cast<char*>(plan.constants[b.index].bytes.data());

@@ -183,6 +183,7 @@ Status Entities::DecodeFunctionType(Cursor& in, TypeEntity* out) {
     for (uint64_t i = 0; i < n; ++i) {
       ASSIGN_OR_RETURN(const TypeEntity* t, ChildType(in));
       if (t->kind == Kind::kOther) return Refuse(in, out, t->why);
+      if (t->kind == Kind::kIndices) return Refuse(in, out, "tensors of index are not supported");
       if (t->kind != Kind::kValue) return in.Error("a function of values that are no tensors");
       side->push_back(t->value);
     }

@@ -45,13 +45,15 @@ class ModuleReader {
     }
     const RawOp& top = file_.top.ops[0];
     RETURN_IF_ERROR(ReadModuleName(top));
+    // How functions are read depends on the meshes, which may stand after them.
+    for (const RawOp& op : top.regions[0].ops) {
+      if (FullName(op) == "sdy.mesh") RETURN_IF_ERROR(ReadMesh(op));
+    }
     for (const RawOp& op : top.regions[0].ops) {
       const std::string name = FullName(op);
       if (name == "vhlo.func_v1") {
         RETURN_IF_ERROR(ReadFunc(op));
-      } else if (name == "sdy.mesh") {
-        RETURN_IF_ERROR(ReadMesh(op));
-      } else {
+      } else if (name != "sdy.mesh") {
         return Unimplemented(
             StrCat("operation ", Printable(name, 60), " is not supported in a module"));
       }
@@ -186,8 +188,11 @@ class ModuleReader {
   Status ReadFunc(const RawOp& op) {
     Func func;
     ASSIGN_OR_RETURN(func.attrs, Dictionary(op));
+    const std::string where = entities_.LocationText(op.location);
     ASSIGN_OR_RETURN(const std::vector<Field> fields,
-                     Fields(op, *FindVhloOp("func")->Find(1), &func.attrs));
+                     Fields(op, *FindVhloOp("func")->Find(1), &func.attrs)
+                         .Annotate(where.empty() ? StrCat("function at artifact byte ", op.offset)
+                                                 : StrCat("function at ", where)));
     const Attr &arg_attrs = fields[0].value, &type = fields[1].value, &res_attrs = fields[2].value,
                &name = fields[3].value, &visibility = fields[4].value;
     if (name.kind() != AttrKind::kString || visibility.kind() != AttrKind::kString ||

@@ -22,6 +22,10 @@ using tensor::Tensor;
 constexpr uint64_t kMaxListBytes = uint64_t{1} << 20;
 
 Status Mismatch(std::string_view field, const Attr& value, std::string_view wanted) {
+  if (value.kind() == AttrKind::kOpaque) {
+    return Unimplemented(StrCat("attribute '", field, "' is ", Printable(value.AsText(), 60),
+                                ", which is not supported"));
+  }
   return InvalidArgument(
       StrCat("attribute '", field, "' is ", KindName(value.kind()), ", wanted ", wanted));
 }
