@@ -1,15 +1,14 @@
-// Small calls of the plugin on a fleet against a bare gRPC echo of the same size, in turns:
+// Small calls of the plugin on a fleet. To be read beside the bare echo of execute_bench: the echo
+// is no part of this program, because a process cannot hold two copies of generated protobuf code
+// on one shared libprotobuf.
 //   megalith --listen=unix:/tmp/megalith.sock &
 //   remote_bench unix:/tmp/megalith.sock [ROUNDS]
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
-
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 
-#include "bench/bare_grpc.h"
 #include "clients/pjrt/testing/plugin_host.h"
-#include "common/foundation/base/file_system.h"
 
 namespace megalith::pjrt {
 namespace {
@@ -19,18 +18,6 @@ class Bench : public PluginHost {
   void TestBody() override {}
 
   int Main(const std::string& address, int rounds) {
-    const TempDirectory directory;
-    const std::string socket = "unix:" + JoinPath(directory.path(), "echo");
-    bench::BareEcho echo;
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort(socket, grpc::InsecureServerCredentials());
-    builder.RegisterService(&echo);
-    const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-    const auto channel = grpc::CreateChannel(socket, grpc::InsecureChannelCredentials());
-    bench::EchoRequest request;
-    request.set_text(std::string(100, 'x'));
-    const std::string path = StrCat("/", rpc::testing::kEchoServiceName, "/Echo");
-
     std::string error = Open({{"address", address}});
     abi::LoadedExecutable* add = nullptr;
     if (error.empty()) error = Compile(kAdd, &add);
@@ -39,10 +26,6 @@ class Bench : public PluginHost {
       return 1;
     }
     abi::Buffer* const a = PutFloats({1, 2, 3});
-    const auto call_echo = [&] {
-      bench::EchoResponse response;
-      bench::BareCall(channel.get(), path, request, &response);
-    };
     const auto launch = [&](int times) {
       std::vector<abi::Buffer*> results, last;
       for (int i = 0; i < times; ++i) {
@@ -53,28 +36,30 @@ class Bench : public PluginHost {
       Get<float>(last[0]);
       Destroy(last[0]);
     };
-    std::vector<double> echoes, one, eight;
-    bench::Time(100, call_echo, &echoes);
-    bench::Time(100, [&] { launch(1); }, &one);
-    echoes.clear();
+    const auto time = [&](int launches, std::vector<double>* seconds) {
+      for (int i = 0; i < 200; ++i) {
+        const auto start = std::chrono::steady_clock::now();
+        launch(launches);
+        seconds->push_back(
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+      }
+    };
+    std::vector<double> one, eight;
+    time(1, &one);
     one.clear();
     for (int r = 0; r < rounds; ++r) {
-      bench::Time(200, call_echo, &echoes);
-      bench::Time(200, [&] { launch(1); }, &one);
-      bench::Time(50, [&] { launch(8); }, &eight);
+      time(1, &one);
+      time(8, &eight);
     }
-    const double base = bench::Quantile(echoes, 0.5);
-    const auto print = [base](const char* name, const std::vector<double>& seconds) {
-      const double median = bench::Quantile(seconds, 0.5);
-      std::printf("%-28s %8.1f us %6.2f\n", name, median * 1e6, median / base);
+    const auto print = [](const char* name, std::vector<double> seconds) {
+      std::sort(seconds.begin(), seconds.end());
+      std::printf("%-28s %8.1f us\n", name, seconds[seconds.size() / 2] * 1e6);
     };
-    print("bare echo", echoes);
     print("launch and fetch", one);
     print("8 launches in a row, fetch", eight);
     Destroy(a);
     Destroy(add);
     TearDown();
-    server->Shutdown();
     return 0;
   }
 };

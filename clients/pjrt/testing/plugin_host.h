@@ -73,7 +73,7 @@ inline std::string TextOf(abi::Error* error) {
 #define EXPECT_CALL_OK(name, args) EXPECT_EQ(TextOf(Table().name(&(args))), "")
 
 // A client of the plugin, and what a host does with it.
-class PluginHost : public testing::Test {
+class PluginHost : public ::testing::Test {
  protected:
   // Makes the client; returns the error.
   std::string Open(const std::vector<std::pair<std::string, std::string>>& options) {
