@@ -26,7 +26,18 @@ Value::~Value() {
 
 void Value::Set(ArrayPtr array) {
   array_ = std::move(array);
-  ready_->Set(OkStatus());
+  const EventPtr made = array_->ready();
+  if (named_ != nullptr) named_->Set(OkStatus());
+  if (made == nullptr) {
+    ready_->Set(OkStatus());
+  } else {
+    made->OnReady([ready = ready_](const Status& s) { ready->Set(s); });
+  }
+}
+
+void Value::Fail(Status status) {
+  if (named_ != nullptr) named_->Set(status);
+  ready_->Set(std::move(status));
 }
 
 void Value::Count(std::shared_ptr<MemoryCount> count, int64_t bytes) {

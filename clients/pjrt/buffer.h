@@ -13,14 +13,20 @@ namespace megalith::pjrt {
 class Value {
  public:
   explicit Value(ArrayPtr array) : array_(std::move(array)) { ready_ = DoneEvent(); }
-  // To be made: Set or Fail follows.
-  Value() : ready_(std::make_shared<EventState>()) {}
+  // To be made: Set or Fail follows. `early`: programs of a remote engine may take the array before
+  // it is ready.
+  explicit Value(bool early = false)
+      : ready_(std::make_shared<EventState>()),
+        named_(early ? std::make_shared<EventState>() : nullptr) {}
   ~Value();
 
   void Set(ArrayPtr array);
-  void Fail(Status status) { ready_->Set(std::move(status)); }
+  void Fail(Status status);
+  // When the elements exist where the engine keeps them.
   const EventPtr& ready() const { return ready_; }
-  // Requires ready() to have succeeded.
+  // When array() may be used, also if its elements do not exist yet.
+  const EventPtr& named() const { return named_ != nullptr ? named_ : ready_; }
+  // Requires named() to have succeeded.
   const ArrayPtr& array() const { return array_; }
   // Counts `bytes` against a device until the value dies.
   void Count(std::shared_ptr<MemoryCount> count, int64_t bytes);
@@ -28,6 +34,7 @@ class Value {
  private:
   ArrayPtr array_;
   EventPtr ready_;
+  EventPtr named_;  // null: the same as ready_
   std::shared_ptr<MemoryCount> count_;
   int64_t bytes_ = 0;
 };

@@ -82,34 +82,38 @@ void Scatter(const char* from, const Shape& shape, std::span<const int64_t> stri
   }
 }
 
-Result<Tensor> FetchFrom(const Value& value) {
-  RETURN_IF_ERROR(value.ready()->status());
-  return value.array()->Fetch();
-}
-
-Status CopyOut(const Value& value, const std::vector<int64_t>& strides, size_t width, char* dst) {
-  ASSIGN_OR_RETURN(const Tensor t, FetchFrom(value));
+void CopyOut(const Tensor& t, const std::vector<int64_t>& strides, size_t width, char* dst) {
   if (strides.empty() || IsRowMajor(t.shape(), strides, width)) {
     std::memcpy(dst, t.data(), t.byte_size());
   } else {
     Scatter(static_cast<const char*>(t.data()), t.shape(), strides, width, dst);
   }
-  return OkStatus();
 }
 
-// Calls `f` on the value once it exists; the event tells how that went.
-abi::Event* When(const ValuePtr& value, std::function<Status(const Value&)> f) {
+// Calls `f` on the elements once they are here, or on why they never will be.
+void WhenFetched(const ValuePtr& value, std::function<void(const Result<Tensor>&)> f) {
+  value->named()->OnReady([value, f = std::move(f)](const Status& s) {
+    if (!s.ok()) return f(s);
+    if (const Tensor* here = value->array()->local(); here != nullptr) return f(*here);
+    value->array()->Fetch(f);
+  });
+}
+
+// The same for what cannot fail; the event tells how the rest went.
+abi::Event* When(const ValuePtr& value, std::function<void(const Tensor&)> f) {
   auto done = std::make_shared<EventState>();
-  value->ready()->OnReady(
-      [value, done, f = std::move(f)](const Status& s) { done->Set(s.ok() ? f(*value) : s); });
+  WhenFetched(value, [done, f = std::move(f)](const Result<Tensor>& t) {
+    if (t.ok()) f(*t);
+    done->Set(t.status());
+  });
   return NewEvent(std::move(done));
 }
 
 // The elements of a buffer in this process, kept until the buffer dies.
 Result<const void*> Pin(abi::Buffer* buffer) {
   ASSIGN_OR_RETURN(const ValuePtr value, buffer->Get());
-  RETURN_IF_ERROR(value->ready()->Wait());
-  ASSIGN_OR_RETURN(Tensor t, value->array()->Fetch());
+  RETURN_IF_ERROR(value->named()->Wait());
+  ASSIGN_OR_RETURN(Tensor t, FetchNow(*value->array()));
   const std::lock_guard lock(buffer->mu);
   if (!buffer->pinned.valid()) buffer->pinned = std::move(t);
   return buffer->pinned.data();
@@ -289,12 +293,9 @@ MEGALITH_PJRT_CALL(Buffer_CopyToMemory) {
   copy->Count(memory->device->count,
               tensor::NumElements(spec.shape).value_or(0) * tensor::ByteWidth(spec.dtype));
   args.dst_buffer = NewBuffer(memory, spec, copy);
-  value->ready()->OnReady([value, copy, memory](const Status& s) {
-    if (!s.ok()) return copy->Fail(s);
-    Result<Tensor> t = value->array()->Fetch();
+  WhenFetched(value, [copy, memory](const Result<Tensor>& t) {
     if (!t.ok()) return copy->Fail(t.status());
-    Result<ArrayPtr> array =
-        memory->client->engine->Put(memory->device->description->id, *std::move(t));
+    Result<ArrayPtr> array = memory->client->engine->Put(memory->device->description->id, *t);
     if (!array.ok()) return copy->Fail(array.status());
     copy->Set(*std::move(array));
   });
@@ -341,7 +342,7 @@ MEGALITH_PJRT_CALL(Buffer_ToHostBuffer) {
   }
   args.event =
       When(value, [strides = std::move(strides), width, dst = static_cast<char*>(args.dst)](
-                      const Value& v) { return CopyOut(v, strides, width, dst); });
+                      const Tensor& t) { CopyOut(t, strides, width, dst); });
   return OkStatus();
 }
 
@@ -360,11 +361,8 @@ MEGALITH_PJRT_CALL(Buffer_CopyRawToHost) {
   ASSIGN_OR_RETURN(const ValuePtr value, args.buffer->Get());
   RETURN_IF_ERROR(CheckRange(*args.buffer, args.offset, args.transfer_size));
   args.event = When(
-      value,
-      [dst = args.dst, offset = args.offset, size = args.transfer_size](const Value& v) -> Status {
-        ASSIGN_OR_RETURN(const Tensor t, FetchFrom(v));
+      value, [dst = args.dst, offset = args.offset, size = args.transfer_size](const Tensor& t) {
         std::memcpy(dst, static_cast<const char*>(t.data()) + offset, size);
-        return OkStatus();
       });
   return OkStatus();
 }
@@ -388,10 +386,8 @@ MEGALITH_PJRT_CALL(Buffer_CopyRawToHostFuture) {
           Status(Code::kUnknown, std::string(call->error_message, call->error_message_size)));
       return;
     }
-    p->value->ready()->OnReady([value = p->value, done = p->done, offset = p->offset,
-                                size = p->size, dst = call->dst](const Status& s) {
-      if (!s.ok()) return done->Set(s);
-      const Result<Tensor> t = value->array()->Fetch();
+    WhenFetched(p->value, [done = p->done, offset = p->offset, size = p->size,
+                           dst = call->dst](const Result<Tensor>& t) {
       if (!t.ok()) return done->Set(t.status());
       std::memcpy(dst, static_cast<const char*>(t->data()) + offset, size);
       done->Set(OkStatus());
@@ -402,11 +398,7 @@ MEGALITH_PJRT_CALL(Buffer_CopyRawToHostFuture) {
 }
 
 MEGALITH_PJRT_CALL(Buffer_IsOnCpu) {
-  const Result<ValuePtr> value = args.buffer->Get();
-  args.is_on_cpu = true;
-  if (value.ok() && (*value)->ready()->ready() && (*value)->ready()->status().ok()) {
-    args.is_on_cpu = (*value)->array()->local() != nullptr;
-  }
+  args.is_on_cpu = !args.buffer->memory->client->engine->remote();
   return OkStatus();
 }
 
@@ -448,7 +440,7 @@ MEGALITH_PJRT_CALL(Buffer_DonateWithControlDependency) {
           Status(Code::kUnknown, std::string(call->error_message, call->error_message_size)));
       return;
     }
-    p->from->ready()->OnReady([from = p->from, to = p->to](const Status& s) {
+    p->from->named()->OnReady([from = p->from, to = p->to](const Status& s) {
       if (s.ok()) {
         to->Set(from->array());
       } else {

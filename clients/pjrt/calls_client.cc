@@ -8,51 +8,13 @@
 
 #include "clients/pjrt/calls.h"
 #include "clients/pjrt/client.h"
+#include "clients/pjrt/client_options.h"
 #include "clients/pjrt/embedded_engine.h"
+#include "clients/pjrt/remote_library.h"
 #include "common/foundation/base/strings.h"
 
 namespace megalith::pjrt {
 namespace {
-
-constexpr int64_t kMostDevices = 1024;
-
-struct ClientOptions {
-  int64_t devices = 1;
-  std::string backend = "cpu";
-};
-
-std::string_view NameOf(const abi::NamedValue& v) { return {v.name, v.name_size}; }
-
-std::optional<int64_t> IntegerOf(const abi::NamedValue& v) {
-  if (v.type == abi::kNamedInt64) return v.int64_value;
-  if (v.type != abi::kNamedString) return std::nullopt;
-  int64_t n = 0;
-  const auto end = v.string_value + v.value_size;
-  const auto [stop, error] = std::from_chars(v.string_value, end, n);
-  if (error != std::errc() || stop != end) return std::nullopt;
-  return n;
-}
-
-Result<ClientOptions> ParseOptions(const abi::NamedValue* options, size_t count) {
-  ClientOptions out;
-  for (size_t i = 0; i < count; ++i) {
-    const abi::NamedValue& v = options[i];
-    if (NameOf(v) == "num_devices") {
-      const std::optional<int64_t> n = IntegerOf(v);
-      if (!n || *n < 1 || *n > kMostDevices) {
-        return InvalidArgument(
-            StrCat("client option num_devices must be a number from 1 to ", kMostDevices));
-      }
-      out.devices = *n;
-    } else if (NameOf(v) == "backend" && v.type == abi::kNamedString) {
-      out.backend.assign(v.string_value, v.value_size);
-    } else {
-      return InvalidArgument(StrCat("unknown client option '", Printable(NameOf(v)),
-                                    "'; there are num_devices and backend"));
-    }
-  }
-  return out;
-}
 
 void Text(const std::string& text, const char** data, size_t* size) {
   *data = text.data();
@@ -63,8 +25,10 @@ void Text(const std::string& text, const char** data, size_t* size) {
 
 MEGALITH_PJRT_CALL(Client_Create) {
   ASSIGN_OR_RETURN(const ClientOptions options,
-                   ParseOptions(args.create_options, args.num_options));
-  ASSIGN_OR_RETURN(std::shared_ptr<Engine> engine, MakeEmbeddedEngine(options.backend));
+                   ParseClientOptions(args.create_options, args.num_options));
+  ASSIGN_OR_RETURN(std::shared_ptr<Engine> engine, options.remote.address.empty()
+                                                       ? MakeEmbeddedEngine(options.remote.backend)
+                                                       : OpenRemoteEngine(options.remote));
   args.client = MakeClient(std::move(engine), static_cast<int>(options.devices)).release();
   return OkStatus();
 }

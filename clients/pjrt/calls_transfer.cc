@@ -177,7 +177,7 @@ MEGALITH_PJRT_CALL(Client_FulfillAliasBuffer) {
     return OkStatus();
   }
   ASSIGN_OR_RETURN(const ValuePtr from, args.buffer->Get());
-  from->ready()->OnReady([from, to = alias->value](const Status& s) {
+  from->named()->OnReady([from, to = alias->value](const Status& s) {
     if (s.ok()) {
       to->Set(from->array());
     } else {

@@ -1,6 +1,7 @@
 // What runs programs behind the plugin: this process (embedded_engine.h) or a fleet.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -8,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "clients/pjrt/event.h"
 #include "common/machines/runtime/executable.h"
 
 namespace megalith::pjrt {
@@ -23,12 +25,19 @@ using tensor::Tensor;
 class Array {
  public:
   virtual ~Array() = default;
-  // The elements on this machine: at once if they are here.
-  virtual Result<Tensor> Fetch() const = 0;
+  // Calls `f` once with the elements on this machine: now if they are here, else from a thread of
+  // the engine's, which must not be made to wait.
+  virtual void Fetch(std::function<void(Result<Tensor>)> f) const = 0;
   // The elements if they are in this process, else null.
   virtual const Tensor* local() const = 0;
+  // Null if the array exists. Else it is being made, which the event ends; it may be an input of
+  // other programs meanwhile.
+  virtual EventPtr ready() const { return nullptr; }
 };
 using ArrayPtr = std::shared_ptr<const Array>;
+
+// Fetch for threads that may wait; not for those of an engine.
+Result<Tensor> FetchNow(const Array& array);
 
 // A program ready to run. Immutable; thread-safe.
 class LoadedProgram {
@@ -47,10 +56,12 @@ class LoadedProgram {
   virtual const std::string& placement_text() const = 0;
   // What Engine::Load takes, also in another process.
   virtual Result<std::string> Serialize() const = 0;
-  // Blocks until done. `given[i]`: nobody else will use input i again. Programs of several devices
-  // take the inputs of all, device by device, and give results so.
+  // Blocks until done, unless starts_only(). `given[i]`: nobody else will use input i again.
+  // Programs of several devices take the inputs of all, device by device, and give results so.
   virtual Result<std::vector<ArrayPtr>> Run(int device, std::span<const ArrayPtr> inputs,
                                             const std::vector<bool>& given) const = 0;
+  // True if Run returns at once with results that are still being made.
+  virtual bool starts_only() const { return false; }
 };
 
 struct ProgramOptions {
@@ -66,6 +77,8 @@ class Engine {
   virtual std::string version() const = 0;  // "megalith 0.1 (cpu avx512)"
   // False if Compile would refuse an option of this name.
   virtual bool HasSetting(std::string_view name) const = 0;
+  // True if arrays live in another process: then nobody may be given pointers to their elements.
+  virtual bool remote() const { return false; }
   // `host` stays valid as long as anybody holds the array.
   virtual Result<ArrayPtr> Put(int device, Tensor host) = 0;
   // `module` is a portable artifact or MLIR text.

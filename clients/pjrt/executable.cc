@@ -108,14 +108,19 @@ struct Work {
       for (const ValuePtr& r : results) r->Fail(s);
     }
     arguments.values.clear();
-    if (done != nullptr) done->Set(s);
+    if (done == nullptr) return;
+    if (!s.ok()) return done->Set(s);
+    Done()->OnReady([done = done](const Status& end) { done->Set(end); });
   }
+
+  // When what has been started has run: its results exist together.
+  EventPtr Done() const { return results.empty() ? DoneEvent() : results.back()->ready(); }
 
   Status TryRun() {
     std::vector<ArrayPtr> inputs;
     inputs.reserve(arguments.values.size());
     for (const ValuePtr& v : arguments.values) {
-      RETURN_IF_ERROR(v->ready()->Wait());
+      RETURN_IF_ERROR(v->named()->Wait());
       inputs.push_back(v->array());
     }
     arguments.values.clear();
@@ -166,9 +171,10 @@ Result<std::shared_ptr<const ProgramInfo>> CompileProgram(abi::Client* client,
   program_options.num_replicas = parsed.num_replicas;
   program_options.num_partitions = parsed.num_partitions;
   for (const auto& [name, value] : parsed.overrides) {
+    if (IsOptionOfXla(name)) continue;
     if (client->engine->HasSetting(name)) {
       program_options.settings[name] = value;
-    } else if (!IsOptionOfXla(name)) {
+    } else {
       return InvalidArgument(StrCat("No such compile option: '", Printable(name), "'"));
     } else {
       RETURN_IF_ERROR(CheckOptionOfXla(name, value));
@@ -237,7 +243,7 @@ Result<EventPtr> Launch(const abi::LoadedExecutable& executable,
   }
   abi::Device* const first = devices[0];
   bool ready = first->queue->idle();
-  for (const ValuePtr& v : collected.values) ready = ready && v->ready()->ready();
+  for (const ValuePtr& v : collected.values) ready = ready && v->named()->ready();
   for (const std::span<abi::Buffer* const>& list : arguments) {
     for (size_t i = 0; i < list.size(); ++i) {
       if (collected.given[i]) list[i]->Take();
@@ -249,16 +255,16 @@ Result<EventPtr> Launch(const abi::LoadedExecutable& executable,
   for (abi::Device* device : devices) {
     std::vector<abi::Buffer*>& made = outputs->emplace_back();
     for (size_t i = 0; i < specs.size(); ++i) {
-      auto value = std::make_shared<Value>();
+      auto value = std::make_shared<Value>(program.starts_only());
       value->Count(device->count,
                    tensor::NumElements(specs[i].shape).value_or(0) * ByteWidth(specs[i].dtype));
       made.push_back(NewBuffer(device->memories[0], specs[i], value, program.token_outputs()[i]));
       work.results.push_back(std::move(value));
     }
   }
-  if (ready && SecondsOf(program.cost()) < kInlineSeconds) {
+  if (ready && (program.starts_only() || SecondsOf(program.cost()) < kInlineSeconds)) {
     const Status s = work.TryRun();
-    if (s.ok()) return DoneEvent();
+    if (s.ok()) return work.Done();
     for (const ValuePtr& r : work.results) r->Fail(s);
     auto failed = std::make_shared<EventState>();
     failed->Set(s);

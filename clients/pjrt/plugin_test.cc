@@ -1,5 +1,4 @@
 // Drives the plugin as a host does: through the shim, by the table alone.
-#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,32 +8,13 @@
 #include <thread>
 #include <vector>
 
-#include "clients/pjrt/abi.h"
+#include "clients/pjrt/testing/plugin_host.h"
 
 namespace megalith::pjrt {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-constexpr std::string_view kAdd = R"(
-module @jit_add {
-  func.func public @main(%arg0: tensor<3xf32>, %arg1: tensor<3xf32>) -> (tensor<3xf32>) {
-    %0 = stablehlo.add %arg0, %arg1 : tensor<3xf32>
-    return %0 : tensor<3xf32>
-  }
-}
-)";
-
-constexpr std::string_view kDonate = R"(
-module @jit_donate {
-  func.func public @main(%arg0: tensor<3xf32> {tf.aliasing_output = 0 : i32}, %arg1: tensor<3xf32>)
-      -> (tensor<3xf32>) {
-    %0 = stablehlo.add %arg0, %arg1 : tensor<3xf32>
-    return %0 : tensor<3xf32>
-  }
-}
-)";
 
 // Counts to a number that no estimate knows, so that the launch goes to the device's queue.
 constexpr std::string_view kLong = R"(
@@ -49,189 +29,9 @@ module @jit_long {
 }
 )";
 
-const abi::Api& Table() {
-  static const abi::Api* const api = [] {
-    void* shim = dlopen(MEGALITH_PJRT_LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (shim == nullptr) {
-      ADD_FAILURE() << dlerror();
-      std::abort();
-    }
-    const auto get = reinterpret_cast<const void* (*)()>(dlsym(shim, "GetPjrtApi"));
-    return static_cast<const abi::Api*>(get());
-  }();
-  return *api;
-}
-
-template <typename Args>
-Args New() {
-  Args args{};
-  args.struct_size = sizeof(Args);
-  return args;
-}
-
-// The text of an error, which is destroyed; empty for none.
-std::string TextOf(abi::Error* error) {
-  if (error == nullptr) return "";
-  auto message = New<abi::Error_Message_Args>();
-  message.error = error;
-  Table().Error_Message(&message);
-  auto code = New<abi::Error_GetCode_Args>();
-  code.error = error;
-  Table().Error_GetCode(&code);
-  std::string text = std::to_string(code.code) + ": ";
-  text.append(message.message, message.message_size);
-  auto destroy = New<abi::Error_Destroy_Args>();
-  destroy.error = error;
-  Table().Error_Destroy(&destroy);
-  return text;
-}
-
-#define EXPECT_CALL_OK(name, args) EXPECT_EQ(TextOf(Table().name(&(args))), "")
-
-class PluginTest : public testing::Test {
+class PluginTest : public PluginHost {
  protected:
-  void SetUp() override {
-    auto create = New<abi::Client_Create_Args>();
-    abi::NamedValue devices{};
-    devices.struct_size = sizeof(devices);
-    devices.name = "num_devices";
-    devices.name_size = 11;
-    devices.type = abi::kNamedInt64;
-    devices.int64_value = 2;
-    devices.value_size = 1;
-    create.create_options = &devices;
-    create.num_options = 1;
-    EXPECT_CALL_OK(Client_Create, create);
-    client_ = create.client;
-    auto list = New<abi::Client_Devices_Args>();
-    list.client = client_;
-    EXPECT_CALL_OK(Client_Devices, list);
-    devices_.assign(list.devices, list.devices + list.num_devices);
-  }
-  void TearDown() override {
-    auto destroy = New<abi::Client_Destroy_Args>();
-    destroy.client = client_;
-    EXPECT_CALL_OK(Client_Destroy, destroy);
-  }
-
-  std::string Compile(std::string_view text, abi::LoadedExecutable** out,
-                      const std::string& options = "") {
-    auto program = New<abi::Program>();
-    program.code = text.data();
-    program.code_size = text.size();
-    program.format = "mlir";
-    program.format_size = 4;
-    auto compile = New<abi::Client_Compile_Args>();
-    compile.client = client_;
-    compile.program = &program;
-    compile.compile_options = options.data();
-    compile.compile_options_size = options.size();
-    const std::string error = TextOf(Table().Client_Compile(&compile));
-    *out = compile.executable;
-    return error;
-  }
-
-  abi::Memory* MemoryOf(size_t device) {
-    auto memory = New<abi::Device_DefaultMemory_Args>();
-    memory.device = devices_[device];
-    EXPECT_CALL_OK(Device_DefaultMemory, memory);
-    return memory.memory;
-  }
-
-  abi::Buffer* Put(const void* data, std::vector<int64_t> dims, abi::Buffer_Type type,
-                   std::vector<int64_t> strides = {}, size_t device = 0,
-                   abi::Event** released = nullptr) {
-    auto put = New<abi::Client_BufferFromHostBuffer_Args>();
-    put.client = client_;
-    put.data = data;
-    put.type = type;
-    put.dims = dims.data();
-    put.num_dims = dims.size();
-    put.byte_strides = strides.data();
-    put.num_byte_strides = strides.size();
-    put.host_buffer_semantics = abi::kImmutableZeroCopy;
-    put.memory = MemoryOf(device);
-    EXPECT_CALL_OK(Client_BufferFromHostBuffer, put);
-    if (released != nullptr) {
-      *released = put.done_with_host_buffer;
-    } else {
-      DestroyEvent(put.done_with_host_buffer);
-    }
-    return put.buffer;
-  }
-  abi::Buffer* PutFloats(const std::vector<float>& v) {
-    return Put(v.data(), {static_cast<int64_t>(v.size())}, abi::kF32);
-  }
-
-  void Await(abi::Event* event) {
-    auto await = New<abi::Event_Await_Args>();
-    await.event = event;
-    EXPECT_CALL_OK(Event_Await, await);
-    DestroyEvent(event);
-  }
-  static void DestroyEvent(abi::Event* event) {
-    auto destroy = New<abi::Event_Destroy_Args>();
-    destroy.event = event;
-    EXPECT_CALL_OK(Event_Destroy, destroy);
-  }
-  static void Destroy(abi::Buffer* buffer) {
-    auto destroy = New<abi::Buffer_Destroy_Args>();
-    destroy.buffer = buffer;
-    EXPECT_CALL_OK(Buffer_Destroy, destroy);
-  }
-  static void Destroy(abi::LoadedExecutable* executable) {
-    auto destroy = New<abi::LoadedExecutable_Destroy_Args>();
-    destroy.executable = executable;
-    EXPECT_CALL_OK(LoadedExecutable_Destroy, destroy);
-  }
-
-  // Row-major elements.
-  template <typename T>
-  std::vector<T> Get(abi::Buffer* buffer) {
-    auto ask = New<abi::Buffer_ToHostBuffer_Args>();
-    ask.src = buffer;
-    EXPECT_CALL_OK(Buffer_ToHostBuffer, ask);
-    if (ask.event != nullptr) DestroyEvent(ask.event);
-    std::vector<T> out(ask.dst_size / sizeof(T));
-    if (out.empty()) return out;
-    auto get = New<abi::Buffer_ToHostBuffer_Args>();
-    get.src = buffer;
-    get.dst = out.data();
-    get.dst_size = ask.dst_size;
-    EXPECT_CALL_OK(Buffer_ToHostBuffer, get);
-    Await(get.event);
-    return out;
-  }
-
-  std::string Run(abi::LoadedExecutable* executable, std::vector<abi::Buffer*> arguments,
-                  std::vector<abi::Buffer*>* results, size_t outputs = 1) {
-    auto options = New<abi::ExecuteOptions>();
-    auto execute = New<abi::LoadedExecutable_Execute_Args>();
-    execute.executable = executable;
-    execute.options = &options;
-    abi::Buffer* const* const lists[] = {arguments.data()};
-    execute.argument_lists = lists;
-    execute.num_devices = 1;
-    execute.num_args = arguments.size();
-    results->assign(outputs, nullptr);
-    abi::Buffer** const output_lists[] = {results->data()};
-    execute.output_lists = output_lists;
-    abi::Event* done = nullptr;
-    execute.device_complete_events = &done;
-    const std::string error = TextOf(Table().LoadedExecutable_Execute(&execute));
-    if (done != nullptr) DestroyEvent(done);
-    return error;
-  }
-
-  static bool IsDeleted(abi::Buffer* buffer) {
-    auto deleted = New<abi::Buffer_IsDeleted_Args>();
-    deleted.buffer = buffer;
-    EXPECT_CALL_OK(Buffer_IsDeleted, deleted);
-    return deleted.is_deleted;
-  }
-
-  abi::Client* client_ = nullptr;
-  std::vector<abi::Device*> devices_;
+  void SetUp() override { ASSERT_EQ(Open({{"num_devices", "2"}}), ""); }
 };
 
 TEST(Table, HasEverySlot) {

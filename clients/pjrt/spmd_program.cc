@@ -54,7 +54,7 @@ size_t OffsetOf(const Shape& start, const Shape& dims, size_t width) {
 class HeldArray final : public Array {
  public:
   explicit HeldArray(Tensor t) : tensor_(std::move(t)) {}
-  Result<Tensor> Fetch() const override { return tensor_; }
+  void Fetch(std::function<void(Result<Tensor>)> f) const override { f(tensor_); }
   const Tensor* local() const override { return &tensor_; }
 
  private:
@@ -186,7 +186,7 @@ class SpmdProgram final : public LoadedProgram {
                      Tensor::CreateUninitialized(signature_.inputs[i].dtype, p.whole));
     const auto width = static_cast<size_t>(tensor::ByteWidth(whole.dtype()));
     for (size_t d = 0; d < static_cast<size_t>(devices_); ++d) {
-      ASSIGN_OR_RETURN(const Tensor part, inputs[d * inputs_.size() + i]->Fetch());
+      ASSIGN_OR_RETURN(const Tensor part, FetchNow(*inputs[d * inputs_.size() + i]));
       CopyBox(static_cast<const char*>(part.data()), p.part,
               static_cast<char*>(whole.mutable_data()) + OffsetOf(p.start[d], p.whole, width),
               p.whole, p.part, width);
@@ -195,7 +195,7 @@ class SpmdProgram final : public LoadedProgram {
   }
 
   Result<ArrayPtr> Cut(const Placement& p, const ArrayPtr& array, size_t device) const {
-    ASSIGN_OR_RETURN(const Tensor whole, array->Fetch());
+    ASSIGN_OR_RETURN(const Tensor whole, FetchNow(*array));
     if (!p.split()) {  // memory of its own on every device
       if (device == 0) return array;
       ASSIGN_OR_RETURN(Tensor copy, Tensor::FromBytes(whole.dtype(), whole.shape(), whole.bytes()));

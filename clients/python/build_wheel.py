@@ -24,7 +24,8 @@ SCHEMAS = "megalith_services.binpb"
 # Opened by name while programs run (common/machines/kernels/lapack_library.cc); carried if this machine has it.
 OPENED = ("libopenblas.so.0",)
 TARGETS = ("megalith_pjrt", "megalith_codegen_llvm", "megalith_schemas")
-PLUGIN = ("libmegalith_pjrt.so", "libmegalith_pjrt_client.so", "libmegalith_codegen_llvm.so")
+PLUGIN = ("libmegalith_pjrt.so", "libmegalith_pjrt_client.so", "libmegalith_codegen_llvm.so",
+          "libmegalith_pjrt_remote.so")
 # What every Linux with Python has; everything else that a library needs goes into the wheel.
 SYSTEM = re.compile(r"^(linux-vdso|ld-linux.*|libc|libm|libdl|librt|libpthread|libstdc\+\+|libgcc_s)\.so")
 

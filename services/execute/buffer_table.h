@@ -26,11 +26,16 @@ class BufferTable {
   // True if it existed.
   bool Free(const std::string& handle);
 
+  // Counts bytes that somebody else holds against the budget. Errors: kResourceExhausted.
+  Status Reserve(uint64_t bytes);
+  void Release(uint64_t bytes);
+
  private:
   const uint64_t max_bytes_;
   const std::string prefix_;
   telemetry::Gauge& bytes_gauge_;
   telemetry::Gauge& count_gauge_;
+  Status Fits(uint64_t bytes) const;  // requires mu_
   mutable std::mutex mu_;
   uint64_t next_ = 0;                              // guarded by mu_
   uint64_t bytes_ = 0;                             // guarded by mu_

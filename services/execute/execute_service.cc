@@ -12,6 +12,7 @@
 #include "megalith/trace/v1/trace.pb.h"
 #include "services/common/canonical.h"
 #include "services/execute/profile_proto.h"
+#include "services/execute/session.h"
 
 namespace megalith::services {
 
@@ -28,21 +29,6 @@ constexpr size_t kMaxHandlesPerCall = 100'000;
 // size.
 constexpr int kMaxQuickHandles = 100;
 constexpr size_t kMaxQuickFreeBytes = 1 << 20;
-
-Status CheckArguments(const std::vector<tensor::ArrayType>& want,
-                      const std::vector<tensor::Tensor>& got) {
-  if (want.size() != got.size()) {
-    return InvalidArgument(StrCat("program takes ", want.size(), " arguments, got ", got.size()));
-  }
-  for (size_t i = 0; i < want.size(); ++i) {
-    if (want[i].dtype != got[i].dtype() || !(want[i].shape == got[i].shape())) {
-      return InvalidArgument(StrCat("argument ", i, " expects ",
-                                    tensor::TypeText(want[i].dtype, want[i].shape), ", got ",
-                                    got[i].TypeText()));
-    }
-  }
-  return OkStatus();
-}
 
 // Callers that wait for a compiler or a load must not keep others from running what is there.
 rpc::ServiceThreads ThreadsOf(const ExecuteServiceConfig& config, rpc::ServiceThreads threads) {
@@ -89,6 +75,7 @@ ExecuteService::ExecuteService(const ExecuteServiceConfig& config,
   Unary("Unload", this, &ExecuteService::Unload);
   Unary("Execute", this, &ExecuteService::Execute, &ExecuteService::QuickExecute);
   BidiStream("ExecuteStream", this, &ExecuteService::ExecuteStream);
+  BidiStream("Session", this, &ExecuteService::RunSession);
   Unary("PutBuffer", this, &ExecuteService::PutBuffer, &ExecuteService::QuickPutBuffer);
   ClientStream("PutBufferStream", this, &ExecuteService::PutBufferStream);
   Unary("GetBuffer", this, &ExecuteService::GetBuffer, &ExecuteService::QuickGetBuffer);
@@ -326,6 +313,31 @@ Status ExecuteService::ExecuteStream(rpc::Reader<v1::ExecuteStreamRequest>& read
                            answer.mutable_error()->mutable_detail());
     }
     RETURN_IF_ERROR(writer.Write(answer));
+  }
+}
+
+Status ExecuteService::RunSession(rpc::Reader<v1::SessionRequest>& reader,
+                                  rpc::Writer<v1::SessionResponse>& writer, const rpc::Call& call) {
+  Session session(
+      {.buffers = buffers_,
+       .slots = run_slots_,
+       .run_seconds = run_seconds_,
+       .clock = clock_,
+       .max_tensor_bytes = static_cast<uint64_t>(config_.max_tensor_bytes),
+       .load = [this, &call](const v1::SessionLoad& load) -> Result<ExecutablePtr> {
+         if (!load.package().empty()) {
+           return engine_->Load(load.package(), call.cancellation());
+         }
+         ASSIGN_OR_RETURN(Ready ready, LoadByKey(load.key(), call));
+         return std::move(ready.executable);
+       },
+       .record = [this, &call](const std::string& decision,
+                               const Status& status) { Record(call, decision, "", status, 0); }},
+      &writer, &call);
+  while (true) {
+    ASSIGN_OR_RETURN(const std::optional<v1::SessionRequest> request, reader.Read());
+    if (!request) return OkStatus();
+    RETURN_IF_ERROR(session.Handle(*request));
   }
 }
 

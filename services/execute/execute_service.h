@@ -48,6 +48,8 @@ class ExecuteService final : public rpc::Service {
   Status ExecuteStream(rpc::Reader<execute::v1::ExecuteStreamRequest>& reader,
                        rpc::Writer<execute::v1::ExecuteStreamResponse>& writer,
                        const rpc::Call& call);
+  Status RunSession(rpc::Reader<execute::v1::SessionRequest>& reader,
+                    rpc::Writer<execute::v1::SessionResponse>& writer, const rpc::Call& call);
   Result<execute::v1::PutBufferResponse> PutBuffer(const execute::v1::PutBufferRequest& request,
                                                    const rpc::Call& call);
   Result<execute::v1::PutBufferResponse> PutBufferStream(

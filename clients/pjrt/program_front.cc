@@ -1,0 +1,138 @@
+#include "clients/pjrt/program_front.h"
+
+#include <utility>
+
+#include "clients/pjrt/hlo_shardings.h"
+#include "clients/pjrt/spmd_program.h"
+#include "common/foundation/base/strings.h"
+#include "common/programs/artifact/artifact.h"
+#include "common/programs/spmd/unroll.h"
+#include "common/programs/stablehlo/parser.h"
+
+namespace megalith::pjrt {
+namespace {
+
+std::string FlagBytes(const std::vector<bool>& flags) {
+  std::string bytes;
+  for (const bool f : flags) bytes.push_back(f ? '\1' : '\0');
+  return bytes;
+}
+
+std::vector<bool> FlagsOf(std::string_view bytes, size_t count) {
+  std::vector<bool> flags;
+  for (const char c : bytes) flags.push_back(c != 0);
+  flags.resize(count, false);
+  return flags;
+}
+
+void AppendSized(std::string_view bytes, std::string* out) {
+  const auto size = static_cast<uint32_t>(bytes.size());
+  for (int i = 0; i < 4; ++i) out->push_back(static_cast<char>(size >> (8 * i)));
+  out->append(bytes);
+}
+
+Result<std::string_view> TakeSized(std::string_view* bytes) {
+  if (bytes->size() < 4) return DataLoss("a serialized program is cut short");
+  uint32_t size = 0;
+  for (size_t i = 0; i < 4; ++i) {
+    size |= static_cast<uint32_t>(static_cast<uint8_t>((*bytes)[i])) << (8 * i);
+  }
+  bytes->remove_prefix(4);
+  if (size > bytes->size()) return DataLoss("a serialized program is cut short");
+  const std::string_view out = bytes->substr(0, size);
+  bytes->remove_prefix(size);
+  return out;
+}
+
+// Inputs whose memory the program may use, as JAX marks them.
+std::vector<bool> DonatedInputs(const stablehlo::Func& entry) {
+  std::vector<bool> donated(entry.body.args.size(), false);
+  for (size_t i = 0; i < entry.arg_attrs.size() && i < donated.size(); ++i) {
+    for (const stablehlo::NamedAttr& a : entry.arg_attrs[i]) {
+      if (a.name == "tf.aliasing_output" || a.name == "jax.buffer_donor") donated[i] = true;
+    }
+  }
+  return donated;
+}
+
+std::vector<bool> TokenOutputs(const stablehlo::Func& entry) {
+  std::vector<bool> tokens;
+  for (const stablehlo::TensorType& t : entry.results) tokens.push_back(t.is_token);
+  return tokens;
+}
+
+// Where the parts of arrays of these types lie.
+Result<std::vector<Placement>> PlacementsOf(const std::vector<stablehlo::TensorType>& types,
+                                            const std::vector<spmd::Sharding>& shardings,
+                                            int devices) {
+  std::vector<Placement> out;
+  for (size_t i = 0; i < types.size(); ++i) {
+    Placement p;
+    p.whole = p.part = types[i].is_token ? Shape{0} : types[i].shape;
+    for (int64_t d = 0; d < devices; ++d) {
+      ASSIGN_OR_RETURN(spmd::Part part, spmd::PartOf(shardings[i], p.whole, d));
+      if (shardings[i].Terms() > 1) {
+        part.shape.insert(0, 1);
+        part.start.insert(0, shardings[i].TermOf(d));
+      }
+      p.part = std::move(part.shape);
+      p.start.push_back(std::move(part.start));
+    }
+    p.stacked = shardings[i].Terms() > 1;
+    if (p.stacked) p.whole.insert(0, shardings[i].Terms());
+    out.push_back(std::move(p));
+  }
+  return out;
+}
+
+std::vector<PlacedArray> Placed(const std::vector<stablehlo::TensorType>& types,
+                                const std::vector<spmd::Sharding>& shardings) {
+  std::vector<PlacedArray> out;
+  for (size_t i = 0; i < types.size(); ++i) out.push_back({shardings[i], types[i].rank()});
+  return out;
+}
+
+}  // namespace
+
+void AppendDescription(const Description& description, std::string* out) {
+  AppendSized(description.name, out);
+  AppendSized(FlagBytes(description.donated), out);
+  AppendSized(FlagBytes(description.token_outputs), out);
+}
+
+Result<Description> TakeDescription(std::string_view* serialized) {
+  ASSIGN_OR_RETURN(const std::string_view name, TakeSized(serialized));
+  ASSIGN_OR_RETURN(const std::string_view donated, TakeSized(serialized));
+  ASSIGN_OR_RETURN(const std::string_view tokens, TakeSized(serialized));
+  return Description{std::string(name), FlagsOf(donated, donated.size()),
+                     FlagsOf(tokens, tokens.size())};
+}
+
+Result<std::shared_ptr<const LoadedProgram>> CompileFront(std::string_view module,
+                                                          const ProgramOptions& options,
+                                                          const CompileWhole& compile_whole) {
+  if (options.num_replicas != 1) {
+    return Unimplemented(StrCat("a program of ", options.num_replicas,
+                                " replicas; several devices are partitions here (shard_map)"));
+  }
+  const bool text = !artifact::LooksLikeArtifact(module);
+  ASSIGN_OR_RETURN(const stablehlo::Module parsed,
+                   text ? stablehlo::ParseModule(module) : artifact::ReadArtifact(module));
+  ASSIGN_OR_RETURN(const stablehlo::Func* const entry, parsed.Entry());
+  Description description{parsed.name, DonatedInputs(*entry), TokenOutputs(*entry)};
+  if (options.num_partitions == 1) return compile_whole(parsed, module, std::move(description));
+  ASSIGN_OR_RETURN(spmd::Unrolled unrolled, spmd::Unroll(parsed, options.num_partitions));
+  ASSIGN_OR_RETURN(std::vector<Placement> inputs,
+                   PlacementsOf(entry->input_types(), unrolled.inputs, options.num_partitions));
+  ASSIGN_OR_RETURN(std::vector<Placement> outputs,
+                   PlacementsOf(entry->results, unrolled.outputs, options.num_partitions));
+  ASSIGN_OR_RETURN(std::shared_ptr<const LoadedProgram> whole,
+                   compile_whole(unrolled.module, {}, std::move(description)));
+  std::string placement_text =
+      ModuleWithShardings(Placed(entry->input_types(), unrolled.inputs),
+                          Placed(entry->results, unrolled.outputs), options.num_partitions);
+  return MakeSpmdProgram(std::move(whole), options.num_partitions, std::move(inputs),
+                         std::move(outputs), std::move(placement_text));
+}
+
+}  // namespace megalith::pjrt
