@@ -171,13 +171,12 @@ Result<std::shared_ptr<const ProgramInfo>> CompileProgram(abi::Client* client,
   program_options.num_replicas = parsed.num_replicas;
   program_options.num_partitions = parsed.num_partitions;
   for (const auto& [name, value] : parsed.overrides) {
-    if (IsOptionOfXla(name)) continue;
-    if (client->engine->HasSetting(name)) {
+    if (IsOptionOfXla(name)) {
+      RETURN_IF_ERROR(CheckOptionOfXla(name, value));
+    } else if (client->engine->HasSetting(name)) {
       program_options.settings[name] = value;
     } else {
       return InvalidArgument(StrCat("No such compile option: '", Printable(name), "'"));
-    } else {
-      RETURN_IF_ERROR(CheckOptionOfXla(name, value));
     }
   }
   ASSIGN_OR_RETURN(std::shared_ptr<const LoadedProgram> loaded,
