@@ -46,6 +46,7 @@ struct CompileQueue::Job {
 CompileQueue::CompileQueue(const CompileQueueLimits& limits, telemetry::MetricRegistry& metrics,
                            const Clock& clock)
     : limits_(limits),
+      num_workers_(std::max(limits.workers, 1)),
       clock_(clock),
       queued_gauge_(metrics.GetGauge(telemetry::kCompileQueueLength)),
       running_gauge_(metrics.GetGauge(telemetry::kCompileRunning)),
@@ -54,7 +55,7 @@ CompileQueue::CompileQueue(const CompileQueueLimits& limits, telemetry::MetricRe
   for (size_t u = 0; u < kNumUrgencies; ++u) {
     wait_seconds_[u] = &metrics.GetHistogram(telemetry::kCompileQueueSeconds, {kUrgencyNames[u]});
   }
-  for (int i = 0; i < std::max(limits_.workers, 1); ++i) {
+  for (int i = 0; i < num_workers_; ++i) {
     workers_.emplace_back([this, i] { Work(i); });
   }
 }
@@ -221,7 +222,8 @@ void CompileQueue::Forget(const JobPtr& job) {
 // smaller one that would fit does not pass it, or it might wait for ever.
 CompileQueue::JobPtr CompileQueue::Take() {
   // One worker is kept free of what nobody waits for.
-  const bool spare = running_background_ + 1 < workers_.size() || workers_.size() == 1;
+  const bool spare =
+      running_background_ + 1 < static_cast<size_t>(num_workers_) || num_workers_ == 1;
   const Urgency least = spare ? Urgency::kBackground : Urgency::kBatch;
   const JobPtr* const next = queue_.Peek(least);
   if (next == nullptr) return nullptr;

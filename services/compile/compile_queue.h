@@ -106,6 +106,7 @@ class CompileQueue {
   void Work(int index);
 
   const CompileQueueLimits limits_;
+  const int num_workers_;
   const Clock& clock_;
   telemetry::Gauge& queued_gauge_;
   telemetry::Gauge& running_gauge_;
@@ -121,7 +122,7 @@ class CompileQueue {
   size_t running_background_ = 0;            // guarded by mu_
   uint64_t running_bytes_ = 0;               // guarded by mu_
   bool stopping_ = false;                    // guarded by mu_
-  std::vector<std::thread> workers_;
+  std::vector<std::thread> workers_;         // of the constructor and the destructor alone
   telemetry::Histogram* wait_seconds_[kNumUrgencies];
 };
 
