@@ -21,6 +21,7 @@
 #include "common/programs/stablehlo/canonical.h"
 #include "common/programs/stablehlo/codec.h"
 #include "common/programs/stablehlo/cost.h"
+#include "common/programs/stablehlo/donation.h"
 #include "common/programs/stablehlo/excess_precision.h"
 #include "common/programs/stablehlo/op_def.h"
 #include "common/programs/stablehlo/parser.h"
@@ -41,7 +42,7 @@ using tensor::Tensor;
 
 constexpr std::string_view kName = "cpu";
 // Goes up when packages made before must not be used any more.
-constexpr std::string_view kVersion = "2";
+constexpr std::string_view kVersion = "3";
 
 const kernels::LibraryKernel* FindKernel(std::string_view name) {
   return name == kReferenceKernel.name ? &kReferenceKernel : kernels::FindLibraryKernel(name);
@@ -52,6 +53,7 @@ enum class Tier : uint8_t { kNever, kAtOnce, kWhenUsed };
 
 struct Settings {
   Tier tier = Tier::kWhenUsed;
+  std::vector<stablehlo::DonatedInput> donated;
   Explain explain;
 };
 
@@ -72,6 +74,10 @@ Status Apply(std::string_view name, std::string_view value, Settings* settings) 
     return InvalidArgument(StrCat("setting tier is '", Printable(value), "', wanted 0, 1 or auto"));
   }
   if (name == "explain") return ReadExplain(value, &settings->explain);
+  if (name == stablehlo::kDonateSetting) {
+    ASSIGN_OR_RETURN(settings->donated, stablehlo::ReadDonate(value));
+    return OkStatus();
+  }
   return InvalidArgument(StrCat("the cpu backend has no setting '", Printable(name), "'"));
 }
 
@@ -158,15 +164,28 @@ class CpuExecutable final : public Executable {
   const std::string& key() const override { return key_; }
   std::string_view backend() const override { return kName; }
   const CostSummary& cost() const override { return cost_; }
+  uint64_t donated_bytes() const override {
+    uint64_t bytes = 0;
+    for (const runtime::Donation& d : runner_->plan().donations) {
+      if (d.output == UINT32_MAX) continue;
+      const runtime::TensorSpec& spec = signature().outputs[d.output];
+      bytes += static_cast<uint64_t>(tensor::NumElements(spec.shape).value_or(0)) *
+               static_cast<uint64_t>(tensor::ByteWidth(spec.dtype));
+    }
+    return bytes;
+  }
 
  protected:
   Result<std::vector<Tensor>> RunChecked(std::span<const Tensor> inputs,
                                          const RunOptions& options) const override {
     auto results = runner_->Run(inputs, options);
-    int left = runs_to_code_.load(std::memory_order_relaxed);
-    while (left > 0 && !runs_to_code_.compare_exchange_weak(left, left - 1)) {
-    }
-    if (left == 1) AskForCode();
+    CountRun();
+    return results;
+  }
+  Result<std::vector<Tensor>> RunTakingChecked(std::vector<Tensor> inputs,
+                                               const RunOptions& options) const override {
+    auto results = runner_->RunTaking(std::move(inputs), options);
+    CountRun();
     return results;
   }
 
@@ -174,6 +193,13 @@ class CpuExecutable final : public Executable {
   // A program that runs again is worth compiling; most run once. One with a long loop is too: the
   // code takes over while it runs.
   static constexpr int kRunsBeforeCode = 2;
+
+  void CountRun() const {
+    int left = runs_to_code_.load(std::memory_order_relaxed);
+    while (left > 0 && !runs_to_code_.compare_exchange_weak(left, left - 1)) {
+    }
+    if (left == 1) AskForCode();
+  }
 
   struct Unwanted {
     const Cancellation* stopping;
@@ -304,7 +330,7 @@ class CpuBackend final : public runtime::Backend {
   std::string_view version() const override { return kVersion; }
   std::string target() const override { return runtime::ProcessorTarget(); }
   bool HasSetting(std::string_view setting) const override {
-    return setting == "tier" || setting == "explain";
+    return setting == "tier" || setting == "explain" || setting == stablehlo::kDonateSetting;
   }
 
   Result<std::string> Compile(std::string_view program, const CompileOptions& options,
@@ -329,8 +355,8 @@ class CpuBackend final : public runtime::Backend {
     ASSIGN_OR_RETURN(Module canonical, stablehlo::Canonicalize(module));
     ASSIGN_OR_RETURN(const stablehlo::CostEstimate cost, stablehlo::EstimateCost(canonical));
     RETURN_IF_ERROR(stage("plan", 0.2));
-    ASSIGN_OR_RETURN(const Plan plan,
-                     MakePlan(std::move(canonical), options.cancellation, &explanation));
+    ASSIGN_OR_RETURN(const Plan plan, MakePlan(std::move(canonical), settings.donated,
+                                               options.cancellation, &explanation));
     Package p;
     p.backend = kName;
     p.backend_version = kVersion;
@@ -390,8 +416,8 @@ class CpuBackend final : public runtime::Backend {
   }
 
  private:
-  static Result<Plan> MakePlan(Module module, const Cancellation* cancellation,
-                               Explanation* explanation) {
+  static Result<Plan> MakePlan(Module module, const std::vector<stablehlo::DonatedInput>& donated,
+                               const Cancellation* cancellation, Explanation* explanation) {
     explanation->Add("canonical program", module);
     if (!CanBeSplit(module)) return WholeProgram(module);
     if (stablehlo::ConvertsFromBf16(module)) {
@@ -404,6 +430,7 @@ class CpuBackend final : public runtime::Backend {
     explanation->Add(records);
     LowerOptions lower;
     lower.find_kernel = FindKernel;
+    lower.donated = donated;
     lower.cancellation = cancellation;
     LowerReport report;
     ASSIGN_OR_RETURN(Plan plan,
