@@ -28,17 +28,6 @@ using SessionPtr = std::shared_ptr<RemoteSession>;
 constexpr size_t kInlineBytes = 4096;
 constexpr std::chrono::hours kLongestCompilation{1};
 
-// A small array that has not been sent.
-class HeldArray final : public Array {
- public:
-  explicit HeldArray(Tensor t) : tensor_(std::move(t)) {}
-  void Fetch(std::function<void(Result<Tensor>)> f) const override { f(tensor_); }
-  const Tensor* local() const override { return &tensor_; }
-
- private:
-  const Tensor tensor_;
-};
-
 // An array that an executor holds, or will once what makes it has run.
 class RemoteArray final : public Array, public std::enable_shared_from_this<RemoteArray> {
  public:
@@ -374,7 +363,7 @@ class RemoteEngine final : public Engine {
 
   Result<ArrayPtr> Put(int, Tensor host) override {
     if (host.byte_size() <= kInlineBytes) {
-      return std::make_shared<const HeldArray>(std::move(host));
+      return std::make_shared<const LocalArray>(std::move(host));
     }
     ASSIGN_OR_RETURN(const SessionPtr session, connection_->Session());
     auto array = std::make_shared<const RemoteArray>(
