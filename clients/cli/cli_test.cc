@@ -125,7 +125,7 @@ TEST_F(CliTest, ServicesTellsVersionsAndHealth) {
 TEST_F(CliTest, TalksToARunningFleet) {
   services::EmbeddedFleet::Options options;
   options.process.listen = {"127.0.0.1:0"};
-  const auto fleet = *services::EmbeddedFleet::Start(std::move(options), FakeEngines());
+  const auto fleet = *services::EmbeddedFleet::Start(std::move(options), testing::FakeEngines(&world_));
   with_data_ = false;
   ASSERT_EQ(Run({"services", "--address", fleet->server().addresses()[0]}), 0) << Err();
   EXPECT_THAT(Out(), HasSubstr("serving"));

@@ -237,7 +237,7 @@ TEST_F(FakeCommandsTest, CancellingEndsALongCompilation) {
                            .err = &err,
                            .files = &RealFileSystem(),
                            .cancellation = &interrupt,
-                           .engines = FakeEngines(),
+                           .engines = testing::FakeEngines(&world_),
                            .commands = AllCommands()}),
             5);
   EXPECT_EQ(err.str(), "megalithctl: cancelled\n");
