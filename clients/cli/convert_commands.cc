@@ -35,7 +35,11 @@ Status RunConvert(Session& session, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const stablehlo::Module module,
                    was_text ? stablehlo::ParseModule(input.stablehlo_text)
                             : artifact::ReadArtifactOrExport(input.stablehlo_artifact));
-  const bool as_artifact = arguments.Get("emit", was_text ? "artifact" : "text") == "artifact";
+  const bool versioned = arguments.Has("version");
+  const bool as_artifact =
+      arguments.Get("emit", was_text || versioned ? "artifact" : "text") == "artifact";
+  if (versioned && !as_artifact)
+    return InvalidArgument("--version is of artifacts; text has none: leave out --emit text");
   ASSIGN_OR_RETURN(const std::string content, Emit(arguments, module, as_artifact));
   const std::string path = arguments.Get("out");
   if (!path.empty()) RETURN_IF_ERROR(session.files().WriteAtomically(path, content));
@@ -55,7 +59,7 @@ Status RunConvert(Session& session, const Arguments& arguments) {
 constexpr auto kFlags = std::to_array<FlagDef>({
     {.name = "emit",
      .value_name = "FORM",
-     .help = "what to write; default: an artifact for text, text for anything else",
+     .help = "what to write; default: an artifact for text and with --version, else text",
      .words = "text artifact"},
     {.name = "version",
      .value_name = "VERSION",
