@@ -12,7 +12,7 @@
 #include "common/foundation/base/strings.h"
 #include "common/foundation/base/version.h"
 #include "common/foundation/tensor/tensor_proto.h"
-#include "common/programs/artifact/artifact.h"
+#include "common/programs/stablehlo/artifact/artifact.h"
 #include "common/programs/stablehlo/module.h"
 #include "common/programs/stablehlo/printer.h"
 #include "megalith/compile/v1/compile.pb.h"
@@ -380,13 +380,14 @@ class RemoteEngine final : public Engine {
                           cv1::CompileRequest request;
                           if (source.empty()) {
                             // Artifacts are smaller; what they have no form for goes as text.
-                            Result<std::string> written = artifact::WriteArtifact(parsed);
+                            Result<std::string> written =
+                                stablehlo::artifact::WriteArtifact(parsed);
                             if (written.ok()) {
                               request.set_stablehlo_artifact(*std::move(written));
                             } else {
                               request.set_stablehlo_text(stablehlo::PrintModule(parsed));
                             }
-                          } else if (artifact::LooksLikeArtifact(source)) {
+                          } else if (stablehlo::artifact::LooksLikeArtifact(source)) {
                             request.set_stablehlo_artifact(source.data(), source.size());
                           } else {
                             request.set_stablehlo_text(source.data(), source.size());
