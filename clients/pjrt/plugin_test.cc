@@ -42,15 +42,7 @@ TEST(Table, HasEverySlot) {
 }
 
 TEST_F(PluginTest, RunsAProgram) {
-  abi::LoadedExecutable* add = nullptr;
-  ASSERT_EQ(Compile(kAdd, &add), "");
-  abi::Buffer* a = PutFloats({1, 2, 3});
-  abi::Buffer* b = PutFloats({10, 20, 30});
-  std::vector<abi::Buffer*> results;
-  ASSERT_EQ(Run(add, {a, b}, &results), "");
-  EXPECT_THAT(Get<float>(results[0]), ElementsAre(11, 22, 33));
-  for (abi::Buffer* buffer : {a, b, results[0]}) Destroy(buffer);
-  Destroy(add);
+  AddsTwoArrays();
 }
 
 TEST_F(PluginTest, RunsLongProgramsBesideTheCaller) {
@@ -108,6 +100,28 @@ TEST_F(PluginTest, KeepsElementsOfAnyLayout) {
   Await(get.event);
   EXPECT_THAT(columns, ElementsAre(1, 2, 3, 4, 5, 6));
   for (abi::Buffer* b : {transposed, backwards, spread, empty}) Destroy(b);
+}
+
+// NumPy keeps zeros above the four bits of a negative int4.
+TEST_F(PluginTest, TakesNarrowElementsByTheirLowBits) {
+  std::vector<int8_t> v(8192, 0x0E);
+  v[1] = 3;
+  abi::Buffer* small = Put(v.data(), {4}, abi::kS4);
+  EXPECT_THAT(Get<int8_t>(small), ElementsAre(-2, 3, -2, -2));
+  abi::Buffer* large = Put(v.data(), {8192}, abi::kS4, {1});
+  EXPECT_EQ(Get<int8_t>(large)[8191], -2);
+  for (abi::Buffer* b : {small, large}) Destroy(b);
+}
+
+TEST_F(PluginTest, TakesBooleansOfAnyByte) {
+  std::vector<uint8_t> v(8192, 171);
+  v[1] = 0;
+  abi::Buffer* small = Put(v.data(), {2}, abi::kPred);
+  EXPECT_THAT(Get<uint8_t>(small), ElementsAre(1, 0));
+  abi::Buffer* large = Put(v.data(), {8192}, abi::kPred, {1});
+  EXPECT_EQ(Get<uint8_t>(large)[8191], 1);
+  EXPECT_EQ(v[0], 171);
+  for (abi::Buffer* b : {small, large}) Destroy(b);
 }
 
 TEST_F(PluginTest, BorrowsLargeArraysUntilTheyDie) {

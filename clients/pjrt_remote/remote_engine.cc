@@ -12,7 +12,7 @@
 #include "common/foundation/base/strings.h"
 #include "common/foundation/base/version.h"
 #include "common/foundation/tensor/tensor_proto.h"
-#include "common/programs/artifact/artifact.h"
+#include "common/programs/stablehlo/artifact/artifact.h"
 #include "common/programs/stablehlo/donation.h"
 #include "common/programs/stablehlo/module.h"
 #include "common/programs/stablehlo/printer.h"
@@ -30,17 +30,6 @@ constexpr size_t kInlineBytes = 4096;
 constexpr std::chrono::hours kLongestCompilation{1};
 // The backend that copies everything anyway, and refuses settings it does not know.
 constexpr std::string_view kReference = "reference";
-
-// A small array that has not been sent.
-class HeldArray final : public Array {
- public:
-  explicit HeldArray(Tensor t) : tensor_(std::move(t)) {}
-  void Fetch(std::function<void(Result<Tensor>)> f) const override { f(tensor_); }
-  const Tensor* local() const override { return &tensor_; }
-
- private:
-  const Tensor tensor_;
-};
 
 // An array that an executor holds, or will once what makes it has run.
 class RemoteArray final : public Array, public std::enable_shared_from_this<RemoteArray> {
@@ -377,7 +366,7 @@ class RemoteEngine final : public Engine {
 
   Result<ArrayPtr> Put(int, Tensor host) override {
     if (host.byte_size() <= kInlineBytes) {
-      return std::make_shared<const HeldArray>(std::move(host));
+      return std::make_shared<const LocalArray>(std::move(host));
     }
     ASSIGN_OR_RETURN(const SessionPtr session, connection_->Session());
     auto array = std::make_shared<const RemoteArray>(
@@ -394,13 +383,14 @@ class RemoteEngine final : public Engine {
                           cv1::CompileRequest request;
                           if (source.empty()) {
                             // Artifacts are smaller; what they have no form for goes as text.
-                            Result<std::string> written = artifact::WriteArtifact(parsed);
+                            Result<std::string> written =
+                                stablehlo::artifact::WriteArtifact(parsed);
                             if (written.ok()) {
                               request.set_stablehlo_artifact(*std::move(written));
                             } else {
                               request.set_stablehlo_text(stablehlo::PrintModule(parsed));
                             }
-                          } else if (artifact::LooksLikeArtifact(source)) {
+                          } else if (stablehlo::artifact::LooksLikeArtifact(source)) {
                             request.set_stablehlo_artifact(source.data(), source.size());
                           } else {
                             request.set_stablehlo_text(source.data(), source.size());

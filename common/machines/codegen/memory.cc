@@ -95,18 +95,6 @@ class LifeWalker {
   uint32_t now_ = 0;
 };
 
-template <typename Visit>
-void ForEachRegion(Plan* plan, const Visit& visit) {
-  visit(plan->entry);
-  for (runtime::PlanWhile& w : plan->whiles) {
-    visit(w.condition);
-    visit(w.body);
-  }
-  for (runtime::PlanBranch& b : plan->branches) {
-    for (PlanRegion& r : b.regions) visit(r);
-  }
-}
-
 }  // namespace
 
 uint32_t Arrays::Add(BufferKind kind, uint32_t index, uint64_t bytes) {
@@ -267,7 +255,7 @@ namespace {
 // Places that steps write.
 std::unordered_set<uint32_t> WrittenPlaces(const Arrays& arrays, Plan* plan) {
   std::unordered_set<uint32_t> written;
-  ForEachRegion(plan, [&](const PlanRegion& region) {
+  runtime::ForEachRegion(plan, [&](const PlanRegion& region) {
     for (const PlanStep& step : region.steps) {
       for (const uint32_t a : step.out) written.insert(arrays.Find(a));
       if (step.scratch != UINT32_MAX) written.insert(arrays.Find(step.scratch));
@@ -337,7 +325,7 @@ void AssignMemory(const Arrays& arrays, Plan* plan) {
   const auto replace = [&](uint32_t& a) {
     if (a != UINT32_MAX) a = buffer_of[arrays.Find(a)];
   };
-  ForEachRegion(plan, [&](PlanRegion& region) {
+  runtime::ForEachRegion(plan, [&](PlanRegion& region) {
     for (PlanStep& step : region.steps) {
       for (uint32_t& a : step.in) replace(a);
       for (uint32_t& a : step.out) replace(a);
