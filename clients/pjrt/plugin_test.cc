@@ -130,6 +130,28 @@ TEST_F(PluginTest, KeepsElementsOfAnyLayout) {
   for (abi::Buffer* b : {transposed, backwards, spread, empty}) Destroy(b);
 }
 
+// NumPy keeps zeros above the four bits of a negative int4.
+TEST_F(PluginTest, TakesNarrowElementsByTheirLowBits) {
+  std::vector<int8_t> v(8192, 0x0E);
+  v[1] = 3;
+  abi::Buffer* small = Put(v.data(), {4}, abi::kS4);
+  EXPECT_THAT(Get<int8_t>(small), ElementsAre(-2, 3, -2, -2));
+  abi::Buffer* large = Put(v.data(), {8192}, abi::kS4, {1});
+  EXPECT_EQ(Get<int8_t>(large)[8191], -2);
+  for (abi::Buffer* b : {small, large}) Destroy(b);
+}
+
+TEST_F(PluginTest, TakesBooleansOfAnyByte) {
+  std::vector<uint8_t> v(8192, 171);
+  v[1] = 0;
+  abi::Buffer* small = Put(v.data(), {2}, abi::kPred);
+  EXPECT_THAT(Get<uint8_t>(small), ElementsAre(1, 0));
+  abi::Buffer* large = Put(v.data(), {8192}, abi::kPred, {1});
+  EXPECT_EQ(Get<uint8_t>(large)[8191], 1);
+  EXPECT_EQ(v[0], 171);
+  for (abi::Buffer* b : {small, large}) Destroy(b);
+}
+
 TEST_F(PluginTest, BorrowsLargeArraysUntilTheyDie) {
   std::vector<float> v(100000, 2);
   abi::Event* released = nullptr;
