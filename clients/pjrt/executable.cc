@@ -161,7 +161,8 @@ ProgramInfo::ProgramInfo(std::shared_ptr<const LoadedProgram> loaded,
     }
   }
   device_assignment = EncodeDeviceAssignment(options.device_assignment);
-  runs_at_once = !program->starts_only() && SecondsOf(c) < kInlineSeconds &&
+  runs_at_once = !program->starts_only() && !program->calls_host() &&
+                 SecondsOf(c) < kInlineSeconds &&
                  std::ranges::find(program->donated(), true) == program->donated().end();
 }
 
