@@ -1,6 +1,8 @@
 // The functions of the table, by family; api.cc puts them together.
 #pragma once
 
+#include <string_view>
+
 #include "clients/pjrt/abi.h"
 #include "clients/pjrt/event.h"
 
@@ -32,5 +34,11 @@ MEGALITH_PJRT_FUNCTIONS(MEGALITH_PJRT_DECLARE)
 #define MEGALITH_PJRT_HAS(args, field)                                                          \
   ((args).struct_size >= static_cast<size_t>(reinterpret_cast<const char*>(&(args).field + 1) - \
                                              reinterpret_cast<const char*>(&(args))))
+
+// Gives the host a text, which lives as long as what `text` is a part of.
+inline void SetText(std::string_view text, const char** data, size_t* size) {
+  *data = text.data();
+  *size = text.size();
+}
 
 }  // namespace megalith::pjrt

@@ -5,6 +5,7 @@
 #include "clients/pjrt/buffer.h"
 #include "clients/pjrt/calls.h"
 #include "common/foundation/base/strings.h"
+#include "common/foundation/tensor/narrow.h"
 
 namespace megalith::pjrt {
 namespace {
@@ -159,6 +160,7 @@ MEGALITH_PJRT_CALL(Client_BufferFromHostBuffer) {
                   static_cast<char*>(host.mutable_data()));
     }
   }
+  RETURN_IF_ERROR(tensor::NormalizeElements(&host));
   abi::Device* device = memory->device;
   ASSIGN_OR_RETURN(ArrayPtr array,
                    memory->client->engine->Put(device->description->id, std::move(host)));
@@ -179,6 +181,7 @@ MEGALITH_PJRT_CALL(Client_CreateViewOfDeviceBuffer) {
         if (callback != nullptr) callback(const_cast<void*>(p), user);
       });
   Tensor view = Tensor::View(spec.dtype, spec.shape, args.device_buffer_ptr, owner);
+  RETURN_IF_ERROR(tensor::NormalizeElements(&view));
   ASSIGN_OR_RETURN(ArrayPtr array,
                    memory->client->engine->Put(memory->device->description->id, std::move(view)));
   ValuePtr value = NewValue(memory->device, spec, std::move(array));

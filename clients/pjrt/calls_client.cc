@@ -14,15 +14,6 @@
 #include "common/foundation/base/strings.h"
 
 namespace megalith::pjrt {
-namespace {
-
-void Text(const std::string& text, const char** data, size_t* size) {
-  *data = text.data();
-  *size = text.size();
-}
-
-}  // namespace
-
 MEGALITH_PJRT_CALL(Client_Create) {
   ASSIGN_OR_RETURN(const ClientOptions options,
                    ParseClientOptions(args.create_options, args.num_options));
@@ -51,7 +42,7 @@ MEGALITH_PJRT_CALL(Client_ProcessIndex) {
 }
 
 MEGALITH_PJRT_CALL(Client_PlatformVersion) {
-  Text(args.client->version, &args.platform_version, &args.platform_version_size);
+  SetText(args.client->version, &args.platform_version, &args.platform_version_size);
   return OkStatus();
 }
 
@@ -132,17 +123,17 @@ MEGALITH_PJRT_CALL(DeviceDescription_Attributes) {
 }
 
 MEGALITH_PJRT_CALL(DeviceDescription_Kind) {
-  Text(args.device_description->kind, &args.device_kind, &args.device_kind_size);
+  SetText(args.device_description->kind, &args.device_kind, &args.device_kind_size);
   return OkStatus();
 }
 
 MEGALITH_PJRT_CALL(DeviceDescription_DebugString) {
-  Text(args.device_description->debug_string, &args.debug_string, &args.debug_string_size);
+  SetText(args.device_description->debug_string, &args.debug_string, &args.debug_string_size);
   return OkStatus();
 }
 
 MEGALITH_PJRT_CALL(DeviceDescription_ToString) {
-  Text(args.device_description->to_string, &args.to_string, &args.to_string_size);
+  SetText(args.device_description->to_string, &args.to_string, &args.to_string_size);
   return OkStatus();
 }
 
@@ -203,7 +194,7 @@ MEGALITH_PJRT_CALL(Device_CreateAsyncTrackingEvent) {
 }
 
 MEGALITH_PJRT_CALL(AsyncTrackingEvent_Destroy) {
-  delete args.event;
+  DestroyEvent(args.event);
   return OkStatus();
 }
 
@@ -213,7 +204,7 @@ MEGALITH_PJRT_CALL(Memory_Id) {
 }
 
 MEGALITH_PJRT_CALL(Memory_Kind) {
-  Text(args.memory->kind, &args.kind, &args.kind_size);
+  SetText(args.memory->kind, &args.kind, &args.kind_size);
   return OkStatus();
 }
 
@@ -223,12 +214,12 @@ MEGALITH_PJRT_CALL(Memory_Kind_Id) {
 }
 
 MEGALITH_PJRT_CALL(Memory_DebugString) {
-  Text(args.memory->to_string, &args.debug_string, &args.debug_string_size);
+  SetText(args.memory->to_string, &args.debug_string, &args.debug_string_size);
   return OkStatus();
 }
 
 MEGALITH_PJRT_CALL(Memory_ToString) {
-  Text(args.memory->to_string, &args.to_string, &args.to_string_size);
+  SetText(args.memory->to_string, &args.to_string, &args.to_string_size);
   return OkStatus();
 }
 

@@ -33,11 +33,6 @@ Status CheckAlive(const abi::LoadedExecutable& executable) {
   return InvalidArgument("the executable was deleted");
 }
 
-void Text(const std::string& text, const char** data, size_t* size) {
-  *data = text.data();
-  *size = text.size();
-}
-
 }  // namespace
 
 MEGALITH_PJRT_CALL(Client_Compile) {
@@ -67,7 +62,8 @@ MEGALITH_PJRT_CALL(Executable_Destroy) {
 }
 
 MEGALITH_PJRT_CALL(Executable_Name) {
-  Text(args.executable->info->program->name(), &args.executable_name, &args.executable_name_size);
+  SetText(args.executable->info->program->name(), &args.executable_name,
+          &args.executable_name_size);
   return OkStatus();
 }
 
@@ -146,22 +142,23 @@ MEGALITH_PJRT_CALL(Executable_OptimizedProgram) {
 MEGALITH_PJRT_CALL(Executable_Serialize) {
   auto made = std::make_unique<abi::SerializedExecutable>();
   ASSIGN_OR_RETURN(made->bytes, SerializeProgram(*args.executable->info));
-  Text(made->bytes, &args.serialized_bytes, &args.serialized_bytes_size);
+  SetText(made->bytes, &args.serialized_bytes, &args.serialized_bytes_size);
   args.serialized_executable_deleter = [](abi::SerializedExecutable* s) { delete s; };
   args.serialized_executable = made.release();
   return OkStatus();
 }
 
 MEGALITH_PJRT_CALL(Executable_GetCompileOptions) {
-  Text(args.executable->info->options_bytes, &args.serialized_bytes, &args.serialized_bytes_size);
+  SetText(args.executable->info->options_bytes, &args.serialized_bytes,
+          &args.serialized_bytes_size);
   args.serialized_compile_options = new abi::SerializedCompileOptions;
   args.serialized_compile_options_deleter = [](abi::SerializedCompileOptions* s) { delete s; };
   return OkStatus();
 }
 
 MEGALITH_PJRT_CALL(Executable_Fingerprint) {
-  Text(args.executable->info->program->fingerprint(), &args.executable_fingerprint,
-       &args.executable_fingerprint_size);
+  SetText(args.executable->info->program->fingerprint(), &args.executable_fingerprint,
+          &args.executable_fingerprint_size);
   return OkStatus();
 }
 
@@ -199,8 +196,8 @@ MEGALITH_PJRT_CALL(LoadedExecutable_AddressableDevices) {
 }
 
 MEGALITH_PJRT_CALL(LoadedExecutable_GetDeviceAssignment) {
-  Text(args.executable->info->device_assignment, &args.serialized_bytes,
-       &args.serialized_bytes_size);
+  SetText(args.executable->info->device_assignment, &args.serialized_bytes,
+          &args.serialized_bytes_size);
   args.serialized_device_assignment = new abi::SerializedDeviceAssignment;
   args.serialized_device_assignment_deleter = [](abi::SerializedDeviceAssignment* s) { delete s; };
   return OkStatus();
@@ -217,8 +214,8 @@ MEGALITH_PJRT_CALL(LoadedExecutable_IsDeleted) {
 }
 
 MEGALITH_PJRT_CALL(LoadedExecutable_Fingerprint) {
-  Text(args.executable->info->program->fingerprint(), &args.executable_fingerprint,
-       &args.executable_fingerprint_size);
+  SetText(args.executable->info->program->fingerprint(), &args.executable_fingerprint,
+          &args.executable_fingerprint_size);
   return OkStatus();
 }
 
@@ -236,6 +233,14 @@ MEGALITH_PJRT_CALL(LoadedExecutable_Execute) {
   if (args.num_devices != devices.size() || (args.execute_device != nullptr && own.size() != 1)) {
     return InvalidArgument(StrCat("the program runs on ", own.size(), " devices; arguments for ",
                                   args.num_devices, " were given"));
+  }
+  if (devices.size() == 1) {
+    if (const EventPtr done =
+            LaunchNow(*args.executable, devices[0], {args.argument_lists[0], args.num_args},
+                      args.output_lists[0])) {
+      if (args.device_complete_events != nullptr) args.device_complete_events[0] = NewEvent(done);
+      return OkStatus();
+    }
   }
   std::vector<std::span<abi::Buffer* const>> arguments;
   for (size_t d = 0; d < args.num_devices; ++d) {

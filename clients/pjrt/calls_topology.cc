@@ -22,7 +22,6 @@ namespace {
 
 // A topology is its number of devices: "MGTOPO1 4".
 constexpr std::string_view kTopologyMagic = "MGTOPO1 ";
-constexpr int kMostDevices = 1024;
 
 Result<abi::TopologyDescription*> NewTopology(int64_t devices) {
   if (devices < 1 || devices > kMostDevices) {

@@ -6,8 +6,7 @@
 #include "clients/pjrt/spmd_program.h"
 #include "common/foundation/base/sha256.h"
 #include "common/foundation/base/strings.h"
-#include "common/machines/codegen/cpu_backend.h"
-#include "common/machines/reference/reference.h"
+#include "common/machines/backends/backends.h"
 #include "common/machines/runtime/backend.h"
 #include "common/programs/stablehlo/canonical.h"
 #include "common/programs/stablehlo/codec.h"
@@ -15,16 +14,6 @@
 
 namespace megalith::pjrt {
 namespace {
-
-class LocalArray final : public Array {
- public:
-  explicit LocalArray(Tensor t) : tensor_(std::move(t)) {}
-  void Fetch(std::function<void(Result<Tensor>)> f) const override { f(tensor_); }
-  const Tensor* local() const override { return &tensor_; }
-
- private:
-  const Tensor tensor_;
-};
 
 class EmbeddedProgram final : public LoadedProgram {
  public:
@@ -168,15 +157,9 @@ class EmbeddedEngine final : public Engine {
 
 Result<std::shared_ptr<Engine>> MakeEmbeddedEngine(std::string_view backend,
                                                    HostCallbacks& callbacks) {
-  if (backend == "cpu") {
-    return std::make_shared<EmbeddedEngine>(codegen::MakeCpuBackend(), callbacks);
-  }
-  if (backend == "reference") {
-    return std::make_shared<EmbeddedEngine>(reference::MakeReferenceBackend(), callbacks);
-  }
-  return NotFound(StrCat("there is no backend '", Printable(backend),
-                         "'; there are cpu and "
-                         "reference"));
+  ASSIGN_OR_RETURN(std::shared_ptr<const runtime::Backend> found,
+                   machines::AllBackends()->Find(backend));
+  return std::make_shared<EmbeddedEngine>(std::move(found), callbacks);
 }
 
 }  // namespace megalith::pjrt

@@ -21,6 +21,9 @@ using tensor::DType;
 using tensor::Shape;
 using tensor::Tensor;
 
+// Devices that a client, a topology or a program may have.
+inline constexpr int64_t kMostDevices = 1024;
+
 // An array where the engine keeps it. Immutable; thread-safe.
 class Array {
  public:
@@ -35,6 +38,17 @@ class Array {
   virtual EventPtr ready() const { return nullptr; }
 };
 using ArrayPtr = std::shared_ptr<const Array>;
+
+// One whose elements are in this process.
+class LocalArray final : public Array {
+ public:
+  explicit LocalArray(Tensor t) : tensor_(std::move(t)) {}
+  void Fetch(std::function<void(Result<Tensor>)> f) const override { f(tensor_); }
+  const Tensor* local() const override { return &tensor_; }
+
+ private:
+  const Tensor tensor_;
+};
 
 // Fetch for threads that may wait; not for those of an engine.
 Result<Tensor> FetchNow(const Array& array);

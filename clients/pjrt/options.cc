@@ -3,12 +3,11 @@
 #include <bit>
 #include <cstring>
 
+#include "clients/pjrt/engine.h"
 #include "common/foundation/base/strings.h"
 
 namespace megalith::pjrt {
 namespace {
-
-constexpr int64_t kMostDevices = 4096;
 
 // One field of a message in protobuf's encoding.
 struct Field {

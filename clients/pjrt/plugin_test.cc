@@ -41,15 +41,35 @@ TEST(Table, HasEverySlot) {
   for (int i = 0; i < 128; ++i) EXPECT_NE(slots[i], nullptr) << i;
 }
 
-TEST_F(PluginTest, RunsAProgram) {
+TEST_F(PluginTest, RunsAProgram) { AddsTwoArrays(); }
+
+TEST_F(PluginTest, HasResultsOfSmallProgramsOnReturn) {
   abi::LoadedExecutable* add = nullptr;
   ASSERT_EQ(Compile(kAdd, &add), "");
   abi::Buffer* a = PutFloats({1, 2, 3});
-  abi::Buffer* b = PutFloats({10, 20, 30});
   std::vector<abi::Buffer*> results;
-  ASSERT_EQ(Run(add, {a, b}, &results), "");
-  EXPECT_THAT(Get<float>(results[0]), ElementsAre(11, 22, 33));
-  for (abi::Buffer* buffer : {a, b, results[0]}) Destroy(buffer);
+  ASSERT_EQ(Run(add, {a, a}, &results), "");
+  std::vector<abi::Event*> events;
+  for (abi::Buffer* buffer : {a, results[0]}) {
+    auto ready = New<abi::Buffer_ReadyEvent_Args>();
+    ready.buffer = buffer;
+    EXPECT_CALL_OK(Buffer_ReadyEvent, ready);
+    events.push_back(ready.event);
+  }
+  for (abi::Event* event : events) {
+    int called = 0;
+    auto on_ready = New<abi::Event_OnReady_Args>();
+    on_ready.event = event;
+    on_ready.callback = [](abi::Error* error, void* n) {
+      EXPECT_EQ(TextOf(error), "");
+      ++*static_cast<int*>(n);
+    };
+    on_ready.user_arg = &called;
+    EXPECT_CALL_OK(Event_OnReady, on_ready);
+    EXPECT_EQ(called, 1);
+    DestroyEvent(event);
+  }
+  for (abi::Buffer* buffer : {a, results[0]}) Destroy(buffer);
   Destroy(add);
 }
 
@@ -108,6 +128,28 @@ TEST_F(PluginTest, KeepsElementsOfAnyLayout) {
   Await(get.event);
   EXPECT_THAT(columns, ElementsAre(1, 2, 3, 4, 5, 6));
   for (abi::Buffer* b : {transposed, backwards, spread, empty}) Destroy(b);
+}
+
+// NumPy keeps zeros above the four bits of a negative int4.
+TEST_F(PluginTest, TakesNarrowElementsByTheirLowBits) {
+  std::vector<int8_t> v(8192, 0x0E);
+  v[1] = 3;
+  abi::Buffer* small = Put(v.data(), {4}, abi::kS4);
+  EXPECT_THAT(Get<int8_t>(small), ElementsAre(-2, 3, -2, -2));
+  abi::Buffer* large = Put(v.data(), {8192}, abi::kS4, {1});
+  EXPECT_EQ(Get<int8_t>(large)[8191], -2);
+  for (abi::Buffer* b : {small, large}) Destroy(b);
+}
+
+TEST_F(PluginTest, TakesBooleansOfAnyByte) {
+  std::vector<uint8_t> v(8192, 171);
+  v[1] = 0;
+  abi::Buffer* small = Put(v.data(), {2}, abi::kPred);
+  EXPECT_THAT(Get<uint8_t>(small), ElementsAre(1, 0));
+  abi::Buffer* large = Put(v.data(), {8192}, abi::kPred, {1});
+  EXPECT_EQ(Get<uint8_t>(large)[8191], 1);
+  EXPECT_EQ(v[0], 171);
+  for (abi::Buffer* b : {small, large}) Destroy(b);
 }
 
 TEST_F(PluginTest, BorrowsLargeArraysUntilTheyDie) {

@@ -5,8 +5,8 @@
 #include "clients/pjrt/hlo_shardings.h"
 #include "clients/pjrt/spmd_program.h"
 #include "common/foundation/base/strings.h"
-#include "common/programs/artifact/artifact.h"
 #include "common/programs/spmd/unroll.h"
+#include "common/programs/stablehlo/artifact/artifact.h"
 #include "common/programs/stablehlo/parser.h"
 
 namespace megalith::pjrt {
@@ -115,9 +115,10 @@ Result<std::shared_ptr<const LoadedProgram>> CompileFront(std::string_view modul
     return Unimplemented(StrCat("a program of ", options.num_replicas,
                                 " replicas; several devices are partitions here (shard_map)"));
   }
-  const bool text = !artifact::LooksLikeArtifact(module);
-  ASSIGN_OR_RETURN(const stablehlo::Module parsed,
-                   text ? stablehlo::ParseModule(module) : artifact::ReadArtifact(module));
+  const bool text = !stablehlo::artifact::LooksLikeArtifact(module);
+  ASSIGN_OR_RETURN(const stablehlo::Module parsed, text
+                                                       ? stablehlo::ParseModule(module)
+                                                       : stablehlo::artifact::ReadArtifact(module));
   ASSIGN_OR_RETURN(const stablehlo::Func* const entry, parsed.Entry());
   Description description{parsed.name, DonatedInputs(*entry), TokenOutputs(*entry)};
   if (options.num_partitions == 1) return compile_whole(parsed, module, std::move(description));

@@ -8,7 +8,6 @@
 namespace megalith::pjrt {
 namespace {
 
-constexpr int64_t kMostDevices = 1024;
 constexpr int64_t kMostArrays = 1 << 20;
 
 // Copies a box of `shape` between two row-major arrays; each pointer is at the box's first element,
@@ -50,16 +49,6 @@ size_t OffsetOf(const Shape& start, const Shape& dims, size_t width) {
   for (size_t d = 0; d < dims.size(); ++d) offset += start[d] * strides[d];
   return static_cast<size_t>(offset) * width;
 }
-
-class HeldArray final : public Array {
- public:
-  explicit HeldArray(Tensor t) : tensor_(std::move(t)) {}
-  void Fetch(std::function<void(Result<Tensor>)> f) const override { f(tensor_); }
-  const Tensor* local() const override { return &tensor_; }
-
- private:
-  const Tensor tensor_;
-};
 
 void AppendInts(std::span<const int64_t> values, std::string* out) {
   for (const int64_t v : values) {
@@ -193,7 +182,7 @@ class SpmdProgram final : public LoadedProgram {
               static_cast<char*>(whole.mutable_data()) + OffsetOf(p.start[d], p.whole, width),
               p.whole, p.part, width);
     }
-    return std::make_shared<const HeldArray>(std::move(whole));
+    return std::make_shared<const LocalArray>(std::move(whole));
   }
 
   Result<ArrayPtr> Cut(const Placement& p, const ArrayPtr& array, size_t device) const {
@@ -201,13 +190,13 @@ class SpmdProgram final : public LoadedProgram {
     if (!p.split()) {  // memory of its own on every device
       if (device == 0) return array;
       ASSIGN_OR_RETURN(Tensor copy, Tensor::FromBytes(whole.dtype(), whole.shape(), whole.bytes()));
-      return std::make_shared<const HeldArray>(std::move(copy));
+      return std::make_shared<const LocalArray>(std::move(copy));
     }
     ASSIGN_OR_RETURN(Tensor part, Tensor::CreateUninitialized(whole.dtype(), p.local()));
     const auto width = static_cast<size_t>(tensor::ByteWidth(whole.dtype()));
     CopyBox(static_cast<const char*>(whole.data()) + OffsetOf(p.start[device], p.whole, width),
             p.whole, static_cast<char*>(part.mutable_data()), p.part, p.part, width);
-    return std::make_shared<const HeldArray>(std::move(part));
+    return std::make_shared<const LocalArray>(std::move(part));
   }
 
   const std::shared_ptr<const LoadedProgram> whole_;

@@ -12,7 +12,7 @@
 #include "common/foundation/base/strings.h"
 #include "common/foundation/base/version.h"
 #include "common/foundation/tensor/tensor_proto.h"
-#include "common/programs/artifact/artifact.h"
+#include "common/programs/stablehlo/artifact/artifact.h"
 #include "common/programs/stablehlo/module.h"
 #include "common/programs/stablehlo/printer.h"
 #include "megalith/compile/v1/compile.pb.h"
@@ -27,17 +27,6 @@ using SessionPtr = std::shared_ptr<RemoteSession>;
 // Arrays up to this size travel in the requests that use them, and come back with the answer.
 constexpr size_t kInlineBytes = 4096;
 constexpr std::chrono::hours kLongestCompilation{1};
-
-// A small array that has not been sent.
-class HeldArray final : public Array {
- public:
-  explicit HeldArray(Tensor t) : tensor_(std::move(t)) {}
-  void Fetch(std::function<void(Result<Tensor>)> f) const override { f(tensor_); }
-  const Tensor* local() const override { return &tensor_; }
-
- private:
-  const Tensor tensor_;
-};
 
 // An array that an executor holds, or will once what makes it has run.
 class RemoteArray final : public Array, public std::enable_shared_from_this<RemoteArray> {
@@ -374,7 +363,7 @@ class RemoteEngine final : public Engine {
 
   Result<ArrayPtr> Put(int, Tensor host) override {
     if (host.byte_size() <= kInlineBytes) {
-      return std::make_shared<const HeldArray>(std::move(host));
+      return std::make_shared<const LocalArray>(std::move(host));
     }
     ASSIGN_OR_RETURN(const SessionPtr session, connection_->Session());
     auto array = std::make_shared<const RemoteArray>(
@@ -391,13 +380,14 @@ class RemoteEngine final : public Engine {
                           cv1::CompileRequest request;
                           if (source.empty()) {
                             // Artifacts are smaller; what they have no form for goes as text.
-                            Result<std::string> written = artifact::WriteArtifact(parsed);
+                            Result<std::string> written =
+                                stablehlo::artifact::WriteArtifact(parsed);
                             if (written.ok()) {
                               request.set_stablehlo_artifact(*std::move(written));
                             } else {
                               request.set_stablehlo_text(stablehlo::PrintModule(parsed));
                             }
-                          } else if (artifact::LooksLikeArtifact(source)) {
+                          } else if (stablehlo::artifact::LooksLikeArtifact(source)) {
                             request.set_stablehlo_artifact(source.data(), source.size());
                           } else {
                             request.set_stablehlo_text(source.data(), source.size());

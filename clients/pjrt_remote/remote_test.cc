@@ -60,15 +60,7 @@ class RemoteTest : public PluginHost {
 TEST_F(RemoteTest, RunsAProgram) {
   StartFleet();
   ASSERT_EQ(Connect(), "");
-  abi::LoadedExecutable* add = nullptr;
-  ASSERT_EQ(Compile(kAdd, &add), "");
-  abi::Buffer* a = PutFloats({1, 2, 3});
-  abi::Buffer* b = PutFloats({10, 20, 30});
-  std::vector<abi::Buffer*> results;
-  ASSERT_EQ(Run(add, {a, b}, &results), "");
-  EXPECT_THAT(Get<float>(results[0]), ElementsAre(11, 22, 33));
-  for (abi::Buffer* buffer : {a, b, results[0]}) Destroy(buffer);
-  Destroy(add);
+  AddsTwoArrays();
 }
 
 TEST_F(RemoteTest, RunsOnResultsThatAreStillBeingMade) {

@@ -60,17 +60,7 @@ class FleetTest : public ::testing::Test {
       options.process.listen.clear();
     }
     options.data_directory = directory_.path();
-    const Engines engines{
-        .trace = [this](const TraceServiceConfig&) -> Result<std::shared_ptr<TraceEngine>> {
-          return testing::MakeFakeTraceEngine(&world_);
-        },
-        .compile = [this]() -> Result<std::shared_ptr<CompileEngine>> {
-          return testing::MakeFakeCompileEngine(&world_);
-        },
-        .execute = [this]() -> Result<std::shared_ptr<ExecuteEngine>> {
-          return testing::MakeFakeExecuteEngine(&world_);
-        }};
-    auto fleet = EmbeddedFleet::Start(std::move(options), engines);
+    auto fleet = EmbeddedFleet::Start(std::move(options), testing::FakeEngines(&world_));
     ASSERT_TRUE(fleet.ok()) << fleet.status().ToString();
     fleet_ = *std::move(fleet);
     execute_ = std::make_unique<stubs::ExecuteClient>(fleet_->channel());

@@ -33,17 +33,7 @@ class StormTest : public ::testing::Test {
     fleet_.reset();
     options.process.listen.clear();
     options.process.access_log_per_second = 1;
-    const Engines engines{
-        .trace = [this](const TraceServiceConfig&) -> Result<std::shared_ptr<TraceEngine>> {
-          return testing::MakeFakeTraceEngine(&world_);
-        },
-        .compile = [this]() -> Result<std::shared_ptr<CompileEngine>> {
-          return testing::MakeFakeCompileEngine(&world_);
-        },
-        .execute = [this]() -> Result<std::shared_ptr<ExecuteEngine>> {
-          return testing::MakeFakeExecuteEngine(&world_);
-        }};
-    auto fleet = EmbeddedFleet::Start(std::move(options), engines);
+    auto fleet = EmbeddedFleet::Start(std::move(options), testing::FakeEngines(&world_));
     ASSERT_TRUE(fleet.ok()) << fleet.status().ToString();
     fleet_ = *std::move(fleet);
     compile_ = std::make_unique<stubs::CompileClient>(fleet_->channel());

@@ -35,9 +35,9 @@ class BadInputTest : public ::testing::TestWithParam<EngineKind> {
     services::EmbeddedFleet::Options options;
     options.process.max_request_bytes = 1 << 20;
     options.process.default_deadline = std::chrono::seconds(20);
-    fleet_ = *services::EmbeddedFleet::Start(std::move(options), GetParam() == EngineKind::kReal
-                                                                     ? services::RealEngines()
-                                                                     : FakeEngines());
+    fleet_ = *services::EmbeddedFleet::Start(
+        std::move(options),
+        GetParam() == EngineKind::kReal ? services::RealEngines() : testing::FakeEngines(&world_));
     for (const std::string& name : fleet_->server().service_names()) {
       const auto* service =
           google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(name);
@@ -45,19 +45,6 @@ class BadInputTest : public ::testing::TestWithParam<EngineKind> {
       for (int i = 0; i < service->method_count(); ++i) methods_.push_back(service->method(i));
     }
     EXPECT_GE(methods_.size(), 20u);
-  }
-
-  services::Engines FakeEngines() {
-    return {.trace = [this](const services::TraceServiceConfig&)
-                -> Result<std::shared_ptr<services::TraceEngine>> {
-              return testing::MakeFakeTraceEngine(&world_);
-            },
-            .compile = [this]() -> Result<std::shared_ptr<services::CompileEngine>> {
-              return testing::MakeFakeCompileEngine(&world_);
-            },
-            .execute = [this]() -> Result<std::shared_ptr<services::ExecuteEngine>> {
-              return testing::MakeFakeExecuteEngine(&world_);
-            }};
   }
 
   // Sends one message and gives the call's status.

@@ -20,18 +20,6 @@ using Json = nlohmann::json;
 // Runs commands on a fleet with fake engines, or with the real ones if a derived class says so.
 class CliTest : public ::testing::Test {
  protected:
-  services::Engines FakeEngines() {
-    return {.trace = [this](const services::TraceServiceConfig&)
-                -> Result<std::shared_ptr<services::TraceEngine>> {
-              return testing::MakeFakeTraceEngine(&world_);
-            },
-            .compile = [this]() -> Result<std::shared_ptr<services::CompileEngine>> {
-              return testing::MakeFakeCompileEngine(&world_);
-            },
-            .execute = [this]() -> Result<std::shared_ptr<services::ExecuteEngine>> {
-              return testing::MakeFakeExecuteEngine(&world_);
-            }};
-  }
   // Runs a command against one data directory and keeps what it printed.
   int Run(std::vector<std::string> words, bool terminal = false) {
     if (!words.empty() && words[0] != "help" && with_data_)
@@ -51,7 +39,7 @@ class CliTest : public ::testing::Test {
     in_.clear();
     in_.str(text);
   }
-  virtual services::Engines Engines() { return FakeEngines(); }
+  virtual services::Engines Engines() { return testing::FakeEngines(&world_); }
   std::string Out() const { return out_.str(); }
   std::string Err() const { return err_.str(); }
   Json OutJson() const { return Json::parse(out_.str()); }

@@ -194,14 +194,17 @@ class FakeExecuteEngine final : public services::ExecuteEngine {
 
 }  // namespace
 
-std::shared_ptr<services::TraceEngine> MakeFakeTraceEngine(FakeWorld* world) {
-  return std::make_shared<FakeTraceEngine>(world);
-}
-std::shared_ptr<services::CompileEngine> MakeFakeCompileEngine(FakeWorld* world) {
-  return std::make_shared<FakeCompileEngine>(world);
-}
-std::shared_ptr<services::ExecuteEngine> MakeFakeExecuteEngine(FakeWorld* world) {
-  return std::make_shared<FakeExecuteEngine>(world);
+services::Engines FakeEngines(FakeWorld* world) {
+  return {.trace = [world](const services::TraceServiceConfig&)
+              -> Result<std::shared_ptr<services::TraceEngine>> {
+            return std::make_shared<FakeTraceEngine>(world);
+          },
+          .compile = [world]() -> Result<std::shared_ptr<services::CompileEngine>> {
+            return std::make_shared<FakeCompileEngine>(world);
+          },
+          .execute = [world]() -> Result<std::shared_ptr<services::ExecuteEngine>> {
+            return std::make_shared<FakeExecuteEngine>(world);
+          }};
 }
 
 }  // namespace megalith::testing

@@ -8,11 +8,8 @@
 #pragma once
 
 #include <atomic>
-#include <memory>
 
-#include "services/compile/compile_engine.h"
-#include "services/execute/execute_engine.h"
-#include "services/trace/trace_engine.h"
+#include "services/allinone/fleet.h"
 
 namespace megalith::testing {
 
@@ -28,8 +25,7 @@ struct FakeWorld {
   std::atomic<int> stuck{0};  // compilers that wait for that
 };
 
-std::shared_ptr<services::TraceEngine> MakeFakeTraceEngine(FakeWorld* world);
-std::shared_ptr<services::CompileEngine> MakeFakeCompileEngine(FakeWorld* world);
-std::shared_ptr<services::ExecuteEngine> MakeFakeExecuteEngine(FakeWorld* world);
+// Of a fleet in one process; `world` outlives it.
+services::Engines FakeEngines(FakeWorld* world);
 
 }  // namespace megalith::testing

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <dlfcn.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -233,6 +234,19 @@ class PluginHost : public ::testing::Test {
     deleted.buffer = buffer;
     EXPECT_CALL_OK(Buffer_IsDeleted, deleted);
     return deleted.is_deleted;
+  }
+
+  // Compiles kAdd, runs it and looks at what it gives.
+  void AddsTwoArrays() {
+    abi::LoadedExecutable* add = nullptr;
+    ASSERT_EQ(Compile(kAdd, &add), "");
+    abi::Buffer* a = PutFloats({1, 2, 3});
+    abi::Buffer* b = PutFloats({10, 20, 30});
+    std::vector<abi::Buffer*> results;
+    ASSERT_EQ(Run(add, {a, b}, &results), "");
+    EXPECT_THAT(Get<float>(results[0]), ::testing::ElementsAre(11, 22, 33));
+    for (abi::Buffer* buffer : {a, b, results[0]}) Destroy(buffer);
+    Destroy(add);
   }
 
   abi::Client* client_ = nullptr;

@@ -26,25 +26,13 @@ using runtime::StepKind;
 // cache.
 constexpr int64_t kFewestRows = 16, kMostRows = 512;
 
-template <typename Visit>
-void ForEachRegion(Plan* plan, const Visit& visit) {
-  visit(plan->entry);
-  for (runtime::PlanWhile& w : plan->whiles) {
-    visit(w.condition);
-    visit(w.body);
-  }
-  for (runtime::PlanBranch& b : plan->branches) {
-    for (PlanRegion& r : b.regions) visit(r);
-  }
-}
-
 // How many steps name each place.
 std::unordered_map<uint32_t, int> CountMentions(const Arrays& arrays, Plan* plan) {
   std::unordered_map<uint32_t, int> mentions;
   const auto note = [&](uint32_t a) {
     if (a != UINT32_MAX) ++mentions[arrays.Find(a)];
   };
-  ForEachRegion(plan, [&](const PlanRegion& region) {
+  runtime::ForEachRegion(plan, [&](const PlanRegion& region) {
     for (const PlanStep& step : region.steps) {
       std::ranges::for_each(step.in, note);
       std::ranges::for_each(step.out, note);
@@ -144,14 +132,10 @@ class Fuser {
   Fuser(const Arrays& arrays, Plan* plan)
       : arrays_(arrays), plan_(*plan), mentions_(CountMentions(arrays, plan)) {}
 
-  bool Run(PlanRegion* region) {
-    bool changed = false;
+  void Run(PlanRegion* region) {
     for (size_t i = 0; i < region->steps.size();) {
-      const bool fused = FuseFrom(region, i);
-      changed = changed || fused;
-      i += fused ? 0 : 1;  // the step is gone
+      if (!FuseFrom(region, i)) ++i;  // else the step is gone
     }
-    return changed;
   }
 
  private:
@@ -256,35 +240,11 @@ class Fuser {
   const std::unordered_map<uint32_t, int> mentions_;
 };
 
-// Kernels that no step runs any more.
-void DropUnused(Plan* plan) {
-  std::vector<uint32_t> number(plan->loops.size(), UINT32_MAX);
-  const auto for_each = [&](const auto& visit) {
-    ForEachRegion(plan, [&](PlanRegion& region) {
-      for (PlanStep& step : region.steps) {
-        if (step.kind == StepKind::kLoop) visit(&step.index);
-        if (step.epilogue != UINT32_MAX) visit(&step.epilogue);
-      }
-    });
-  };
-  for_each([&](uint32_t* index) { number[*index] = 0; });
-  std::vector<LoopKernel> kept;
-  for (size_t i = 0; i < number.size(); ++i) {
-    if (number[i] == UINT32_MAX) continue;
-    number[i] = static_cast<uint32_t>(kept.size());
-    kept.push_back(std::move(plan->loops[i]));
-  }
-  for_each([&](uint32_t* index) { *index = number[*index]; });
-  plan->loops = std::move(kept);
-}
-
 }  // namespace
 
 void FuseIndices(const Arrays& arrays, Plan* plan) {
   Fuser fuser(arrays, plan);
-  bool changed = false;
-  ForEachRegion(plan, [&](PlanRegion& region) { changed = fuser.Run(&region) || changed; });
-  if (changed) DropUnused(plan);
+  runtime::ForEachRegion(plan, [&](PlanRegion& region) { fuser.Run(&region); });
 }
 
 }  // namespace megalith::codegen

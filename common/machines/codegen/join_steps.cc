@@ -83,8 +83,8 @@ class Joiner {
 
   void Run() {
     CountUses();
-    ForEachRegion([&](PlanRegion& region) { JoinIn(&region); });
-    ForEachRegion([&](PlanRegion& region) {
+    runtime::ForEachRegion(&plan_, [&](PlanRegion& region) { JoinIn(&region); });
+    runtime::ForEachRegion(&plan_, [&](PlanRegion& region) {
       for (PlanStep& step : region.steps) {
         if (step.kind == StepKind::kLoop) MakePrivate(&step);
       }
@@ -93,18 +93,6 @@ class Joiner {
   }
 
  private:
-  template <typename F>
-  void ForEachRegion(const F& visit) {
-    visit(plan_.entry);
-    for (runtime::PlanWhile& w : plan_.whiles) {
-      visit(w.condition);
-      visit(w.body);
-    }
-    for (runtime::PlanBranch& b : plan_.branches) {
-      for (PlanRegion& r : b.regions) visit(r);
-    }
-  }
-
   static std::vector<uint32_t> Touched(const PlanStep& step) {
     std::vector<uint32_t> all = step.in;
     all.insert(all.end(), step.out.begin(), step.out.end());
@@ -124,7 +112,7 @@ class Joiner {
 
   // How many steps, loops and branches name each place.
   void CountUses() {
-    ForEachRegion([&](PlanRegion& region) {
+    runtime::ForEachRegion(&plan_, [&](PlanRegion& region) {
       for (const PlanStep& step : region.steps) {
         for (const uint32_t p : PlacesOf(step)) ++uses_[p];
       }
@@ -336,7 +324,7 @@ class Joiner {
   void DropUnused() {
     std::vector<bool> used(plan_.loops.size(), false);
     const auto each = [&](const auto& visit) {
-      ForEachRegion([&](PlanRegion& region) {
+      runtime::ForEachRegion(&plan_, [&](PlanRegion& region) {
         for (PlanStep& step : region.steps) {
           if (step.kind == StepKind::kLoop) visit(step.index);
           if (step.epilogue != UINT32_MAX) visit(step.epilogue);

@@ -82,18 +82,6 @@ class LifeWalker {
   uint32_t now_ = 0;
 };
 
-template <typename Visit>
-void ForEachRegion(Plan* plan, const Visit& visit) {
-  visit(plan->entry);
-  for (runtime::PlanWhile& w : plan->whiles) {
-    visit(w.condition);
-    visit(w.body);
-  }
-  for (runtime::PlanBranch& b : plan->branches) {
-    for (PlanRegion& r : b.regions) visit(r);
-  }
-}
-
 }  // namespace
 
 uint32_t Arrays::Add(BufferKind kind, uint32_t index, uint64_t bytes) {
@@ -224,7 +212,7 @@ void AssignMemory(const Arrays& arrays, Plan* plan) {
   const auto replace = [&](uint32_t& a) {
     if (a != UINT32_MAX) a = buffer_of[arrays.Find(a)];
   };
-  ForEachRegion(plan, [&](PlanRegion& region) {
+  runtime::ForEachRegion(plan, [&](PlanRegion& region) {
     for (PlanStep& step : region.steps) {
       for (uint32_t& a : step.in) replace(a);
       for (uint32_t& a : step.out) replace(a);

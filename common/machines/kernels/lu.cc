@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <complex>
 #include <cstring>
 #include <type_traits>
 #include <vector>
@@ -11,12 +10,10 @@
 #include "common/machines/kernels/gemm.h"
 #include "common/machines/kernels/isa.h"
 #include "common/machines/kernels/matrix_batch.h"
+#include "common/machines/kernels/matrix_scalar.h"
 
 namespace megalith::kernels {
 namespace {
-
-using c64 = std::complex<float>;
-using c128 = std::complex<double>;
 
 constexpr int64_t kBlock = 64;
 constexpr int64_t kNarrow = 8;     // columns of a panel that are eliminated one by one
@@ -24,11 +21,6 @@ constexpr int64_t kSmall = 4096;   // elements of a matrix that is computed in t
 constexpr int64_t kColumns = 64;   // of the rest that a thread takes at a time, at least
 constexpr int64_t kTile = 16;      // of transposed copies
 constexpr int64_t kMaxSlots = 16;  // matrices at work at the same time
-
-template <typename T>
-constexpr bool kComplex = std::is_same_v<T, c64> || std::is_same_v<T, c128>;
-template <typename T>
-using Wide = std::conditional_t<kComplex<T>, c128, double>;
 
 // What pivots are chosen by, as an integer that grows with it; NaN is the largest.
 template <typename T>
@@ -39,15 +31,6 @@ template <typename T>
     return std::bit_cast<int64_t>(x) & INT64_MAX;
   } else {
     return Magnitude(std::abs(x.real()) + std::abs(x.imag()));
-  }
-}
-
-template <typename T>
-[[gnu::always_inline]] inline T Times(T a, T b) {
-  if constexpr (kComplex<T>) {
-    return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()};
-  } else {
-    return a * b;
   }
 }
 

@@ -3,31 +3,21 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <complex>
 #include <limits>
-#include <type_traits>
 #include <vector>
 
 #include "common/machines/kernels/gemm.h"
 #include "common/machines/kernels/isa.h"
 #include "common/machines/kernels/matrix_batch.h"
+#include "common/machines/kernels/matrix_scalar.h"
 
 namespace megalith::kernels {
 namespace {
-
-using c64 = std::complex<float>;
-using c128 = std::complex<double>;
 
 constexpr int64_t kBlock = 64;
 constexpr int64_t kStep = 8;      // rows that are solved by substitution
 constexpr int64_t kColumns = 64;  // right-hand sides a thread takes at a time, at least
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-template <typename T>
-constexpr bool kComplex = std::is_same_v<T, c64> || std::is_same_v<T, c128>;
-// The type small matrices are computed in.
-template <typename T>
-using Wide = std::conditional_t<kComplex<T>, c128, double>;
 
 template <typename T>
 [[gnu::always_inline]] inline T Conj(T x) {
@@ -40,16 +30,6 @@ template <typename T>
 template <typename T>
 [[gnu::always_inline]] inline double RealOf(T x) {
   return static_cast<double>(std::real(x));
-}
-
-// The product without the rescue of infinities and NaN that operator* of complex numbers does.
-template <typename T>
-[[gnu::always_inline]] inline T Times(T a, T b) {
-  if constexpr (kComplex<T>) {
-    return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()};
-  } else {
-    return a * b;
-  }
 }
 
 // ---- cholesky ----

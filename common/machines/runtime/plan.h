@@ -114,6 +114,19 @@ struct Plan {
   friend bool operator==(const Plan&, const Plan&) = default;
 };
 
+// Calls `visit` with every region: the entry, loops' and branches'.
+template <typename Visit>
+void ForEachRegion(Plan* plan, const Visit& visit) {
+  visit(plan->entry);
+  for (PlanWhile& w : plan->whiles) {
+    visit(w.condition);
+    visit(w.body);
+  }
+  for (PlanBranch& b : plan->branches) {
+    for (PlanRegion& r : b.regions) visit(r);
+  }
+}
+
 // Errors: kDataLoss unless every number is in range, every buffer lies in what it is part of, every
 // kernel belongs to a step and passes CheckLoopKernel for its buffers, no step writes inputs or
 // constants, arrays of a library call overlap only where an operand lies in the place of a result,

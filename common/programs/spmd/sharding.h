@@ -19,6 +19,8 @@ struct Mesh {
   struct Axis {
     std::string name;
     int64_t size = 1;
+
+    bool operator==(const Axis&) const = default;
   };
   std::string name;
   std::vector<Axis> axes;

@@ -257,6 +257,29 @@ TEST(Unroll, RefusesWhatDoesNotFit) {
               HasSubstr("device 9 of 4"));
 }
 
+TEST(Unroll, RefusesMeshesThatDoNotFit) {
+  // The program of four devices with another mesh.
+  const auto error = [](std::string_view mesh, std::string_view of_results = "<@mesh, [{\"x\"}]>") {
+    std::string text = Program("%r = stablehlo.add %x, %x : tensor<2xf32>");
+    const auto replace = [&](std::string_view what, std::string_view with) {
+      const size_t at = text.rfind(what);
+      text.replace(at, what.size(), with);
+    };
+    replace("<@mesh, [{\"x\"}]>", of_results);
+    replace("<[\"x\"=4]>", mesh);
+    const Result<std::vector<float>> got = ResultOf(text);
+    return got.ok() ? std::string("no error") : got.status().ToString();
+  };
+  EXPECT_EQ(error("<[\"x\"=4], device_ids=[3, 1, 0, 2]>"), "no error");
+  EXPECT_THAT(error("<[\"x\"=4], device_ids=[0, 1, 2, 4]>"), HasSubstr("names device 4"));
+  EXPECT_THAT(error("<[\"x\"=4], device_ids=[0, 1, 2, -1]>"), HasSubstr("INVALID_ARGUMENT"));
+  EXPECT_THAT(error("<[\"x\"=4], device_ids=[0, 1, 2, 2]>"), HasSubstr("names device 2 twice"));
+  EXPECT_THAT(error("<[\"x\"=8]>"), HasSubstr("a mesh of 8 devices in a program for 4"));
+  EXPECT_THAT(
+      error("<[\"x\"=4]>\n  sdy.mesh @other = <[\"x\"=2, \"y\"=2]>", "<@other, [{\"x\", \"y\"}]>"),
+      HasSubstr("over two meshes"));
+}
+
 TEST(ParseSharding, ReadsWhatShardyWrites) {
   Mesh mesh{"mesh", {{"x", 4}, {"y", 2}}, {}};
   const auto s =

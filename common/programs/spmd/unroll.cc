@@ -6,64 +6,28 @@
 #include <utility>
 
 #include "common/foundation/base/strings.h"
+#include "common/programs/spmd/collectives.h"
+#include "common/programs/spmd/frame.h"
+#include "common/programs/spmd/writer.h"
 #include "common/programs/stablehlo/op_def.h"
+#include "common/programs/stablehlo/verify.h"
 
 namespace megalith::spmd {
 namespace {
 
 using stablehlo::Attr;
 using stablehlo::AttrDict;
-using stablehlo::Dense;
 using stablehlo::Func;
-using stablehlo::kNoValue;
 using stablehlo::Module;
 using stablehlo::Op;
 using stablehlo::Region;
 using stablehlo::TensorType;
-using stablehlo::ValueId;
 
 constexpr int kDeepestCalls = 256;
-
-// Devices that run side by side. Outside of manual computations there is one instance.
-struct Instances {
-  // The device each instance stands for: one of those that differ in free axes alone.
-  std::vector<int64_t> device;
-  std::vector<size_t> of_device;  // by device
-  std::vector<bool> axes;         // of the mesh: true if instances differ along it
-  bool manual = false;
-
-  size_t size() const { return device.size(); }
-};
-
-// One function, or one manual computation, being written: its values per instance.
-struct Frame {
-  const Func* func;
-  const Instances* instances;
-  std::unordered_map<ValueId, std::vector<ValueId>> values;
-
-  ValueId Get(ValueId v, size_t k) const {
-    const auto it = values.find(v);
-    return it == values.end() ? kNoValue : it->second[k];
-  }
-  void Set(ValueId v, size_t k, ValueId made) {
-    std::vector<ValueId>& all = values[v];
-    all.resize(instances->size(), kNoValue);
-    all[k] = made;
-  }
-};
-
-using Set = std::vector<size_t>;  // instances
 
 bool NamesDevice(const Op& op) {
   return op.name() == "stablehlo.partition_id" || op.name() == "stablehlo.replica_id";
 }
-bool IsCollective(const Op& op) {
-  static constexpr std::string_view kNames[] = {
-      "stablehlo.all_reduce",     "stablehlo.all_gather",           "stablehlo.all_to_all",
-      "stablehlo.reduce_scatter", "stablehlo.collective_broadcast", "stablehlo.collective_permute"};
-  return std::ranges::find(kNames, op.name()) != std::end(kNames);
-}
-
 // What `sdy.sharding_constraint` was before Shardy.
 bool IsHloConstraint(const Op& op) {
   return op.name() == "stablehlo.custom_call" && op.operands.size() == 1 && op.num_results == 1 &&
@@ -87,7 +51,6 @@ class Unroller {
     out_.result_attrs = main->result_attrs;
     Frame frame{main, &whole_, {}};
     Unrolled made;
-    ops_ = &out_.body.ops;
     RETURN_IF_ERROR(ShardingsOf(main->input_types(), main->arg_attrs, &made.inputs));
     for (size_t i = 0; i < main->body.args.size(); ++i) {
       const ValueId v = main->body.args[i];
@@ -113,11 +76,13 @@ class Unroller {
       if (!said && known != lies_.end()) made.outputs[i] = known->second;
       if (made.outputs[i].Terms() == 1 || main->results[i].is_token) continue;
       ASSIGN_OR_RETURN(end.operands[i], Stack(end.operands[i], made.outputs[i]));
-      out_.results[i] = Type(end.operands[i]);
+      out_.results[i] = writer_.Type(end.operands[i]);
     }
     out_.body.ops.push_back(std::move(end));
     made.module.name = module_.name;
     RETURN_IF_ERROR(internal::StatusOf(made.module.AddFunc(std::move(out_))));
+    // Groups that stand for the same instances may give other types than the program says.
+    RETURN_IF_ERROR(stablehlo::Verify(made.module).Annotate("as one program of all devices"));
     return made;
   }
 
@@ -149,8 +114,8 @@ class Unroller {
   // --- where whole arrays lie: what is said of them, carried through elementwise operations ---
 
   void Note(ValueId v, const Sharding& sharding) {
-    if (sharding.IsReplicated() || Type(v).is_token) return;
-    const bool divides = PartOf(sharding, Type(v).shape, 0).ok();
+    if (sharding.IsReplicated() || writer_.Type(v).is_token) return;
+    const bool divides = PartOf(sharding, writer_.Type(v).shape, 0).ok();
     if (!divides) return;
     Sharding& known = lies_[v] = sharding;
     known.unreduced.clear();  // said anew where it is wanted
@@ -159,65 +124,12 @@ class Unroller {
     if (op.num_results != 1 || !op.def->has(stablehlo::kElementwise)) return;
     for (const ValueId v : op.operands) {
       const auto known = lies_.find(v);
-      if (known == lies_.end() || Type(v).shape != Type(op.result()).shape) continue;
+      if (known == lies_.end() || writer_.Type(v).shape != writer_.Type(op.result()).shape)
+        continue;
       const Sharding sharding = known->second;
       lies_.insert_or_assign(op.result(), sharding);
       return;
     }
-  }
-
-  // --- writing ---
-
-  Op& Add(std::string_view name, std::vector<ValueId> operands, AttrDict attrs,
-          const std::vector<TensorType>& results) {
-    Op op;
-    op.def = stablehlo::FindOp(name);
-    op.operands = std::move(operands);
-    op.attrs = std::move(attrs);
-    SetResults(&op, results);
-    ops_->push_back(std::move(op));
-    return ops_->back();
-  }
-  void SetResults(Op* op, const std::vector<TensorType>& results) {
-    op->num_results = static_cast<uint32_t>(results.size());
-    for (size_t i = 0; i < results.size(); ++i) {
-      const ValueId v = out_.AddValue(results[i]);
-      if (i == 0) op->first_result = v;
-    }
-  }
-  const TensorType& Type(ValueId v) const { return out_.type(v); }
-
-  ValueId Slice(ValueId v, const Dims& start, const Shape& shape) {
-    if (Type(v).shape == shape) return v;
-    Dims limit;
-    for (size_t d = 0; d < shape.size(); ++d) limit.push_back(start[d] + shape[d]);
-    AttrDict attrs;
-    SetAttr(&attrs, "start_indices", Attr::Ints(start));
-    SetAttr(&attrs, "limit_indices", Attr::Ints(limit));
-    SetAttr(&attrs, "strides", Attr::Ints(Dims(shape.size(), 1)));
-    return Add("stablehlo.slice", {v}, std::move(attrs), {{Type(v).dtype, shape}}).result();
-  }
-  // Part `i` of `n` along a dimension.
-  ValueId Chunk(ValueId v, size_t dim, int64_t n, int64_t i) {
-    Shape shape = Type(v).shape;
-    shape[dim] /= n;
-    Dims start(shape.size(), 0);
-    start[dim] = shape[dim] * i;
-    return Slice(v, start, shape);
-  }
-  ValueId Concat(const std::vector<ValueId>& parts, size_t dim) {
-    if (parts.size() == 1) return parts[0];
-    TensorType type = Type(parts[0]);
-    type.shape[dim] = 0;
-    for (const ValueId p : parts) type.shape[dim] += Type(p).shape[dim];
-    AttrDict attrs;
-    SetAttr(&attrs, "dimension", Attr::Int(static_cast<int64_t>(dim)));
-    return Add("stablehlo.concatenate", parts, std::move(attrs), {type}).result();
-  }
-  Result<ValueId> Splat(const TensorType& type, const tensor::Tensor& scalar) {
-    AttrDict attrs;
-    SetAttr(&attrs, "value", Attr::OfDense(Dense{type, scalar, true, false}));
-    return Add("stablehlo.constant", {}, std::move(attrs), {type}).result();
   }
 
   // --- sums of which devices have terms ---
@@ -226,33 +138,29 @@ class Unroller {
     type.shape.insert(0, terms);
     return type;
   }
-  ValueId Reshape(ValueId v, const TensorType& type) {
-    return Add("stablehlo.reshape", {v}, {}, {type}).result();
-  }
-
   // The sum of these, which are remembered as its terms.
   ValueId Sum(std::vector<ValueId> terms, const Sharding& sharding) {
     ValueId sum = terms[0];
     for (size_t t = 1; t < terms.size(); ++t) {
-      const TensorType type = Type(sum);
-      sum = Add("stablehlo.add", {sum, terms[t]}, {}, {type}).result();
+      const TensorType type = writer_.Type(sum);
+      sum = writer_.Add("stablehlo.add", {sum, terms[t]}, {}, {type}).result();
     }
     terms_.insert_or_assign(sum, Terms{sharding, std::move(terms)});
     return sum;
   }
   ValueId Unstack(ValueId stacked, const Sharding& sharding) {
-    TensorType type = Type(stacked);
+    TensorType type = writer_.Type(stacked);
     type.shape.erase(0);
     std::vector<ValueId> terms;
     for (int64_t t = 0; t < sharding.Terms(); ++t) {
-      terms.push_back(Reshape(Chunk(stacked, 0, sharding.Terms(), t), type));
+      terms.push_back(writer_.Reshape(writer_.Chunk(stacked, 0, sharding.Terms(), t), type));
     }
     return Sum(std::move(terms), sharding);
   }
   Result<ValueId> Stack(ValueId v, const Sharding& sharding) {
     ASSIGN_OR_RETURN(std::vector<ValueId> terms, TermsOf(v, sharding));
-    for (ValueId& term : terms) term = Reshape(term, Stacked(Type(term), 1));
-    return Concat(terms, 0);
+    for (ValueId& term : terms) term = writer_.Reshape(term, Stacked(writer_.Type(term), 1));
+    return writer_.Concat(terms, 0);
   }
 
   // By position along the axes of the sharding. Of a value that is not known to be a sum, the first
@@ -263,9 +171,8 @@ class Unroller {
       return known->second.values;
     }
     RETURN_IF_ERROR(CheckTerms(sharding));
-    const TensorType type = Type(v);
-    ASSIGN_OR_RETURN(const tensor::Tensor scalar, tensor::Tensor::Create(type.dtype, Shape{}));
-    ASSIGN_OR_RETURN(const ValueId zero, Splat(type, scalar));
+    const TensorType type = writer_.Type(v);
+    ASSIGN_OR_RETURN(const ValueId zero, writer_.Zeros(type));
     std::vector<ValueId> terms(static_cast<size_t>(sharding.Terms()), zero);
     terms[0] = v;
     return terms;
@@ -281,21 +188,21 @@ class Unroller {
   // A product that is wanted as a sum: every device multiplies its part of the summed dimension.
   void SplitProduct(ValueId v, const Sharding& sharding) {
     const auto it = std::ranges::find_if(
-        *ops_, [&](const Op& op) { return op.num_results == 1 && op.result() == v; });
-    if (it == ops_->end() || it->name() != "stablehlo.dot_general") return;
+        writer_.ops(), [&](const Op& op) { return op.num_results == 1 && op.result() == v; });
+    if (it == writer_.ops().end() || it->name() != "stablehlo.dot_general") return;
     const Op dot = *it;
     const stablehlo::DotDims& dims = dot.attr("dot_dimension_numbers").AsDot();
     const int64_t n = sharding.Terms();
     if (dims.lhs_contract.empty() || n > devices_) return;
     const auto left = static_cast<size_t>(dims.lhs_contract[0]);
     const auto right = static_cast<size_t>(dims.rhs_contract[0]);
-    if (Type(dot.operands[0]).shape[left] % n != 0) return;
+    if (writer_.Type(dot.operands[0]).shape[left] % n != 0) return;
     std::vector<ValueId> terms;
     for (int64_t t = 0; t < n; ++t) {
-      const ValueId a = Chunk(dot.operands[0], left, n, t);
-      const ValueId b = Chunk(dot.operands[1], right, n, t);
-      const TensorType type = Type(v);
-      terms.push_back(Add(dot.name(), {a, b}, dot.attrs, {type}).result());
+      const ValueId a = writer_.Chunk(dot.operands[0], left, n, t);
+      const ValueId b = writer_.Chunk(dot.operands[1], right, n, t);
+      const TensorType type = writer_.Type(v);
+      terms.push_back(writer_.Add(dot.name(), {a, b}, dot.attrs, {type}).result());
     }
     terms_.insert_or_assign(v, Terms{sharding, std::move(terms)});
   }
@@ -323,8 +230,8 @@ class Unroller {
       for (const size_t k : set) frame.Set(op.result(), k, frame.Get(op.operands[0], k));
       if (frame.instances->manual) return OkStatus();
       const ValueId v = frame.Get(op.operands[0], 0);
-      ASSIGN_OR_RETURN(const Sharding sharding,
-                       ParseSharding(op.attr("sharding").AsText(), meshes_, Type(v).rank()));
+      ASSIGN_OR_RETURN(const Sharding sharding, ParseSharding(op.attr("sharding").AsText(), meshes_,
+                                                              writer_.Type(v).rank()));
       // The same array may lie elsewhere before: only what follows is known.
       Note(v, sharding);
       if (sharding.Terms() > 1 && !terms_.contains(v)) SplitProduct(v, sharding);
@@ -335,12 +242,13 @@ class Unroller {
       if (frame.instances->manual) return OkStatus();
       const ValueId v = frame.Get(op.operands[0], 0);
       ASSIGN_OR_RETURN(const Sharding sharding, ParseHloSharding(op.attr("mhlo.sharding").AsText(),
-                                                                 Type(v).rank(), devices_));
+                                                                 writer_.Type(v).rank(), devices_));
       Note(v, sharding);
       return OkStatus();
     }
     if (NamesDevice(op)) return DeviceId(frame, op, set);
-    if (frame.instances->manual && IsCollective(op)) return Collective(frame, op, set);
+    if (frame.instances->manual && IsCollective(op))
+      return WriteCollective(frame, op, set, devices_, &writer_);
     if (set.size() > 1 && !op.regions.empty() && HoldsCollective(op)) return Joint(frame, op, set);
     if (set.size() > 1 && IsShared(frame, op, set)) {
       RETURN_IF_ERROR(Clone(frame, op, set[0]));
@@ -422,10 +330,10 @@ class Unroller {
     }
     std::vector<TensorType> types;
     for (uint32_t r = 0; r < op.num_results; ++r) types.push_back(frame.func->type(op.result(r)));
-    SetResults(&copy, types);
+    writer_.SetResults(&copy, types);
     for (uint32_t r = 0; r < op.num_results; ++r) frame.Set(op.result(r), k, copy.result(r));
     if (!frame.instances->manual) NoteResult(copy);
-    ops_->push_back(std::move(copy));
+    writer_.ops().push_back(std::move(copy));
     return OkStatus();
   }
 
@@ -440,9 +348,9 @@ class Unroller {
         frame.Set(v, k, arg);
       }
     }
-    std::vector<Op>* const outer = std::exchange(ops_, &made.ops);
+    std::vector<Op>* const outer = writer_.Enter(&made.ops);
     const Status s = Ops(frame, region, set);
-    ops_ = outer;
+    writer_.Enter(outer);
     RETURN_IF_ERROR(s);
     const Op& end = region.ops.back();
     Op copy;
@@ -483,13 +391,13 @@ class Unroller {
     for (uint32_t r = 0; r < op.num_results; ++r) {
       types.insert(types.end(), set.size(), frame.func->type(op.result(r)));
     }
-    SetResults(&copy, types);
+    writer_.SetResults(&copy, types);
     for (uint32_t r = 0; r < op.num_results; ++r) {
       for (size_t i = 0; i < set.size(); ++i) {
         frame.Set(op.result(r), set[i], copy.result(static_cast<uint32_t>(r * set.size() + i)));
       }
     }
-    ops_->push_back(std::move(copy));
+    writer_.ops().push_back(std::move(copy));
     return OkStatus();
   }
 
@@ -497,8 +405,8 @@ class Unroller {
     const bool partition = op.name() == "stablehlo.partition_id";
     for (const size_t k : set) {
       const int64_t id = partition ? frame.instances->device[k] : 0;
-      ASSIGN_OR_RETURN(const ValueId v, Splat(TensorType::Scalar(stablehlo::DType::kU32),
-                                              tensor::Tensor::Scalar(stablehlo::DType::kU32, id)));
+      const ValueId v = writer_.Splat(TensorType::Scalar(stablehlo::DType::kU32),
+                                      tensor::Tensor::Scalar(stablehlo::DType::kU32, id));
       frame.Set(op.result(), k, v);
     }
     return OkStatus();
@@ -524,14 +432,10 @@ class Unroller {
                      ParseShardings(op.attr("out_shardings").AsText(), meshes_, out_ranks));
     // Without arguments and results nothing is seen of it.
     if (in.empty() && out.empty()) return OkStatus();
-    const Mesh& mesh = in.empty() ? out[0].mesh : in[0].mesh;
+    ASSIGN_OR_RETURN(const Mesh mesh, MeshOf(in, out, devices_));
     std::vector<bool> manual;
     for (const Mesh::Axis& a : mesh.axes) {
       manual.push_back(std::ranges::find(names, a.name) != names.end());
-    }
-    if (mesh.size() > devices_) {
-      return InvalidArgument(
-          StrCat("a mesh of ", mesh.size(), " devices in a program for ", devices_));
     }
     std::vector<bool> apart = manual;
     if (frame.instances->manual) {
@@ -542,7 +446,7 @@ class Unroller {
         apart[a] = apart[a] || frame.instances->axes[a];
       }
     }
-    const Instances instances = InstancesOf(mesh, apart);
+    const Instances instances = InstancesOf(mesh, apart, devices_);
     std::vector<size_t> outer;  // by instance
     for (const int64_t d : instances.device) {
       outer.push_back(frame.instances->of_device[static_cast<size_t>(d)]);
@@ -577,9 +481,10 @@ class Unroller {
         }
         ASSIGN_OR_RETURN(const ValueId whole,
                          AssembleTerms(inner, end.operands[r], out[r].Only(manual), members));
-        if (!(Type(whole) == frame.func->type(op.result(r)))) {
-          return InvalidArgument(StrCat("result ", r, " is assembled to ", Type(whole).Text(),
-                                        ", wanted ", frame.func->type(op.result(r)).Text()));
+        if (!(writer_.Type(whole) == frame.func->type(op.result(r)))) {
+          return InvalidArgument(StrCat("result ", r, " is assembled to ",
+                                        writer_.Type(whole).Text(), ", wanted ",
+                                        frame.func->type(op.result(r)).Text()));
         }
         frame.Set(op.result(r), o, whole);
         if (!frame.instances->manual) Note(whole, out[r]);
@@ -588,39 +493,15 @@ class Unroller {
     return OkStatus();
   }
 
-  Instances InstancesOf(const Mesh& mesh, const std::vector<bool>& manual) const {
-    Instances out;
-    out.manual = true;
-    out.axes = manual;
-    out.of_device.assign(static_cast<size_t>(devices_), 0);
-    std::vector<std::vector<int64_t>> seen;  // manual coordinates, by instance
-    const int64_t n = mesh.size();
-    for (int64_t position = 0; position < n; ++position) {
-      const int64_t device =
-          mesh.device_ids.empty() ? position : mesh.device_ids[static_cast<size_t>(position)];
-      std::vector<int64_t> at = mesh.CoordinatesOf(device);
-      for (size_t a = 0; a < at.size(); ++a) {
-        if (!manual[a]) at[a] = 0;
-      }
-      const auto it = std::ranges::find(seen, at);
-      const auto k = static_cast<size_t>(it - seen.begin());
-      if (it == seen.end()) {
-        seen.push_back(std::move(at));
-        out.device.push_back(device);
-      }
-      if (device >= 0 && device < devices_) out.of_device[static_cast<size_t>(device)] = k;
-    }
-    return out;
-  }
-
   Result<ValueId> TakePart(ValueId whole, const Sharding& sharding, const TensorType& local,
                            int64_t device) {
-    if (Type(whole).is_token) return whole;
-    ASSIGN_OR_RETURN(const Part part, PartOf(sharding, Type(whole).shape, device));
-    if (part.shape != local.shape || Type(whole).dtype != local.dtype) {
-      return InvalidArgument(StrCat("a part of ", Type(whole).Text(), " is no ", local.Text()));
+    if (writer_.Type(whole).is_token) return whole;
+    ASSIGN_OR_RETURN(const Part part, PartOf(sharding, writer_.Type(whole).shape, device));
+    if (part.shape != local.shape || writer_.Type(whole).dtype != local.dtype) {
+      return InvalidArgument(
+          StrCat("a part of ", writer_.Type(whole).Text(), " is no ", local.Text()));
     }
-    return Slice(whole, part.start, part.shape);
+    return writer_.Slice(whole, part.start, part.shape);
   }
 
   Result<ValueId> AssembleTerms(const Frame& inner, ValueId v, const Sharding& sharding,
@@ -634,7 +515,7 @@ class Unroller {
       }
       if (mine.empty()) return InvalidArgument("a term of a result is on no device");
       ASSIGN_OR_RETURN(const ValueId term, Assemble(inner, v, sharding, mine));
-      if (Type(term).is_token) return term;
+      if (writer_.Type(term).is_token) return term;
       terms.push_back(term);
     }
     return Sum(std::move(terms), sharding);
@@ -644,8 +525,8 @@ class Unroller {
   Result<ValueId> Assemble(const Frame& inner, ValueId v, const Sharding& sharding,
                            const Set& members) {
     const ValueId first = inner.Get(v, members[0]);
-    if (Type(first).is_token) return first;
-    const size_t rank = Type(first).rank();
+    if (writer_.Type(first).is_token) return first;
+    const size_t rank = writer_.Type(first).rank();
     // The grid of parts, last dimension fastest, and which instance has each.
     std::vector<int64_t> parts(rank);
     size_t cells = 1;
@@ -670,163 +551,13 @@ class Unroller {
       const auto n = static_cast<size_t>(parts[d]);
       std::vector<ValueId> next;
       for (size_t i = 0; i < grid.size(); i += n) {
-        next.push_back(Concat({grid.begin() + static_cast<ptrdiff_t>(i),
-                               grid.begin() + static_cast<ptrdiff_t>(i + n)},
-                              d));
+        next.push_back(writer_.Concat({grid.begin() + static_cast<ptrdiff_t>(i),
+                                       grid.begin() + static_cast<ptrdiff_t>(i + n)},
+                                      d));
       }
       grid = std::move(next);
     }
     return grid[0];
-  }
-
-  // --- collectives ---
-
-  // Groups of instances, in their order. Groups that stand for the same instances are merged.
-  Result<std::vector<Set>> GroupsOf(const Frame& frame, const Op& op) const {
-    const Instances& instances = *frame.instances;
-    const Dense& dense = op.attr("replica_groups").AsDense();
-    std::vector<Set> groups;
-    if (dense.type.rank() == 2) {
-      const int64_t rows = dense.type.shape[0], columns = dense.type.shape[1];
-      for (int64_t r = 0; r < rows; ++r) {
-        Set group;
-        for (int64_t c = 0; c < columns; ++c) {
-          const int64_t device = dense.data.IntAt(dense.splat ? 0 : r * columns + c);
-          if (device < 0) continue;  // padding of uneven groups
-          if (device >= devices_) {
-            return InvalidArgument(StrCat("device ", device, " of ", devices_, " in a group"));
-          }
-          const size_t k = instances.of_device[static_cast<size_t>(device)];
-          if (std::ranges::find(group, k) == group.end()) group.push_back(k);
-        }
-        if (std::ranges::find(groups, group) == groups.end()) groups.push_back(std::move(group));
-      }
-    }
-    if (groups.empty()) {
-      groups.emplace_back(instances.size());
-      std::iota(groups[0].begin(), groups[0].end(), size_t{0});
-    }
-    std::vector<bool> in_group(instances.size(), false);
-    for (const Set& g : groups) {
-      for (const size_t k : g) {
-        if (in_group[k]) return InvalidArgument("a device is in two groups");
-        in_group[k] = true;
-      }
-    }
-    if (std::ranges::find(in_group, false) != in_group.end()) {
-      return InvalidArgument("a device is in no group");
-    }
-    return groups;
-  }
-
-  Status Collective(Frame& frame, const Op& op, const Set& set) {
-    if (set.size() != frame.instances->size()) {
-      return Unimplemented("a collective that not all devices reach together");
-    }
-    if (op.name() == "stablehlo.collective_permute") return Permute(frame, op);
-    ASSIGN_OR_RETURN(const std::vector<Set> groups, GroupsOf(frame, op));
-    for (const Set& group : groups) {
-      for (size_t i = 0; i < op.operands.size(); ++i) {
-        RETURN_IF_ERROR(InGroup(frame, op, static_cast<uint32_t>(i), group));
-      }
-    }
-    return OkStatus();
-  }
-
-  Status InGroup(Frame& frame, const Op& op, uint32_t i, const Set& group) {
-    const auto n = static_cast<int64_t>(group.size());
-    std::vector<ValueId> values;
-    for (const size_t k : group) values.push_back(frame.Get(op.operands[i], k));
-    if (op.name() == "stablehlo.all_to_all") {
-      const auto split = static_cast<size_t>(op.attr("split_dimension").AsInt());
-      const auto concat = static_cast<size_t>(op.attr("concat_dimension").AsInt());
-      if (op.attr("split_count").AsInt() != n) {
-        return InvalidArgument(StrCat("split_count is not the size of the group, ", n));
-      }
-      for (int64_t to = 0; to < n; ++to) {
-        std::vector<ValueId> parts;
-        for (const ValueId from : values) parts.push_back(Chunk(from, split, n, to));
-        frame.Set(op.result(i), group[static_cast<size_t>(to)], Concat(parts, concat));
-      }
-      return OkStatus();
-    }
-    ValueId made = values[0];  // collective_broadcast: what the first one has
-    if (op.name() == "stablehlo.all_gather") {
-      made = Concat(values, static_cast<size_t>(op.attr("all_gather_dim").AsInt()));
-    } else if (!op.regions.empty()) {
-      for (size_t k = 1; k < values.size(); ++k) {
-        ASSIGN_OR_RETURN(made, Combine(frame, op.regions[0], made, values[k]));
-      }
-    }
-    for (int64_t k = 0; k < n; ++k) {
-      ValueId mine = made;
-      if (op.name() == "stablehlo.reduce_scatter") {
-        mine = Chunk(made, static_cast<size_t>(op.attr("scatter_dimension").AsInt()), n, k);
-      }
-      frame.Set(op.result(i), group[static_cast<size_t>(k)], mine);
-    }
-    return OkStatus();
-  }
-
-  // The body of a reduction, which is about scalars, applied to arrays element by element.
-  Result<ValueId> Combine(const Frame& frame, const Region& body, ValueId a, ValueId b) {
-    if (body.args.size() != 2) return InvalidArgument("a reduction of other than two arguments");
-    std::unordered_map<ValueId, ValueId> made = {{body.args[0], a}, {body.args[1], b}};
-    const Shape shape = Type(a).shape;
-    for (size_t i = 0; i + 1 < body.ops.size(); ++i) {
-      const Op& op = body.ops[i];
-      if (op.name() == "sdy.sharding_constraint" && made.contains(op.operands[0])) {
-        made[op.result()] = made.at(op.operands[0]);
-        continue;
-      }
-      const bool constant = op.def->has(stablehlo::kConstantLike);
-      if (op.num_results != 1 || (!constant && !op.def->has(stablehlo::kElementwise))) {
-        return Unimplemented(StrCat("a reduction over devices by ", op.name()));
-      }
-      const TensorType type{frame.func->type(op.result()).dtype, shape};
-      if (constant) {
-        ASSIGN_OR_RETURN(const tensor::Tensor scalar, op.attr("value").AsDense().Materialize());
-        ASSIGN_OR_RETURN(made[op.result()], Splat(type, scalar));
-        continue;
-      }
-      std::vector<ValueId> operands;
-      for (const ValueId v : op.operands) {
-        const auto it = made.find(v);
-        if (it == made.end()) return Unimplemented("a reduction over devices by outer values");
-        operands.push_back(it->second);
-      }
-      made[op.result()] = Add(op.name(), std::move(operands), op.attrs, {type}).result();
-    }
-    const auto it = made.find(body.ops.back().operands[0]);
-    if (it == made.end()) return Unimplemented("a reduction over devices by outer values");
-    return it->second;
-  }
-
-  // Devices that nobody sends to get zeros.
-  Status Permute(Frame& frame, const Op& op) {
-    const Dense& pairs = op.attr("source_target_pairs").AsDense();
-    const Instances& instances = *frame.instances;
-    std::vector<ValueId> got(instances.size(), kNoValue);
-    const int64_t n = stablehlo::ElementCount(pairs.type) / 2;
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t from = pairs.data.IntAt(pairs.splat ? 0 : 2 * i);
-      const int64_t to = pairs.data.IntAt(pairs.splat ? 0 : 2 * i + 1);
-      if (from < 0 || to < 0 || from >= devices_ || to >= devices_) {
-        return InvalidArgument(StrCat("a permutation names a device beyond ", devices_));
-      }
-      got[instances.of_device[static_cast<size_t>(to)]] =
-          frame.Get(op.operands[0], instances.of_device[static_cast<size_t>(from)]);
-    }
-    const TensorType& type = frame.func->type(op.result());
-    ValueId zero = kNoValue;
-    for (size_t k = 0; k < got.size(); ++k) {
-      if (got[k] == kNoValue && zero == kNoValue) {
-        ASSIGN_OR_RETURN(const tensor::Tensor scalar, tensor::Tensor::Create(type.dtype, Shape{}));
-        ASSIGN_OR_RETURN(zero, Splat(type, scalar));
-      }
-      frame.Set(op.result(), k, got[k] == kNoValue ? zero : got[k]);
-    }
-    return OkStatus();
   }
 
   const Module& module_;
@@ -834,7 +565,7 @@ class Unroller {
   std::vector<Mesh> meshes_;
   Instances whole_;
   Func out_;
-  std::vector<Op>* ops_ = nullptr;  // of the region that is being written
+  FuncWriter writer_{&out_};
   std::unordered_map<const Func*, bool> holds_;
   std::unordered_map<ValueId, Sharding> lies_;  // of values that are written
   struct Terms {

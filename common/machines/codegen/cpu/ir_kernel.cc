@@ -566,15 +566,7 @@ void KernelEmitter::Accumulate(size_t s) {
 
 Value* KernelEmitter::FoldLanes(const LoopReduction& reduction, DType type, Value* lanes) {
   for (unsigned width = nest_.width; width > 1; width /= 2) {
-    std::vector<int> low, high;
-    for (unsigned i = 0; i < width / 2; ++i) {
-      low.push_back(static_cast<int>(i));
-      high.push_back(static_cast<int>(i + width / 2));
-    }
-    Value* a = width == 2 ? b_.CreateExtractElement(lanes, uint64_t{0})
-                          : b_.CreateShuffleVector(lanes, low);
-    Value* b = width == 2 ? b_.CreateExtractElement(lanes, uint64_t{1})
-                          : b_.CreateShuffleVector(lanes, high);
+    const auto [a, b] = HalvesOf(b_, lanes, width);
     lanes = Combine(reduction, type, a, b);
   }
   return lanes;

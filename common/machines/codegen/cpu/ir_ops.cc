@@ -274,6 +274,19 @@ Value* IrOps::Constant(DType type, uint64_t bits, unsigned lanes) const {
   return llvm::ConstantFP::get(Vector(element, lanes), value);
 }
 
+std::pair<Value*, Value*> HalvesOf(llvm::IRBuilderBase& builder, Value* vector, unsigned lanes) {
+  if (lanes == 2) {
+    return {builder.CreateExtractElement(vector, uint64_t{0}),
+            builder.CreateExtractElement(vector, uint64_t{1})};
+  }
+  std::vector<int> low, high;
+  for (unsigned i = 0; i < lanes / 2; ++i) {
+    low.push_back(static_cast<int>(i));
+    high.push_back(static_cast<int>(i + lanes / 2));
+  }
+  return {builder.CreateShuffleVector(vector, low), builder.CreateShuffleVector(vector, high)};
+}
+
 Value* IrOps::Splat(Value* scalar, unsigned lanes) const {
   return lanes == 1 ? scalar : b_.CreateVectorSplat(lanes, scalar);
 }

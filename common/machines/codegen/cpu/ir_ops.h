@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "common/foundation/base/status.h"
 #include "common/machines/runtime/loop.h"
@@ -53,6 +54,10 @@ class IrOps {
   llvm::IRBuilderBase& b_;
   const TargetTraits& traits_;
 };
+
+// The lower and the upper half of a vector of `lanes`, an even number; single values for 2.
+std::pair<llvm::Value*, llvm::Value*> HalvesOf(llvm::IRBuilderBase& builder, llvm::Value* vector,
+                                               unsigned lanes);
 
 // The bits of one element of a register type.
 int RegisterBits(runtime::DType type);
