@@ -13,6 +13,7 @@
 #include "common/foundation/base/thread_pool.h"
 #include "common/machines/codegen/code_demand.h"
 #include "common/machines/codegen/cpu/emit.h"
+#include "common/machines/codegen/effects.h"
 #include "common/machines/codegen/explain.h"
 #include "common/machines/codegen/lower.h"
 #include "common/machines/codegen/passes/passes.h"
@@ -48,7 +49,9 @@ constexpr std::string_view kName = "cpu";
 constexpr std::string_view kVersion = "3";
 
 const kernels::LibraryKernel* FindKernel(std::string_view name) {
-  return name == kReferenceKernel.name ? &kReferenceKernel : kernels::FindLibraryKernel(name);
+  if (name == kReferenceKernel.name) return &kReferenceKernel;
+  if (name == kHostCallKernel.name) return &kHostCallKernel;
+  return kernels::FindLibraryKernel(name);
 }
 
 // When machine code is made.
@@ -265,7 +268,8 @@ double StepsOf(const Plan& plan, const runtime::PlanRegion& region) {
 // From so many on, dispatching the steps of the first run takes longer than compiling them.
 constexpr double kManySteps = 300'000;
 
-// True if every op can run as a step of its own, in any order that respects the data flow.
+// True if every op can run as a step of its own, in any order that respects the data flow and that
+// of calls of the host.
 bool CanBeSplit(const Module& module) {
   bool splittable = true;
   for (const stablehlo::Func& f : module.funcs()) {
@@ -273,7 +277,7 @@ bool CanBeSplit(const Module& module) {
       const bool control = op.def->name == "stablehlo.while" || op.def->name == "stablehlo.case" ||
                            op.def->name == "stablehlo.if" || op.def->has(stablehlo::kTerminator);
       const bool calls = op.def->has(stablehlo::kCallsFunction);
-      const bool pure = SaysNoEffect(op) ||
+      const bool pure = SaysNoEffect(op) || stablehlo::IsHostCall(op) ||
                         (op.def->has(stablehlo::kPure) && !op.def->has(stablehlo::kIndeterminate));
       if (calls || (!pure && !control)) splittable = false;
     });
