@@ -261,7 +261,9 @@ Result<EventPtr> Launch(const abi::LoadedExecutable& executable,
       work.results.push_back(std::move(value));
     }
   }
-  if (ready && (program.starts_only() || SecondsOf(program.cost()) < kInlineSeconds)) {
+  const bool quick = program.starts_only() ||
+                     (SecondsOf(program.cost()) < kInlineSeconds && !program.calls_host());
+  if (first->queue->inside() || (ready && quick)) {
     const Status s = work.TryRun();
     if (s.ok()) return work.Done();
     for (const ValuePtr& r : work.results) r->Fail(s);

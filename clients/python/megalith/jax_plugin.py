@@ -44,6 +44,8 @@ def _register_rules():
     from jax._src.export import _export
     mlir.register_lowering(_export.call_exported_p, _call_exported_rule(_export._call_exported_lowering),
                            platform=PLATFORM)
+    from megalith import jax_callbacks
+    jax_callbacks.register(PLATFORM)
     from jax._src.lax import ann, linalg
     mlir.register_lowering(ann.approx_top_k_p, mlir.lower_fun(_approx_top_k, multiple_results=True), platform=PLATFORM)
     cpu = mlir._platform_specific_lowerings["cpu"]

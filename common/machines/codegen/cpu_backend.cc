@@ -22,6 +22,7 @@
 #include "common/programs/stablehlo/codec.h"
 #include "common/programs/stablehlo/cost.h"
 #include "common/programs/stablehlo/excess_precision.h"
+#include "common/programs/stablehlo/host_calls.h"
 #include "common/programs/stablehlo/op_def.h"
 #include "common/programs/stablehlo/parser.h"
 
@@ -324,6 +325,7 @@ class CpuBackend final : public runtime::Backend {
     ASSIGN_OR_RETURN(const Module module, program.starts_with(stablehlo::kCodecMagic)
                                               ? stablehlo::DecodeModule(program)
                                               : stablehlo::ParseModule(program));
+    RETURN_IF_ERROR(stablehlo::CheckHostCalls(module));
     RETURN_IF_ERROR(stage("canonicalize", 0.1));
     RETURN_IF_ERROR(CheckMemory(program.size(), 0, 0, options.memory_budget_bytes));
     ASSIGN_OR_RETURN(Module canonical, stablehlo::Canonicalize(module));
