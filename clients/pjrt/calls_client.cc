@@ -194,7 +194,7 @@ MEGALITH_PJRT_CALL(Device_CreateAsyncTrackingEvent) {
 }
 
 MEGALITH_PJRT_CALL(AsyncTrackingEvent_Destroy) {
-  delete args.event;
+  DestroyEvent(args.event);
   return OkStatus();
 }
 

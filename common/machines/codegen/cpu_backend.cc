@@ -3,13 +3,15 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <functional>
 #include <utility>
 
+#include "common/foundation/base/clock.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/base/thread_pool.h"
+#include "common/machines/codegen/code_demand.h"
 #include "common/machines/codegen/cpu/emit.h"
 #include "common/machines/codegen/explain.h"
 #include "common/machines/codegen/lower.h"
@@ -146,11 +148,11 @@ class CpuExecutable final : public Executable {
       : runner_(std::move(runner)),
         cost_(package.cost),
         key_(package.key),
-        runs_to_code_(make_code && !runner_->plan().loops.empty() ? kRunsBeforeCode : 0) {
-    if (runs_to_code_.load() > 0 && !runner_->plan().whiles.empty()) {
+        demand_(make_code ? runner_->plan().loops.size() : 0) {
+    if (demand_.open() && !runner_->plan().whiles.empty()) {
       // Only runs of this object ask, so it is there.
       runner_->OnLongLoop([this] {
-        if (runs_to_code_.exchange(0) > 0) AskForCode();
+        if (demand_.Ask()) AskForCode();
       });
     }
   }
@@ -163,19 +165,15 @@ class CpuExecutable final : public Executable {
  protected:
   Result<std::vector<Tensor>> RunChecked(std::span<const Tensor> inputs,
                                          const RunOptions& options) const override {
+    if (!demand_.open()) return runner_->Run(inputs, options);
+    const Clock& clock = RealClock();
+    const std::chrono::nanoseconds begin = clock.Monotonic();
     auto results = runner_->Run(inputs, options);
-    int left = runs_to_code_.load(std::memory_order_relaxed);
-    while (left > 0 && !runs_to_code_.compare_exchange_weak(left, left - 1)) {
-    }
-    if (left == 1) AskForCode();
+    if (demand_.Ran(clock.Monotonic() - begin)) AskForCode();
     return results;
   }
 
  private:
-  // A program that runs again is worth compiling; most run once. One with a long loop is too: the
-  // code takes over while it runs.
-  static constexpr int kRunsBeforeCode = 2;
-
   struct Unwanted {
     const Cancellation* stopping;
     const std::shared_ptr<runtime::PlanRunner>* runner;
@@ -199,13 +197,13 @@ class CpuExecutable final : public Executable {
         runner->UseCode(*std::move(code));
       }
     });
-    if (!accepted) runs_to_code_.store(kRunsBeforeCode);
+    if (!accepted) demand_.Reopen();
   }
 
   std::shared_ptr<runtime::PlanRunner> runner_;
   CostSummary cost_;
   std::string key_;
-  mutable std::atomic<int> runs_to_code_;
+  mutable CodeDemand demand_;
 };
 
 // An op of an effectful kind that says it has none: a custom call.
