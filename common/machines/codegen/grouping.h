@@ -47,8 +47,11 @@ struct Grouping {
 };
 
 // `is_splat(v)` tells constants every kernel can hold. Values of enclosing regions are in memory.
+// A group of `most_ops` evaluated ops is not extended.
+inline constexpr uint32_t kMostGroupOps = 320;
 Grouping GroupRegion(const Region& region, const Func& func,
-                     const std::unordered_map<ValueId, const Op*>& definitions);
+                     const std::unordered_map<ValueId, const Op*>& definitions,
+                     uint32_t most_ops = kMostGroupOps);
 
 // Calls `visit` for every value that ops in the regions of `op` read but do not define.
 void ForEachCapture(const Op& op, const std::function<void(ValueId)>& visit);
