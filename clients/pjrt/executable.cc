@@ -245,7 +245,7 @@ EventPtr LaunchNow(const abi::LoadedExecutable& executable, abi::Device* device,
     inputs[i] = arguments[i]->IfExists();
     if (inputs[i] == nullptr) return nullptr;
   }
-  auto made = program.Run(device->description->id, inputs, program.donated());
+  auto made = program.Run(device->description->id, std::move(inputs), program.donated());
   for (size_t i = 0; i < signature.outputs.size(); ++i) {
     const TensorSpec& spec = signature.outputs[i];
     ValuePtr value =
