@@ -1,8 +1,10 @@
 #include "common/machines/codegen/grouping.h"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_set>
 
+#include "common/machines/codegen/effects.h"
 #include "common/programs/stablehlo/op_def.h"
 
 namespace megalith::codegen {
@@ -229,6 +231,11 @@ class Grouper {
       return;
     }
     const uint32_t g = NewGroup(GroupKind::kAlone, op, i);
+    if (HasEffect(op)) {
+      // Met back to front. Told at once, so that nothing is joined across the two.
+      if (next_effect_) edges_[*next_effect_].push_back(g);
+      next_effect_ = g;
+    }
     for (const ValueId v : op.operands) NeedArray(v, g);
     ForEachCapture(op, [&](ValueId v) { NeedArray(v, g); });
   }
@@ -369,6 +376,7 @@ class Grouper {
   std::unordered_map<ValueId, uint32_t> position_, uses_;
   std::unordered_map<ValueId, ValueState> state_;
   std::unordered_map<uint32_t, std::vector<uint32_t>> edges_;
+  std::optional<uint32_t> next_effect_;  // the group of the first operation met that has one
 };
 
 void Grouper::Connect() {

@@ -26,7 +26,7 @@ struct Group {
   GroupKind kind = GroupKind::kMap;
   std::vector<const Op*> roots;  // kMap: in program order; otherwise one
   uint32_t position = 0;         // in the region, of the last root
-  std::vector<uint32_t> after;   // groups whose results it reads
+  std::vector<uint32_t> after;   // groups whose results it reads, or that have an effect before it
   uint32_t ops = 0;              // evaluated in it
 };
 

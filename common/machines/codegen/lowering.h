@@ -73,10 +73,13 @@ class Lowering {
                      const std::unordered_set<uint32_t>& owned, const std::vector<uint32_t>& wanted,
                      std::vector<uint32_t>* results);
   std::vector<uint32_t> Order(const Scope& scope) const;
+  void ReadDonatedFirst(const std::vector<std::vector<ValueId>>& reads_of, Scope* scope) const;
+  Status TakeDonated(std::unordered_set<uint32_t>* owned, std::vector<uint32_t>* wanted);
   std::vector<ValueId> ReadsOf(const Scope& scope, const Group& group) const;
   Status LowerGroup(Scope* scope, const Group& group);
   Status LowerKernel(Scope* scope, const Group& group);
   Status LowerUpdate(Scope* scope, const Group& group);
+  Result<bool> SeparateUpdate(Scope* scope, const Group& group);
   Status LowerPieces(Scope* scope, const Group& group);
   uint32_t PlaceApart(Scope* scope, ValueId result, const std::vector<ValueId>& arguments);
   Status LowerAlone(Scope* scope, const Group& group);
@@ -99,6 +102,7 @@ class Lowering {
                        uint64_t ops);
   KernelBuilder::FindSource SourceFor(const Scope& scope, const Group& group) const;
   Status PlaceOutputs(const std::vector<uint32_t>& results);
+  bool IsTheProgram(const Scope& scope) const { return scope.region == &func_.body; }
 
   const Func& func_;
   const LowerOptions& options_;
