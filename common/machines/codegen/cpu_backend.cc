@@ -165,15 +165,21 @@ class CpuExecutable final : public Executable {
  protected:
   Result<std::vector<Tensor>> RunChecked(std::span<const Tensor> inputs,
                                          const RunOptions& options) const override {
-    if (!demand_.open()) return runner_->Run(inputs, options);
+    return Counted([&] { return runner_->Run(inputs, options); });
+  }
+
+ private:
+  // Runs, and asks for code once that is worth while.
+  template <typename Run>
+  Result<std::vector<Tensor>> Counted(Run run) const {
+    if (!demand_.open()) return run();
     const Clock& clock = RealClock();
     const std::chrono::nanoseconds begin = clock.Monotonic();
-    auto results = runner_->Run(inputs, options);
+    auto results = run();
     if (demand_.Ran(clock.Monotonic() - begin)) AskForCode();
     return results;
   }
 
- private:
   struct Unwanted {
     const Cancellation* stopping;
     const std::shared_ptr<runtime::PlanRunner>* runner;
