@@ -161,6 +161,31 @@ module {
   EXPECT_EQ(part->shape, (Shape{4, 3}));
 }
 
+// A constraint inside of a manual computation names the axes that are not manual.
+TEST(Unroll, SaysWhereFreeAxesOfManualResultsLie) {
+  const auto module = stablehlo::ParseModule(R"(
+module {
+  sdy.mesh @mesh = <["x"=2, "y"=2]>
+  func.func public @main(%arg0: tensor<8xf32>) -> tensor<8xf32> {
+    %0 = "sdy.manual_computation"(%arg0) <{
+        in_shardings = #sdy.sharding_per_value<[<@mesh, [{?}]>]>,
+        manual_axes = #sdy<manual_axes{"y"}>,
+        out_shardings = #sdy.sharding_per_value<[<@mesh, [{?}]>]>}> ({
+    ^bb0(%v: tensor<8xf32>):
+      %s = stablehlo.multiply %v, %v : tensor<8xf32>
+      %c = sdy.sharding_constraint %s <@mesh, [{"x"}]> : tensor<8xf32>
+      "stablehlo.return"(%c) : (tensor<8xf32>) -> ()
+    }) : (tensor<8xf32>) -> tensor<8xf32>
+    return %0 : tensor<8xf32>
+  }
+})");
+  ASSERT_TRUE(module.ok()) << module.status().ToString();
+  const auto unrolled = Unroll(*module, 4);
+  ASSERT_TRUE(unrolled.ok()) << unrolled.status().ToString();
+  EXPECT_EQ(unrolled->outputs[0].Parts(0), 2);
+  EXPECT_EQ(unrolled->outputs[0].PartOf(0, 3), 1);
+}
+
 TEST(Unroll, UnderstandsWhatWasExportedBeforeShardy) {
   const auto module = stablehlo::ParseModule(R"(
 module {

@@ -228,12 +228,14 @@ class Unroller {
     if (op.name() == "sdy.manual_computation") return Manual(frame, op, set);
     if (op.name() == "sdy.sharding_constraint") {
       for (const size_t k : set) frame.Set(op.result(), k, frame.Get(op.operands[0], k));
-      if (frame.instances->manual) return OkStatus();
-      const ValueId v = frame.Get(op.operands[0], 0);
+      // Inside of manual computations it names free axes: those of the whole array that a result
+      // is, if it is not put together from parts.
+      const ValueId v = frame.Get(op.operands[0], set[0]);
       ASSIGN_OR_RETURN(const Sharding sharding, ParseSharding(op.attr("sharding").AsText(), meshes_,
                                                               writer_.Type(v).rank()));
       // The same array may lie elsewhere before: only what follows is known.
       Note(v, sharding);
+      if (frame.instances->manual) return OkStatus();
       if (sharding.Terms() > 1 && !terms_.contains(v)) SplitProduct(v, sharding);
       return OkStatus();
     }
