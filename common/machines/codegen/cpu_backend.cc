@@ -192,6 +192,7 @@ class CpuExecutable final : public Executable {
   }
 
  private:
+  // Runs, and asks for code once that is worth while.
   template <typename Run>
   Result<std::vector<Tensor>> Counted(const Run& run) const {
     if (!demand_.open()) return run();
