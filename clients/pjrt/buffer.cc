@@ -69,6 +69,13 @@ Result<ValuePtr> Buffer::Get() {
   return value;
 }
 
+ArrayPtr Buffer::IfExists() {
+  const std::lock_guard lock(mu);
+  if (value == nullptr || !value->ready()->ready() || !value->ready()->status().ok())
+    return nullptr;
+  return value->array();
+}
+
 ValuePtr Buffer::Take() {
   const std::lock_guard lock(mu);
   return std::exchange(value, nullptr);

@@ -63,6 +63,8 @@ struct Buffer {
 
   // The value, or an error that says what became of it.
   Result<ValuePtr> Get();
+  // The array if nobody has to wait for it and nothing went wrong, else null.
+  ArrayPtr IfExists();
   // The value, which the buffer loses.
   ValuePtr Take();
 };

@@ -234,6 +234,14 @@ MEGALITH_PJRT_CALL(LoadedExecutable_Execute) {
     return InvalidArgument(StrCat("the program runs on ", own.size(), " devices; arguments for ",
                                   args.num_devices, " were given"));
   }
+  if (devices.size() == 1) {
+    if (const EventPtr done =
+            LaunchNow(*args.executable, devices[0], {args.argument_lists[0], args.num_args},
+                      args.output_lists[0])) {
+      if (args.device_complete_events != nullptr) args.device_complete_events[0] = NewEvent(done);
+      return OkStatus();
+    }
+  }
   std::vector<std::span<abi::Buffer* const>> arguments;
   for (size_t d = 0; d < args.num_devices; ++d) {
     arguments.emplace_back(args.argument_lists[d], args.num_args);

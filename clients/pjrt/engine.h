@@ -68,6 +68,8 @@ class LoadedProgram {
   // MLIR text that tells where inputs and outputs lie on several devices (hlo_shardings.h); empty
   // for a program of one device.
   virtual const std::string& placement_text() const = 0;
+  // True if running it calls functions of the host, which may take any time.
+  virtual bool calls_host() const { return false; }
   // What Engine::Load takes, also in another process.
   virtual Result<std::string> Serialize() const = 0;
   // Blocks until done, unless starts_only(). `given[i]`: nobody else will use input i again. Its

@@ -43,6 +43,36 @@ TEST(Table, HasEverySlot) {
 
 TEST_F(PluginTest, RunsAProgram) { AddsTwoArrays(); }
 
+TEST_F(PluginTest, HasResultsOfSmallProgramsOnReturn) {
+  abi::LoadedExecutable* add = nullptr;
+  ASSERT_EQ(Compile(kAdd, &add), "");
+  abi::Buffer* a = PutFloats({1, 2, 3});
+  std::vector<abi::Buffer*> results;
+  ASSERT_EQ(Run(add, {a, a}, &results), "");
+  std::vector<abi::Event*> events;
+  for (abi::Buffer* buffer : {a, results[0]}) {
+    auto ready = New<abi::Buffer_ReadyEvent_Args>();
+    ready.buffer = buffer;
+    EXPECT_CALL_OK(Buffer_ReadyEvent, ready);
+    events.push_back(ready.event);
+  }
+  for (abi::Event* event : events) {
+    int called = 0;
+    auto on_ready = New<abi::Event_OnReady_Args>();
+    on_ready.event = event;
+    on_ready.callback = [](abi::Error* error, void* n) {
+      EXPECT_EQ(TextOf(error), "");
+      ++*static_cast<int*>(n);
+    };
+    on_ready.user_arg = &called;
+    EXPECT_CALL_OK(Event_OnReady, on_ready);
+    EXPECT_EQ(called, 1);
+    DestroyEvent(event);
+  }
+  for (abi::Buffer* buffer : {a, results[0]}) Destroy(buffer);
+  Destroy(add);
+}
+
 TEST_F(PluginTest, RunsLongProgramsBesideTheCaller) {
   abi::LoadedExecutable* dot = nullptr;
   ASSERT_EQ(Compile(kLong, &dot), "");

@@ -128,6 +128,8 @@ class SpmdProgram final : public LoadedProgram {
   const std::vector<bool>& token_outputs() const override { return whole_->token_outputs(); }
   const std::string& placement_text() const override { return placement_text_; }
 
+  bool calls_host() const override { return whole_->calls_host(); }
+
   Result<std::string> Serialize() const override {
     std::string out(kSpmdMagic);
     AppendInt(devices_, &out);

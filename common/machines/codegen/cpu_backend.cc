@@ -3,14 +3,17 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <functional>
 #include <utility>
 
+#include "common/foundation/base/clock.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/base/thread_pool.h"
+#include "common/machines/codegen/code_demand.h"
 #include "common/machines/codegen/cpu/emit.h"
+#include "common/machines/codegen/effects.h"
 #include "common/machines/codegen/explain.h"
 #include "common/machines/codegen/lower.h"
 #include "common/machines/codegen/passes/passes.h"
@@ -23,6 +26,7 @@
 #include "common/programs/stablehlo/cost.h"
 #include "common/programs/stablehlo/donation.h"
 #include "common/programs/stablehlo/excess_precision.h"
+#include "common/programs/stablehlo/host_calls.h"
 #include "common/programs/stablehlo/op_def.h"
 #include "common/programs/stablehlo/parser.h"
 
@@ -45,7 +49,9 @@ constexpr std::string_view kName = "cpu";
 constexpr std::string_view kVersion = "3";
 
 const kernels::LibraryKernel* FindKernel(std::string_view name) {
-  return name == kReferenceKernel.name ? &kReferenceKernel : kernels::FindLibraryKernel(name);
+  if (name == kReferenceKernel.name) return &kReferenceKernel;
+  if (name == kHostCallKernel.name) return &kHostCallKernel;
+  return kernels::FindLibraryKernel(name);
 }
 
 // When machine code is made.
@@ -151,11 +157,11 @@ class CpuExecutable final : public Executable {
       : runner_(std::move(runner)),
         cost_(package.cost),
         key_(package.key),
-        runs_to_code_(make_code && !runner_->plan().loops.empty() ? kRunsBeforeCode : 0) {
-    if (runs_to_code_.load() > 0 && !runner_->plan().whiles.empty()) {
+        demand_(make_code ? runner_->plan().loops.size() : 0) {
+    if (demand_.open() && !runner_->plan().whiles.empty()) {
       // Only runs of this object ask, so it is there.
       runner_->OnLongLoop([this] {
-        if (runs_to_code_.exchange(0) > 0) AskForCode();
+        if (demand_.Ask()) AskForCode();
       });
     }
   }
@@ -178,27 +184,23 @@ class CpuExecutable final : public Executable {
  protected:
   Result<std::vector<Tensor>> RunChecked(std::span<const Tensor> inputs,
                                          const RunOptions& options) const override {
-    auto results = runner_->Run(inputs, options);
-    CountRun();
-    return results;
+    return Counted([&] { return runner_->Run(inputs, options); });
   }
   Result<std::vector<Tensor>> RunTakingChecked(std::vector<Tensor> inputs,
                                                const RunOptions& options) const override {
-    auto results = runner_->RunTaking(std::move(inputs), options);
-    CountRun();
-    return results;
+    return Counted([&] { return runner_->RunTaking(std::move(inputs), options); });
   }
 
  private:
-  // A program that runs again is worth compiling; most run once. One with a long loop is too: the
-  // code takes over while it runs.
-  static constexpr int kRunsBeforeCode = 2;
-
-  void CountRun() const {
-    int left = runs_to_code_.load(std::memory_order_relaxed);
-    while (left > 0 && !runs_to_code_.compare_exchange_weak(left, left - 1)) {
-    }
-    if (left == 1) AskForCode();
+  // Runs, and asks for code once that is worth while.
+  template <typename Run>
+  Result<std::vector<Tensor>> Counted(const Run& run) const {
+    if (!demand_.open()) return run();
+    const Clock& clock = RealClock();
+    const std::chrono::nanoseconds begin = clock.Monotonic();
+    auto results = run();
+    if (demand_.Ran(clock.Monotonic() - begin)) AskForCode();
+    return results;
   }
 
   struct Unwanted {
@@ -224,13 +226,13 @@ class CpuExecutable final : public Executable {
         runner->UseCode(*std::move(code));
       }
     });
-    if (!accepted) runs_to_code_.store(kRunsBeforeCode);
+    if (!accepted) demand_.Reopen();
   }
 
   std::shared_ptr<runtime::PlanRunner> runner_;
   CostSummary cost_;
   std::string key_;
-  mutable std::atomic<int> runs_to_code_;
+  mutable CodeDemand demand_;
 };
 
 // An op of an effectful kind that says it has none: a custom call.
@@ -267,7 +269,8 @@ double StepsOf(const Plan& plan, const runtime::PlanRegion& region) {
 // From so many on, dispatching the steps of the first run takes longer than compiling them.
 constexpr double kManySteps = 300'000;
 
-// True if every op can run as a step of its own, in any order that respects the data flow.
+// True if every op can run as a step of its own, in any order that respects the data flow and that
+// of calls of the host.
 bool CanBeSplit(const Module& module) {
   bool splittable = true;
   for (const stablehlo::Func& f : module.funcs()) {
@@ -275,7 +278,7 @@ bool CanBeSplit(const Module& module) {
       const bool control = op.def->name == "stablehlo.while" || op.def->name == "stablehlo.case" ||
                            op.def->name == "stablehlo.if" || op.def->has(stablehlo::kTerminator);
       const bool calls = op.def->has(stablehlo::kCallsFunction);
-      const bool pure = SaysNoEffect(op) ||
+      const bool pure = SaysNoEffect(op) || stablehlo::IsHostCall(op) ||
                         (op.def->has(stablehlo::kPure) && !op.def->has(stablehlo::kIndeterminate));
       if (calls || (!pure && !control)) splittable = false;
     });
@@ -350,6 +353,7 @@ class CpuBackend final : public runtime::Backend {
     ASSIGN_OR_RETURN(const Module module, program.starts_with(stablehlo::kCodecMagic)
                                               ? stablehlo::DecodeModule(program)
                                               : stablehlo::ParseModule(program));
+    RETURN_IF_ERROR(stablehlo::CheckHostCalls(module));
     RETURN_IF_ERROR(stage("canonicalize", 0.1));
     RETURN_IF_ERROR(CheckMemory(program.size(), 0, 0, options.memory_budget_bytes));
     ASSIGN_OR_RETURN(Module canonical, stablehlo::Canonicalize(module));

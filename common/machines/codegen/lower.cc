@@ -145,7 +145,7 @@ Status Lowering::LowerRegion(const Region& region, PlanRegion* steps,
                              const std::unordered_set<uint32_t>& owned,
                              const std::vector<uint32_t>& wanted, std::vector<uint32_t>* results) {
   if (options_.cancellation != nullptr) RETURN_IF_ERROR(options_.cancellation->Check());
-  Scope scope{&region, GroupRegion(region, func_, definitions_), {}, owned, {}, steps};
+  Scope scope{&region, GroupRegion(region, func_, definitions_, most_ops_), {}, owned, {}, steps};
   const Op& end = region.ops.back();
   for (size_t i = 0; i < wanted.size(); ++i) {
     if (wanted[i] != kNone) scope.wanted_at.try_emplace(end.operands[i], wanted[i]);
@@ -310,7 +310,16 @@ Result<Plan> Lowering::Run() {
 
 Result<Plan> Lower(const Module& module, const LowerOptions& options, LowerReport* report) {
   ASSIGN_OR_RETURN(const Func* entry, module.Entry());
-  return Lowering(*entry, options, report).Run();
+  // How many instructions an op becomes is known only then: complex numbers take many, and one that
+  // is read at several offsets is computed at each.
+  for (uint32_t most_ops = kMostGroupOps;; most_ops /= 4) {
+    LowerReport made;
+    Result<Plan> plan =
+        Lowering(*entry, options, report == nullptr ? nullptr : &made, most_ops).Run();
+    if (plan.status().code() == Code::kOutOfRange && most_ops > 1) continue;
+    if (report != nullptr) *report = std::move(made);
+    return plan;
+  }
 }
 
 }  // namespace megalith::codegen

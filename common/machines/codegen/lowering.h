@@ -48,9 +48,11 @@ inline uint64_t BytesOf(const TensorType& t) {
 // One lowering of one function; used once, by one thread.
 class Lowering {
  public:
-  Lowering(const Func& func, const LowerOptions& options, LowerReport* report)
-      : func_(func), options_(options), report_(report) {}
+  // `most_ops`: of a fused kernel.
+  Lowering(const Func& func, const LowerOptions& options, LowerReport* report, uint32_t most_ops)
+      : func_(func), options_(options), report_(report), most_ops_(most_ops) {}
 
+  // As Lower; kOutOfRange if a fused kernel got too large, which fewer ops in one prevent.
   Result<Plan> Run();
 
  private:
@@ -105,6 +107,7 @@ class Lowering {
   const Func& func_;
   const LowerOptions& options_;
   LowerReport* report_;
+  const uint32_t most_ops_;
   Plan plan_;
   Arrays arrays_;
   std::unordered_map<ValueId, const Op*> definitions_;

@@ -5,6 +5,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "common/machines/codegen/effects.h"
+
 namespace megalith::codegen {
 namespace {
 
@@ -15,6 +17,9 @@ using runtime::PlanStep;
 using runtime::StepKind;
 
 constexpr size_t kMaxSteps = 600;  // the search is quadratic
+
+// A place that everything with an effect writes, so that it stays in its order.
+constexpr uint32_t kOutside = UINT32_MAX;
 
 // Places that one step touches, each once.
 struct StepUse {
@@ -27,6 +32,7 @@ class Scheduler {
     for (const PlanStep& step : plan.entry.steps) {
       StepUse use;
       Collect(step, &use);
+      if (HasEffect(plan, step)) use.writes.push_back(kOutside);
       use.all = use.reads;
       use.all.insert(use.all.end(), use.writes.begin(), use.writes.end());
       for (auto* list : {&use.reads, &use.writes, &use.all}) {
@@ -60,6 +66,7 @@ class Scheduler {
     const auto cost = [&](uint32_t i) -> Cost {
       int64_t taken = 0, freed = 0;
       for (const uint32_t p : uses_[i].all) {
+        if (p == kOutside) continue;
         const BufferKind kind = arrays_.at(p).kind;
         const bool result = kind == BufferKind::kOutput;
         if (kind != BufferKind::kArena && !(result && results_count)) continue;

@@ -8,6 +8,10 @@ namespace {
 
 using Kind = TypeEntity::Kind;
 
+// The only type of its own that StableHLO writes. It stands where an operation of Shardy, which is
+// not part of the versioned form, takes or gives a token.
+constexpr uint64_t kStablehloTokenType = 0;
+
 constexpr std::string_view kQuantized = "quantized types are not supported";
 constexpr std::string_view kDynamic =
     "dynamic dimensions are not supported: fix the symbolic dimensions";
@@ -70,6 +74,9 @@ Status Entities::DecodeType(const Entry& entry, TypeEntity* out) {
     status = DecodeVhloType(in, code, out);
   } else if (entry.dialect == "builtin") {
     status = DecodeBuiltinType(in, code, out);
+  } else if (entry.dialect == "stablehlo" && code == kStablehloTokenType) {
+    out->value = TensorType::Token();
+    status = Set(out, Kind::kValue);
   } else {
     return Unimplemented(StrCat("artifact byte ", entry.offset, ": types of dialect ",
                                 Printable(entry.dialect, 40), " are not supported"));
