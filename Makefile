@@ -62,7 +62,7 @@ wheel-test: wheel  ## install the wheel into a new environment (PyPI) and run it
 
 client-test:  ## test the Python client on a fleet; PYTHON=with jax, flatbuffers, ml_dtypes, grpcio, protobuf and pytest
 	@$(MAKE) --no-print-directory configure PRESET=release
-	cmake --build build/release -j$(JOBS) --target megalith megalith_schemas
+	cmake --build build/release -j$(JOBS) --target megalith megalith_pjrt megalith_schemas
 	MEGALITH_LIBRARIES=$(CURDIR)/build/release/lib $(or $(PYTHON),python3) -m pytest -q -p no:cacheprovider clients/python/tests
 
 real-programs: wheel  ## flax, optax, numpyro, blackjax and diffrax on the plugin and on CPU; PYTHON=with all of them and megalith

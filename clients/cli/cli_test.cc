@@ -44,6 +44,16 @@ TEST_F(CliTest, WrongCommandLinesExitWith2AndSuggest) {
   EXPECT_EQ(Run({"services", "--timeout_ms=1", "--timeout_ms=2"}), 2);
 }
 
+TEST_F(CliTest, FlagsOfEveryCommandMayStandBeforeIt) {
+  ASSERT_EQ(Run({"--json", "--timeout_ms", "50000", "cache", "stat"}), 0) << Err();
+  EXPECT_TRUE(OutJson().is_object()) << Out();
+  EXPECT_EQ(Run({"--jsn", "cache", "stat"}), 2);
+  EXPECT_THAT(Err(), HasSubstr("'megalithctl' has no flag --jsn; did you mean --json?"));
+  EXPECT_EQ(Run({"--json", "cache", "stat", "--json"}), 2);
+  EXPECT_EQ(Run({"--quiet"}), 2);
+  EXPECT_THAT(Err(), HasSubstr("no command is given"));
+}
+
 TEST_F(CliTest, CacheKeepsFilesAndExplainsKeys) {
   const std::string file = WriteFile("a", std::string("bytes\0\n", 7));
   const std::string program = WriteFile("p", "program text");
@@ -125,7 +135,8 @@ TEST_F(CliTest, ServicesTellsVersionsAndHealth) {
 TEST_F(CliTest, TalksToARunningFleet) {
   services::EmbeddedFleet::Options options;
   options.process.listen = {"127.0.0.1:0"};
-  const auto fleet = *services::EmbeddedFleet::Start(std::move(options), testing::FakeEngines(&world_));
+  const auto fleet =
+      *services::EmbeddedFleet::Start(std::move(options), testing::FakeEngines(&world_));
   with_data_ = false;
   ASSERT_EQ(Run({"services", "--address", fleet->server().addresses()[0]}), 0) << Err();
   EXPECT_THAT(Out(), HasSubstr("serving"));

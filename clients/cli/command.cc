@@ -198,6 +198,14 @@ Result<Parsed> ParseCommandLine(std::span<const CommandDef* const> commands,
     if (words.size() > 1) parsed.help_topic = Join(words.subspan(1), " ");
     return parsed;
   }
+  // Flags of every command may stand before it too.
+  static constexpr CommandDef kAny{.name = "megalithctl"};
+  size_t leading = 0;
+  for (; leading < words.size() && IsFlag(words[leading]); ++leading) {
+    RETURN_IF_ERROR(ReadFlag(kAny, words, &leading, &parsed.arguments));
+  }
+  words = words.subspan(leading);
+  if (words.empty()) return InvalidArgument("no command is given");
   const CommandDef* command = FindCommand(commands, words);
   if (command == nullptr) {
     // "cache" alone asks what there is.

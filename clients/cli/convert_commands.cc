@@ -6,7 +6,7 @@
 #include "clients/cli/session.h"
 #include "common/foundation/base/bytes.h"
 #include "common/foundation/base/strings.h"
-#include "common/programs/artifact/jax_export.h"
+#include "common/programs/stablehlo/artifact/jax_export.h"
 #include "common/programs/stablehlo/parser.h"
 #include "common/programs/stablehlo/printer.h"
 
@@ -18,12 +18,13 @@ using Json = nlohmann::json;
 Result<std::string> Emit(const Arguments& arguments, const stablehlo::Module& module,
                          bool as_artifact) {
   if (!as_artifact) return stablehlo::PrintModule(module);
-  artifact::WriteOptions options;
+  stablehlo::artifact::WriteOptions options;
   if (arguments.Has("version")) {
-    ASSIGN_OR_RETURN(options.version,
-                     artifact::ParseVersion(arguments.Get("version")).Annotate("--version"));
+    ASSIGN_OR_RETURN(
+        options.version,
+        stablehlo::artifact::ParseVersion(arguments.Get("version")).Annotate("--version"));
   }
-  return artifact::WriteArtifact(module, options);
+  return stablehlo::artifact::WriteArtifact(module, options);
 }
 
 Status RunConvert(Session& session, const Arguments& arguments) {
@@ -34,8 +35,12 @@ Status RunConvert(Session& session, const Arguments& arguments) {
   const bool was_text = input.stablehlo_artifact.empty();
   ASSIGN_OR_RETURN(const stablehlo::Module module,
                    was_text ? stablehlo::ParseModule(input.stablehlo_text)
-                            : artifact::ReadArtifactOrExport(input.stablehlo_artifact));
-  const bool as_artifact = arguments.Get("emit", was_text ? "artifact" : "text") == "artifact";
+                            : stablehlo::artifact::ReadArtifactOrExport(input.stablehlo_artifact));
+  const bool versioned = arguments.Has("version");
+  const bool as_artifact =
+      arguments.Get("emit", was_text || versioned ? "artifact" : "text") == "artifact";
+  if (versioned && !as_artifact)
+    return InvalidArgument("--version is of artifacts; text has none: leave out --emit text");
   ASSIGN_OR_RETURN(const std::string content, Emit(arguments, module, as_artifact));
   const std::string path = arguments.Get("out");
   if (!path.empty()) RETURN_IF_ERROR(session.files().WriteAtomically(path, content));
@@ -55,7 +60,7 @@ Status RunConvert(Session& session, const Arguments& arguments) {
 constexpr auto kFlags = std::to_array<FlagDef>({
     {.name = "emit",
      .value_name = "FORM",
-     .help = "what to write; default: an artifact for text, text for anything else",
+     .help = "what to write; default: an artifact for text and with --version, else text",
      .words = "text artifact"},
     {.name = "version",
      .value_name = "VERSION",

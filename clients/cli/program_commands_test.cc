@@ -326,6 +326,33 @@ TEST_F(RealCommandsTest, ModulesArePipedOn) {
   EXPECT_EQ(Out(), "# 0: f32[]\n0.0\n");
 }
 
+TEST_F(RealCommandsTest, ModulesAreConverted) {
+  const std::string text = WriteFile("f.mlir", R"(
+module {
+  func.func public @main(%x: tensor<3xf32>) -> tensor<3xf32> {
+    %r = stablehlo.tanh %x : tensor<3xf32>
+    return %r : tensor<3xf32>
+  }
+})");
+  with_data_ = false;
+  ASSERT_EQ(Run({"convert", text}), 0) << Err();
+  const std::string newest = WriteFile("f.mlirbc", Out());
+  EXPECT_TRUE(Out().starts_with("ML\xefR"));
+  ASSERT_EQ(Run({"convert", newest}), 0) << Err();
+  const std::string again = Out();
+  EXPECT_THAT(again, HasSubstr("stablehlo.tanh %arg0 : tensor<3xf32>"));
+  // A version asks for an artifact, whatever comes in.
+  ASSERT_EQ(Run({"convert", newest, "--version", "1.0.0"}), 0) << Err();
+  EXPECT_THAT(Out(), HasSubstr("StableHLO_v1.0.0"));
+  const std::string old = WriteFile("old.mlirbc", Out());
+  ASSERT_EQ(Run({"convert", old}), 0) << Err();
+  EXPECT_EQ(Out(), again);
+  EXPECT_EQ(Run({"convert", text, "--version", "1.0.0", "--emit", "text"}), 3);
+  EXPECT_THAT(Err(), HasSubstr("--version is of artifacts"));
+  EXPECT_EQ(Run({"convert", text, "--version", "99.0.0"}), 3);
+  EXPECT_EQ(Run({"convert", WriteFile("cut", std::string("ML\xefR\x0d", 5))}), 3);
+}
+
 TEST_F(RealCommandsTest, ConstantsAndRulesAreAttached) {
   const std::string constant =
       WriteFile("c.jaxpr", "{ lambda a:f32[2]; b:f32[2]. let c:f32[2] = mul a b in (c,) }");

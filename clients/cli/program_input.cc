@@ -7,8 +7,8 @@
 #include "common/foundation/base/bytes.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/tensor/tensor_proto.h"
-#include "common/programs/artifact/jax_export.h"
 #include "common/programs/pipeline/transform_text.h"
+#include "common/programs/stablehlo/artifact/jax_export.h"
 
 namespace megalith::cli {
 namespace {
@@ -260,7 +260,8 @@ Result<ProgramInput> ReadProgram(Session& session, const Arguments& arguments,
   ASSIGN_OR_RETURN(std::string bytes, word == "-" ? session.ReadInput(kMaxProgramBytes)
                                                   : session.files().Read(word, kMaxProgramBytes));
   if (Trim(bytes).empty()) return InvalidArgument(StrCat("'", Printable(word), "' is empty"));
-  const bool is_artifact = artifact::LooksLikeArtifact(bytes) || artifact::LooksLikeExport(bytes);
+  const bool is_artifact =
+      stablehlo::artifact::LooksLikeArtifact(bytes) || stablehlo::artifact::LooksLikeExport(bytes);
   if (is_artifact || word.ends_with(".mlir") || LooksLikeStablehlo(bytes)) {
     input.form = ProgramInput::Form::kStablehlo;
     if (!is_artifact) RETURN_IF_ERROR(CheckUtf8(word, bytes));

@@ -8,8 +8,9 @@ std::span<const CommandDef* const> AllCommands() {
   static const std::vector<const CommandDef*> commands = [] {
     std::vector<const CommandDef*> out;
     for (const std::span<const CommandDef> family :
-         {TraceCommands(), ConvertCommands(), CompileCommands(), RunCommands(), BenchCommands(), ServicesCommands(),
-          CacheCommands(), LedgerCommands(), ConformanceCommands(), CompletionCommands()}) {
+         {TraceCommands(), ConvertCommands(), CompileCommands(), RunCommands(), BenchCommands(),
+          ServicesCommands(), CacheCommands(), LedgerCommands(), ConformanceCommands(),
+          CompletionCommands()}) {
       for (const CommandDef& command : family) out.push_back(&command);
     }
     return out;

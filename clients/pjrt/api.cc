@@ -2,6 +2,7 @@
 #include <cstddef>
 
 #include "clients/pjrt/calls.h"
+#include "clients/pjrt/host_callbacks.h"
 
 namespace megalith::pjrt {
 namespace {
@@ -23,4 +24,9 @@ const abi::Api kApi = {.struct_size = sizeof(abi::Api),
 // What the shim asks for.
 extern "C" __attribute__((visibility("default"))) const void* MegalithPjrtApi() {
   return &megalith::pjrt::kApi;
+}
+
+extern "C" __attribute__((visibility("default"))) void MegalithPjrtHostCallbacks(
+    const MegalithHostCallbacks* table) {
+  megalith::pjrt::ProcessHostCallbacks().Set(table);
 }

@@ -17,9 +17,10 @@ namespace megalith::pjrt {
 MEGALITH_PJRT_CALL(Client_Create) {
   ASSIGN_OR_RETURN(const ClientOptions options,
                    ParseClientOptions(args.create_options, args.num_options));
-  ASSIGN_OR_RETURN(std::shared_ptr<Engine> engine, options.remote.address.empty()
-                                                       ? MakeEmbeddedEngine(options.remote.backend)
-                                                       : OpenRemoteEngine(options.remote));
+  ASSIGN_OR_RETURN(std::shared_ptr<Engine> engine,
+                   options.remote.address.empty()
+                       ? MakeEmbeddedEngine(options.remote.backend, ProcessHostCallbacks())
+                       : OpenRemoteEngine(options.remote));
   args.client = MakeClient(std::move(engine), static_cast<int>(options.devices)).release();
   return OkStatus();
 }
@@ -193,7 +194,7 @@ MEGALITH_PJRT_CALL(Device_CreateAsyncTrackingEvent) {
 }
 
 MEGALITH_PJRT_CALL(AsyncTrackingEvent_Destroy) {
-  delete args.event;
+  DestroyEvent(args.event);
   return OkStatus();
 }
 

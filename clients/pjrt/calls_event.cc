@@ -62,7 +62,7 @@ MEGALITH_PJRT_CALL(Plugin_Attributes) {
 }
 
 MEGALITH_PJRT_CALL(Event_Destroy) {
-  delete args.event;
+  DestroyEvent(args.event);
   return OkStatus();
 }
 
@@ -81,7 +81,12 @@ MEGALITH_PJRT_CALL(Event_Error) {
 MEGALITH_PJRT_CALL(Event_Await) { return args.event->state->Wait(); }
 
 MEGALITH_PJRT_CALL(Event_OnReady) {
-  args.event->state->OnReady([callback = args.callback, user = args.user_arg](const Status& s) {
+  EventState& state = *args.event->state;
+  if (state.ready()) {
+    args.callback(ToError(state.status()), args.user_arg);
+    return OkStatus();
+  }
+  state.OnReady([callback = args.callback, user = args.user_arg](const Status& s) {
     callback(ToError(s), user);
   });
   return OkStatus();

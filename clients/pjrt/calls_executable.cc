@@ -167,13 +167,13 @@ MEGALITH_PJRT_CALL(Executable_GetCompiledMemoryStats) {
   args.generated_code_size_in_bytes = 0;
   args.argument_size_in_bytes = BytesOf(program.signature().inputs);
   args.output_size_in_bytes = BytesOf(program.signature().outputs);
-  args.alias_size_in_bytes = 0;
+  args.alias_size_in_bytes = static_cast<int64_t>(program.donated_bytes());
   args.temp_size_in_bytes = static_cast<int64_t>(program.cost().peak_temporary_bytes);
   args.host_generated_code_size_in_bytes = args.host_argument_size_in_bytes = 0;
   args.host_output_size_in_bytes = args.host_alias_size_in_bytes = 0;
   args.host_temp_size_in_bytes = 0;
-  const int64_t total =
-      args.argument_size_in_bytes + args.output_size_in_bytes + args.temp_size_in_bytes;
+  const int64_t total = args.argument_size_in_bytes + args.output_size_in_bytes +
+                        args.temp_size_in_bytes - args.alias_size_in_bytes;
   if (MEGALITH_PJRT_HAS(args, peak_memory_in_bytes)) args.peak_memory_in_bytes = total;
   if (MEGALITH_PJRT_HAS(args, total_size_in_bytes)) args.total_size_in_bytes = total;
   return OkStatus();
@@ -233,6 +233,14 @@ MEGALITH_PJRT_CALL(LoadedExecutable_Execute) {
   if (args.num_devices != devices.size() || (args.execute_device != nullptr && own.size() != 1)) {
     return InvalidArgument(StrCat("the program runs on ", own.size(), " devices; arguments for ",
                                   args.num_devices, " were given"));
+  }
+  if (devices.size() == 1) {
+    if (const EventPtr done =
+            LaunchNow(*args.executable, devices[0], {args.argument_lists[0], args.num_args},
+                      args.output_lists[0])) {
+      if (args.device_complete_events != nullptr) args.device_complete_events[0] = NewEvent(done);
+      return OkStatus();
+    }
   }
   std::vector<std::span<abi::Buffer* const>> arguments;
   for (size_t d = 0; d < args.num_devices; ++d) {

@@ -27,7 +27,8 @@ Result<abi::TopologyDescription*> NewTopology(int64_t devices) {
   if (devices < 1 || devices > kMostDevices) {
     return InvalidArgument(StrCat("a topology has 1 to ", kMostDevices, " devices"));
   }
-  ASSIGN_OR_RETURN(const std::shared_ptr<Engine> engine, MakeEmbeddedEngine("cpu"));
+  ASSIGN_OR_RETURN(const std::shared_ptr<Engine> engine,
+                   MakeEmbeddedEngine("cpu", ProcessHostCallbacks()));
   auto topology = std::make_unique<abi::TopologyDescription>();
   FillTopology(static_cast<int>(devices), engine->version(), topology.get());
   return topology.release();
@@ -109,7 +110,8 @@ MEGALITH_PJRT_CALL(Compile) {
   std::unique_ptr<abi::Client> own;
   abi::Client* client = args.client;
   if (client == nullptr) {
-    ASSIGN_OR_RETURN(std::shared_ptr<Engine> engine, MakeEmbeddedEngine("cpu"));
+    ASSIGN_OR_RETURN(std::shared_ptr<Engine> engine,
+                     MakeEmbeddedEngine("cpu", ProcessHostCallbacks()));
     own = MakeClient(std::move(engine), static_cast<int>(args.topology->devices.size()));
     client = own.get();
   }

@@ -6,6 +6,12 @@
 
 namespace megalith::pjrt {
 
+namespace {
+thread_local const LaunchQueue* working_for = nullptr;
+}  // namespace
+
+bool LaunchQueue::inside() const { return working_for == this; }
+
 LaunchQueue::~LaunchQueue() {
   {
     const std::lock_guard lock(mu_);
@@ -27,6 +33,7 @@ void LaunchQueue::Push(std::function<void()> launch) {
 }
 
 void LaunchQueue::Work() {
+  working_for = this;
   std::unique_lock lock(mu_);
   while (true) {
     changed_.wait(lock, [this] { return stop_ || !queue_.empty(); });

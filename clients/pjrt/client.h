@@ -24,6 +24,8 @@ class LaunchQueue {
 
   // True if nothing is waiting or running: then a caller may as well run its program itself.
   bool idle() const { return pending_.load(std::memory_order_acquire) == 0; }
+  // True for launches of what a launch of this queue calls: they cannot wait for its end.
+  bool inside() const;
   // Blocks while `kMostPending` programs wait, so that a host cannot queue without bound.
   void Push(std::function<void()> launch);
 

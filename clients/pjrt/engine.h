@@ -68,12 +68,17 @@ class LoadedProgram {
   // MLIR text that tells where inputs and outputs lie on several devices (hlo_shardings.h); empty
   // for a program of one device.
   virtual const std::string& placement_text() const = 0;
+  // True if running it calls functions of the host, which may take any time.
+  virtual bool calls_host() const { return false; }
   // What Engine::Load takes, also in another process.
   virtual Result<std::string> Serialize() const = 0;
-  // Blocks until done, unless starts_only(). `given[i]`: nobody else will use input i again.
+  // Blocks until done, unless starts_only(). `given[i]`: nobody else will use input i again. Its
+  // memory may become that of a result if, besides, nobody else holds the array.
   // Programs of several devices take the inputs of all, device by device, and give results so.
-  virtual Result<std::vector<ArrayPtr>> Run(int device, std::span<const ArrayPtr> inputs,
+  virtual Result<std::vector<ArrayPtr>> Run(int device, std::vector<ArrayPtr> inputs,
                                             const std::vector<bool>& given) const = 0;
+  // Bytes of results that lie in inputs when those are given, as far as this process knows.
+  virtual uint64_t donated_bytes() const { return 0; }
   // True if Run returns at once with results that are still being made.
   virtual bool starts_only() const { return false; }
 };

@@ -46,7 +46,24 @@ const EventPtr& DoneEvent() {
   return done;
 }
 
-abi::Event* NewEvent(EventPtr state) { return new abi::Event{std::move(state)}; }
+namespace {
+
+// Most events a host gets are this one. Hosts have threads that outlive static objects.
+abi::Event* SharedDone() {
+  static abi::Event* const done = new abi::Event{DoneEvent()};
+  return done;
+}
+
+}  // namespace
+
+abi::Event* NewEvent(EventPtr state) {
+  if (state == DoneEvent()) return SharedDone();
+  return new abi::Event{std::move(state)};
+}
+
+void DestroyEvent(abi::Event* event) {
+  if (event != SharedDone()) delete event;
+}
 
 abi::Error* ToError(Status status) {
   return status.ok() ? nullptr : new abi::Error{std::move(status)};

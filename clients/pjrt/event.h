@@ -43,8 +43,9 @@ using EventPtr = std::shared_ptr<EventState>;
 // One that has happened, with success; shared by everybody.
 const EventPtr& DoneEvent();
 
-// What the host holds: to be destroyed by it.
+// What the host holds until it hands it to DestroyEvent.
 abi::Event* NewEvent(EventPtr state);
+void DestroyEvent(abi::Event* event);
 
 // Null for success; else an object that the host destroys.
 abi::Error* ToError(Status status);

@@ -125,8 +125,7 @@ struct Work {
     }
     arguments.values.clear();
     ASSIGN_OR_RETURN(std::vector<ArrayPtr> made,
-                     info->program->Run(device, inputs, arguments.given));
-    inputs.clear();
+                     info->program->Run(device, std::move(inputs), arguments.given));
     for (size_t i = 0; i < results.size(); ++i) results[i]->Set(std::move(made[i]));
     return OkStatus();
   }
@@ -161,6 +160,9 @@ ProgramInfo::ProgramInfo(std::shared_ptr<const LoadedProgram> loaded,
     }
   }
   device_assignment = EncodeDeviceAssignment(options.device_assignment);
+  runs_at_once = !program->starts_only() && !program->calls_host() &&
+                 SecondsOf(c) < kInlineSeconds &&
+                 std::ranges::find(program->donated(), true) == program->donated().end();
 }
 
 Result<std::shared_ptr<const ProgramInfo>> CompileProgram(abi::Client* client,
@@ -230,6 +232,35 @@ Result<abi::LoadedExecutable*> NewLoadedExecutable(abi::Client* client,
   return made.release();
 }
 
+EventPtr LaunchNow(const abi::LoadedExecutable& executable, abi::Device* device,
+                   std::span<abi::Buffer* const> arguments, abi::Buffer** outputs) {
+  const ProgramInfo& info = *executable.info;
+  const LoadedProgram& program = *info.program;
+  const Signature& signature = program.signature();
+  if (!info.runs_at_once || !device->queue->idle()) return nullptr;
+  if (arguments.size() != signature.inputs.size()) return nullptr;
+  std::vector<ArrayPtr> inputs(arguments.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (arguments[i]->spec != signature.inputs[i]) return nullptr;
+    inputs[i] = arguments[i]->IfExists();
+    if (inputs[i] == nullptr) return nullptr;
+  }
+  auto made = program.Run(device->description->id, std::move(inputs), program.donated());
+  for (size_t i = 0; i < signature.outputs.size(); ++i) {
+    const TensorSpec& spec = signature.outputs[i];
+    ValuePtr value =
+        made.ok() ? std::make_shared<Value>(std::move((*made)[i])) : std::make_shared<Value>();
+    if (!made.ok()) value->Fail(made.status());
+    value->Count(device->count,
+                 tensor::NumElements(spec.shape).value_or(0) * ByteWidth(spec.dtype));
+    outputs[i] = NewBuffer(device->memories[0], spec, std::move(value), program.token_outputs()[i]);
+  }
+  if (made.ok()) return DoneEvent();
+  auto failed = std::make_shared<EventState>();
+  failed->Set(made.status());
+  return failed;
+}
+
 Result<EventPtr> Launch(const abi::LoadedExecutable& executable,
                         std::span<abi::Device* const> devices,
                         std::span<const std::span<abi::Buffer* const>> arguments,
@@ -245,7 +276,8 @@ Result<EventPtr> Launch(const abi::LoadedExecutable& executable,
   for (const ValuePtr& v : collected.values) ready = ready && v->named()->ready();
   for (const std::span<abi::Buffer* const>& list : arguments) {
     for (size_t i = 0; i < list.size(); ++i) {
-      if (collected.given[i]) list[i]->Take();
+      if (!collected.given[i]) continue;
+      if (const ValuePtr value = list[i]->Take(); value != nullptr) value->CountNoMore();
     }
   }
   Work work{executable.info, first->description->id, std::move(collected), {}, nullptr};
@@ -261,7 +293,9 @@ Result<EventPtr> Launch(const abi::LoadedExecutable& executable,
       work.results.push_back(std::move(value));
     }
   }
-  if (ready && (program.starts_only() || SecondsOf(program.cost()) < kInlineSeconds)) {
+  const bool quick = program.starts_only() ||
+                     (SecondsOf(program.cost()) < kInlineSeconds && !program.calls_host());
+  if (first->queue->inside() || (ready && quick)) {
     const Status s = work.TryRun();
     if (s.ok()) return work.Done();
     for (const ValuePtr& r : work.results) r->Fail(s);

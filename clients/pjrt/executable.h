@@ -24,6 +24,8 @@ struct ProgramInfo {
   std::vector<size_t> memory_kind_sizes;
   std::vector<abi::NamedValue> cost;
   std::string device_assignment;
+  // True if a launch may run it on its own thread (LaunchNow).
+  bool runs_at_once = false;
 
   ProgramInfo(std::shared_ptr<const LoadedProgram> loaded, HostCompileOptions host_options,
               std::string host_options_bytes);
@@ -64,6 +66,13 @@ namespace megalith::pjrt {
 // On the devices its options name, or the first ones.
 Result<abi::LoadedExecutable*> NewLoadedExecutable(abi::Client* client,
                                                    std::shared_ptr<const ProgramInfo> info);
+
+// The short way through Launch for one device: if the program is cheap and takes no array away from
+// its owner, and all of `arguments` exist, runs it on this thread, fills `outputs` with one new
+// buffer per result, and returns the event of the launch. In all other cases, errors in the
+// arguments included, does nothing and returns null: then Launch does what is right.
+EventPtr LaunchNow(const abi::LoadedExecutable& executable, abi::Device* device,
+                   std::span<abi::Buffer* const> arguments, abi::Buffer** outputs);
 
 // Launches the program on its devices: cheap programs whose inputs exist run at once on this
 // thread, others on the queue of the first device, so that the caller goes on. `arguments[d]` are

@@ -1,6 +1,6 @@
-// The library that a host process loads. It exports GetPjrtApi alone and opens the client beside it
-// in a symbol scope of its own: a Python process may hold other copies of what the client links
-// (protobuf, abseil, gRPC), and neither side may see the other's.
+// The library that a host process loads. It exports GetPjrtApi, and a function for the Python package,
+// and opens the client beside it in a symbol scope of its own: a Python process may hold other
+// copies of what the client links (protobuf, abseil, gRPC), and neither side may see the other's.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 
 static const void* api = NULL;
+static void (*set_callbacks)(const void*) = NULL;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static const char kClient[] = "libmegalith_pjrt_client.so";
@@ -40,6 +41,7 @@ static void Open(void) {
     fprintf(stderr, "megalith: %s is not the client of this plugin\n", path);
     return;
   }
+  set_callbacks = (void (*)(const void*))dlsym(client, "MegalithPjrtHostCallbacks");
   api = get();
 }
 
@@ -48,4 +50,11 @@ static void Open(void) {
 __attribute__((visibility("default"))) const void* GetPjrtApi(void) {
   pthread_once(&once, Open);
   return api;
+}
+
+// Offers the host's functions to its programs: a struct MegalithHostCallbacks (host_callbacks.h), or
+// NULL, which returns when none is running any more. Thread-safe.
+__attribute__((visibility("default"))) void MegalithSetHostCallbacks(const void* table) {
+  pthread_once(&once, Open);
+  if (set_callbacks != NULL) set_callbacks(table);
 }

@@ -80,8 +80,9 @@ def run(platform, test, args):
         begin = time.monotonic()
         for _ in range(50):
             lines = log.read_text().count("\n") if log.exists() else 0
-            command = [str(args.python), "-m", "pytest", "-q", "-p", "outcome_log", "-p", "no:cacheprovider", "--tb=line",
-                       f"{test}.py"]
+            # -s: JAX's tests look at what reaches the standard output themselves.
+            command = [str(args.python), "-m", "pytest", "-q", "-s", "-p", "outcome_log", "-p", "no:cacheprovider",
+                       "--tb=line", f"{test}.py"]
             done = subprocess.run(command, cwd=args.jax_source / "tests", env=env, stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL, timeout=args.timeout)
             if done.returncode in (0, 1, 5) or (log.exists() and log.read_text().count("\n") == lines):

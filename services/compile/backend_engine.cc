@@ -4,7 +4,7 @@
 #include "common/foundation/base/strings.h"
 #include "common/machines/runtime/backend.h"
 #include "common/machines/runtime/package.h"
-#include "common/programs/artifact/jax_export.h"
+#include "common/programs/stablehlo/artifact/jax_export.h"
 #include "common/programs/stablehlo/canonical.h"
 #include "common/programs/stablehlo/codec.h"
 #include "common/programs/stablehlo/cost.h"
@@ -96,8 +96,9 @@ class BackendCompileEngine final : public CompileEngine {
     if (!backend.ok())
       return InvalidArgument(StrCat("unknown target: ", backend.status().message()));
     ASSIGN_OR_RETURN(const stablehlo::Module module,
-                     input.artifact.empty() ? stablehlo::ParseModule(input.text)
-                                            : artifact::ReadArtifactOrExport(input.artifact));
+                     input.artifact.empty()
+                         ? stablehlo::ParseModule(input.text)
+                         : stablehlo::artifact::ReadArtifactOrExport(input.artifact));
     RETURN_IF_ERROR(cancellation.Check());
     ASSIGN_OR_RETURN(const stablehlo::Module canonical, stablehlo::Canonicalize(module));
     RETURN_IF_ERROR(cancellation.Check());

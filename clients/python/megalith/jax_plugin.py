@@ -44,13 +44,50 @@ def _register_rules():
     from jax._src.export import _export
     mlir.register_lowering(_export.call_exported_p, _call_exported_rule(_export._call_exported_lowering),
                            platform=PLATFORM)
-    from jax._src.lax import ann, linalg
+    from megalith import jax_callbacks
+    jax_callbacks.register(PLATFORM)
+    from jax._src.lax import ann, control_flow, linalg
+    _run_branches_for_cpu(mlir, control_flow)
     mlir.register_lowering(ann.approx_top_k_p, mlir.lower_fun(_approx_top_k, multiple_results=True), platform=PLATFORM)
     cpu = mlir._platform_specific_lowerings["cpu"]
     for name in _LINALG:
         primitive = getattr(linalg, f"{name}_p", None)
         if primitive in cpu:
             mlir._platform_specific_lowerings[PLATFORM][primitive] = cpu[primitive]
+
+
+def _run_branches_for_cpu(mlir, control_flow):
+    """lax.platform_dependent: the branch for CPUs is Megalith's if there is none for Megalith itself, unless there is a
+    default and the branch uses what only XLA's CPU backend has."""
+    from jax._src import core, ffi
+    lower_index = mlir._lowerings[control_flow.platform_index_p].rule
+    lower_cond = mlir._lowerings[control_flow.cond_p].rule
+
+    def can_lower(jaxpr):
+        return all(e.primitive is not ffi.ffi_call_p
+                   and (e.primitive in mlir._lowerings or e.primitive in mlir._platform_specific_lowerings[PLATFORM])
+                   and all(map(can_lower, core.jaxprs_in_params(e.params))) for e in jaxpr.eqns)
+
+    def named(platforms, branches=None):
+        if any(p is not None and PLATFORM in p for p in platforms):
+            return platforms
+        for i, p in enumerate(platforms):
+            if p is not None and "cpu" in p:
+                if branches is None or None not in platforms or can_lower(branches[i].jaxpr):
+                    return (*platforms[:i], (*p, PLATFORM), *platforms[i + 1:])
+        return platforms
+
+    def index_rule(ctx, *, platforms):
+        # Which one does not matter here: of one platform, the rule below keeps a single branch.
+        return lower_index(ctx, platforms=named(platforms))
+
+    def cond_rule(ctx, *args, branches, branches_platforms=None, **params):
+        if branches_platforms is not None:
+            params["branches_platforms"] = named(branches_platforms, branches)
+        return lower_cond(ctx, *args, branches=branches, **params)
+
+    mlir.register_lowering(control_flow.platform_index_p, index_rule, platform=PLATFORM)
+    mlir.register_lowering(control_flow.cond_p, cond_rule, platform=PLATFORM)
 
 
 def _approx_top_k(operand, *, k, reduction_dimension, recall_target, is_max_k, reduction_input_size_override,

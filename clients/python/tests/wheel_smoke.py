@@ -28,6 +28,12 @@ def plugin():
     symmetric = square + square.T
     np.testing.assert_allclose(jnp.linalg.eigvalsh(symmetric), np.linalg.eigvalsh(symmetric), rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(jnp.linalg.svd(square)[1], np.linalg.svd(square)[1], rtol=1e-4, atol=1e-3)
+    heard = []
+    noisy = jax.jit(lambda x: jax.debug.callback(lambda v: heard.append(float(v)), x) or jax.pure_callback(
+        np.sin, jax.ShapeDtypeStruct((), jnp.float32), x))
+    assert abs(noisy(1.0) - np.sin(1)) < 1e-6
+    jax.effects_barrier()
+    assert heard == [1.0]
 
 
 def client_and_grpc():

@@ -3,14 +3,17 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <functional>
 #include <utility>
 
+#include "common/foundation/base/clock.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/base/thread_pool.h"
+#include "common/machines/codegen/code_demand.h"
 #include "common/machines/codegen/cpu/emit.h"
+#include "common/machines/codegen/effects.h"
 #include "common/machines/codegen/explain.h"
 #include "common/machines/codegen/lower.h"
 #include "common/machines/codegen/passes/passes.h"
@@ -21,7 +24,9 @@
 #include "common/programs/stablehlo/canonical.h"
 #include "common/programs/stablehlo/codec.h"
 #include "common/programs/stablehlo/cost.h"
+#include "common/programs/stablehlo/donation.h"
 #include "common/programs/stablehlo/excess_precision.h"
+#include "common/programs/stablehlo/host_calls.h"
 #include "common/programs/stablehlo/op_def.h"
 #include "common/programs/stablehlo/parser.h"
 
@@ -41,10 +46,12 @@ using tensor::Tensor;
 
 constexpr std::string_view kName = "cpu";
 // Goes up when packages made before must not be used any more.
-constexpr std::string_view kVersion = "2";
+constexpr std::string_view kVersion = "3";
 
 const kernels::LibraryKernel* FindKernel(std::string_view name) {
-  return name == kReferenceKernel.name ? &kReferenceKernel : kernels::FindLibraryKernel(name);
+  if (name == kReferenceKernel.name) return &kReferenceKernel;
+  if (name == kHostCallKernel.name) return &kHostCallKernel;
+  return kernels::FindLibraryKernel(name);
 }
 
 // When machine code is made.
@@ -52,6 +59,7 @@ enum class Tier : uint8_t { kNever, kAtOnce, kWhenUsed };
 
 struct Settings {
   Tier tier = Tier::kWhenUsed;
+  std::vector<stablehlo::DonatedInput> donated;
   Explain explain;
 };
 
@@ -72,6 +80,10 @@ Status Apply(std::string_view name, std::string_view value, Settings* settings) 
     return InvalidArgument(StrCat("setting tier is '", Printable(value), "', wanted 0, 1 or auto"));
   }
   if (name == "explain") return ReadExplain(value, &settings->explain);
+  if (name == stablehlo::kDonateSetting) {
+    ASSIGN_OR_RETURN(settings->donated, stablehlo::ReadDonate(value));
+    return OkStatus();
+  }
   return InvalidArgument(StrCat("the cpu backend has no setting '", Printable(name), "'"));
 }
 
@@ -145,11 +157,11 @@ class CpuExecutable final : public Executable {
       : runner_(std::move(runner)),
         cost_(package.cost),
         key_(package.key),
-        runs_to_code_(make_code && !runner_->plan().loops.empty() ? kRunsBeforeCode : 0) {
-    if (runs_to_code_.load() > 0 && !runner_->plan().whiles.empty()) {
+        demand_(make_code ? runner_->plan().loops.size() : 0) {
+    if (demand_.open() && !runner_->plan().whiles.empty()) {
       // Only runs of this object ask, so it is there.
       runner_->OnLongLoop([this] {
-        if (runs_to_code_.exchange(0) > 0) AskForCode();
+        if (demand_.Ask()) AskForCode();
       });
     }
   }
@@ -158,22 +170,38 @@ class CpuExecutable final : public Executable {
   const std::string& key() const override { return key_; }
   std::string_view backend() const override { return kName; }
   const CostSummary& cost() const override { return cost_; }
+  uint64_t donated_bytes() const override {
+    uint64_t bytes = 0;
+    for (const runtime::Donation& d : runner_->plan().donations) {
+      if (d.output == UINT32_MAX) continue;
+      const runtime::TensorSpec& spec = signature().outputs[d.output];
+      bytes += static_cast<uint64_t>(tensor::NumElements(spec.shape).value_or(0)) *
+               static_cast<uint64_t>(tensor::ByteWidth(spec.dtype));
+    }
+    return bytes;
+  }
 
  protected:
   Result<std::vector<Tensor>> RunChecked(std::span<const Tensor> inputs,
                                          const RunOptions& options) const override {
-    auto results = runner_->Run(inputs, options);
-    int left = runs_to_code_.load(std::memory_order_relaxed);
-    while (left > 0 && !runs_to_code_.compare_exchange_weak(left, left - 1)) {
-    }
-    if (left == 1) AskForCode();
-    return results;
+    return Counted([&] { return runner_->Run(inputs, options); });
+  }
+  Result<std::vector<Tensor>> RunTakingChecked(std::vector<Tensor> inputs,
+                                               const RunOptions& options) const override {
+    return Counted([&] { return runner_->RunTaking(std::move(inputs), options); });
   }
 
  private:
-  // A program that runs again is worth compiling; most run once. One with a long loop is too: the
-  // code takes over while it runs.
-  static constexpr int kRunsBeforeCode = 2;
+  // Runs, and asks for code once that is worth while.
+  template <typename Run>
+  Result<std::vector<Tensor>> Counted(const Run& run) const {
+    if (!demand_.open()) return run();
+    const Clock& clock = RealClock();
+    const std::chrono::nanoseconds begin = clock.Monotonic();
+    auto results = run();
+    if (demand_.Ran(clock.Monotonic() - begin)) AskForCode();
+    return results;
+  }
 
   struct Unwanted {
     const Cancellation* stopping;
@@ -198,13 +226,13 @@ class CpuExecutable final : public Executable {
         runner->UseCode(*std::move(code));
       }
     });
-    if (!accepted) runs_to_code_.store(kRunsBeforeCode);
+    if (!accepted) demand_.Reopen();
   }
 
   std::shared_ptr<runtime::PlanRunner> runner_;
   CostSummary cost_;
   std::string key_;
-  mutable std::atomic<int> runs_to_code_;
+  mutable CodeDemand demand_;
 };
 
 // An op of an effectful kind that says it has none: a custom call.
@@ -241,7 +269,8 @@ double StepsOf(const Plan& plan, const runtime::PlanRegion& region) {
 // From so many on, dispatching the steps of the first run takes longer than compiling them.
 constexpr double kManySteps = 300'000;
 
-// True if every op can run as a step of its own, in any order that respects the data flow.
+// True if every op can run as a step of its own, in any order that respects the data flow and that
+// of calls of the host.
 bool CanBeSplit(const Module& module) {
   bool splittable = true;
   for (const stablehlo::Func& f : module.funcs()) {
@@ -249,7 +278,7 @@ bool CanBeSplit(const Module& module) {
       const bool control = op.def->name == "stablehlo.while" || op.def->name == "stablehlo.case" ||
                            op.def->name == "stablehlo.if" || op.def->has(stablehlo::kTerminator);
       const bool calls = op.def->has(stablehlo::kCallsFunction);
-      const bool pure = SaysNoEffect(op) ||
+      const bool pure = SaysNoEffect(op) || stablehlo::IsHostCall(op) ||
                         (op.def->has(stablehlo::kPure) && !op.def->has(stablehlo::kIndeterminate));
       if (calls || (!pure && !control)) splittable = false;
     });
@@ -304,7 +333,7 @@ class CpuBackend final : public runtime::Backend {
   std::string_view version() const override { return kVersion; }
   std::string target() const override { return runtime::ProcessorTarget(); }
   bool HasSetting(std::string_view setting) const override {
-    return setting == "tier" || setting == "explain";
+    return setting == "tier" || setting == "explain" || setting == stablehlo::kDonateSetting;
   }
 
   Result<std::string> Compile(std::string_view program, const CompileOptions& options,
@@ -324,13 +353,14 @@ class CpuBackend final : public runtime::Backend {
     ASSIGN_OR_RETURN(const Module module, program.starts_with(stablehlo::kCodecMagic)
                                               ? stablehlo::DecodeModule(program)
                                               : stablehlo::ParseModule(program));
+    RETURN_IF_ERROR(stablehlo::CheckHostCalls(module));
     RETURN_IF_ERROR(stage("canonicalize", 0.1));
     RETURN_IF_ERROR(CheckMemory(program.size(), 0, 0, options.memory_budget_bytes));
     ASSIGN_OR_RETURN(Module canonical, stablehlo::Canonicalize(module));
     ASSIGN_OR_RETURN(const stablehlo::CostEstimate cost, stablehlo::EstimateCost(canonical));
     RETURN_IF_ERROR(stage("plan", 0.2));
-    ASSIGN_OR_RETURN(const Plan plan,
-                     MakePlan(std::move(canonical), options.cancellation, &explanation));
+    ASSIGN_OR_RETURN(const Plan plan, MakePlan(std::move(canonical), settings.donated,
+                                               options.cancellation, &explanation));
     Package p;
     p.backend = kName;
     p.backend_version = kVersion;
@@ -390,8 +420,8 @@ class CpuBackend final : public runtime::Backend {
   }
 
  private:
-  static Result<Plan> MakePlan(Module module, const Cancellation* cancellation,
-                               Explanation* explanation) {
+  static Result<Plan> MakePlan(Module module, const std::vector<stablehlo::DonatedInput>& donated,
+                               const Cancellation* cancellation, Explanation* explanation) {
     explanation->Add("canonical program", module);
     if (!CanBeSplit(module)) return WholeProgram(module);
     if (stablehlo::ConvertsFromBf16(module)) {
@@ -404,6 +434,7 @@ class CpuBackend final : public runtime::Backend {
     explanation->Add(records);
     LowerOptions lower;
     lower.find_kernel = FindKernel;
+    lower.donated = donated;
     lower.cancellation = cancellation;
     LowerReport report;
     ASSIGN_OR_RETURN(Plan plan,

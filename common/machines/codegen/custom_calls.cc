@@ -1,6 +1,8 @@
 #include "common/machines/codegen/custom_calls.h"
 
+#include "common/machines/codegen/effects.h"
 #include "common/machines/kernels/library.h"
+#include "common/programs/stablehlo/host_calls.h"
 #include "common/programs/stablehlo/lapack_calls.h"
 #include "common/programs/stablehlo/op_def.h"
 
@@ -130,6 +132,12 @@ constexpr OwnRow kOwnRows[] = {
 std::optional<LibraryCall> CustomLibraryCall(const Op& op, const Func& func) {
   const std::string& target = op.attr("call_target_name").AsText();
   if (stablehlo::FindLapackRow(target) != nullptr) return LapackLibraryCall(op, func);
+  if (stablehlo::IsHostCall(op)) {
+    const Result<uint64_t> id = stablehlo::HostCallId(op);
+    if (!id.ok()) return std::nullopt;
+    const Params params = {static_cast<int64_t>(*id)};
+    return LibraryCall{std::string(kHostCallKernel.name), kernels::PackParams(params), op.operands};
+  }
   for (const OwnRow& row : kOwnRows) {
     if (row.target != target) continue;
     return LibraryCall{std::string(row.kernel), kernels::PackParams(row.params(op)), op.operands};

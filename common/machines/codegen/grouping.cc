@@ -1,8 +1,10 @@
 #include "common/machines/codegen/grouping.h"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_set>
 
+#include "common/machines/codegen/effects.h"
 #include "common/programs/stablehlo/op_def.h"
 
 namespace megalith::codegen {
@@ -11,8 +13,6 @@ namespace {
 using runtime::ReduceKind;
 using stablehlo::TensorType;
 
-// A kernel with more evaluated ops (more of those that take many instructions) is not extended.
-constexpr uint32_t kMaxGroupWeight = 320;
 // Recomputing in every consumer is cheaper than an array up to this cost of an element.
 constexpr double kCheapCost = 4;
 
@@ -32,8 +32,8 @@ int64_t Elements(const stablehlo::TensorType& t) { return stablehlo::ElementCoun
 class Grouper {
  public:
   Grouper(const Region& region, const Func& func,
-          const std::unordered_map<ValueId, const Op*>& definitions)
-      : region_(region), func_(func), definitions_(definitions) {}
+          const std::unordered_map<ValueId, const Op*>& definitions, uint32_t most_ops)
+      : region_(region), func_(func), definitions_(definitions), most_ops_(most_ops) {}
 
   Grouping Run() {
     Prepare();
@@ -231,6 +231,11 @@ class Grouper {
       return;
     }
     const uint32_t g = NewGroup(GroupKind::kAlone, op, i);
+    if (HasEffect(op)) {
+      // Met back to front. Told at once, so that nothing is joined across the two.
+      if (next_effect_) edges_[*next_effect_].push_back(g);
+      next_effect_ = g;
+    }
     for (const ValueId v : op.operands) NeedArray(v, g);
     ForEachCapture(op, [&](ValueId v) { NeedArray(v, g); });
   }
@@ -264,7 +269,7 @@ class Grouper {
     if (!array && s.evaluated_in.size() > 1 && !Cheap(s)) array = true;
     if (!array && IsStretched(op, s)) array = true;
     for (const Evaluation& e : s.evaluated_in) {
-      if (out_.groups[e.group].weight >= kMaxGroupWeight) array = true;
+      if (out_.groups[e.group].weight >= most_ops_) array = true;
     }
     std::vector<Evaluation> where;
     if (array) {
@@ -329,7 +334,7 @@ class Grouper {
   int64_t FindGroupToJoin(const Op& op, const ValueState& s) {
     for (const Evaluation& e : s.evaluated_in) {
       const Group& g = out_.groups[e.group];
-      if (!e.identity || g.kind != GroupKind::kMap || g.weight >= kMaxGroupWeight) continue;
+      if (!e.identity || g.kind != GroupKind::kMap || g.weight >= most_ops_) continue;
       if (!(func_.type(g.roots[0]->result()).shape == func_.type(op.result()).shape)) continue;
       bool reaches = false;
       for (const Evaluation& other : s.evaluated_in) {
@@ -368,10 +373,12 @@ class Grouper {
   const Region& region_;
   const Func& func_;
   const std::unordered_map<ValueId, const Op*>& definitions_;
+  const uint32_t most_ops_;
   Grouping out_;
   std::unordered_map<ValueId, uint32_t> position_, uses_;
   std::unordered_map<ValueId, ValueState> state_;
   std::unordered_map<uint32_t, std::vector<uint32_t>> edges_;
+  std::optional<uint32_t> next_effect_;  // the group of the first operation met that has one
 };
 
 void Grouper::Connect() {
@@ -431,8 +438,8 @@ void ForEachCapture(const Op& op, const std::function<void(ValueId)>& visit) {
 }
 
 Grouping GroupRegion(const Region& region, const Func& func,
-                     const std::unordered_map<ValueId, const Op*>& definitions) {
-  return Grouper(region, func, definitions).Run();
+                     const std::unordered_map<ValueId, const Op*>& definitions, uint32_t most_ops) {
+  return Grouper(region, func, definitions, most_ops).Run();
 }
 
 }  // namespace megalith::codegen

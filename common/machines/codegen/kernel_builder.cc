@@ -233,7 +233,9 @@ uint32_t KernelBuilder::Constant(const Op& op) {
 }
 
 Result<uint32_t> KernelBuilder::Eval(ValueId v, const IndexMap& map) {
-  if (stage().instrs.size() > kMaxInstrs) return Unimplemented("the kernel gets too large");
+  if (stage().instrs.size() > kMaxInstrs) {
+    return Status(Code::kOutOfRange, "the kernel gets too large");
+  }
   const Source source = find_(v);
   const bool splat = source.op != nullptr && IsSplat(*source.op);
   const bool complex = tensor::IsComplex(func_.type(v).dtype);

@@ -81,7 +81,7 @@ class KernelBuilder {
   KernelBuilder(const Func& func, FindSource find, const Dims& outer,
                 std::vector<runtime::LoopDim> inner);
 
-  // The register that holds `v` at the position `map` gives. kUnimplemented if the kernel gets too
+  // The register that holds `v` at the position `map` gives. kOutOfRange if the kernel gets too
   // large.
   Result<uint32_t> Eval(ValueId v, const IndexMap& map);
   // The same in as many registers as it takes: one, or for complex numbers that are not only moved

@@ -5,6 +5,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "common/machines/codegen/effects.h"
+
 namespace megalith::codegen {
 namespace {
 
@@ -15,6 +17,9 @@ using runtime::PlanStep;
 using runtime::StepKind;
 
 constexpr size_t kMaxSteps = 600;  // the search is quadratic
+
+// A place that everything with an effect writes, so that it stays in its order.
+constexpr uint32_t kOutside = UINT32_MAX;
 
 // Places that one step touches, each once.
 struct StepUse {
@@ -27,6 +32,7 @@ class Scheduler {
     for (const PlanStep& step : plan.entry.steps) {
       StepUse use;
       Collect(step, &use);
+      if (HasEffect(plan, step)) use.writes.push_back(kOutside);
       use.all = use.reads;
       use.all.insert(use.all.end(), use.writes.begin(), use.writes.end());
       for (auto* list : {&use.reads, &use.writes, &use.all}) {
@@ -60,6 +66,7 @@ class Scheduler {
     const auto cost = [&](uint32_t i) -> Cost {
       int64_t taken = 0, freed = 0;
       for (const uint32_t p : uses_[i].all) {
+        if (p == kOutside) continue;
         const BufferKind kind = arrays_.at(p).kind;
         const bool result = kind == BufferKind::kOutput;
         if (kind != BufferKind::kArena && !(result && results_count)) continue;
@@ -153,8 +160,9 @@ class Scheduler {
 void ScheduleSteps(const Arrays& arrays, Plan* plan) {
   const size_t count = plan->entry.steps.size();
   if (count < 3 || count > kMaxSteps) return;
-  uint64_t least = ArenaBytes(arrays, *plan);
-  if (least == 0) return;
+  const MemoryNeed need = NeedOf(arrays, *plan);
+  if (need.arena_bytes == 0) return;
+  uint64_t least = need.arena_bytes + need.result_bytes;
   const Scheduler scheduler(arrays, *plan);
   const std::vector<PlanStep> steps = plan->entry.steps;
   std::vector<PlanStep> best = steps;
@@ -164,7 +172,8 @@ void ScheduleSteps(const Arrays& arrays, Plan* plan) {
       for (const uint32_t i : scheduler.Greedy(backward, results_count)) {
         plan->entry.steps.push_back(steps[i]);
       }
-      const uint64_t bytes = ArenaBytes(arrays, *plan);
+      const MemoryNeed other = NeedOf(arrays, *plan);
+      const uint64_t bytes = other.arena_bytes + other.result_bytes;
       if (bytes >= least) continue;
       least = bytes;
       best = plan->entry.steps;

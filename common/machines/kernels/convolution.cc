@@ -41,14 +41,30 @@ std::vector<int64_t> DenseSteps(const std::vector<int64_t>& sizes) {
   return steps;
 }
 
+// The same elements in the order of memory; requires a view of all of them.
+View AsItLies(const View& v) {
+  std::vector<size_t> order(v.sizes.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_sort(order, [&](size_t a, size_t b) { return v.steps[a] > v.steps[b]; });
+  View lies;
+  lies.dtype = v.dtype;
+  for (const size_t d : order) {
+    lies.sizes.push_back(v.sizes[d]);
+    lies.steps.push_back(v.steps[d]);
+  }
+  return lies;
+}
+
 struct ConvState {
   // [batch, spatial, feature], [spatial, in, out], [batch, spatial, feature]; as they are given.
   View in, kernel, out;
   DType product = DType::kInvalid;
   bool complex = false;
-  View ordered_kernel;  // reversed dimensions backwards, from `start`
-  // Whether the loops run on copies, dense in the order above and of the product type.
+  // Whether the loops run on copies, dense and of the product type; and whether those are in the
+  // order above, for the sake of the loops, or as the array lies.
   bool copy_in = false, copy_kernel = false, copy_out = false;
+  bool order_in = false, order_kernel = false, order_out = false;
+  View copied_in, copied_kernel, copied_out;
   int64_t kernel_offset = 0;  // of the first tap, if dimensions are reversed
   ConvShape shape;
   ConvLoops loops;
@@ -141,13 +157,13 @@ Status Run(const ConvState& s, const KernelCall& call) {
   T* out[2] = {static_cast<T*>(call.out[0]), nullptr};
   for (int part = 0; part < parts && s.copy_in; ++part) {
     T* plane = take(s.in_bytes);
-    Gather(s.in, call.in[0], part, false, plane, call);
+    Gather(s.copied_in, call.in[0], part, false, plane, call);
     in[part] = plane;
   }
   // The third is the imaginary part negated: products of two imaginary parts count so.
   for (int part = 0; part < (s.complex ? 3 : 1) && s.copy_kernel; ++part) {
     T* plane = take(s.kernel_bytes);
-    Gather(s.ordered_kernel, call.in[1], std::min(part, 1), part == 2, plane, call);
+    Gather(s.copied_kernel, call.in[1], std::min(part, 1), part == 2, plane, call);
     kernel[part] = plane;
   }
   for (int part = 0; part < parts && s.copy_out; ++part) out[part] = take(s.out_bytes);
@@ -162,7 +178,7 @@ Status Run(const ConvState& s, const KernelCall& call) {
   }
   if (s.copy_out) {
     const T* planes[2] = {out[0], out[1]};
-    Scatter(s.out, planes, call.out[0], call);
+    Scatter(s.copied_out, planes, call.out[0], call);
   }
   return call.Poll();
 }
@@ -298,10 +314,12 @@ Status CheckSizes(const ConvParams& p, const ConvState& s) {
 
 // The shape of the loops, on copies or on what is given.
 void FillShape(const ConvParams& p, ConvState* s) {
-  const auto steps = [](const View& v, bool copy) { return copy ? DenseSteps(v.sizes) : v.steps; };
-  const std::vector<int64_t> in = steps(s->in, s->copy_in);
-  const std::vector<int64_t> kernel = steps(s->kernel, s->copy_kernel);
-  const std::vector<int64_t> out = steps(s->out, s->copy_out);
+  const auto steps = [](const View& v, bool in_order) {
+    return in_order ? DenseSteps(v.sizes) : v.steps;
+  };
+  const std::vector<int64_t> in = steps(s->in, s->order_in);
+  const std::vector<int64_t> kernel = steps(s->kernel, s->order_kernel);
+  const std::vector<int64_t> out = steps(s->out, s->order_out);
   const size_t rank = p.window.size();
   ConvShape& c = s->shape;
   c = {};
@@ -322,7 +340,7 @@ void FillShape(const ConvParams& p, ConvState* s) {
     ConvSpatial d = {s->in.sizes[i + 1], s->out.sizes[i + 1], s->kernel.sizes[i], in[i + 1],
                      out[i + 1],         kernel[i],           w.stride,           w.pad_low,
                      w.base_dilation,    w.window_dilation};
-    if (w.reversal && d.taps > 0 && !s->copy_kernel) {  // copies are put in order
+    if (w.reversal && d.taps > 0 && !s->order_kernel) {
       s->kernel_offset += (d.taps - 1) * d.kernel_step;
       d.kernel_step = -d.kernel_step;
     }
@@ -330,34 +348,46 @@ void FillShape(const ConvParams& p, ConvState* s) {
   }
 }
 
-void ChooseCopies(const ConvParams& p, ConvState* s) {
-  s->product = ProductType(s->in.dtype, s->kernel.dtype, s->out.dtype);
-  s->ordered_kernel = s->kernel;
-  for (size_t i = 0; i < p.window.size(); ++i) {
-    View& v = s->ordered_kernel;
-    if (!p.window[i].reversal || v.sizes[i] == 0) continue;
-    v.start += (v.sizes[i] - 1) * v.steps[i];
-    v.steps[i] = -v.steps[i];
-  }
-  s->complex = tensor::IsComplex(s->out.dtype);
-  const auto stored = [&](DType d) {
-    return !s->complex &&
-           VisitProductType(s->product, [&]<typename T>(T*) { return IsStoredAs<T>(d); });
-  };
-  s->copy_in = !stored(s->in.dtype);
-  s->copy_kernel = !stored(s->kernel.dtype);
-  s->copy_out = !stored(s->out.dtype);
-  if (!s->copy_in && !s->copy_kernel && !s->copy_out) {
+// The loops, and the arrays whose order is changed for them. Except for complex numbers, which are
+// taken apart, element types have no say: a sum is the same whether its terms were converted here
+// or before.
+void ChooseLoops(const ConvParams& p, ConvState* s) {
+  s->order_in = s->order_kernel = s->order_out = s->complex;
+  FillShape(p, s);
+  if (!s->complex) {
     // All as they lie: positions as columns if only that saves copying features together.
-    FillShape(p, s);
     const bool together = s->kernel.last_step() == 1 && s->out.last_step() == 1;
     if (!together && RowsAreColumns(s->shape)) {
       s->loops = PlanConv(&s->shape);
       return;
     }
+    s->order_kernel = s->kernel.last_step() != 1;
+    s->order_out = s->out.last_step() != 1;
+    FillShape(p, s);
   }
-  s->copy_kernel = s->copy_kernel || s->kernel.last_step() != 1;
-  s->copy_out = s->copy_out || s->out.last_step() != 1;
+  s->shape.kernel_output_step = s->shape.out_feature_step = 1;
+  s->loops = PlanConv(&s->shape);
+}
+
+void ChooseCopies(const ConvParams& p, ConvState* s) {
+  s->product = ProductType(s->in.dtype, s->kernel.dtype, s->out.dtype);
+  s->complex = tensor::IsComplex(s->out.dtype);
+  ChooseLoops(p, s);
+  const auto converted = [&](DType d) {
+    return VisitProductType(s->product, [&]<typename T>(T*) { return !IsStoredAs<T>(d); });
+  };
+  s->copy_in = s->order_in || converted(s->in.dtype);
+  s->copy_kernel = s->order_kernel || converted(s->kernel.dtype);
+  s->copy_out = s->order_out || converted(s->out.dtype);
+  s->copied_in = s->order_in ? s->in : AsItLies(s->in);
+  s->copied_out = s->order_out ? s->out : AsItLies(s->out);
+  s->copied_kernel = s->order_kernel ? s->kernel : AsItLies(s->kernel);
+  for (size_t i = 0; i < p.window.size() && s->order_kernel; ++i) {
+    View& v = s->copied_kernel;  // reversed dimensions backwards, from `start`
+    if (!p.window[i].reversal || v.sizes[i] == 0) continue;
+    v.start += (v.sizes[i] - 1) * v.steps[i];
+    v.steps[i] = -v.steps[i];
+  }
   const auto width = static_cast<uint64_t>(tensor::ByteWidth(s->product));
   const auto bytes = [&](const View& v) {
     return (static_cast<uint64_t>(v.elements()) * width + kAlign - 1) / kAlign * kAlign;
@@ -365,10 +395,6 @@ void ChooseCopies(const ConvParams& p, ConvState* s) {
   s->in_bytes = bytes(s->in);
   s->kernel_bytes = bytes(s->kernel);
   s->out_bytes = bytes(s->out);
-
-  FillShape(p, s);
-  s->shape.kernel_output_step = s->shape.out_feature_step = 1;
-  s->loops = PlanConv(&s->shape);
 }
 
 Result<PreparedKernel> PrepareConvolution(std::string_view params, std::span<const ArraySpec> in,

@@ -292,6 +292,42 @@ TEST(ConvolutionTest, EqualsPlainLoopForC64) { CheckAll<c64>(); }
 TEST(ConvolutionTest, IsExactForI32) { CheckAll<int32_t>(); }
 TEST(ConvolutionTest, IsExactForI8) { CheckAll<int8_t>(); }
 
+// JAX compares a product of bf16 with one of the same numbers as f32, to the last bits.
+TEST(ConvolutionTest, SumsConvertedOperandsInTheSameOrder) {
+  const ConvWindow plain, reversed = {1, 1, 1, 1, 1, true};
+  const Case cases[] = {{2, 3, 5, {9, 10}, {4, 5}, {plain, plain}},
+                        {2, 17, 6, {5, 6}, {3, 2}, {reversed, plain}}};
+  for (const Case& c : cases) {
+    for (int layout = 0; layout < 3; ++layout) {
+      const ConvParams p = Params(c, layout);
+      const Shape in =
+          ShapeOf(c.batch, p.input_batch, c.features, p.input_feature, c.in, p.input_spatial);
+      const Shape kernel = ShapeOf(c.features, p.kernel_input_feature, c.outputs,
+                                   p.kernel_output_feature, c.taps, p.kernel_spatial);
+      const Shape out = ShapeOf(c.batch, p.output_batch, c.outputs, p.output_feature,
+                                OutputSizes(c), p.output_spatial);
+      const auto run_as = [&](DType type) {
+        return MakeRun("convolution", p.Pack(), {{type, in}, {type, kernel}}, {{DType::kF32, out}});
+      };
+      Result<testing::KernelRun> narrow = run_as(DType::kBF16), wide = run_as(DType::kF32);
+      ASSERT_TRUE(narrow.ok() && wide.ok());
+      std::mt19937 rng(3);
+      std::normal_distribution<float> normal;
+      for (size_t k = 0; k < 2; ++k) {
+        for (int64_t i = 0; i < tensor::NumElements(k == 0 ? in : kernel); ++i) {
+          const tensor::BF16 v(normal(rng));
+          narrow->operand<tensor::BF16>(k)[i] = v;
+          wide->operand<float>(k)[i] = static_cast<float>(v);
+        }
+      }
+      ASSERT_TRUE(narrow->Run(ProcessPool()).ok() && wide->Run(ProcessPool()).ok());
+      const auto bytes = static_cast<size_t>(*tensor::NumElements(out)) * sizeof(float);
+      EXPECT_EQ(std::memcmp(narrow->result<float>(0), wide->result<float>(0), bytes), 0)
+          << "case " << &c - cases << " layout " << layout;
+    }
+  }
+}
+
 TEST(ConvolutionTest, RefusesDamagedParameters) {
   const Case c = {2, 3, 5, {8, 9}, {3, 3}, {ConvWindow{}, ConvWindow{}}};
   const ConvParams good = Params(c, 0);

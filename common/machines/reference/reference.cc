@@ -12,6 +12,7 @@
 #include "common/programs/stablehlo/codec.h"
 #include "common/programs/stablehlo/cost.h"
 #include "common/programs/stablehlo/evaluate.h"
+#include "common/programs/stablehlo/host_calls.h"
 #include "common/programs/stablehlo/parser.h"
 
 namespace megalith::reference {
@@ -137,6 +138,7 @@ class ReferenceBackend final : public runtime::Backend {
     ASSIGN_OR_RETURN(const stablehlo::Module module, program.starts_with(stablehlo::kCodecMagic)
                                                          ? stablehlo::DecodeModule(program)
                                                          : stablehlo::ParseModule(program));
+    RETURN_IF_ERROR(stablehlo::CheckHostCalls(module));
     RETURN_IF_ERROR(stage("canonicalize", 0.3));
     ASSIGN_OR_RETURN(const stablehlo::Module canonical, stablehlo::Canonicalize(module));
     RETURN_IF_ERROR(stage("plan", 0.6));

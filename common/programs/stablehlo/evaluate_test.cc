@@ -199,6 +199,28 @@ TEST(ElementwiseTest, ClampPutsNegativeZeroBelowZero) {
   EXPECT_TRUE((*out)[0].BitEquals(of({0, 0, -0.0, -0.0})));  // XLA's, too
 }
 
+TEST(ElementwiseTest, ComplexTangentOfInfinityIsNanInBothParts) {
+  const double inf = std::numeric_limits<double>::infinity();
+  for (const DType dtype : {DType::kC64, DType::kC128}) {
+    FuncBuilder b("main");
+    const ValueId x = b.Arg({dtype, {3}});
+    b.Return({b.Emit1("chlo.tan", {x}, {}, {dtype, {3}})});
+    Module m;
+    ASSERT_TRUE(b.FinishInto(&m).ok());
+    Tensor in = *Tensor::Create(dtype, {3});
+    in.SetComplex(0, {-inf, 0.0});
+    in.SetComplex(1, {inf, 1.0});
+    in.SetComplex(2, {1.0, inf});
+    const auto out = Evaluate(m, std::vector<Tensor>{in});
+    ASSERT_TRUE(out.ok()) << out.status().ToString();
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_TRUE(std::isnan((*out)[0].ComplexAt(i).real())) << i;
+      EXPECT_TRUE(std::isnan((*out)[0].ComplexAt(i).imag())) << i;
+    }
+    EXPECT_EQ((*out)[0].ComplexAt(2), std::complex<double>(0, 1));
+  }
+}
+
 TEST(ElementwiseTest, BitcastsNarrowTypesByTheirBits) {
   constexpr DType kFourBits[] = {DType::kI4, DType::kU4, DType::kF4E2M1FN};
   for (const DType from : kFourBits) {
@@ -215,6 +237,25 @@ TEST(ElementwiseTest, BitcastsNarrowTypesByTheirBits) {
       ASSERT_TRUE(out.ok()) << out.status().ToString();
       EXPECT_TRUE((*out)[0].BitEquals(all)) << tensor::Name(from) << " to " << tensor::Name(to);
     }
+  }
+}
+
+TEST(ElementwiseTest, BitcastsCutNarrowTypesOutOfWideOnes) {
+  for (const DType narrow : {DType::kI2, DType::kU2, DType::kI4, DType::kU4, DType::kF4E2M1FN}) {
+    const int64_t pieces = 32 / tensor::BitWidth(narrow);
+    FuncBuilder b("main");
+    const ValueId x = b.Arg({DType::kU32, {3}});
+    const ValueId cut = b.BitcastConvert(x, {narrow, {3, pieces}});
+    b.Return({cut, b.BitcastConvert(cut, {DType::kU32, {3}})});
+    Module m;
+    ASSERT_TRUE(b.FinishInto(&m).ok());
+    Tensor words = *Tensor::Create(DType::kU32, {3});
+    for (int i = 0; i < 3; ++i) words.SetInt(i, 0x89ABCDEFLL >> (i * 3));
+    const auto out = Evaluate(m, std::vector<Tensor>{words});
+    ASSERT_TRUE(out.ok()) << out.status().ToString();
+    EXPECT_TRUE((*out)[1].BitEquals(words)) << tensor::Name(narrow);
+    if (narrow == DType::kI4) EXPECT_EQ((*out)[0].IntAt(0), -1);
+    if (narrow == DType::kU4) EXPECT_EQ((*out)[0].IntAt(1), 14);
   }
 }
 

@@ -95,9 +95,8 @@ Status BitcastRule(const TypeQuery& q, Types* results) {
     }
     want.erase(want.size() - 1);
   }
-  if (from != to && (from < 8 || to < 8)) {
-    return Unimplemented(
-        "bitcast_convert between types narrower than a byte and others is not supported");
+  if (from != to && (in.dtype == DType::kBool || out.dtype == DType::kBool)) {
+    return Unimplemented("bitcast_convert between booleans and other elements is not supported");
   }
   results->push_back(TensorType{out.dtype, want});
   return OkStatus();

@@ -11,6 +11,18 @@ using stablehlo::Func;
 using stablehlo::Op;
 using stablehlo::Region;
 
+namespace {
+
+// True if the operation itself, whatever its regions hold, does more than compute results.
+bool DoesMore(const Node& n) {
+  if (n.def->has(stablehlo::kPure) && !n.def->has(stablehlo::kCallsFunction)) return false;
+  if (n.def->FindAttr("has_side_effect") == nullptr) return true;
+  const Attr& declared = n.attr("has_side_effect");
+  return declared.present() && declared.AsBool();
+}
+
+}  // namespace
+
 // --- in and out ---
 
 Graph::Graph(Func* func) : func_(func) {
@@ -45,11 +57,7 @@ void Graph::ImportOp(Op& op, Block* into, std::vector<ValueId>* number) {
   n.kind = kind;
   n.line = op.line;
   n.attrs = std::move(op.attrs);
-  n.effect = !op.def->has(stablehlo::kPure) || op.def->has(stablehlo::kCallsFunction);
-  if (n.effect && op.def->FindAttr("has_side_effect") != nullptr) {
-    const Attr& declared = n.attr("has_side_effect");
-    n.effect = declared.present() && declared.AsBool();
-  }
+  n.effect = DoesMore(n);
   for (ValueId& v : op.operands) v = (*number)[v];
   AddOperands(n, op.operands);
   for (Region& r : op.regions) {
@@ -279,7 +287,13 @@ Node& Graph::EmitNode(Node& at, const stablehlo::OpDef& def, std::span<const Val
   n.line = at.line;
   n.attrs = std::move(attrs);
   n.regions = std::move(regions);
-  for (Block* b : n.regions) b->owner = &n;
+  n.effect = DoesMore(n);
+  for (Block* b : n.regions) {
+    b->owner = &n;
+    for (const Node* inner = b->first; inner != b->last; inner = inner->next) {
+      n.effect = n.effect || inner->effect;
+    }
+  }
   AddOperands(n, operands);
   n.num_results = static_cast<uint32_t>(results.size());
   n.first_result = static_cast<ValueId>(values_.size());

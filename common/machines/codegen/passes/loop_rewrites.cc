@@ -6,6 +6,7 @@
 
 #include "common/machines/codegen/passes/match.h"
 #include "common/machines/codegen/passes/pass.h"
+#include "common/programs/stablehlo/host_calls.h"
 
 namespace megalith::codegen {
 namespace {
@@ -221,12 +222,26 @@ class Hoister {
            n.kind == OpKind::kReshape;
   }
 
+  // Where the program would not have called it, a function of the host may fail.
+  static bool CallsHost(const Node& n) {
+    if (n.kind == OpKind::kCustomCall &&
+        n.attr("call_target_name").AsText() == stablehlo::kHostCallTarget) {
+      return true;
+    }
+    for (const Block* b : n.regions) {
+      for (const Node* inner = b->first; inner != nullptr; inner = inner->next) {
+        if (CallsHost(*inner)) return true;
+      }
+    }
+    return false;
+  }
+
   // A loop inside is moved only if it is known to end.
   bool IsMovable(const Node& n) const {
     if (n.effect || n.kind == OpKind::kConstant || n.def->has(stablehlo::kIndeterminate))
       return false;
     if (n.kind == OpKind::kWhile && !n.attr(kTripCountAttr).present()) return false;
-    return ReadsOutside(n, n);
+    return !CallsHost(n) && ReadsOutside(n, n);
   }
 
   // Not if the loop would then read much more than what it is computed from.

@@ -361,8 +361,10 @@ bool WindowByPrefixes(Graph& g, Node& n) {
   const Shape& shape = g.operand_type(n, 0).shape;
   bool reverse = false;
   const int64_t d = RunningDim(WindowOf(g, n), shape, &reverse);
-  constexpr int64_t kWindowIsShort = 16;
-  if (r.ops == 0 || d < 0 || shape[static_cast<size_t>(d)] <= kWindowIsShort) return false;
+  // The evaluator has the initial value next to the last element then, not before the first.
+  constexpr int64_t kShort = 16;
+  const int64_t least = reverse ? 2 : kShort + 1;
+  if (r.ops == 0 || d < 0 || shape[static_cast<size_t>(d)] < least) return false;
   const auto dim = static_cast<size_t>(d);
   const int64_t size = shape[dim];
   const int64_t levels = std::bit_width(static_cast<uint64_t>(size));

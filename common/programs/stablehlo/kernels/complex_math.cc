@@ -154,7 +154,11 @@ c128 ComplexTanh(c128 a) {
   return std::tanh(a);
 }
 
+// Of an infinite real part both parts are NaN, also on the real axis, where C makes the imaginary
+// one of tanh a zero.
 c128 ComplexTan(c128 a) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  if (!std::isfinite(a.real()) && std::isfinite(a.imag())) return {kNan, kNan};
   const c128 t = ComplexTanh({-a.imag(), a.real()});
   return {t.imag(), -t.real()};
 }

@@ -1,5 +1,6 @@
 // Kernels of control flow, calls, tokens and of operations that mean the identity on one device.
 #include "common/foundation/base/strings.h"
+#include "common/programs/stablehlo/host_calls.h"
 #include "common/programs/stablehlo/kernels/library_calls.h"
 #include "common/programs/stablehlo/kernels/plan_types.h"
 #include "common/programs/stablehlo/kernels/prepare.h"
@@ -159,6 +160,7 @@ Result<Kernel> PrepareCustomCall(Planner& planner, const Op& op) {
       planner.operand(op, 0) == planner.result(op)) {
     return PrepareIdentity(planner, op);
   }
+  if (IsHostCall(op)) return PrepareHostCall(planner, op);
   const LibraryCall* call = FindLibraryCall(target);
   const LapackRow* lapack = FindLapackRow(target);
   if (call != nullptr || lapack != nullptr) {

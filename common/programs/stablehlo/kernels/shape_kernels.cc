@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "common/foundation/base/strings.h"
+#include "common/foundation/tensor/narrow.h"
 #include "common/programs/stablehlo/kernels/prepare.h"
 #include "common/programs/stablehlo/kernels/strided.h"
 #include "common/programs/stablehlo/op_def.h"
@@ -65,20 +66,6 @@ void FillIotaSlow(Tensor* out, int64_t outer, int64_t length, int64_t inner) {
     for (int64_t o = 0; o < outer; ++o)
       Fill(base + (o * length + i) * inner * width, value.data(), inner, width);
   }
-}
-
-// Elements narrower than a byte from their low bits, the upper ones being another dtype's: those of
-// signed integers repeat the sign, all others are zero.
-Status ExtendNarrow(Tensor* t) {
-  RETURN_IF_ERROR(t->MakeUnique());
-  const int unused = 8 - tensor::BitWidth(t->dtype());
-  const bool is_signed = tensor::IsSigned(t->dtype());
-  for (uint8_t& byte : t->MutableAs<uint8_t>()) {
-    const auto shifted = static_cast<uint8_t>(byte << unused);
-    byte = is_signed ? static_cast<uint8_t>(static_cast<int8_t>(shifted) >> unused)
-                     : static_cast<uint8_t>(shifted >> unused);
-  }
-  return OkStatus();
 }
 
 }  // namespace
@@ -155,11 +142,20 @@ Result<Kernel> PrepareReshape(Planner& planner, const Op& op) {
 // (little-endian).
 Result<Kernel> PrepareBitcast(Planner& planner, const Op& op) {
   const TensorType type = planner.result(op);
-  if (tensor::ByteWidth(type.dtype) == tensor::ByteWidth(planner.operand(op, 0).dtype) &&
-      type.dtype != DType::kBool) {
+  const DType from = planner.operand(op, 0).dtype;
+  if (tensor::BitWidth(type.dtype) == tensor::BitWidth(from) && type.dtype != DType::kBool) {
     return Kernel{[type](KernelCall& call) -> Status {
       call.out[0] = call.in[0].Reinterpreted(type.dtype);
-      return tensor::BitWidth(type.dtype) < 8 ? ExtendNarrow(&call.out[0]) : OkStatus();
+      return tensor::IsNarrow(type.dtype) ? tensor::ExtendNarrow(&call.out[0]) : OkStatus();
+    }};
+  }
+  if (tensor::IsNarrow(type.dtype) || tensor::IsNarrow(from)) {
+    return Kernel{[type](KernelCall& call) -> Status {
+      ASSIGN_OR_RETURN(call.out[0], call.run.Allocate(type));
+      if (call.out[0].size() == 0) return OkStatus();
+      std::memset(call.out[0].mutable_data(), 0, call.out[0].byte_size());
+      tensor::RecutBits(call.in[0], &call.out[0]);
+      return OkStatus();
     }};
   }
   return Kernel{[type](KernelCall& call) -> Status {

@@ -1,0 +1,52 @@
+"""Python callbacks of programs on the plugin (callback_programs.py), each program in a process of its own."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+PROGRAMS = pathlib.Path(__file__).with_name("callback_programs.py")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed(tmp_path_factory):
+    """JAX finds plugins by what is installed: a folder that looks like it."""
+    folder = tmp_path_factory.mktemp("installed")
+    (folder / "megalith").symlink_to(PROGRAMS.parents[1] / "megalith")
+    info = folder / "megalith-0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: megalith\nVersion: 0\n")
+    (info / "entry_points.txt").write_text("[jax_plugins]\nmegalith = megalith.jax_plugin\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        yield
+
+
+def _run(name, **variables):
+    env = dict(os.environ, JAX_PLATFORMS="megalith,cpu", **variables)
+    return subprocess.run([sys.executable, str(PROGRAMS), name], env=env, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize("backend", ("cpu", "reference"))
+@pytest.mark.parametrize("name", ("order", "transformations", "many", "nested", "waits_for_the_launching_thread",
+                                  "failure", "lifetime", "storing"))
+def test_programs_call_python(name, backend):
+    done = _run(name, MEGALITH_BACKEND=backend)
+    assert done.returncode == 0 and done.stdout == "done\n", done.stdout + done.stderr
+
+
+def test_every_device_calls():
+    done = _run("devices", MEGALITH_NUM_DEVICES="4")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_end_of_python_waits_for_calls():
+    done = _run("end")
+    assert done.returncode == 0 and "the last word is 99\n" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_fleet_refuses_them(running):
+    done = _run("transformations", MEGALITH_ADDRESS=running.address)
+    assert done.returncode != 0 and "megalith.host_call" in done.stderr, done.stdout + done.stderr
