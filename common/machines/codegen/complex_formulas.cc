@@ -229,7 +229,9 @@ ComplexParts ComplexFormulas::Tanh(ComplexParts z) {
 
 ComplexParts ComplexFormulas::Tan(ComplexParts z) {
   const ComplexParts t = Tanh({Negate(z.im), z.re});
-  return {t.im, Negate(t.re)};
+  // Of an angle that nobody knows, neither part is known.
+  const uint32_t unknown = Both(Not(IsFinite(z.re)), IsFinite(z.im));
+  return Choose(unknown, {Real(kNan), Real(kNan)}, {t.im, Negate(t.re)});
 }
 
 // e^(b log a); 0^0 = 1, 0^b = 0 if b has a positive real part.
