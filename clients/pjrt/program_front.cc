@@ -128,7 +128,7 @@ Result<std::shared_ptr<const LoadedProgram>> CompileFront(std::string_view modul
   ASSIGN_OR_RETURN(std::vector<Placement> inputs,
                    PlacementsOf(entry->input_types(), unrolled.inputs, options.num_partitions));
   ASSIGN_OR_RETURN(std::vector<Placement> outputs,
-                   PlacementsOf(entry->results, unrolled.outputs, options.num_partitions));
+                   PlacementsOf(entry->results, unrolled.stored, options.num_partitions));
   ASSIGN_OR_RETURN(std::shared_ptr<const LoadedProgram> whole,
                    compile_whole(unrolled.module, {}, std::move(description)));
   std::string placement_text =

@@ -138,7 +138,7 @@ class Grouper {
     for (const Op& op : region_.ops) {
       if (op.num_results != 1 || !Fusible(op)) continue;
       ValueState& s = state_[op.result()];
-      s.cost = FindElementwise(op.def->name) != nullptr ? ScalarCost(op) : 0.5;
+      s.cost = FindElementwise(op.def->name) != nullptr ? ScalarCost(op, func_) : 0.5;
       for (size_t k = 0; k < op.operands.size(); ++k) {
         const ValueId v = op.operands[k];
         if (IsSplatValue(v)) continue;
@@ -269,7 +269,7 @@ class Grouper {
     if (!array && s.evaluated_in.size() > 1 && !Cheap(s)) array = true;
     if (!array && IsStretched(op, s)) array = true;
     for (const Evaluation& e : s.evaluated_in) {
-      if (out_.groups[e.group].ops >= most_ops_) array = true;
+      if (out_.groups[e.group].weight >= most_ops_) array = true;
     }
     std::vector<Evaluation> where;
     if (array) {
@@ -288,7 +288,9 @@ class Grouper {
     const bool elementwise =
         FindElementwise(op.def->name) != nullptr || IsFusibleElementwise(op, func_);
     for (const Evaluation& e : where) {
+      constexpr uint32_t kUsual = 3;  // instructions that an operation may take
       ++out_.groups[e.group].ops;
+      out_.groups[e.group].weight += std::max(InstructionsOf(op, func_) / kUsual, 1u);
       for (size_t k = 0; k < op.operands.size(); ++k) {
         const ValueId v = op.operands[k];
         if (UseOf(op, k) == FusedUse::kMemory) {
@@ -332,7 +334,7 @@ class Grouper {
   int64_t FindGroupToJoin(const Op& op, const ValueState& s) {
     for (const Evaluation& e : s.evaluated_in) {
       const Group& g = out_.groups[e.group];
-      if (!e.identity || g.kind != GroupKind::kMap || g.ops >= most_ops_) continue;
+      if (!e.identity || g.kind != GroupKind::kMap || g.weight >= most_ops_) continue;
       if (!(func_.type(g.roots[0]->result()).shape == func_.type(op.result()).shape)) continue;
       bool reaches = false;
       for (const Evaluation& other : s.evaluated_in) {

@@ -28,6 +28,7 @@ struct Group {
   uint32_t position = 0;         // in the region, of the last root
   std::vector<uint32_t> after;   // groups whose results it reads, or that have an effect before it
   uint32_t ops = 0;              // evaluated in it
+  uint32_t weight = 0;           // the same, those that take many instructions counted as several
 };
 
 // The reduction of a stablehlo.reduce whose body is one associative operation on its arguments.

@@ -99,17 +99,18 @@ void Lowering::ReadDonatedFirst(const std::vector<std::vector<ValueId>>& reads_o
                                 Scope* scope) const {
   std::vector<Group>& groups = scope->grouping.groups;
   const std::vector<ValueId>& results = scope->region->ops.back().operands;
+  if (options_.donated.empty()) return;
   if (options_.donated.size() * groups.size() > kMostOrderingWork) return;
+  std::vector<std::vector<uint32_t>> before(groups.size());
+  for (uint32_t g = 0; g < groups.size(); ++g) {
+    for (const uint32_t a : groups[g].after) before[a].push_back(g);
+  }
   for (const stablehlo::DonatedInput& d : options_.donated) {
     if (d.output == UINT32_MAX) continue;
     const auto made = scope->grouping.group_of.find(results[d.output]);
     if (made == scope->grouping.group_of.end()) continue;
     std::vector<bool> needs_it(groups.size(), false);  // group: the result, directly or not
     needs_it[made->second] = true;
-    std::vector<std::vector<uint32_t>> before(groups.size());
-    for (uint32_t g = 0; g < groups.size(); ++g) {
-      for (const uint32_t a : groups[g].after) before[a].push_back(g);
-    }
     std::vector<uint32_t> open = {made->second};
     while (!open.empty()) {
       const uint32_t g = open.back();
@@ -131,7 +132,9 @@ void Lowering::ReadDonatedFirst(const std::vector<std::vector<ValueId>>& reads_o
     if (!possible) continue;
     std::vector<uint32_t>& after = groups[made->second].after;
     for (const uint32_t g : readers) {
-      if (std::ranges::find(after, g) == after.end()) after.push_back(g);
+      if (std::ranges::find(after, g) != after.end()) continue;
+      after.push_back(g);
+      before[g].push_back(made->second);
     }
   }
 }
