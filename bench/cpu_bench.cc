@@ -5,7 +5,9 @@
 //   cpu_bench FOLDER --serve                        requests on standard input, see Serve
 //   cpu_bench FOLDER --warm PROGRAM PACKAGE         one load and run of a package, in this process
 //
-// FOLDER holds NAME.mlir and NAME.npz with arrays in0, in1, ... and out0, out1, ...
+// FOLDER holds NAME.mlir and NAME.npz with arrays in0, in1, ... and out0, out1, ... A program that
+// says that inputs are given to it is called on what it made of them; its bytes are temporaries and
+// results that do not lie in inputs.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -23,6 +25,8 @@
 #include "common/machines/backends/backends.h"
 #include "common/machines/runtime/backend.h"
 #include "common/machines/runtime/executable.h"
+#include "common/programs/stablehlo/donation.h"
+#include "common/programs/stablehlo/parser.h"
 
 namespace megalith {
 namespace {
@@ -52,6 +56,7 @@ Result<std::string> ReadFile(const std::string& path) {
 struct Program {
   std::string text;
   std::vector<Tensor> inputs, outputs;
+  std::vector<stablehlo::DonatedInput> donated;
 };
 
 Result<Program> ReadProgram(const std::string& folder, std::string_view name) {
@@ -71,6 +76,9 @@ Result<Program> ReadProgram(const std::string& folder, std::string_view name) {
   };
   collect("in", &p.inputs);
   collect("out", &p.outputs);
+  ASSIGN_OR_RETURN(const stablehlo::Module module, stablehlo::ParseModule(p.text));
+  ASSIGN_OR_RETURN(const stablehlo::Func* entry, module.Entry());
+  p.donated = stablehlo::DonatedInputs(*entry);
   return p;
 }
 
@@ -94,9 +102,38 @@ Result<Engine> FindEngine(std::string_view text) {
 // A run that takes longer than this is given up.
 constexpr auto kLongestRun = std::chrono::seconds(60);
 
-Result<std::vector<Tensor>> RunOnce(const Executable& executable, const Program& p) {
+// The inputs of a call; those that the program is given are copies of ours.
+Result<std::vector<Tensor>> InputsFor(const Program& p) {
+  std::vector<Tensor> inputs = p.inputs;
+  for (const stablehlo::DonatedInput& d : p.donated) {
+    RETURN_IF_ERROR(inputs[d.input].MakeUnique());
+  }
+  return inputs;
+}
+
+Result<std::vector<Tensor>> RunOnce(const Executable& executable, std::vector<Tensor> inputs) {
   const Cancellation cancellation(RealClock().Monotonic() + kLongestRun);
-  return executable.Run(p.inputs, {.cancellation = &cancellation});
+  return executable.RunTaking(std::move(inputs), {.cancellation = &cancellation});
+}
+
+// Calls a program, which is given next what it has made of what it was given.
+Status CallAgain(const Executable& executable, const Program& p, std::vector<Tensor>* inputs) {
+  if (p.donated.empty()) return executable.Run(*inputs).status();
+  std::vector<Tensor> given = *inputs;
+  for (const stablehlo::DonatedInput& d : p.donated) (*inputs)[d.input] = Tensor();
+  ASSIGN_OR_RETURN(std::vector<Tensor> out, executable.RunTaking(std::move(given)));
+  for (const stablehlo::DonatedInput& d : p.donated) {
+    (*inputs)[d.input] = d.output < out.size() ? std::move(out[d.output]) : p.inputs[d.input];
+  }
+  return OkStatus();
+}
+
+// Temporaries, and of programs that are given inputs also results that do not lie in those.
+double MemoryOf(const Executable& executable, const Program& p) {
+  double bytes = executable.cost().peak_temporary_bytes;
+  if (p.donated.empty()) return bytes;
+  for (const Tensor& t : p.outputs) bytes += static_cast<double>(t.byte_size());
+  return bytes - static_cast<double>(executable.donated_bytes());
 }
 
 // The largest difference between outputs and those of JAX, relative to the largest element of the
@@ -131,9 +168,18 @@ struct Measured {
   std::string package;
 };
 
+runtime::CompileOptions OptionsFor(const Engine& engine, const Program& p) {
+  runtime::CompileOptions options = engine.options;
+  const std::string setting(stablehlo::kDonateSetting);
+  if (!p.donated.empty() && engine.backend->HasSetting(setting)) {
+    options.settings[setting] = stablehlo::DonateText(p.donated);
+  }
+  return options;
+}
+
 Result<std::shared_ptr<const Executable>> CompileAndLoad(const Engine& engine, const Program& p,
                                                          std::string* package) {
-  ASSIGN_OR_RETURN(*package, engine.backend->Compile(p.text, engine.options, nullptr));
+  ASSIGN_OR_RETURN(*package, engine.backend->Compile(p.text, OptionsFor(engine, p), nullptr));
   return engine.backend->Load(*package);
 }
 
@@ -143,13 +189,14 @@ Result<Measured> MeasureCold(const Engine& engine, const Program& p, int runs, d
   const auto begin = Time::now();
   while (static_cast<int>(m.ms.size()) < runs &&
          (m.ms.empty() || MillisecondsSince(begin) < budget_ms)) {
+    ASSIGN_OR_RETURN(std::vector<Tensor> inputs, InputsFor(p));
     const auto start = Time::now();
     ASSIGN_OR_RETURN(const auto executable, CompileAndLoad(engine, p, &m.package));
-    ASSIGN_OR_RETURN(const std::vector<Tensor> out, RunOnce(*executable, p));
+    ASSIGN_OR_RETURN(const std::vector<Tensor> out, RunOnce(*executable, std::move(inputs)));
     m.ms.push_back(MillisecondsSince(start));
     if (m.ms.size() > 1) continue;
     m.error = RelativeError(out, p.outputs);
-    m.temporary_bytes = executable->cost().peak_temporary_bytes;
+    m.temporary_bytes = MemoryOf(*executable, p);
   }
   return m;
 }
@@ -161,19 +208,21 @@ Result<Measured> MeasureSteady(const Executable& executable, const Program& p, i
   const auto begin = Time::now();
   double each = HUGE_VAL;
   for (int i = 0; i < 3 && (i == 0 || MillisecondsSince(begin) < budget_ms / 4); ++i) {
+    ASSIGN_OR_RETURN(std::vector<Tensor> inputs, InputsFor(p));
     const auto start = Time::now();
-    ASSIGN_OR_RETURN(const std::vector<Tensor> out, RunOnce(executable, p));
+    ASSIGN_OR_RETURN(const std::vector<Tensor> out, RunOnce(executable, std::move(inputs)));
     each = std::min(each, MillisecondsSince(start));
     m.error = RelativeError(out, p.outputs);
   }
   const int calls = std::clamp(static_cast<int>(1 / each), 1, 20000);
+  ASSIGN_OR_RETURN(std::vector<Tensor> state, InputsFor(p));
   while (static_cast<int>(m.ms.size()) < runs &&
          (m.ms.empty() || MillisecondsSince(begin) < budget_ms)) {
     const auto start = Time::now();
-    for (int i = 0; i < calls; ++i) RETURN_IF_ERROR(executable.Run(p.inputs).status());
+    for (int i = 0; i < calls; ++i) RETURN_IF_ERROR(CallAgain(executable, p, &state));
     m.ms.push_back(MillisecondsSince(start) / calls);
   }
-  m.temporary_bytes = executable.cost().peak_temporary_bytes;
+  m.temporary_bytes = MemoryOf(executable, p);
   return m;
 }
 
@@ -247,7 +296,7 @@ class Server {
   Result<Measured> WritePackage(const Engine& engine, const std::string& path) {
     Measured m;
     ASSIGN_OR_RETURN(const std::string package,
-                     engine.backend->Compile(program_.text, engine.options, nullptr));
+                     engine.backend->Compile(program_.text, OptionsFor(engine, program_), nullptr));
     std::ofstream(path, std::ios::binary) << package;
     return m;
   }
@@ -282,10 +331,11 @@ Result<Measured> MeasureWarm(const std::string& folder, const std::string& name,
                              const std::string& package_path) {
   ASSIGN_OR_RETURN(const Program p, ReadProgram(folder, name));
   Measured m;
+  ASSIGN_OR_RETURN(std::vector<Tensor> inputs, InputsFor(p));
   const auto start = Time::now();
   ASSIGN_OR_RETURN(const std::string package, ReadFile(package_path));
   ASSIGN_OR_RETURN(const auto executable, LoadAnywhere(package));
-  ASSIGN_OR_RETURN(const std::vector<Tensor> out, RunOnce(*executable, p));
+  ASSIGN_OR_RETURN(const std::vector<Tensor> out, RunOnce(*executable, std::move(inputs)));
   m.ms.push_back(MillisecondsSince(start));
   m.error = RelativeError(out, p.outputs);
   return m;

@@ -11,7 +11,8 @@ PYTHON has JAX 0.9.2 and NumPy. Columns, milliseconds, medians of at least 20 wh
   warm      first call in a new process with a persistent cache that has the program; ours: read,
             load and run a package in a new process
   tier 0/1  one call of the compiled program
-  memory    bytes of temporaries: memory_analysis(), peak_temporary_bytes
+  memory    bytes of temporaries: memory_analysis(), peak_temporary_bytes; of programs that are
+            given an argument also of results that do not lie in it
 Every ratio is ours divided by JAX's. A program that fails, takes longer than a minute or gives
 another result than JAX has a row that says so. Programs are written to a temporary folder and not
 kept.

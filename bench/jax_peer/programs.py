@@ -1,7 +1,8 @@
 """The programs that the CPU backend is measured on against JAX: functions and their arguments.
 
 Sizes are part of the names. Arguments come from a fixed seed. `rtol` is how far two right answers may
-lie apart, relative to the largest element of an output.
+lie apart, relative to the largest element of an output. A program that donates its first argument is
+called again on what it has made of it.
 """
 import dataclasses
 import functools
@@ -22,6 +23,8 @@ class Program:
     function: Callable
     arguments: tuple
     rtol: float = 1e-4
+    # The first argument is donated; the function returns a tuple that begins with what it becomes.
+    donates: bool = False
 
 
 _random = np.random.default_rng(7)
@@ -218,6 +221,20 @@ def scatter_add_rows(table, rows, updates):
     return table.at[rows].add(updates)
 
 
+def scatter_add_donated(table, rows, updates):
+    return (table.at[rows].add(updates),)
+
+
+def append_row(cache, row, at):
+    """What a cache of keys and values does once per token."""
+    return lax.dynamic_update_slice(cache, row, (at, 0)), at + 1
+
+
+def mlp_step_donated(params, x, labels):
+    loss, params = mlp_step(params, x, labels)
+    return params, loss
+
+
 def threefry_normal(key):
     return jax.random.normal(jax.random.wrap_key_data(key, impl="threefry2x32"), (MILLION,))
 
@@ -277,6 +294,12 @@ def all_programs():
         Program("gather_rows", "gather, 100 k rows of 1 M x 32", gather_rows, (table, rows), 0),
         Program("scatter_add_rows", "scatter-add, 100 k rows of 1 M x 32", scatter_add_rows,
                 (table, rows, _normal(100_000, 32))),
+        Program("scatter_add_donated", "scatter-add donated, 100 k rows of 1 M x 32",
+                scatter_add_donated, (table, rows, _normal(100_000, 32)), donates=True),
+        Program("append_row", "row written into donated 1 M x 32", append_row,
+                (table, _normal(1, 32), np.int32(77)), 0, donates=True),
+        Program("mlp_step_donated", "MLP train step, parameters donated", mlp_step_donated, mlp,
+                1e-3, donates=True),
         Program("threefry_normal", "threefry normal 1 M", threefry_normal,
                 (np.array([0, 42], np.uint32),)),
         Program("cumsum_1m", "cumsum 1 M", jnp.cumsum, (x1m,), 1e-3),

@@ -20,9 +20,7 @@ constexpr std::array<DType, 30> kTypes = {
 
 }  // namespace
 
-Value::~Value() {
-  if (count_ != nullptr) count_->Remove(bytes_);
-}
+Value::~Value() { CountNoMore(); }
 
 void Value::Set(ArrayPtr array) {
   array_ = std::move(array);
@@ -38,6 +36,10 @@ void Value::Set(ArrayPtr array) {
 void Value::Fail(Status status) {
   if (named_ != nullptr) named_->Set(status);
   ready_->Set(std::move(status));
+}
+
+void Value::CountNoMore() {
+  if (count_ != nullptr) count_->Remove(bytes_.exchange(0));
 }
 
 void Value::Count(std::shared_ptr<MemoryCount> count, int64_t bytes) {

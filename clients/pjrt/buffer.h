@@ -1,6 +1,7 @@
 // Arrays in the hands of the host.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 
@@ -30,13 +31,15 @@ class Value {
   const ArrayPtr& array() const { return array_; }
   // Counts `bytes` against a device until the value dies.
   void Count(std::shared_ptr<MemoryCount> count, int64_t bytes);
+  // Before that, because the array was given to a program, whose results are counted.
+  void CountNoMore();
 
  private:
   ArrayPtr array_;
   EventPtr ready_;
   EventPtr named_;  // null: the same as ready_
   std::shared_ptr<MemoryCount> count_;
-  int64_t bytes_ = 0;
+  std::atomic<int64_t> bytes_{0};
 };
 using ValuePtr = std::shared_ptr<Value>;
 
@@ -53,8 +56,10 @@ struct Buffer {
   bool token = false;
   std::mutex mu;   // guards the rest
   ValuePtr value;  // null once deleted or given away
-  // Fetched for somebody who was given a pointer; lives as long as the buffer.
+  // What somebody was given a pointer to: of a remote engine's array as long as the buffer lives,
+  // else while there are external references, which outlive the deletion of the array.
   Tensor pinned;
+  int external_references = 0;
 
   // The value, or an error that says what became of it.
   Result<ValuePtr> Get();

@@ -111,18 +111,43 @@ abi::Event* When(const ValuePtr& value, std::function<void(const Tensor&)> f) {
   return NewEvent(std::move(done));
 }
 
-// The elements of a buffer in this process, kept until the buffer dies.
-Result<const void*> Pin(abi::Buffer* buffer) {
-  ASSIGN_OR_RETURN(const ValuePtr value, buffer->Get());
-  if (!value->named()->ready()) {
+// Waits for an array without the lock that a function of the host may need to make it.
+Status WaitUnlocked(const Value& value) {
+  if (!value.named()->ready()) {
     const HostCallbacks::Unlocked unlocked(ProcessHostCallbacks());
-    (void)value->named()->Wait();
+    (void)value.named()->Wait();
   }
-  RETURN_IF_ERROR(value->named()->Wait());
+  return value.named()->Wait();
+}
+
+// The elements of a buffer in this process. The pointer is good until the array is deleted or
+// donated; that of a copy of a remote array, until the buffer dies.
+Result<const void*> PointerTo(abi::Buffer* buffer) {
+  ASSIGN_OR_RETURN(const ValuePtr value, buffer->Get());
+  RETURN_IF_ERROR(WaitUnlocked(*value));
+  if (const Tensor* here = value->array()->local(); here != nullptr) return here->data();
   ASSIGN_OR_RETURN(Tensor t, FetchNow(*value->array()));
   const std::lock_guard lock(buffer->mu);
   if (!buffer->pinned.valid()) buffer->pinned = std::move(t);
   return buffer->pinned.data();
+}
+
+// Keeps the elements also when the array is deleted, and from being overwritten when it is donated.
+Status AddReference(abi::Buffer* buffer) {
+  ASSIGN_OR_RETURN(const ValuePtr value, buffer->Get());
+  RETURN_IF_ERROR(WaitUnlocked(*value));
+  ASSIGN_OR_RETURN(Tensor t, FetchNow(*value->array()));
+  const std::lock_guard lock(buffer->mu);
+  if (!buffer->pinned.valid()) buffer->pinned = std::move(t);
+  ++buffer->external_references;
+  return OkStatus();
+}
+
+void DropReference(abi::Buffer* buffer) {
+  Tensor last;  // dies outside the lock: memory borrowed from the host is given back to it
+  const std::lock_guard lock(buffer->mu);
+  if (buffer->external_references == 0 || --buffer->external_references > 0) return;
+  if (!buffer->memory->client->engine->remote()) last = std::exchange(buffer->pinned, Tensor());
 }
 
 ValuePtr NewValue(abi::Device* device, const TensorSpec& spec, ArrayPtr array) {
@@ -417,20 +442,22 @@ MEGALITH_PJRT_CALL(Buffer_ReadyEvent) {
 }
 
 MEGALITH_PJRT_CALL(Buffer_UnsafePointer) {
-  ASSIGN_OR_RETURN(const void* const p, Pin(args.buffer));
+  ASSIGN_OR_RETURN(const void* const p, PointerTo(args.buffer));
   args.buffer_pointer = const_cast<void*>(p);
   return OkStatus();
 }
 
 MEGALITH_PJRT_CALL(Buffer_OpaqueDeviceMemoryDataPointer) {
-  ASSIGN_OR_RETURN(const void* const p, Pin(args.buffer));
+  ASSIGN_OR_RETURN(const void* const p, PointerTo(args.buffer));
   args.device_memory_ptr = const_cast<void*>(p);
   return OkStatus();
 }
 
-// A reference keeps the elements although the buffer is deleted: `pinned` does.
-MEGALITH_PJRT_CALL(Buffer_IncreaseExternalReferenceCount) { return Pin(args.buffer).status(); }
-MEGALITH_PJRT_CALL(Buffer_DecreaseExternalReferenceCount) { return OkStatus(); }
+MEGALITH_PJRT_CALL(Buffer_IncreaseExternalReferenceCount) { return AddReference(args.buffer); }
+MEGALITH_PJRT_CALL(Buffer_DecreaseExternalReferenceCount) {
+  DropReference(args.buffer);
+  return OkStatus();
+}
 
 MEGALITH_PJRT_CALL(Buffer_DonateWithControlDependency) {
   ValuePtr value = args.buffer->Take();

@@ -167,13 +167,13 @@ MEGALITH_PJRT_CALL(Executable_GetCompiledMemoryStats) {
   args.generated_code_size_in_bytes = 0;
   args.argument_size_in_bytes = BytesOf(program.signature().inputs);
   args.output_size_in_bytes = BytesOf(program.signature().outputs);
-  args.alias_size_in_bytes = 0;
+  args.alias_size_in_bytes = static_cast<int64_t>(program.donated_bytes());
   args.temp_size_in_bytes = static_cast<int64_t>(program.cost().peak_temporary_bytes);
   args.host_generated_code_size_in_bytes = args.host_argument_size_in_bytes = 0;
   args.host_output_size_in_bytes = args.host_alias_size_in_bytes = 0;
   args.host_temp_size_in_bytes = 0;
-  const int64_t total =
-      args.argument_size_in_bytes + args.output_size_in_bytes + args.temp_size_in_bytes;
+  const int64_t total = args.argument_size_in_bytes + args.output_size_in_bytes +
+                        args.temp_size_in_bytes - args.alias_size_in_bytes;
   if (MEGALITH_PJRT_HAS(args, peak_memory_in_bytes)) args.peak_memory_in_bytes = total;
   if (MEGALITH_PJRT_HAS(args, total_size_in_bytes)) args.total_size_in_bytes = total;
   return OkStatus();

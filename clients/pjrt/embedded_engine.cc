@@ -10,6 +10,7 @@
 #include "common/machines/runtime/backend.h"
 #include "common/programs/stablehlo/canonical.h"
 #include "common/programs/stablehlo/codec.h"
+#include "common/programs/stablehlo/donation.h"
 #include "common/programs/stablehlo/host_calls.h"
 
 namespace megalith::pjrt {
@@ -51,31 +52,32 @@ class EmbeddedProgram final : public LoadedProgram {
     return out + package_;
   }
 
-  Result<std::vector<ArrayPtr>> Run(int, std::span<const ArrayPtr> inputs,
+  uint64_t donated_bytes() const override { return executable_->donated_bytes(); }
+
+  // An array that was given and that nobody else holds dies here, so that its tensor is ours alone.
+  Result<std::vector<ArrayPtr>> Run(int, std::vector<ArrayPtr> inputs,
                                     const std::vector<bool>&) const override {
     std::vector<Tensor> tensors;
     tensors.reserve(inputs.size());
-    for (const ArrayPtr& a : inputs) tensors.push_back(*a->local());
-    ASSIGN_OR_RETURN(std::vector<Tensor> results, Execute(tensors));
+    for (ArrayPtr& a : inputs) {
+      tensors.push_back(*a->local());
+      a.reset();
+    }
+    ASSIGN_OR_RETURN(std::vector<Tensor> results, Execute(std::move(tensors)));
     std::vector<ArrayPtr> out;
     out.reserve(results.size());
     for (Tensor& t : results) {
-      // Hosts take results for memory of their own.
-      for (const Tensor& input : tensors) {
-        if (t.data() == input.data() && t.byte_size() > 0) {
-          ASSIGN_OR_RETURN(t, Tensor::FromBytes(t.dtype(), t.shape(), t.bytes()));
-          break;
-        }
-      }
+      // Hosts take results for memory of their own; the program may share that of an input.
+      if (t.byte_size() > 0) RETURN_IF_ERROR(t.MakeUnique());
       out.push_back(std::make_shared<const LocalArray>(std::move(t)));
     }
     return out;
   }
 
  private:
-  Result<std::vector<Tensor>> Execute(std::span<const Tensor> inputs) const {
+  Result<std::vector<Tensor>> Execute(std::vector<Tensor> inputs) const {
     const HostCalls::Scope scope(calls_host() ? &host_calls_ : nullptr);
-    return executable_->Run(inputs);
+    return executable_->RunTaking(std::move(inputs));
   }
 
   const Description description_;
@@ -85,6 +87,17 @@ class EmbeddedProgram final : public LoadedProgram {
   const HostCallbacks::Hold hold_;
   const HostCalls& host_calls_;
 };
+
+// The settings, and what the program says about inputs that are given to it.
+std::map<std::string, std::string> WithDonations(const stablehlo::Module& module,
+                                                 std::map<std::string, std::string> settings,
+                                                 const runtime::Backend& backend) {
+  const std::string text = DonationSetting(module);
+  if (!text.empty() && backend.HasSetting(stablehlo::kDonateSetting)) {
+    settings.try_emplace(std::string(stablehlo::kDonateSetting), text);
+  }
+  return settings;
+}
 
 class EmbeddedEngine final : public Engine {
  public:
@@ -121,7 +134,7 @@ class EmbeddedEngine final : public Engine {
                                                             const ProgramOptions& options) const {
     ASSIGN_OR_RETURN(const stablehlo::Module canonical, stablehlo::Canonicalize(module));
     runtime::CompileOptions compile;
-    compile.settings = options.settings;
+    compile.settings = WithDonations(module, options.settings, *backend_);
     ASSIGN_OR_RETURN(const std::vector<uint64_t> ids, stablehlo::HostCallsOf(canonical));
     ASSIGN_OR_RETURN(HostCallbacks::Hold hold, callbacks_.Acquire(ids));
     const HostCalls::Scope scope(ids.empty() ? nullptr : &callbacks_);

@@ -72,10 +72,13 @@ class LoadedProgram {
   virtual bool calls_host() const { return false; }
   // What Engine::Load takes, also in another process.
   virtual Result<std::string> Serialize() const = 0;
-  // Blocks until done, unless starts_only(). `given[i]`: nobody else will use input i again.
+  // Blocks until done, unless starts_only(). `given[i]`: nobody else will use input i again. Its
+  // memory may become that of a result if, besides, nobody else holds the array.
   // Programs of several devices take the inputs of all, device by device, and give results so.
-  virtual Result<std::vector<ArrayPtr>> Run(int device, std::span<const ArrayPtr> inputs,
+  virtual Result<std::vector<ArrayPtr>> Run(int device, std::vector<ArrayPtr> inputs,
                                             const std::vector<bool>& given) const = 0;
+  // Bytes of results that lie in inputs when those are given, as far as this process knows.
+  virtual uint64_t donated_bytes() const { return 0; }
   // True if Run returns at once with results that are still being made.
   virtual bool starts_only() const { return false; }
 };

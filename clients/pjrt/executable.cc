@@ -125,8 +125,7 @@ struct Work {
     }
     arguments.values.clear();
     ASSIGN_OR_RETURN(std::vector<ArrayPtr> made,
-                     info->program->Run(device, inputs, arguments.given));
-    inputs.clear();
+                     info->program->Run(device, std::move(inputs), arguments.given));
     for (size_t i = 0; i < results.size(); ++i) results[i]->Set(std::move(made[i]));
     return OkStatus();
   }
@@ -246,7 +245,7 @@ EventPtr LaunchNow(const abi::LoadedExecutable& executable, abi::Device* device,
     inputs[i] = arguments[i]->IfExists();
     if (inputs[i] == nullptr) return nullptr;
   }
-  auto made = program.Run(device->description->id, inputs, program.donated());
+  auto made = program.Run(device->description->id, std::move(inputs), program.donated());
   for (size_t i = 0; i < signature.outputs.size(); ++i) {
     const TensorSpec& spec = signature.outputs[i];
     ValuePtr value =
@@ -277,7 +276,8 @@ Result<EventPtr> Launch(const abi::LoadedExecutable& executable,
   for (const ValuePtr& v : collected.values) ready = ready && v->named()->ready();
   for (const std::span<abi::Buffer* const>& list : arguments) {
     for (size_t i = 0; i < list.size(); ++i) {
-      if (collected.given[i]) list[i]->Take();
+      if (!collected.given[i]) continue;
+      if (const ValuePtr value = list[i]->Take(); value != nullptr) value->CountNoMore();
     }
   }
   Work work{executable.info, first->description->id, std::move(collected), {}, nullptr};

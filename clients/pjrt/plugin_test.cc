@@ -188,6 +188,146 @@ TEST_F(PluginTest, TakesWhatIsDonated) {
   Destroy(donate);
 }
 
+class DonationTest : public PluginTest {
+ protected:
+  void SetUp() override {
+    PluginTest::SetUp();
+    ASSERT_EQ(Compile(kUpdate, &update_), "");
+    row_ = Filled(1, 1);
+  }
+  void TearDown() override {
+    Destroy(row_);
+    Destroy(update_);
+    PluginTest::TearDown();
+  }
+  // A copy of the engine's own, unlike what is borrowed from the host.
+  abi::Buffer* Filled(int64_t rows, float value) {
+    const std::vector<float> host(static_cast<size_t>(rows) * 64, value);
+    auto put = New<abi::Client_BufferFromHostBuffer_Args>();
+    const int64_t dims[] = {rows, 64};
+    put.client = client_;
+    put.data = host.data();
+    put.type = abi::kF32;
+    put.dims = dims;
+    put.num_dims = 2;
+    put.host_buffer_semantics = abi::kImmutableOnlyDuringCall;
+    put.memory = MemoryOf(0);
+    EXPECT_CALL_OK(Client_BufferFromHostBuffer, put);
+    DestroyEvent(put.done_with_host_buffer);
+    return put.buffer;
+  }
+  static const void* PlaceOf(abi::Buffer* buffer) {
+    EXPECT_EQ(ErrorOf(buffer), "");
+    auto pointer = New<abi::Buffer_UnsafePointer_Args>();
+    pointer.buffer = buffer;
+    EXPECT_CALL_OK(Buffer_UnsafePointer, pointer);
+    return pointer.buffer_pointer;
+  }
+  // The result, of whose elements the first of rows 1 and 2 are checked.
+  abi::Buffer* Update(abi::Buffer* a, float wanted) {
+    std::vector<abi::Buffer*> results;
+    EXPECT_EQ(Run(update_, {a, row_}, &results), "");
+    const std::vector<float> got = Get<float>(results[0]);
+    EXPECT_EQ(got[64], wanted);
+    EXPECT_EQ(got[128], 1);
+    return results[0];
+  }
+  int64_t BytesInUse() {
+    auto stats = New<abi::Device_MemoryStats_Args>();
+    stats.device = devices_[0];
+    EXPECT_CALL_OK(Device_MemoryStats, stats);
+    return stats.bytes_in_use;
+  }
+  abi::LoadedExecutable* update_ = nullptr;
+  abi::Buffer* row_ = nullptr;
+};
+
+TEST_F(DonationTest, ResultsHaveTheMemoryOfWhatIsDonated) {
+  abi::Buffer* a = Filled(100, 1);
+  const void* const place = PlaceOf(a);
+  const int64_t bytes = BytesInUse();
+  abi::Buffer* b = Update(a, 2);
+  EXPECT_TRUE(IsDeleted(a));
+  EXPECT_EQ(PlaceOf(b), place);
+  EXPECT_EQ(BytesInUse(), bytes);
+  abi::Buffer* c = Update(b, 3);
+  EXPECT_EQ(PlaceOf(c), place);
+  for (abi::Buffer* buffer : {a, b, c}) Destroy(buffer);
+}
+
+TEST_F(DonationTest, WhatIsBorrowedFromTheHostIsCopied) {
+  std::vector<float> host(6400, 1);
+  abi::Buffer* a = Put(host.data(), {100, 64}, abi::kF32);
+  EXPECT_EQ(PlaceOf(a), host.data());
+  abi::Buffer* b = Update(a, 2);
+  EXPECT_TRUE(IsDeleted(a));
+  EXPECT_NE(PlaceOf(b), host.data());
+  EXPECT_EQ(host[64], 1);
+  for (abi::Buffer* buffer : {a, b}) Destroy(buffer);
+}
+
+TEST_F(DonationTest, WhatTheHostKeepsIsCopied) {
+  abi::Buffer* a = Filled(100, 1);
+  auto options = New<abi::ExecuteOptions>();
+  const int64_t kept = 0;
+  options.non_donatable_input_indices = &kept;
+  options.num_non_donatable_input_indices = 1;
+  abi::Buffer* const arguments[] = {a, row_};
+  abi::Buffer* const* const lists[] = {arguments};
+  abi::Buffer* b = nullptr;
+  abi::Buffer** const output_lists[] = {&b};
+  auto execute = New<abi::LoadedExecutable_Execute_Args>();
+  execute.executable = update_;
+  execute.options = &options;
+  execute.argument_lists = lists;
+  execute.num_devices = 1;
+  execute.num_args = 2;
+  execute.output_lists = output_lists;
+  EXPECT_CALL_OK(LoadedExecutable_Execute, execute);
+  EXPECT_FALSE(IsDeleted(a));
+  EXPECT_EQ(Get<float>(a)[64], 1);
+  EXPECT_EQ(Get<float>(b)[64], 2);
+  for (abi::Buffer* buffer : {a, b}) Destroy(buffer);
+}
+
+TEST_F(DonationTest, WhatHasExternalReferencesIsCopied) {
+  abi::Buffer* a = Filled(100, 1);
+  auto increase = New<abi::Buffer_IncreaseExternalReferenceCount_Args>();
+  increase.buffer = a;
+  EXPECT_CALL_OK(Buffer_IncreaseExternalReferenceCount, increase);
+  const auto* const elements = static_cast<const float*>(PlaceOf(a));
+  abi::Buffer* b = Update(a, 2);
+  EXPECT_NE(PlaceOf(b), elements);
+  EXPECT_EQ(elements[64], 1);
+  auto decrease = New<abi::Buffer_DecreaseExternalReferenceCount_Args>();
+  decrease.buffer = a;
+  EXPECT_CALL_OK(Buffer_DecreaseExternalReferenceCount, decrease);
+  // Of a reference that is gone nothing is left.
+  increase.buffer = decrease.buffer = b;
+  EXPECT_CALL_OK(Buffer_IncreaseExternalReferenceCount, increase);
+  const void* const place = PlaceOf(b);
+  EXPECT_CALL_OK(Buffer_DecreaseExternalReferenceCount, decrease);
+  abi::Buffer* c = Update(b, 3);
+  EXPECT_EQ(PlaceOf(c), place);
+  for (abi::Buffer* buffer : {a, b, c}) Destroy(buffer);
+}
+
+TEST_F(DonationTest, IsInTheMemoryStatistics) {
+  auto get = New<abi::LoadedExecutable_GetExecutable_Args>();
+  get.loaded_executable = update_;
+  EXPECT_CALL_OK(LoadedExecutable_GetExecutable, get);
+  auto stats = New<abi::Executable_GetCompiledMemoryStats_Args>();
+  stats.executable = get.executable;
+  EXPECT_CALL_OK(Executable_GetCompiledMemoryStats, stats);
+  EXPECT_EQ(stats.alias_size_in_bytes, 25600);
+  EXPECT_EQ(stats.output_size_in_bytes, 25600);
+  EXPECT_EQ(stats.argument_size_in_bytes, 25600 + 256);
+  EXPECT_EQ(stats.temp_size_in_bytes, 256);  // the new row
+  auto destroy = New<abi::Executable_Destroy_Args>();
+  destroy.executable = get.executable;
+  EXPECT_CALL_OK(Executable_Destroy, destroy);
+}
+
 // xla.CompileOptionsProto with `compiler_options={name: value}`.
 std::string WithOption(const std::string& name, const std::string& value) {
   const auto sized = [](char tag, const std::string& bytes) {

@@ -7,6 +7,7 @@
 #include "common/foundation/base/strings.h"
 #include "common/programs/spmd/unroll.h"
 #include "common/programs/stablehlo/artifact/artifact.h"
+#include "common/programs/stablehlo/donation.h"
 #include "common/programs/stablehlo/parser.h"
 
 namespace megalith::pjrt {
@@ -44,14 +45,10 @@ Result<std::string_view> TakeSized(std::string_view* bytes) {
   return out;
 }
 
-// Inputs whose memory the program may use, as JAX marks them.
-std::vector<bool> DonatedInputs(const stablehlo::Func& entry) {
+// Inputs whose memory the program may use.
+std::vector<bool> DonatedFlags(const stablehlo::Func& entry) {
   std::vector<bool> donated(entry.body.args.size(), false);
-  for (size_t i = 0; i < entry.arg_attrs.size() && i < donated.size(); ++i) {
-    for (const stablehlo::NamedAttr& a : entry.arg_attrs[i]) {
-      if (a.name == "tf.aliasing_output" || a.name == "jax.buffer_donor") donated[i] = true;
-    }
-  }
+  for (const stablehlo::DonatedInput& d : stablehlo::DonatedInputs(entry)) donated[d.input] = true;
   return donated;
 }
 
@@ -108,6 +105,11 @@ Result<Description> TakeDescription(std::string_view* serialized) {
                      FlagsOf(tokens, tokens.size())};
 }
 
+std::string DonationSetting(const stablehlo::Module& module) {
+  const Result<const stablehlo::Func*> entry = module.Entry();
+  return entry.ok() ? stablehlo::DonateText(stablehlo::DonatedInputs(**entry)) : "";
+}
+
 Result<std::shared_ptr<const LoadedProgram>> CompileFront(std::string_view module,
                                                           const ProgramOptions& options,
                                                           const CompileWhole& compile_whole) {
@@ -120,13 +122,13 @@ Result<std::shared_ptr<const LoadedProgram>> CompileFront(std::string_view modul
                                                        ? stablehlo::ParseModule(module)
                                                        : stablehlo::artifact::ReadArtifact(module));
   ASSIGN_OR_RETURN(const stablehlo::Func* const entry, parsed.Entry());
-  Description description{parsed.name, DonatedInputs(*entry), TokenOutputs(*entry)};
+  Description description{parsed.name, DonatedFlags(*entry), TokenOutputs(*entry)};
   if (options.num_partitions == 1) return compile_whole(parsed, module, std::move(description));
   ASSIGN_OR_RETURN(spmd::Unrolled unrolled, spmd::Unroll(parsed, options.num_partitions));
   ASSIGN_OR_RETURN(std::vector<Placement> inputs,
                    PlacementsOf(entry->input_types(), unrolled.inputs, options.num_partitions));
   ASSIGN_OR_RETURN(std::vector<Placement> outputs,
-                   PlacementsOf(entry->results, unrolled.outputs, options.num_partitions));
+                   PlacementsOf(entry->results, unrolled.stored, options.num_partitions));
   ASSIGN_OR_RETURN(std::shared_ptr<const LoadedProgram> whole,
                    compile_whole(unrolled.module, {}, std::move(description)));
   std::string placement_text =

@@ -27,6 +27,9 @@ void AppendDescription(const Description& description, std::string* out);
 // Takes one off the front. Errors: kDataLoss.
 Result<Description> TakeDescription(std::string_view* serialized);
 
+// The setting `donate` (programs/stablehlo/donation.h) of a program; empty if it is given nothing.
+std::string DonationSetting(const stablehlo::Module& module);
+
 // Compiles a program of one device. `source` is what the host sent if that is this very module,
 // else empty.
 using CompileWhole = std::function<Result<std::shared_ptr<const LoadedProgram>>(

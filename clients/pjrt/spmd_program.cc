@@ -149,15 +149,18 @@ class SpmdProgram final : public LoadedProgram {
     return out + rest;
   }
 
-  Result<std::vector<ArrayPtr>> Run(int device, std::span<const ArrayPtr> inputs,
+  uint64_t donated_bytes() const override { return whole_->donated_bytes(); }
+
+  Result<std::vector<ArrayPtr>> Run(int device, std::vector<ArrayPtr> inputs,
                                     const std::vector<bool>&) const override {
     const size_t n = inputs_.size();
     std::vector<ArrayPtr> gathered(n);
     for (size_t i = 0; i < n; ++i) {
       ASSIGN_OR_RETURN(gathered[i], Gather(i, inputs));
     }
+    inputs.clear();
     ASSIGN_OR_RETURN(const std::vector<ArrayPtr> results,
-                     whole_->Run(device, gathered, std::vector<bool>(n, false)));
+                     whole_->Run(device, std::move(gathered), std::vector<bool>(n, false)));
     std::vector<ArrayPtr> out;
     out.reserve(results.size() * static_cast<size_t>(devices_));
     for (size_t d = 0; d < static_cast<size_t>(devices_); ++d) {

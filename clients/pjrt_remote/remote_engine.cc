@@ -13,6 +13,7 @@
 #include "common/foundation/base/version.h"
 #include "common/foundation/tensor/tensor_proto.h"
 #include "common/programs/stablehlo/artifact/artifact.h"
+#include "common/programs/stablehlo/donation.h"
 #include "common/programs/stablehlo/module.h"
 #include "common/programs/stablehlo/printer.h"
 #include "megalith/compile/v1/compile.pb.h"
@@ -27,6 +28,8 @@ using SessionPtr = std::shared_ptr<RemoteSession>;
 // Arrays up to this size travel in the requests that use them, and come back with the answer.
 constexpr size_t kInlineBytes = 4096;
 constexpr std::chrono::hours kLongestCompilation{1};
+// The backend that copies everything anyway, and refuses settings it does not know.
+constexpr std::string_view kReference = "reference";
 
 // An array that an executor holds, or will once what makes it has run.
 class RemoteArray final : public Array, public std::enable_shared_from_this<RemoteArray> {
@@ -243,7 +246,7 @@ class RemoteProgram final : public LoadedProgram {
     return out + request_.SerializeAsString();
   }
 
-  Result<std::vector<ArrayPtr>> Run(int, std::span<const ArrayPtr> inputs,
+  Result<std::vector<ArrayPtr>> Run(int, std::vector<ArrayPtr> inputs,
                                     const std::vector<bool>& given) const override {
     ASSIGN_OR_RETURN(const SessionPtr session, connection_->Session());
     ev1::SessionRequest request;
@@ -393,8 +396,11 @@ class RemoteEngine final : public Engine {
                             request.set_stablehlo_text(source.data(), source.size());
                           }
                           request.mutable_options()->set_target(connection_->options().backend);
-                          for (const auto& [name, value] : options.settings) {
-                            (*request.mutable_options()->mutable_extra())[name] = value;
+                          auto& extra = *request.mutable_options()->mutable_extra();
+                          for (const auto& [name, value] : options.settings) extra[name] = value;
+                          const std::string donate = DonationSetting(parsed);
+                          if (!donate.empty() && connection_->options().backend != kReference) {
+                            extra.insert({std::string(stablehlo::kDonateSetting), donate});
                           }
                           return RemoteProgram::Make(connection_, std::move(request), std::move(d));
                         });

@@ -99,6 +99,28 @@ TEST_F(RemoteTest, TakesWhatIsDonated) {
   Destroy(donate);
 }
 
+// The executor may write into the array; whatever the client still has must not change.
+TEST_F(RemoteTest, UpdatesWhatIsDonated) {
+  StartFleet();
+  ASSERT_EQ(Connect(), "");
+  abi::LoadedExecutable* update = nullptr;
+  ASSERT_EQ(Compile(kUpdate, &update), "");
+  const std::vector<float> ones(6400, 1);
+  abi::Buffer* a = Put(ones.data(), {100, 64}, abi::kF32);
+  abi::Buffer* row = Put(ones.data(), {1, 64}, abi::kF32);
+  std::vector<abi::Buffer*> first, second;
+  ASSERT_EQ(Run(update, {a, row}, &first), "");
+  EXPECT_EQ(Get<float>(first[0])[64], 2);
+  ASSERT_EQ(Run(update, {first[0], row}, &second), "");
+  EXPECT_TRUE(IsDeleted(first[0]));
+  const std::vector<float> got = Get<float>(second[0]);
+  EXPECT_EQ(got[63], 1);
+  EXPECT_EQ(got[64], 3);
+  EXPECT_EQ(ones[64], 1);
+  for (abi::Buffer* buffer : {a, row, first[0], second[0]}) Destroy(buffer);
+  Destroy(update);
+}
+
 TEST_F(RemoteTest, SaysWhatIsWrongWithAProgram) {
   StartFleet();
   ASSERT_EQ(Connect(), "");

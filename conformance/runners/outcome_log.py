@@ -15,10 +15,16 @@ _PATH = os.environ["OUTCOME_LOG"]
 def pytest_configure(config):
     """JAX's tests skip what is written for CPUs unless the platform is called cpu, or they are told so."""
     device = os.environ.get("OUTCOME_DEVICE")
-    if device:
-        import jax._src.test_util  # defines the flag
-        from jax._src import config as jax_config
-        jax_config.config.update("jax_test_dut", device)
+    if not device:
+        return
+    # JAX's test_util defines the flag, and remembers sys.stdout: it must not be imported before pytest captures that.
+    from jax._src import config as jax_config
+    define = jax_config.string_flag
+
+    def define_for_device(name, default, *args, **kwargs):
+        return define(name, device if name == "jax_test_dut" else default, *args, **kwargs)
+
+    jax_config.string_flag = define_for_device
 
 
 def _write(record):

@@ -60,6 +60,15 @@ class BackendExecutable final : public Executable {
     if (profile == nullptr) Learn((RealClock().Monotonic() - start).count());
     return results;
   }
+  Result<std::vector<tensor::Tensor>> RunTaking(std::vector<tensor::Tensor> arguments,
+                                                const Cancellation& cancellation,
+                                                runtime::RunProfile* profile) const override {
+    const std::chrono::nanoseconds start = RealClock().Monotonic();
+    auto results = executable_->RunTaking(std::move(arguments),
+                                          {.cancellation = &cancellation, .details = profile});
+    if (profile == nullptr) Learn((RealClock().Monotonic() - start).count());
+    return results;
+  }
 
  private:
   // Quick is what a program without loops has just been; a slow run takes that back for a while.

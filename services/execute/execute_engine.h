@@ -32,6 +32,12 @@ class Executable {
   virtual Result<std::vector<tensor::Tensor>> Run(std::span<const tensor::Tensor> arguments,
                                                   const Cancellation& cancellation,
                                                   runtime::RunProfile* profile) const = 0;
+  // The same, but may use the memory of arguments that nobody else holds.
+  virtual Result<std::vector<tensor::Tensor>> RunTaking(std::vector<tensor::Tensor> arguments,
+                                                        const Cancellation& cancellation,
+                                                        runtime::RunProfile* profile) const {
+    return Run(arguments, cancellation, profile);
+  }
 };
 
 // Thread-safe.

@@ -236,8 +236,8 @@ Result<v1::ExecuteResponse> ExecuteService::RunReady(const Ready& ready,
   const Stopwatch stopwatch(clock_);
   runtime::RunProfile profile;
   ASSIGN_OR_RETURN(std::vector<tensor::Tensor> results,
-                   ready.executable->Run(arguments, call.cancellation(),
-                                         request.profile() ? &profile : nullptr));
+                   ready.executable->RunTaking(std::move(arguments), call.cancellation(),
+                                               request.profile() ? &profile : nullptr));
   run_seconds_.Observe(stopwatch.Seconds());
   slot.reset();
   timings->Lap("run");

@@ -236,7 +236,7 @@ Result<std::vector<tensor::Tensor>> Session::RunProgram(const v1::SessionRun& ru
   ASSIGN_OR_RETURN(const RunSlots::Slot slot, host_.slots.Take(call_->cancellation()));
   const Stopwatch stopwatch(host_.clock);
   Result<std::vector<tensor::Tensor>> results =
-      executable.Run(*arguments, call_->cancellation(), nullptr);
+      executable.RunTaking(*std::move(arguments), call_->cancellation(), nullptr);
   host_.run_seconds.Observe(stopwatch.Seconds());
   return results;
 }

@@ -26,13 +26,14 @@ void TestOne(std::string_view bytes) {
   (void)runtime::PlanText(*plan);
   if (!IsSmall(*plan)) return;
   static kernels::WorkPool pool(1);
-  const auto inputs = Zeros(plan->signature);
+  auto inputs = Zeros(plan->signature);
   const auto runner = runtime::PlanRunner::Create(*std::move(plan), FindKernel, pool);
   if (!runner.ok()) return;
   const Cancellation deadline(RealClock().Monotonic() + std::chrono::milliseconds(200));
   runtime::RunOptions options;
   options.cancellation = &deadline;
   (void)(*runner)->Run(inputs, options);
+  (void)(*runner)->RunTaking(std::move(inputs), options);
 }
 
 }  // namespace

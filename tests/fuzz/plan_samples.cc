@@ -8,6 +8,7 @@
 #include "common/foundation/base/clock.h"
 #include "common/machines/codegen/cpu_backend.h"
 #include "common/programs/stablehlo/codec.h"
+#include "common/programs/stablehlo/donation.h"
 #include "tests/property/random_program.h"
 
 namespace megalith::fuzz {
@@ -40,6 +41,12 @@ bool IsSmall(const std::vector<runtime::TensorSpec>& specs) {
   });
 }
 
+std::string EveryInput(const property::RandomProgram& program) {
+  std::vector<stablehlo::DonatedInput> donated;
+  for (uint32_t i = 0; i < program.inputs.size(); ++i) donated.push_back({i, UINT32_MAX});
+  return stablehlo::DonateText(donated);
+}
+
 }  // namespace
 
 const runtime::Package& SamplePackage(uint8_t number) {
@@ -52,6 +59,7 @@ const runtime::Package& SamplePackage(uint8_t number) {
   CHECK(program.ok());
   runtime::CompileOptions options;
   options.settings["tier"] = "0";
+  if (number % 2 == 1) options.settings["donate"] = EveryInput(*program);
   const auto bytes = backend->Compile(stablehlo::EncodeModule(program->module), options, nullptr);
   CHECK(bytes.ok());
   auto package = runtime::DecodePackage(*bytes);
@@ -118,6 +126,7 @@ void RunOnZeros(const runtime::Executable& executable) {
   runtime::RunOptions options;
   options.cancellation = &deadline;
   (void)executable.Run(Zeros(executable.signature()), options);
+  (void)executable.RunTaking(Zeros(executable.signature()), options);
 }
 
 }  // namespace megalith::fuzz

@@ -13,8 +13,8 @@
 
 namespace megalith::fuzz {
 
-// The package of a small random program (tests/property), without machine code. Cheap after the
-// first call with the same number.
+// The package of a small random program (tests/property), without machine code; of odd numbers, one
+// that is given its inputs. Cheap after the first call with the same number.
 const runtime::Package& SamplePackage(uint8_t number);
 
 // `bytes` changed by every four bytes of `edits`: a place (two bytes, scaled to the size), what to
@@ -23,7 +23,8 @@ std::string Damaged(std::string bytes, std::string_view edits);
 
 // True if arrays, loops and trip counts are small enough to run in a moment.
 bool IsSmall(const runtime::Plan& plan);
-// Runs `executable` on zeros, for a fifth of a second at most. Any error is an answer.
+// Runs `executable` on zeros, kept and given, for a fifth of a second at most. Any error is an
+// answer.
 void RunOnZeros(const runtime::Executable& executable);
 std::vector<tensor::Tensor> Zeros(const runtime::Signature& signature);
 

@@ -1,12 +1,15 @@
 #include "tests/property/agreement.h"
 
+#include <algorithm>
 #include <cmath>
 #include <complex>
 #include <limits>
+#include <random>
 
 #include "common/foundation/base/strings.h"
 #include "common/machines/backends/backends.h"
 #include "common/programs/stablehlo/codec.h"
+#include "common/programs/stablehlo/donation.h"
 #include "common/programs/stablehlo/evaluate.h"
 #include "common/programs/stablehlo/printer.h"
 #include "tests/property/movement.h"
@@ -142,6 +145,49 @@ std::string Expectation::Difference(size_t i, const Tensor& got) const {
 
 namespace {
 
+// Inputs that every second program is given to keep, some with the output they should become. In
+// programs of one seed the same, so that shrinking finds them again.
+std::string DonateTextFor(const RandomProgram& program) {
+  std::mt19937_64 random(program.seed * 0x9E3779B97F4A7C15);
+  const auto below = [&](size_t n) { return static_cast<uint32_t>(random() % n); };
+  std::vector<stablehlo::DonatedInput> donated;
+  const auto entry = program.module.Entry();
+  if (!entry.ok() || below(2) == 0) return "";
+  std::vector<bool> taken((*entry)->results.size(), false);
+  for (uint32_t i = 0; i < program.inputs.size(); ++i) {
+    if (below(4) == 0) continue;
+    stablehlo::DonatedInput d{i, UINT32_MAX};
+    // One of its type, if there is one left.
+    for (uint32_t o = 0; o < taken.size() && below(3) != 0; ++o) {
+      if (taken[o] || !((*entry)->results[o] == (*entry)->input_types()[i])) continue;
+      taken[o] = true;
+      d.output = o;
+      break;
+    }
+    donated.push_back(d);
+  }
+  return stablehlo::DonateText(donated);
+}
+
+bool SameBytes(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  return std::ranges::equal(a, b, [](const Tensor& x, const Tensor& y) { return x.BitEquals(y); });
+}
+
+// Runs a program that inputs are donated to once more, with the inputs given away. "" if it gives
+// what it gave before, and left alone what it was not given then.
+std::string RunGiven(const runtime::Executable& executable, const std::vector<Tensor>& inputs,
+                     const std::vector<Tensor>& copies, const std::vector<Tensor>& wanted) {
+  if (!SameBytes(inputs, copies)) return "an input that was not given has changed";
+  std::vector<Tensor> given;
+  for (const Tensor& t : inputs) {
+    given.push_back(*Tensor::CreateUninitialized(t.dtype(), t.shape()));
+    std::ranges::copy(t.bytes(), static_cast<char*>(given.back().mutable_data()));
+  }
+  const auto got = executable.RunTaking(std::move(given));
+  if (!got.ok()) return got.status().ToString();
+  return SameBytes(*got, wanted) ? "" : "results differ when inputs are given away";
+}
+
 // What one engine gives, or where it fails.
 std::optional<Disagreement> RunOn(const Engine& engine, const RandomProgram& program,
                                   std::vector<Tensor>* out) {
@@ -154,6 +200,14 @@ std::optional<Disagreement> RunOn(const Engine& engine, const RandomProgram& pro
                                                  : stablehlo::EncodeModule(program.module);
   runtime::CompileOptions options;
   options.settings = engine.settings;
+  std::string donate;
+  if (engine.backend->HasSetting(stablehlo::kDonateSetting)) donate = DonateTextFor(program);
+  if (!donate.empty()) options.settings[std::string(stablehlo::kDonateSetting)] = donate;
+  std::vector<Tensor> copies;
+  for (const Tensor& t : program.inputs) {
+    copies.push_back(t);
+    if (!donate.empty() && !copies.back().MakeUnique().ok()) donate.clear();
+  }
   const auto package = engine.backend->Compile(text, options, nullptr);
   if (!package.ok()) return failed(Stage::kCompile, package.status());
   const auto executable = engine.backend->Load(*package);
@@ -161,7 +215,10 @@ std::optional<Disagreement> RunOn(const Engine& engine, const RandomProgram& pro
   auto result = (*executable)->Run(program.inputs);
   if (!result.ok()) return failed(Stage::kRun, result.status());
   *out = *std::move(result);
-  return std::nullopt;
+  if (donate.empty()) return std::nullopt;
+  const std::string difference = RunGiven(**executable, program.inputs, copies, *out);
+  if (difference.empty()) return std::nullopt;
+  return failed(Stage::kRun, Internal(StrCat(difference, " (donate=", donate, ")")));
 }
 
 }  // namespace

@@ -187,7 +187,7 @@ void EmitScatterTwo(Generator& g) {
                 {{"scatter_dimension_numbers", stablehlo::Attr::Of(d)}}, {}, std::move(body)));
 }
 
-// Rows overwritten at places that are all different.
+// Rows overwritten at places that are all different, or combined with what is there.
 void EmitScatterUnique(Generator& g) {
   const ValueId x = g.OfClass(stablehlo::kAnyOk, 1);
   const TensorType t = g.type(x);
@@ -208,7 +208,10 @@ void EmitScatterUnique(Generator& g) {
   Shape updates = t.shape;
   updates[0] = count;
   for (size_t i = 1; i < t.rank(); ++i) d.update_window_dims.push_back(static_cast<int64_t>(i));
-  g.Keep(g.b().Scatter(x, g.b().Constant(at), g.OfType({t.dtype, updates}), d, "", sorted, true));
+  const bool combines = !tensor::IsBool(t.dtype) && OneIn(g.rng(), 3);
+  const std::string_view bodies[] = {"stablehlo.subtract", "stablehlo.multiply"};
+  const std::string_view body = combines ? bodies[g.rng().Below(2)] : "";
+  g.Keep(g.b().Scatter(x, g.b().Constant(at), g.OfType({t.dtype, updates}), d, body, sorted, true));
 }
 
 constexpr FamilyRow kRows[] = {

@@ -128,6 +128,32 @@ void EmitVariadicReduce(Generator& g) {
                   }));
 }
 
+// Two integer arrays that are numbers of functions x -> a x + b, and what applies one after the
+// other: the order of elements counts.
+struct Affine {
+  std::vector<ValueId> xs, inits;
+};
+std::optional<Affine> RandomAffine(Generator& g) {
+  const auto x =
+      g.Where([](const TensorType& t) { return t.rank() > 0 && tensor::IsInteger(t.dtype); });
+  if (!x) return std::nullopt;
+  const TensorType scalar = TensorType::Scalar(g.type(*x).dtype);
+  const bool neutral = !OneIn(g.rng(), 4);
+  return Affine{{*x, g.OfType(g.type(*x))},
+                {neutral ? g.b().Splat(scalar, 1) : g.Constant(scalar), g.b().Splat(scalar, 0)}};
+}
+Values ApplyBoth(FuncBuilder& b, std::span<const ValueId> a) {
+  return {b.Mul(a[0], a[2]), b.Add(b.Mul(a[2], a[1]), a[3])};
+}
+
+void EmitReduceAffine(Generator& g) {
+  const auto f = RandomAffine(g);
+  if (!f) return;
+  FuncBuilder& b = g.b();
+  g.Keep(b.Reduce(f->xs, f->inits, SomeDims(g.rng(), g.type(f->xs[0]).rank()),
+                  [&](std::span<const ValueId> a) { return ApplyBoth(b, a); }));
+}
+
 // A window over at most three dimensions, small enough for its results to be few.
 std::optional<Window> RandomWindow(Generator& g, const Shape& shape, bool dilated) {
   Rng& rng = g.rng();
@@ -193,6 +219,26 @@ void EmitCumulative(Generator& g) {
   w.padding[2 * d + (OneIn(g.rng(), 3) ? 1 : 0)] = t.shape[d] - 1;
   const Fold fold = RandomFold(g, t.dtype);
   g.Keep(g.b().ReduceWindow(x, fold.init, w, fold.op));
+}
+
+// The same of functions applied one after the other, and in a small window.
+void EmitWindowAffine(Generator& g) {
+  const auto f = RandomAffine(g);
+  if (!f) return;
+  FuncBuilder& b = g.b();
+  const TensorType t = g.type(f->xs[0]);
+  auto w = RandomWindow(g, t.shape, true);
+  const size_t d = g.rng().Below(t.rank());
+  if (OneIn(g.rng(), 2) && t.shape[d] > 0 && t.shape[d] < 600) {
+    w.emplace();
+    w->dimensions = Dims(t.rank(), 1);
+    w->dimensions[d] = t.shape[d];
+    w->padding = Dims(2 * t.rank(), 0);
+    w->padding[2 * d + (OneIn(g.rng(), 2) ? 1 : 0)] = t.shape[d] - 1;
+  }
+  if (!w) return;
+  g.Keep(b.ReduceWindow(f->xs, f->inits, *w,
+                        [&](std::span<const ValueId> a) { return ApplyBoth(b, a); }));
 }
 
 void EmitSelectAndScatter(Generator& g) {
@@ -274,6 +320,23 @@ void EmitSortByTwo(Generator& g) {
   }));
 }
 
+// Integers by what is computed from them.
+void EmitSortByComputed(Generator& g) {
+  const auto key =
+      g.Where([](const TensorType& t) { return t.rank() > 0 && tensor::IsInteger(t.dtype); });
+  if (!key) return;
+  FuncBuilder& b = g.b();
+  const TensorType t = g.type(*key);
+  const auto d = static_cast<int64_t>(g.rng().Below(t.rank()));
+  const ValueId xs[] = {*key, g.OfType(t), b.Iota(t.With(DType::kU32), d)};
+  const bool turned = OneIn(g.rng(), 2);
+  g.Keep(b.Sort(xs, d, true, [&](std::span<const ValueId> a) -> Values {
+    const ValueId x = b.Xor(a[0], a[2]), y = b.Xor(a[1], a[3]);
+    return {turned ? b.Compare(CompareDirection::kLt, y, x)
+                   : b.Compare(CompareDirection::kGt, y, x)};
+  }));
+}
+
 // Complex numbers by their real parts, then by their imaginary parts.
 void EmitSortComplex(Generator& g) {
   const auto key =
@@ -321,12 +384,15 @@ constexpr FamilyRow kRows[] = {
     {"reduce_broadcast", 4, EmitReduceBroadcast},
     {"arg_reduce", 2, EmitArgReduce},
     {"variadic_reduce", 2, EmitVariadicReduce},
+    {"reduce_affine", 2, EmitReduceAffine},
+    {"window_affine", 2, EmitWindowAffine},
     {"reduce_window", 3, EmitReduceWindow},
     {"variadic_window", 1, EmitVariadicWindow},
     {"cumulative", 3, EmitCumulative},
     {"select_and_scatter", 2, EmitSelectAndScatter},
     {"sort", 3, EmitSort},
     {"sort_by_two", 1, EmitSortByTwo},
+    {"sort_by_computed", 1, EmitSortByComputed},
     {"sort_complex", 1, EmitSortComplex},
     {"sort_unstable", 1, EmitSortUnstable},
     {"top_k", 1, EmitTopK},

@@ -34,6 +34,22 @@ module @jit_donate {
 }
 )";
 
+// Row 1 of a large array becomes what it was plus something.
+inline constexpr std::string_view kUpdate = R"(
+module @jit_update {
+  func.func public @main(%arg0: tensor<100x64xf32> {tf.aliasing_output = 0 : i32},
+      %arg1: tensor<1x64xf32>) -> (tensor<100x64xf32>) {
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %zero = stablehlo.constant dense<0> : tensor<i32>
+    %0 = stablehlo.slice %arg0 [1:2, 0:64] : (tensor<100x64xf32>) -> tensor<1x64xf32>
+    %1 = stablehlo.add %0, %arg1 : tensor<1x64xf32>
+    %2 = stablehlo.dynamic_update_slice %arg0, %1, %one, %zero
+        : (tensor<100x64xf32>, tensor<1x64xf32>, tensor<i32>, tensor<i32>) -> tensor<100x64xf32>
+    return %2 : tensor<100x64xf32>
+  }
+}
+)";
+
 inline const abi::Api& Table() {
   static const abi::Api* const api = [] {
     void* shim = dlopen(MEGALITH_PJRT_LIBRARY, RTLD_NOW | RTLD_LOCAL);

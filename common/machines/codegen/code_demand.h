@@ -8,9 +8,9 @@
 
 namespace megalith::codegen {
 
-// Sums up what runs take without machine code, which is asked for once that is about what making it
-// takes: then neither choice turns out to have cost much more than the other would have. A program
-// that runs a few times, as most do, never wakes the code generator.
+// Sums up what runs take without machine code, which is asked for once that compares with what
+// making it takes: then neither choice turns out to have cost much more than the other would have.
+// A program that runs a few times, as most do, never wakes the code generator.
 // Thread-safe.
 class CodeDemand {
  public:
@@ -36,7 +36,7 @@ class CodeDemand {
   }
 
  private:
-  // Nanoseconds: less than making takes, as that happens on a processor that is often idle.
+  // Nanoseconds: about half of what making takes, as that is done by a processor that may be idle.
   static constexpr int64_t kFixed = 2'000'000;
   static constexpr int64_t kPerKernel = 1'000'000;
 

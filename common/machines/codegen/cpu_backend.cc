@@ -24,6 +24,7 @@
 #include "common/programs/stablehlo/canonical.h"
 #include "common/programs/stablehlo/codec.h"
 #include "common/programs/stablehlo/cost.h"
+#include "common/programs/stablehlo/donation.h"
 #include "common/programs/stablehlo/excess_precision.h"
 #include "common/programs/stablehlo/host_calls.h"
 #include "common/programs/stablehlo/op_def.h"
@@ -45,7 +46,7 @@ using tensor::Tensor;
 
 constexpr std::string_view kName = "cpu";
 // Goes up when packages made before must not be used any more.
-constexpr std::string_view kVersion = "2";
+constexpr std::string_view kVersion = "3";
 
 const kernels::LibraryKernel* FindKernel(std::string_view name) {
   if (name == kReferenceKernel.name) return &kReferenceKernel;
@@ -58,6 +59,7 @@ enum class Tier : uint8_t { kNever, kAtOnce, kWhenUsed };
 
 struct Settings {
   Tier tier = Tier::kWhenUsed;
+  std::vector<stablehlo::DonatedInput> donated;
   Explain explain;
 };
 
@@ -78,6 +80,10 @@ Status Apply(std::string_view name, std::string_view value, Settings* settings) 
     return InvalidArgument(StrCat("setting tier is '", Printable(value), "', wanted 0, 1 or auto"));
   }
   if (name == "explain") return ReadExplain(value, &settings->explain);
+  if (name == stablehlo::kDonateSetting) {
+    ASSIGN_OR_RETURN(settings->donated, stablehlo::ReadDonate(value));
+    return OkStatus();
+  }
   return InvalidArgument(StrCat("the cpu backend has no setting '", Printable(name), "'"));
 }
 
@@ -164,19 +170,39 @@ class CpuExecutable final : public Executable {
   const std::string& key() const override { return key_; }
   std::string_view backend() const override { return kName; }
   const CostSummary& cost() const override { return cost_; }
+  uint64_t donated_bytes() const override {
+    uint64_t bytes = 0;
+    for (const runtime::Donation& d : runner_->plan().donations) {
+      if (d.output == UINT32_MAX) continue;
+      const runtime::TensorSpec& spec = signature().outputs[d.output];
+      bytes += static_cast<uint64_t>(tensor::NumElements(spec.shape).value_or(0)) *
+               static_cast<uint64_t>(tensor::ByteWidth(spec.dtype));
+    }
+    return bytes;
+  }
 
  protected:
   Result<std::vector<Tensor>> RunChecked(std::span<const Tensor> inputs,
                                          const RunOptions& options) const override {
-    if (!demand_.open()) return runner_->Run(inputs, options);
+    return Counted([&] { return runner_->Run(inputs, options); });
+  }
+  Result<std::vector<Tensor>> RunTakingChecked(std::vector<Tensor> inputs,
+                                               const RunOptions& options) const override {
+    return Counted([&] { return runner_->RunTaking(std::move(inputs), options); });
+  }
+
+ private:
+  // Runs, and asks for code once that is worth while.
+  template <typename Run>
+  Result<std::vector<Tensor>> Counted(const Run& run) const {
+    if (!demand_.open()) return run();
     const Clock& clock = RealClock();
     const std::chrono::nanoseconds begin = clock.Monotonic();
-    auto results = runner_->Run(inputs, options);
+    auto results = run();
     if (demand_.Ran(clock.Monotonic() - begin)) AskForCode();
     return results;
   }
 
- private:
   struct Unwanted {
     const Cancellation* stopping;
     const std::shared_ptr<runtime::PlanRunner>* runner;
@@ -307,7 +333,7 @@ class CpuBackend final : public runtime::Backend {
   std::string_view version() const override { return kVersion; }
   std::string target() const override { return runtime::ProcessorTarget(); }
   bool HasSetting(std::string_view setting) const override {
-    return setting == "tier" || setting == "explain";
+    return setting == "tier" || setting == "explain" || setting == stablehlo::kDonateSetting;
   }
 
   Result<std::string> Compile(std::string_view program, const CompileOptions& options,
@@ -333,8 +359,8 @@ class CpuBackend final : public runtime::Backend {
     ASSIGN_OR_RETURN(Module canonical, stablehlo::Canonicalize(module));
     ASSIGN_OR_RETURN(const stablehlo::CostEstimate cost, stablehlo::EstimateCost(canonical));
     RETURN_IF_ERROR(stage("plan", 0.2));
-    ASSIGN_OR_RETURN(const Plan plan,
-                     MakePlan(std::move(canonical), options.cancellation, &explanation));
+    ASSIGN_OR_RETURN(const Plan plan, MakePlan(std::move(canonical), settings.donated,
+                                               options.cancellation, &explanation));
     Package p;
     p.backend = kName;
     p.backend_version = kVersion;
@@ -394,8 +420,8 @@ class CpuBackend final : public runtime::Backend {
   }
 
  private:
-  static Result<Plan> MakePlan(Module module, const Cancellation* cancellation,
-                               Explanation* explanation) {
+  static Result<Plan> MakePlan(Module module, const std::vector<stablehlo::DonatedInput>& donated,
+                               const Cancellation* cancellation, Explanation* explanation) {
     explanation->Add("canonical program", module);
     if (!CanBeSplit(module)) return WholeProgram(module);
     if (stablehlo::ConvertsFromBf16(module)) {
@@ -408,6 +434,7 @@ class CpuBackend final : public runtime::Backend {
     explanation->Add(records);
     LowerOptions lower;
     lower.find_kernel = FindKernel;
+    lower.donated = donated;
     lower.cancellation = cancellation;
     LowerReport report;
     ASSIGN_OR_RETURN(Plan plan,

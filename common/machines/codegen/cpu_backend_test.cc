@@ -322,6 +322,24 @@ func.func public @main(%x: tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
   }
 }
 
+// A complex division is some thirty instructions: fewer of them than of others fit a kernel.
+TEST(CpuBackendTest, KernelsThatGetTooLargeAreMadeOfFewerOperations) {
+  std::string text = "func.func @main(%x: tensor<4xcomplex<f32>>) -> tensor<4xcomplex<f32>> {\n";
+  std::string last = "%x";
+  for (int i = 0; i < 150; ++i) {
+    const std::string next = StrCat("%d", i);
+    text += StrCat("  ", next, " = stablehlo.divide %x, ", last, " : tensor<4xcomplex<f32>>\n");
+    last = next;
+  }
+  text += StrCat("  return ", last, " : tensor<4xcomplex<f32>>\n}");
+  Tensor x = *Tensor::Create(DType::kC64, {4});
+  for (int64_t i = 0; i < 4; ++i) x.SetComplex(i, {1.0 + static_cast<double>(i), 0.5});
+  const auto out = Load(text, "0")->Run(std::vector<Tensor>{x});
+  ASSERT_TRUE(out.ok()) << out.status().ToString();
+  for (int64_t i = 0; i < 4; ++i)
+    EXPECT_NEAR(std::abs((*out)[0].ComplexAt(i) - x.ComplexAt(i)), 0, 1e-4);
+}
+
 // The product has no kernel for this type; what was prepared for it must go with it.
 TEST(CpuBackendTest, KernelsThatRefuseLeaveNothingBehind) {
   const auto executable = Load(R"(

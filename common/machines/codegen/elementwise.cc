@@ -11,7 +11,6 @@ namespace megalith::codegen {
 namespace {
 
 using stablehlo::CompareDirection;
-using stablehlo::CompareType;
 
 constexpr ElementwiseRow kRows[] = {
     {"stablehlo.abs", ScalarOp::kAbs, true},
@@ -90,7 +89,16 @@ bool AcceptsAll(const stablehlo::Op& op, const stablehlo::Func& func, ScalarOp s
   const kernels::ScalarOpInfo* info = kernels::FindScalarOp(scalar);
   if (info == nullptr) return false;
   const size_t typed = scalar == ScalarOp::kSelect ? 1 : 0;  // the operand whose type counts
-  return kernels::Accepts(*info, kernels::RegisterType(func.type(op.operands[typed]).dtype));
+  const DType storage = func.type(op.operands[typed]).dtype;
+  // What counts bits, or moves them down, sees those that are not there.
+  constexpr ScalarOp kOnWholeBytes[] = {ScalarOp::kPopcount, ScalarOp::kCountLeadingZeros,
+                                        ScalarOp::kShiftRightLogical,
+                                        ScalarOp::kShiftRightArithmetic};
+  if (tensor::BitWidth(storage) < 8 && !tensor::IsBool(storage) &&
+      std::ranges::find(kOnWholeBytes, scalar) != std::end(kOnWholeBytes)) {
+    return false;
+  }
+  return kernels::Accepts(*info, ComputedAs(storage));
 }
 
 }  // namespace
@@ -155,9 +163,9 @@ bool IsFusibleElementwise(const stablehlo::Op& op, const stablehlo::Func& func) 
   const bool composed = std::ranges::find(kComposed, op.def->name) != std::end(kComposed);
   const ElementwiseRow* row = composed ? nullptr : FindElementwise(op.def->name);
   if (!composed && row == nullptr) return false;
-  if (!IsComputable(func.type(op.result()).dtype)) return false;
+  if (ComputedAs(func.type(op.result()).dtype) == DType::kInvalid) return false;
   for (const stablehlo::ValueId v : op.operands) {
-    if (func.type(v).is_token || !IsComputable(func.type(v).dtype)) return false;
+    if (func.type(v).is_token || ComputedAs(func.type(v).dtype) == DType::kInvalid) return false;
   }
   // The next number of the type itself, not of the f32 that holds it.
   const DType element = func.type(op.operands[0]).dtype;
@@ -169,21 +177,34 @@ bool IsFusibleElementwise(const stablehlo::Op& op, const stablehlo::Func& func) 
   if (row != nullptr && row->scalar == ScalarOp::kBitcast && !KeepsBits(op, func)) return false;
   if (row != nullptr) return AcceptsAll(op, func, row->scalar);
   if (op.def->name == "stablehlo.compare") {
-    const stablehlo::Attr& type = op.attr("compare_type");
-    const bool total =
-        type.present() && static_cast<CompareType>(type.AsEnum()) == CompareType::kTotalOrder;
-    const DType dtype = func.type(op.operands[0]).dtype;
-    return !(total && tensor::IsFloat(dtype)) && AcceptsAll(op, func, ComparisonOf(op));
+    return AcceptsAll(op, func, ComparisonOf(op));
   }
   if (op.def->name == "chlo.square") return AcceptsAll(op, func, ScalarOp::kMultiply);
   if (op.def->name == "stablehlo.clamp") return AcceptsAll(op, func, ScalarOp::kMaximum);
   return AcceptsAll(op, func, ScalarOp::kReducePrecision);
 }
 
-double ScalarCost(const stablehlo::Op& op) {
+uint32_t InstructionsOf(const stablehlo::Op& op, const stablehlo::Func& func) {
+  if (op.operands.empty()) return 1;
+  const DType from = func.type(op.operands.back()).dtype, to = func.type(op.result()).dtype;
+  if (tensor::IsComplex(from)) {
+    return IsLongComplexName(op.def->name) ? (from == DType::kC128 ? 120 : 60) : 6;
+  }
+  // Decoding takes a dozen, encoding twice as many; choosing neither.
+  if (op.def->name == "stablehlo.select") return 1;
+  uint32_t count = 1;
+  for (const stablehlo::ValueId v : op.operands) {
+    if (IsNarrow(func.type(v).dtype)) count += tensor::IsFloat(func.type(v).dtype) ? 12 : 1;
+  }
+  if (IsNarrow(to)) count += tensor::IsFloat(to) ? 24 : 3;
+  return count;
+}
+
+double ScalarCost(const stablehlo::Op& op, const stablehlo::Func& func) {
   const ElementwiseRow* row = FindElementwise(op.def->name);
   const kernels::ScalarOpInfo* info = row == nullptr ? nullptr : kernels::FindScalarOp(row->scalar);
-  return info == nullptr ? 1 : info->cost;
+  const double own = info == nullptr ? 1 : info->cost;
+  return own + 0.5 * (InstructionsOf(op, func) - 1);
 }
 
 }  // namespace megalith::codegen

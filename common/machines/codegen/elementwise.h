@@ -39,6 +39,9 @@ bool IsComputable(DType type);
 DType MovableAs(DType type);
 
 // Cost of one element of `op` in additions of f32.
-double ScalarCost(const stablehlo::Op& op);
+double ScalarCost(const stablehlo::Op& op, const stablehlo::Func& func);
+
+// About how many instructions a fused kernel needs for `op`.
+uint32_t InstructionsOf(const stablehlo::Op& op, const stablehlo::Func& func);
 
 }  // namespace megalith::codegen

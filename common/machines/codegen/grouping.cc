@@ -13,8 +13,6 @@ namespace {
 using runtime::ReduceKind;
 using stablehlo::TensorType;
 
-// A kernel with more evaluated ops is not extended.
-constexpr uint32_t kMaxGroupOps = 320;
 // Recomputing in every consumer is cheaper than an array up to this cost of an element.
 constexpr double kCheapCost = 4;
 
@@ -34,8 +32,8 @@ int64_t Elements(const stablehlo::TensorType& t) { return stablehlo::ElementCoun
 class Grouper {
  public:
   Grouper(const Region& region, const Func& func,
-          const std::unordered_map<ValueId, const Op*>& definitions)
-      : region_(region), func_(func), definitions_(definitions) {}
+          const std::unordered_map<ValueId, const Op*>& definitions, uint32_t most_ops)
+      : region_(region), func_(func), definitions_(definitions), most_ops_(most_ops) {}
 
   Grouping Run() {
     Prepare();
@@ -140,7 +138,7 @@ class Grouper {
     for (const Op& op : region_.ops) {
       if (op.num_results != 1 || !Fusible(op)) continue;
       ValueState& s = state_[op.result()];
-      s.cost = FindElementwise(op.def->name) != nullptr ? ScalarCost(op) : 0.5;
+      s.cost = FindElementwise(op.def->name) != nullptr ? ScalarCost(op, func_) : 0.5;
       for (size_t k = 0; k < op.operands.size(); ++k) {
         const ValueId v = op.operands[k];
         if (IsSplatValue(v)) continue;
@@ -271,7 +269,7 @@ class Grouper {
     if (!array && s.evaluated_in.size() > 1 && !Cheap(s)) array = true;
     if (!array && IsStretched(op, s)) array = true;
     for (const Evaluation& e : s.evaluated_in) {
-      if (out_.groups[e.group].ops >= kMaxGroupOps) array = true;
+      if (out_.groups[e.group].weight >= most_ops_) array = true;
     }
     std::vector<Evaluation> where;
     if (array) {
@@ -290,7 +288,9 @@ class Grouper {
     const bool elementwise =
         FindElementwise(op.def->name) != nullptr || IsFusibleElementwise(op, func_);
     for (const Evaluation& e : where) {
+      constexpr uint32_t kUsual = 3;  // instructions that an operation may take
       ++out_.groups[e.group].ops;
+      out_.groups[e.group].weight += std::max(InstructionsOf(op, func_) / kUsual, 1u);
       for (size_t k = 0; k < op.operands.size(); ++k) {
         const ValueId v = op.operands[k];
         if (UseOf(op, k) == FusedUse::kMemory) {
@@ -334,7 +334,7 @@ class Grouper {
   int64_t FindGroupToJoin(const Op& op, const ValueState& s) {
     for (const Evaluation& e : s.evaluated_in) {
       const Group& g = out_.groups[e.group];
-      if (!e.identity || g.kind != GroupKind::kMap || g.ops >= kMaxGroupOps) continue;
+      if (!e.identity || g.kind != GroupKind::kMap || g.weight >= most_ops_) continue;
       if (!(func_.type(g.roots[0]->result()).shape == func_.type(op.result()).shape)) continue;
       bool reaches = false;
       for (const Evaluation& other : s.evaluated_in) {
@@ -373,6 +373,7 @@ class Grouper {
   const Region& region_;
   const Func& func_;
   const std::unordered_map<ValueId, const Op*>& definitions_;
+  const uint32_t most_ops_;
   Grouping out_;
   std::unordered_map<ValueId, uint32_t> position_, uses_;
   std::unordered_map<ValueId, ValueState> state_;
@@ -437,8 +438,8 @@ void ForEachCapture(const Op& op, const std::function<void(ValueId)>& visit) {
 }
 
 Grouping GroupRegion(const Region& region, const Func& func,
-                     const std::unordered_map<ValueId, const Op*>& definitions) {
-  return Grouper(region, func, definitions).Run();
+                     const std::unordered_map<ValueId, const Op*>& definitions, uint32_t most_ops) {
+  return Grouper(region, func, definitions, most_ops).Run();
 }
 
 }  // namespace megalith::codegen

@@ -28,6 +28,7 @@ struct Group {
   uint32_t position = 0;         // in the region, of the last root
   std::vector<uint32_t> after;   // groups whose results it reads, or that have an effect before it
   uint32_t ops = 0;              // evaluated in it
+  uint32_t weight = 0;           // the same, those that take many instructions counted as several
 };
 
 // The reduction of a stablehlo.reduce whose body is one associative operation on its arguments.
@@ -47,8 +48,11 @@ struct Grouping {
 };
 
 // `is_splat(v)` tells constants every kernel can hold. Values of enclosing regions are in memory.
+// A group of `most_ops` evaluated ops is not extended.
+inline constexpr uint32_t kMostGroupOps = 320;
 Grouping GroupRegion(const Region& region, const Func& func,
-                     const std::unordered_map<ValueId, const Op*>& definitions);
+                     const std::unordered_map<ValueId, const Op*>& definitions,
+                     uint32_t most_ops = kMostGroupOps);
 
 // Calls `visit` for every value that ops in the regions of `op` read but do not define.
 void ForEachCapture(const Op& op, const std::function<void(ValueId)>& visit);

@@ -233,7 +233,9 @@ uint32_t KernelBuilder::Constant(const Op& op) {
 }
 
 Result<uint32_t> KernelBuilder::Eval(ValueId v, const IndexMap& map) {
-  if (stage().instrs.size() > kMaxInstrs) return Unimplemented("the kernel gets too large");
+  if (stage().instrs.size() > kMaxInstrs) {
+    return Status(Code::kOutOfRange, "the kernel gets too large");
+  }
   const Source source = find_(v);
   const bool splat = source.op != nullptr && IsSplat(*source.op);
   const bool complex = tensor::IsComplex(func_.type(v).dtype);
@@ -431,31 +433,39 @@ Result<uint32_t> KernelBuilder::EvalOperand(const Op& op, size_t operand, const 
   return Eval(v, func_.type(v).rank() == 0 ? IndexMap() : map);
 }
 
+// The same, a number even if its type is narrow.
+Result<uint32_t> KernelBuilder::EvalNumber(const Op& op, size_t operand, const IndexMap& map) {
+  ASSIGN_OR_RETURN(const uint32_t value, EvalOperand(op, operand, map));
+  return Decoded(value, func_.type(op.operands[operand]).dtype);
+}
+
 uint32_t KernelBuilder::Rounded(uint32_t value, DType storage, bool exact) {
+  if (IsNarrow(storage)) return Encoded(value, storage);
   if (exact || (storage != DType::kBF16 && storage != DType::kF16)) return value;
   return Emit(ScalarOp::kRoundTo, DType::kF32, {value}, static_cast<uint64_t>(storage));
 }
 
 Result<uint32_t> KernelBuilder::EvalConvert(const Op& op, const IndexMap& map) {
-  ASSIGN_OR_RETURN(uint32_t value, EvalOperand(op, 0, map));
   const DType storage = func_.type(op.result()).dtype;
-  const DType from = kernels::RegisterType(func_.type(op.operands[0]).dtype);
-  const DType to = kernels::RegisterType(storage);
-  if (from != to) value = Emit(ScalarOp::kConvert, to, {value});
-  return Rounded(value, storage, storage == func_.type(op.operands[0]).dtype);
+  const bool same = storage == func_.type(op.operands[0]).dtype;
+  if (same) return EvalOperand(op, 0, map);
+  ASSIGN_OR_RETURN(const uint32_t value, EvalNumber(op, 0, map));
+  if (IsNarrow(storage)) return ConvertedToNarrow(value, storage);
+  return Rounded(Cast(value, kernels::RegisterType(storage)), storage, false);
 }
 
 Result<uint32_t> KernelBuilder::EvalClamp(const Op& op, const IndexMap& map) {
-  ASSIGN_OR_RETURN(const uint32_t low, EvalOperand(op, 0, map));
-  ASSIGN_OR_RETURN(const uint32_t x, EvalOperand(op, 1, map));
-  ASSIGN_OR_RETURN(const uint32_t high, EvalOperand(op, 2, map));
-  const DType type = kernels::RegisterType(func_.type(op.result()).dtype);
+  ASSIGN_OR_RETURN(const uint32_t low, EvalNumber(op, 0, map));
+  ASSIGN_OR_RETURN(const uint32_t x, EvalNumber(op, 1, map));
+  ASSIGN_OR_RETURN(const uint32_t high, EvalNumber(op, 2, map));
+  const DType storage = func_.type(op.result()).dtype;
+  const DType type = ComputedAs(storage);
   const bool real = tensor::IsFloat(type);
   const double least = real ? SplatNumber(find_(op.operands[0]).op) : 1;
   const double most = real ? SplatNumber(find_(op.operands[2]).op) : 1;
   if (std::isnan(least) || std::isnan(most) || type == DType::kBool) {
     const uint32_t raised = Emit(ScalarOp::kMaximum, type, {x, low});
-    return Emit(ScalarOp::kMinimum, type, {raised, high});
+    return Rounded(Emit(ScalarOp::kMinimum, type, {raised, high}), storage, true);
   }
   // -0 is less than 0 here, though they compare equal: a bound of 0 replaces the other zero, too.
   const bool from_zero = least == 0 && !std::signbit(least);
@@ -465,7 +475,27 @@ Result<uint32_t> KernelBuilder::EvalClamp(const Op& op, const IndexMap& map) {
   const uint32_t below = Emit(less, DType::kBool, {x, low});
   const uint32_t raised = Emit(ScalarOp::kSelect, type, {below, low, x});
   const uint32_t above = Emit(greater, DType::kBool, {raised, high});
-  return Emit(ScalarOp::kSelect, type, {above, high, raised});
+  return Rounded(Emit(ScalarOp::kSelect, type, {above, high, raised}), storage, true);
+}
+
+// In the total order of floats these are ordered as the integers of their bits, negative ones with
+// all bits but the sign flipped.
+uint32_t KernelBuilder::Compare(const Op& op, uint32_t x, uint32_t y) {
+  const stablehlo::Attr& order = op.attr("compare_type");
+  const DType type = stage().instrs[x].type;
+  const bool total = order.present() && static_cast<stablehlo::CompareType>(order.AsEnum()) ==
+                                            stablehlo::CompareType::kTotalOrder;
+  if (total && tensor::IsFloat(type)) {
+    const DType word = type == DType::kF64 ? DType::kI64 : DType::kI32;
+    const auto places = static_cast<uint64_t>(tensor::BitWidth(type) - 1);
+    const uint32_t top = Word(word, places), rest = Word(word, (uint64_t{1} << places) - 1);
+    for (uint32_t* side : {&x, &y}) {
+      const uint32_t bits = Emit(ScalarOp::kBitcast, word, {*side});
+      const uint32_t sign = Emit(ScalarOp::kShiftRightArithmetic, word, {bits, top});
+      *side = Emit(ScalarOp::kXor, word, {bits, Emit(ScalarOp::kAnd, word, {sign, rest})});
+    }
+  }
+  return Emit(ComparisonOf(op), DType::kBool, {x, y});
 }
 
 Result<uint32_t> KernelBuilder::EvalScalar(const Op& op, const IndexMap& map) {
@@ -477,14 +507,14 @@ Result<uint32_t> KernelBuilder::EvalScalar(const Op& op, const IndexMap& map) {
   if (name == "stablehlo.convert") return EvalConvert(op, map);
   if (name == "stablehlo.clamp") return EvalClamp(op, map);
   const DType storage = func_.type(op.result()).dtype;
-  const DType type = kernels::RegisterType(storage);
+  const DType type = ComputedAs(storage);
   uint32_t in[3] = {0, 0, 0};
+  const bool chooses = name == "stablehlo.select";
   for (size_t i = 0; i < op.operands.size(); ++i) {
-    ASSIGN_OR_RETURN(in[i], EvalOperand(op, i, map));
+    ASSIGN_OR_RETURN(in[i], chooses ? EvalOperand(op, i, map) : EvalNumber(op, i, map));
   }
-  if (name == "stablehlo.compare") {
-    return Emit(ComparisonOf(op), DType::kBool, {in[0], in[1]});
-  }
+  if (chooses) return Emit(ScalarOp::kSelect, stage().instrs[in[1]].type, {in[0], in[1], in[2]});
+  if (name == "stablehlo.compare") return Compare(op, in[0], in[1]);
   if (name.starts_with("chlo.is_")) {
     const DType real = stage().instrs[in[0]].type;
     const double infinity = std::numeric_limits<double>::infinity();

@@ -53,10 +53,17 @@ struct IndexTerm {
 };
 using IndexMap = std::vector<IndexTerm>;
 
+// Integers of less than a byte and most floats of a byte or less: registers hold their byte.
+bool IsNarrow(DType type);
+// The register type that elements of `type` are computed in: the kernels', or for narrow ones that
+// of the number; kInvalid if there is none.
+DType ComputedAs(DType type);
 // f32 or f64, for a complex type.
 DType PartOf(DType type);
 // True if complex numbers have a formula for the operation.
 bool IsComplexName(std::string_view op);
+// True if that formula is long.
+bool IsLongComplexName(std::string_view op);
 // True if fused kernels can compute this occurrence of an elementwise op with complex operands or
 // result.
 bool IsFusibleComplex(const Op& op, const Func& func);
@@ -74,7 +81,7 @@ class KernelBuilder {
   KernelBuilder(const Func& func, FindSource find, const Dims& outer,
                 std::vector<runtime::LoopDim> inner);
 
-  // The register that holds `v` at the position `map` gives. kUnimplemented if the kernel gets too
+  // The register that holds `v` at the position `map` gives. kOutOfRange if the kernel gets too
   // large.
   Result<uint32_t> Eval(ValueId v, const IndexMap& map);
   // The same in as many registers as it takes: one, or for complex numbers that are not only moved
@@ -117,10 +124,15 @@ class KernelBuilder {
   Result<uint32_t> EvalRealOf(const Op& op, const IndexMap& map);
   Result<Complex> EvalComplexOp(const Op& op, const IndexMap& map);
   Complex MultiplyComplex(Complex x, Complex y);
-  Complex DivideComplex(Complex a, Complex b);
-  Complex ExpComplex(Complex x);
-  uint32_t AbsComplex(Complex x);
   uint32_t Number(DType type, double value);
+  uint32_t Word(DType type, uint64_t bits);
+  uint32_t Decoded(uint32_t value, DType storage);
+  uint32_t DecodedInt(uint32_t value, DType storage);
+  uint32_t DecodedFloat(uint32_t value, DType storage);
+  uint32_t Encoded(uint32_t value, DType storage);
+  uint32_t EncodedInt(uint32_t value, DType storage);
+  uint32_t EncodedFloat(uint32_t value, DType storage);
+  uint32_t ConvertedToNarrow(uint32_t value, DType storage);
   uint32_t Cast(uint32_t value, DType to);
   uint32_t LoadOf(ValueId v, runtime::LoopAccess access);
   Result<uint32_t> EvalOp(const Op& op, const IndexMap& map);
@@ -128,6 +140,8 @@ class KernelBuilder {
   Result<uint32_t> EvalConvert(const Op& op, const IndexMap& map);
   Result<uint32_t> EvalClamp(const Op& op, const IndexMap& map);
   Result<uint32_t> EvalOperand(const Op& op, size_t operand, const IndexMap& map);
+  Result<uint32_t> EvalNumber(const Op& op, size_t operand, const IndexMap& map);
+  uint32_t Compare(const Op& op, uint32_t x, uint32_t y);
   Result<uint32_t> EvalPad(const Op& op, const IndexMap& map);
   Result<uint32_t> EvalDynamicSlice(const Op& op, const IndexMap& map);
   Result<uint32_t> EvalGather(const Op& op, const IndexMap& map);
@@ -145,6 +159,7 @@ class KernelBuilder {
   std::vector<ValueId> arguments_;
   int part_ = -1;  // of complex values, what Eval gives: as Key::part
   std::map<Key, uint32_t> known_;
+  std::map<uint32_t, uint32_t> decoded_;  // register with a narrow element -> with its number
   std::vector<runtime::LoopIndexTerm> gathered_;  // positions read from memory; stride 1
 };
 

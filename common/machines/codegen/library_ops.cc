@@ -284,7 +284,7 @@ Call SelectAndScatterCall(const Context& c) {
 
 Call RngBitsCall(const Context& c) {
   const auto algorithm = static_cast<stablehlo::RngAlgorithm>(c.op.attr("rng_algorithm").AsEnum());
-  if (algorithm == stablehlo::RngAlgorithm::kDefault) return std::nullopt;
+  // The default is Philox, as in the evaluator.
   const bool threefry = algorithm == stablehlo::RngAlgorithm::kThreeFry;
   const int64_t params[] = {
       static_cast<int64_t>(threefry ? kernels::RngKind::kThreeFry : kernels::RngKind::kPhilox)};

@@ -15,6 +15,7 @@
 #include "common/foundation/base/cancellation.h"
 #include "common/machines/kernels/library.h"
 #include "common/machines/runtime/plan.h"
+#include "common/programs/stablehlo/donation.h"
 #include "common/programs/stablehlo/module.h"
 
 namespace megalith::codegen {
@@ -32,6 +33,7 @@ struct LowerReport {
 };
 
 struct LowerOptions {
+  std::vector<stablehlo::DonatedInput> donated;  // inputs whose memory the plan may use
   std::function<const kernels::LibraryKernel*(std::string_view)> find_kernel;
   const Cancellation* cancellation = nullptr;
 };

@@ -286,6 +286,24 @@ Status Lowering::LowerPieces(Scope* scope, const Group& group) {
   return OkStatus();
 }
 
+// Makes the update of `op` an array, if it reads what `op` overwrites: then the rest can be
+// overwritten where it is. False if the update is one already.
+Result<bool> Lowering::SeparateUpdate(Scope* scope, const Group& group) {
+  const ValueId update = group.roots[0]->operands[1];
+  const KernelBuilder::FindSource source = SourceFor(*scope, group);
+  if (source(update).in_memory || source(update).op == nullptr) return false;
+  KernelBuilder builder(func_, source, func_.type(update).shape, {});
+  const IndexMap map = builder.Identity(func_.type(update).rank());
+  ASSIGN_OR_RETURN(const uint32_t value, builder.Eval(update, map));
+  builder.Store(update, map, value);
+  NewArray(scope, update);
+  const std::vector<ValueId> arguments = builder.arguments();
+  ASSIGN_OR_RETURN(const std::vector<uint32_t> arrays, ArraysOf(arguments));
+  RETURN_IF_ERROR(EmitKernel(scope, builder.Finish(NameOf(group, plan_.loops.size()), true), arrays,
+                             group.ops));
+  return true;
+}
+
 Status Lowering::LowerUpdate(Scope* scope, const Group& group) {
   const Op& op = *group.roots[0];
   const ValueId target = op.operands[0], update = op.operands[1], result = op.result();
@@ -297,11 +315,21 @@ Status Lowering::LowerUpdate(Scope* scope, const Group& group) {
   builder.Store(result, map, value);
   builder.AddSliceTerms(op, 2, result, type.shape, &builder.stage().stores[0].to);
   // The update must not read what it writes, nor may its starts lie there.
-  bool free = MayOverwrite(*scope, from);
+  const bool mine = MayOverwrite(*scope, from);
+  bool free = mine;
   for (const ValueId v : builder.arguments()) {
     if (v == result) continue;
     ASSIGN_OR_RETURN(const uint32_t array, ArrayOf(v));
     free = free && arrays_.Find(array) != arrays_.Find(from);
+  }
+  if (mine && !free) {
+    ASSIGN_OR_RETURN(const bool separate, SeparateUpdate(scope, group));
+    if (separate) {
+      const Status s = LowerUpdate(scope, group);
+      // Other kernels compute it as before: nobody has counted who reads the array.
+      array_of_.erase(update);
+      return s;
+    }
   }
   if (free) {
     array_of_[result] = arrays_.Find(from);

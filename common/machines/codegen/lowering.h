@@ -48,9 +48,11 @@ inline uint64_t BytesOf(const TensorType& t) {
 // One lowering of one function; used once, by one thread.
 class Lowering {
  public:
-  Lowering(const Func& func, const LowerOptions& options, LowerReport* report)
-      : func_(func), options_(options), report_(report) {}
+  // `most_ops`: of a fused kernel.
+  Lowering(const Func& func, const LowerOptions& options, LowerReport* report, uint32_t most_ops)
+      : func_(func), options_(options), report_(report), most_ops_(most_ops) {}
 
+  // As Lower; kOutOfRange if a fused kernel got too large, which fewer ops in one prevent.
   Result<Plan> Run();
 
  private:
@@ -71,10 +73,13 @@ class Lowering {
                      const std::unordered_set<uint32_t>& owned, const std::vector<uint32_t>& wanted,
                      std::vector<uint32_t>* results);
   std::vector<uint32_t> Order(const Scope& scope) const;
+  void ReadDonatedFirst(const std::vector<std::vector<ValueId>>& reads_of, Scope* scope) const;
+  Status TakeDonated(std::unordered_set<uint32_t>* owned, std::vector<uint32_t>* wanted);
   std::vector<ValueId> ReadsOf(const Scope& scope, const Group& group) const;
   Status LowerGroup(Scope* scope, const Group& group);
   Status LowerKernel(Scope* scope, const Group& group);
   Status LowerUpdate(Scope* scope, const Group& group);
+  Result<bool> SeparateUpdate(Scope* scope, const Group& group);
   Status LowerPieces(Scope* scope, const Group& group);
   uint32_t PlaceApart(Scope* scope, ValueId result, const std::vector<ValueId>& arguments);
   Status LowerAlone(Scope* scope, const Group& group);
@@ -97,10 +102,12 @@ class Lowering {
                        uint64_t ops);
   KernelBuilder::FindSource SourceFor(const Scope& scope, const Group& group) const;
   Status PlaceOutputs(const std::vector<uint32_t>& results);
+  bool IsTheProgram(const Scope& scope) const { return scope.region == &func_.body; }
 
   const Func& func_;
   const LowerOptions& options_;
   LowerReport* report_;
+  const uint32_t most_ops_;
   Plan plan_;
   Arrays arrays_;
   std::unordered_map<ValueId, const Op*> definitions_;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "common/foundation/base/strings.h"
 #include "common/machines/codegen/packing.h"
@@ -30,6 +32,10 @@ class LifeWalker {
   LifeWalker(const Arrays& arrays, const Plan& plan) : arrays_(arrays), plan_(plan) {
     lives_.resize(arrays.size());
     steps_.push_back(nullptr);
+    // What holds an input is needed from the beginning.
+    for (uint32_t a = 0; a < arrays.size(); ++a) {
+      if (arrays.Find(a) == a && HoldsInput(a)) lives_[a].Touch(now_);
+    }
   }
   std::vector<Life> Run() {
     Walk(plan_.entry);
@@ -39,6 +45,13 @@ class LifeWalker {
   const std::vector<const PlanStep*>& steps() const { return steps_; }
 
  private:
+  bool HoldsInput(uint32_t array) const {
+    const PlanBuffer& b = arrays_.at(array);
+    return b.kind == BufferKind::kDonated ||
+           (b.kind == BufferKind::kOutput &&
+            std::ranges::find(plan_.donations, b.index, &runtime::Donation::output) !=
+                plan_.donations.end());
+  }
   void Next(const PlanStep& step) {
     ++now_;
     steps_.push_back(&step);
@@ -106,23 +119,63 @@ namespace {
 struct Layout {
   std::vector<uint32_t> used;         // all that steps touch
   std::vector<uint32_t> temporaries;  // of them
-  std::vector<uint32_t> results;      // of them: the banks of `packing`
+  std::vector<uint32_t> banks;        // results and donated inputs: those of `packing`
   Packing packing;                    // of the temporaries
+  // Donated inputs that results lie in once they have been read, and the results.
+  std::unordered_map<uint32_t, uint32_t> result_in;
 };
+
+// Finds donated inputs for results: of those that have been read before the result is written the
+// one that was read last, so that others are left for results that are written earlier.
+void PlaceResults(const Arrays& arrays, const runtime::Signature& signature,
+                  const std::vector<Life>& lives, std::vector<uint32_t> results,
+                  std::vector<uint32_t> donated, Layout* layout) {
+  std::ranges::stable_sort(results, {}, [&](uint32_t a) { return lives[a].first; });
+  std::ranges::stable_sort(donated, std::greater<>(), [&](uint32_t a) { return lives[a].last; });
+  for (const uint32_t result : results) {
+    const auto fits = std::ranges::find_if(donated, [&](uint32_t a) {
+      return lives[a].last < lives[result].first &&
+             FitsInPlaceOf(signature.inputs[arrays.at(a).index],
+                           signature.outputs[arrays.at(result).index]);
+    });
+    if (fits == donated.end()) continue;
+    layout->result_in[*fits] = result;
+    donated.erase(fits);
+  }
+}
 
 Layout LayOut(const Arrays& arrays, const Plan& plan) {
   const std::vector<Life> lives = LifeWalker(arrays, plan).Run();
   Layout layout;
+  std::vector<uint32_t> results, donated;
   for (uint32_t a = 0; a < arrays.size(); ++a) {
     if (arrays.Find(a) != a || lives[a].first == UINT32_MAX) continue;
     layout.used.push_back(a);
-    if (arrays.IsTemporary(a)) layout.temporaries.push_back(a);
-    if (arrays.at(a).kind == BufferKind::kOutput) layout.results.push_back(a);
+    const BufferKind kind = arrays.at(a).kind;
+    if (kind == BufferKind::kArena) layout.temporaries.push_back(a);
+    if (kind == BufferKind::kOutput) results.push_back(a);
+    if (kind == BufferKind::kDonated) donated.push_back(a);
   }
-  // Results that are not written yet hold temporaries, the smallest that has room first.
-  std::ranges::stable_sort(layout.results, {}, [&](uint32_t a) { return arrays.at(a).bytes; });
+  PlaceResults(arrays, plan.signature, lives, results, donated, &layout);
+  // Results that are not written yet and inputs that have been read hold temporaries, the smallest
+  // that has room first.
+  std::unordered_map<uint32_t, uint32_t> read_until;  // by result: the input it lies in
+  for (const auto& [input, result] : layout.result_in) read_until[result] = lives[input].last;
+  layout.banks = results;
+  for (const uint32_t a : donated) {
+    if (!layout.result_in.contains(a)) layout.banks.push_back(a);
+  }
+  std::ranges::stable_sort(layout.banks, {}, [&](uint32_t a) { return arrays.at(a).bytes; });
   std::vector<PackBank> banks;
-  for (const uint32_t a : layout.results) banks.push_back({arrays.at(a).bytes, lives[a].first});
+  for (const uint32_t a : layout.banks) {
+    if (arrays.at(a).kind == BufferKind::kDonated) {
+      banks.push_back({arrays.at(a).bytes, lives[a].last, UINT32_MAX});
+    } else {
+      const auto read = read_until.find(a);
+      banks.push_back(
+          {arrays.at(a).bytes, read == read_until.end() ? 0 : read->second, lives[a].first});
+    }
+  }
   std::vector<PackItem> items;
   for (const uint32_t a : layout.temporaries) {
     items.push_back({arrays.at(a).bytes, lives[a].first, lives[a].last});
@@ -149,8 +202,14 @@ std::string NameOf(const Plan& plan, const PlanStep& step) {
 
 }  // namespace
 
-uint64_t ArenaBytes(const Arrays& arrays, const Plan& plan) {
-  return LayOut(arrays, plan).packing.arena_bytes;
+MemoryNeed NeedOf(const Arrays& arrays, const Plan& plan) {
+  const Layout layout = LayOut(arrays, plan);
+  MemoryNeed need{layout.packing.arena_bytes, 0};
+  for (const uint32_t a : layout.used) {
+    if (arrays.at(a).kind == BufferKind::kOutput) need.result_bytes += arrays.at(a).bytes;
+  }
+  for (const auto& [input, result] : layout.result_in) need.result_bytes -= arrays.at(input).bytes;
+  return need;
 }
 
 std::string PeakText(const Plan& plan) {
@@ -191,19 +250,73 @@ std::string PeakText(const Plan& plan) {
   return text;
 }
 
+namespace {
+
+// Places that steps write.
+std::unordered_set<uint32_t> WrittenPlaces(const Arrays& arrays, Plan* plan) {
+  std::unordered_set<uint32_t> written;
+  runtime::ForEachRegion(plan, [&](const PlanRegion& region) {
+    for (const PlanStep& step : region.steps) {
+      for (const uint32_t a : step.out) written.insert(arrays.Find(a));
+      if (step.scratch != UINT32_MAX) written.insert(arrays.Find(step.scratch));
+      if (step.epilogue == UINT32_MAX) continue;
+      for (const runtime::LoopStage& stage : plan->loops[step.epilogue].stages) {
+        for (const runtime::LoopStore& store : stage.stores) {
+          if (store.to.buffer >= step.epilogue_buffers.size()) continue;
+          written.insert(arrays.Find(step.epilogue_buffers[store.to.buffer]));
+        }
+      }
+    }
+  });
+  return written;
+}
+
+// The buffer of a donated input, which becomes an entry of plan->donations where its memory is
+// used. One that is only read is an input like others.
+PlanBuffer PlaceDonated(const Arrays& arrays, const Layout& layout, uint32_t array, bool written,
+                        bool holds_temporaries, Plan* plan) {
+  PlanBuffer buffer = arrays.at(array);
+  const auto result = layout.result_in.find(array);
+  const bool has_result = result != layout.result_in.end();
+  if (has_result || written || holds_temporaries) {
+    runtime::Donation d{buffer.index, UINT32_MAX, written};
+    if (has_result) d.output = arrays.at(result->second).index;
+    plan->donations.push_back(d);
+  }
+  if (!written) {
+    buffer.kind = BufferKind::kInput;
+  } else if (has_result) {
+    buffer.kind = BufferKind::kOutput;
+    buffer.index = arrays.at(result->second).index;
+  }
+  return buffer;
+}
+
+}  // namespace
+
 void AssignMemory(const Arrays& arrays, Plan* plan) {
   const Layout layout = LayOut(arrays, *plan);
+  const std::unordered_set<uint32_t> written = WrittenPlaces(arrays, plan);
+  std::unordered_set<uint32_t> occupied;  // arrays that hold temporaries
+  for (const PackPlace& place : layout.packing.places) {
+    if (place.bank != UINT32_MAX) occupied.insert(layout.banks[place.bank]);
+  }
   std::vector<uint32_t> buffer_of(arrays.size(), UINT32_MAX);
   for (const uint32_t a : layout.used) {
     buffer_of[a] = static_cast<uint32_t>(plan->buffers.size());
-    plan->buffers.push_back(arrays.at(a));
+    const PlanBuffer& buffer = arrays.at(a);
+    plan->buffers.push_back(
+        buffer.kind == BufferKind::kDonated
+            ? PlaceDonated(arrays, layout, a, written.contains(a), occupied.contains(a), plan)
+            : buffer);
   }
   for (size_t i = 0; i < layout.temporaries.size(); ++i) {
     PlanBuffer& buffer = plan->buffers[buffer_of[layout.temporaries[i]]];
     const PackPlace& place = layout.packing.places[i];
     if (place.bank != UINT32_MAX) {
-      buffer.kind = BufferKind::kOutput;
-      buffer.index = arrays.at(layout.results[place.bank]).index;
+      const PlanBuffer& bank = arrays.at(layout.banks[place.bank]);
+      buffer.kind = bank.kind;
+      buffer.index = bank.index;
     }
     buffer.offset = place.offset;
   }

@@ -29,13 +29,22 @@ class Arrays {
   mutable std::vector<uint32_t> parent_;
 };
 
-// Gives every temporary array a place in the arena, or in a result that is not written yet, such
-// that arrays alive at one time do not overlap, replaces the numbers of arrays in the steps by
-// numbers of buffers, and fills plan->buffers and plan->arena_bytes.
+// Gives every temporary array a place in the arena, in a result that is not written yet or in a
+// donated input that has been read, such that arrays alive at one time do not overlap; puts results
+// into donated inputs that have been read before; replaces the numbers of arrays in the steps by
+// numbers of buffers; and fills plan->buffers, plan->donations and plan->arena_bytes.
+//
+// Arrays of the kind kDonated are inputs that are given away: they begin with the input's elements
+// and may be overwritten. Those that have become results are of the kind kOutput and have an entry
+// in plan->donations already.
 void AssignMemory(const Arrays& arrays, runtime::Plan* plan);
 
-// Bytes of the arena that AssignMemory would need for the plan as it is.
-uint64_t ArenaBytes(const Arrays& arrays, const runtime::Plan& plan);
+// What AssignMemory would need for the plan as it is.
+struct MemoryNeed {
+  uint64_t arena_bytes = 0;
+  uint64_t result_bytes = 0;  // of results that lie in no input
+};
+MemoryNeed NeedOf(const Arrays& arrays, const runtime::Plan& plan);
 
 // For people: the step of a finished plan at which most temporary memory is needed, and the arrays
 // that take it, the largest first. What lies in results is left out.

@@ -39,27 +39,31 @@ constexpr Remark kRemarks[] = {
     {"stablehlo.case", kStructure, ""},
     {"stablehlo.collective_broadcast", kEvaluator, kOneDevice},
     {"stablehlo.collective_permute", kEvaluator, kOneDevice},
-    {"stablehlo.compare", kEvaluator, "total order of floats; order of complex numbers"},
+    {"stablehlo.compare", kEvaluator, "order of complex numbers"},
     {"stablehlo.composite", kEvaluator, "the whole program, unless canonicalisation opens it"},
     {"stablehlo.constant", kStructure, "splats lie in kernels, others in the package"},
     {"stablehlo.create_token", kStructure, "tokens are empty arrays"},
     {"stablehlo.custom_call", kEvaluator, "whatever target has no kernel"},
-    {"stablehlo.dot_general", kEvaluator, "with an algorithm"},
     {"stablehlo.dynamic_update_slice", OpHandling::kFused, ""},
     {"stablehlo.get_dimension_size", kStructure, "folded"},
     {"stablehlo.if", kStructure, ""},
     {"stablehlo.optimization_barrier", kStructure, "removed"},
     {"stablehlo.partition_id", kEvaluator, kOneDevice},
     {"stablehlo.reduce", kEvaluator,
-     "a body that is neither one operation nor the comparison of an argmax or argmin; complex "
-     "numbers"},
+     "a body that is not elementwise; the largest, the smallest and products of complex numbers; "
+     "an "
+     "argmax or argmin that starts from another number than the worst"},
     {"stablehlo.reduce_scatter", kEvaluator, kOneDevice},
-    {"stablehlo.reduce_window", kEvaluator, "several operands; a body of more than one operation"},
+    {"stablehlo.reduce_window", kEvaluator,
+     "of bodies that are not one operation: windows with holes or of more than 64 positions; "
+     "products "
+     "of complex numbers"},
     {"stablehlo.replica_id", kEvaluator, kOneDevice},
     {"stablehlo.return", kStructure, ""},
     {"stablehlo.rng", kEvaluator, "its numbers are not determined, so it is never moved or fused"},
-    {"stablehlo.rng_bit_generator", kEvaluator, "the default algorithm"},
-    {"stablehlo.scatter", kEvaluator, "several operands; a body of more than one operation"},
+    {"stablehlo.scatter", kEvaluator,
+     "a body of more than one operation, or other than sums of complex numbers, where indices may "
+     "repeat"},
     {"stablehlo.select_and_scatter", kEvaluator,
      "other bodies than >=, <=, >, < and one operation"},
     {"stablehlo.sort", kEvaluator, "a comparator that is not a list of keys"},

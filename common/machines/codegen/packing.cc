@@ -65,7 +65,7 @@ Packing PackInOrder(const std::vector<PackItem>& items, const std::vector<PackBa
     }
     PackPlace& place = packing.places[i];
     for (uint32_t b = 0; b < banks.size() && place.bank == UINT32_MAX; ++b) {
-      if (item.last >= banks[b].until) continue;
+      if (item.first <= banks[b].after || item.last >= banks[b].until) continue;
       const std::optional<uint64_t> offset = memories[b].Find(item);
       if (!offset) continue;
       place = {b, *offset};

@@ -1,4 +1,5 @@
-// Which bytes temporary arrays get: in results that are not written yet, or in the arena.
+// Which bytes temporary arrays get: in results that are not written yet, in inputs that are given
+// and have been read, or in the arena.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +14,10 @@ struct PackItem {
   friend bool operator==(const PackItem&, const PackItem&) = default;
 };
 
-// Memory of `bytes` bytes that is free before step `until`.
+// Memory of `bytes` bytes that is free after step `after` and before step `until`.
 struct PackBank {
   uint64_t bytes = 0;
+  uint32_t after = 0;
   uint32_t until = 0;
 };
 

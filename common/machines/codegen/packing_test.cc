@@ -20,7 +20,8 @@ void ExpectSound(const std::vector<PackItem>& items, const std::vector<PackBank>
     const bool in_arena = p.bank == UINT32_MAX;
     EXPECT_EQ(p.offset % 64, 0U);
     EXPECT_LE(p.offset + items[i].bytes, in_arena ? packing.arena_bytes : banks[p.bank].bytes);
-    EXPECT_TRUE(in_arena || items[i].last < banks[p.bank].until);
+    EXPECT_TRUE(in_arena ||
+                (items[i].last < banks[p.bank].until && items[i].first > banks[p.bank].after));
     for (size_t j = 0; j < i; ++j) {
       const PackPlace& q = packing.places[j];
       if (q.bank != p.bank || !MeetInTime(items[i], items[j])) continue;
@@ -37,10 +38,16 @@ TEST(PackTest, ReusesWhatIsNotNeededAnyMore) {
 
 TEST(PackTest, PutsTemporariesIntoResultsBeforeTheyAreWritten) {
   const std::vector<PackItem> items = {{1000, 1, 2}, {1000, 2, 3}, {1000, 4, 4}};
-  const Packing packing = Pack(items, {{1000, 4}});
+  const Packing packing = Pack(items, {{1000, 0, 4}});
   EXPECT_EQ(packing.arena_bytes, 1024U);
-  EXPECT_EQ(Pack(items, {{1000, 5}, {1024, 5}}).arena_bytes, 0U);
-  EXPECT_EQ(Pack(items, {{999, 5}}).arena_bytes, 2048U);
+  EXPECT_EQ(Pack(items, {{1000, 0, 5}, {1024, 0, 5}}).arena_bytes, 0U);
+  EXPECT_EQ(Pack(items, {{999, 0, 5}}).arena_bytes, 2048U);
+}
+
+TEST(PackTest, PutsTemporariesIntoWhatHasBeenRead) {
+  const std::vector<PackItem> items = {{1000, 2, 3}, {1000, 3, 4}};
+  EXPECT_EQ(Pack(items, {{1000, 2, UINT32_MAX}}).arena_bytes, 1024U);
+  EXPECT_EQ(Pack(items, {{3000, 1, UINT32_MAX}}).arena_bytes, 0U);
 }
 
 TEST(PackTest, TakesTheOrderThatNeedsLeast) {
@@ -58,7 +65,10 @@ TEST(PackTest, IsSoundForAnyLifetimes) {
       const uint32_t first = below(300);
       items.push_back({below(5) == 0 ? 0 : below(10000), first, first + below(20)});
     }
-    const std::vector<PackBank> banks = {{4097, below(300)}, {100, 0}, {20000, below(300)}};
+    const std::vector<PackBank> banks = {{4097, 0, below(300)},
+                                         {100, 0, 0},
+                                         {20000, below(100), 100 + below(200)},
+                                         {40000, below(300), UINT32_MAX}};
     ExpectSound(items, banks);
   }
 }

@@ -160,8 +160,9 @@ class Scheduler {
 void ScheduleSteps(const Arrays& arrays, Plan* plan) {
   const size_t count = plan->entry.steps.size();
   if (count < 3 || count > kMaxSteps) return;
-  uint64_t least = ArenaBytes(arrays, *plan);
-  if (least == 0) return;
+  const MemoryNeed need = NeedOf(arrays, *plan);
+  if (need.arena_bytes == 0) return;
+  uint64_t least = need.arena_bytes + need.result_bytes;
   const Scheduler scheduler(arrays, *plan);
   const std::vector<PlanStep> steps = plan->entry.steps;
   std::vector<PlanStep> best = steps;
@@ -171,7 +172,8 @@ void ScheduleSteps(const Arrays& arrays, Plan* plan) {
       for (const uint32_t i : scheduler.Greedy(backward, results_count)) {
         plan->entry.steps.push_back(steps[i]);
       }
-      const uint64_t bytes = ArenaBytes(arrays, *plan);
+      const MemoryNeed other = NeedOf(arrays, *plan);
+      const uint64_t bytes = other.arena_bytes + other.result_bytes;
       if (bytes >= least) continue;
       least = bytes;
       best = plan->entry.steps;

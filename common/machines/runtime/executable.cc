@@ -23,4 +23,10 @@ Result<std::vector<Tensor>> Executable::Run(std::span<const Tensor> inputs,
   return RunChecked(inputs, options);
 }
 
+Result<std::vector<Tensor>> Executable::RunTaking(std::vector<Tensor> inputs,
+                                                  const RunOptions& options) const {
+  RETURN_IF_ERROR(CheckTensors(inputs, signature().inputs, "input"));
+  return RunTakingChecked(std::move(inputs), options);
+}
+
 }  // namespace megalith::runtime

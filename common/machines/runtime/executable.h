@@ -57,7 +57,7 @@ struct RunOptions {
 };
 
 // Immutable after loading. Threads: Run may be called concurrently, inputs are never written and
-// outputs are new.
+// outputs are new, but for what RunTaking is given.
 class Executable {
  public:
   virtual ~Executable() = default;
@@ -73,11 +73,22 @@ class Executable {
   // compilation).
   Result<std::vector<Tensor>> Run(std::span<const Tensor> inputs,
                                   const RunOptions& options = {}) const;
+  // The same, but what is moved in and held by nobody else (Tensor::unique) may be overwritten and
+  // become a result. Only programs compiled to be given an input make use of that
+  // (programs/stablehlo/donation.h), and they copy such an input where somebody else holds it.
+  Result<std::vector<Tensor>> RunTaking(std::vector<Tensor> inputs,
+                                        const RunOptions& options = {}) const;
+  // Bytes of results that lie in inputs when those are given.
+  virtual uint64_t donated_bytes() const { return 0; }
 
  protected:
   // Inputs have been checked against the signature.
   virtual Result<std::vector<Tensor>> RunChecked(std::span<const Tensor> inputs,
                                                  const RunOptions& options) const = 0;
+  virtual Result<std::vector<Tensor>> RunTakingChecked(std::vector<Tensor> inputs,
+                                                       const RunOptions& options) const {
+    return RunChecked(inputs, options);
+  }
 };
 
 // kInvalidArgument if the tensors are not those of `specs`; `what` is "input" or the like.

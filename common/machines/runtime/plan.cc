@@ -47,6 +47,10 @@ template <typename A>
 void Visit(A& a, OutputAlias& o) {
   a(o.output, o.kind, o.index);
 }
+template <typename A>
+void Visit(A& a, Donation& d) {
+  a(d.input, d.output, d.filled);
+}
 inline void Visit(Writer& a, LoopKernel& k) { EncodeLoopKernel(k, &a.bytes()); }
 inline void Visit(Reader& a, LoopKernel& k) {
   if (!a.status().ok()) return;
@@ -60,7 +64,7 @@ inline void Visit(Reader& a, LoopKernel& k) {
 template <typename A>
 void Visit(A& a, Plan& p) {
   a(p.signature, p.buffers, p.constants, p.loops, p.library, p.whiles, p.branches, p.entry,
-    p.aliases, p.arena_bytes);
+    p.aliases, p.donations, p.arena_bytes);
 }
 
 namespace {
@@ -87,6 +91,7 @@ class Checker {
   explicit Checker(const Plan& plan) : plan_(plan) {}
 
   Status Run() {
+    RETURN_IF_ERROR(CheckDonations());
     RETURN_IF_ERROR(CheckPlaces());
     RETURN_IF_ERROR(CheckOutputs());
     visits_.assign(plan_.whiles.size() + plan_.branches.size(), 0);
@@ -146,8 +151,48 @@ class Checker {
       case BufferKind::kArena:
         if (plan_.arena_bytes > kMaxBytes) break;
         return plan_.arena_bytes;
+      case BufferKind::kDonated: {
+        const Donation* d = DonationOf(b.index);
+        if (d == nullptr || d->output != UINT32_MAX) break;
+        return BytesOf(plan_.signature.inputs[b.index]);
+      }
     }
     return DataLoss("a buffer lies in nothing");
+  }
+
+  const Donation* DonationOf(uint32_t input) const {
+    const auto it = std::ranges::find(plan_.donations, input, &Donation::input);
+    return it == plan_.donations.end() ? nullptr : &*it;
+  }
+
+  Status CheckDonations() {
+    const Signature& s = plan_.signature;
+    std::vector<bool> output_lies(s.outputs.size(), false), input_given(s.inputs.size(), false);
+    for (const Donation& d : plan_.donations) {
+      const bool alone = d.output == UINT32_MAX;
+      if (d.input >= s.inputs.size() || (!alone && d.output >= s.outputs.size())) {
+        return DataLoss("something is donated that is not there");
+      }
+      if (input_given[d.input]) return DataLoss(StrCat("input ", d.input, " is donated twice"));
+      input_given[d.input] = true;
+      if (alone) continue;
+      if (output_lies[d.output])
+        return DataLoss(StrCat("output ", d.output, " lies in two inputs"));
+      output_lies[d.output] = true;
+      RETURN_IF_ERROR(BytesOf(s.inputs[d.input]).status());
+      RETURN_IF_ERROR(BytesOf(s.outputs[d.output]).status());
+      if (!FitsInPlaceOf(s.inputs[d.input], s.outputs[d.output])) {
+        return DataLoss("an output lies in an input of another size");
+      }
+      if (IsAliased(d.output))
+        return DataLoss("an output lies in an input and stands for an array");
+    }
+    for (const OutputAlias& a : plan_.aliases) {
+      if (a.kind == BufferKind::kInput && DonationOf(a.index) != nullptr) {
+        return DataLoss("an output stands for an input that is donated");
+      }
+    }
+    return OkStatus();
   }
 
   Status CheckOutputs() const {
@@ -176,17 +221,28 @@ class Checker {
     return OkStatus();
   }
 
-  // Of a step's results: only outputs and temporaries are written.
+  // Of a step's results: only outputs, temporaries and what is donated are written.
   Status CheckWritable(uint32_t buffer) const {
     const BufferKind kind = plan_.buffers[buffer].kind;
-    if (kind == BufferKind::kOutput || kind == BufferKind::kArena) return OkStatus();
+    if (kind != BufferKind::kInput && kind != BufferKind::kConstant) return OkStatus();
     return DataLoss(StrCat("a step writes buffer ", buffer, ", which is an input or a constant"));
+  }
+
+  // Memory that is donated is known by the input.
+  PlanBuffer InWhatIsGiven(PlanBuffer b) const {
+    if (b.kind == BufferKind::kDonated) b.kind = BufferKind::kInput;
+    if (b.kind != BufferKind::kOutput) return b;
+    const auto it = std::ranges::find(plan_.donations, b.index, &Donation::output);
+    if (it == plan_.donations.end()) return b;
+    b.kind = BufferKind::kInput;
+    b.index = it->input;
+    return b;
   }
 
   // True if the two share bytes.
   bool Overlap(uint32_t x, uint32_t y) const {
-    const PlanBuffer& a = plan_.buffers[x];
-    const PlanBuffer& b = plan_.buffers[y];
+    const PlanBuffer a = InWhatIsGiven(plan_.buffers[x]);
+    const PlanBuffer b = InWhatIsGiven(plan_.buffers[y]);
     if (a.kind != b.kind || a.bytes == 0 || b.bytes == 0) return false;
     if (a.kind != BufferKind::kArena && a.index != b.index) return false;
     return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
@@ -364,14 +420,21 @@ class Describer {
 
   std::string Run() {
     StrAppend(&text_, "temporary bytes: ", plan_.arena_bytes, "\n");
+    for (const Donation& d : plan_.donations) {
+      StrAppend(&text_,
+                d.output == UINT32_MAX ? "temporaries lie" : StrCat("output ", d.output, " lies"),
+                " in input ", d.input, d.filled ? "" : ", when it has been read", "\n");
+    }
     Region(plan_.entry, 0);
     return std::move(text_);
   }
 
  private:
-  uint64_t OutputBytes(uint32_t output) const {
-    const Result<uint64_t> bytes = BytesOf(plan_.signature.outputs[output]);
-    return bytes.ok() ? *bytes : 0;
+  static std::string Part(std::string_view what, const PlanBuffer& b, const TensorSpec& whole) {
+    const Result<uint64_t> bytes = BytesOf(whole);
+    std::string text = StrCat(what, b.index);
+    if (b.offset == 0 && bytes.ok() && b.bytes == *bytes) return text;
+    return StrCat(text, "[", b.offset, "+", b.bytes, "]");
   }
   std::string Place(uint32_t buffer) const {
     const PlanBuffer& b = plan_.buffers[buffer];
@@ -379,9 +442,9 @@ class Describer {
       case BufferKind::kInput:
         return StrCat("input ", b.index);
       case BufferKind::kOutput:
-        return b.offset == 0 && b.bytes == OutputBytes(b.index)
-                   ? StrCat("output ", b.index)
-                   : StrCat("output ", b.index, "[", b.offset, "+", b.bytes, "]");
+        return Part("output ", b, plan_.signature.outputs[b.index]);
+      case BufferKind::kDonated:
+        return Part("donated ", b, plan_.signature.inputs[b.index]);
       case BufferKind::kConstant:
         return StrCat("constant ", b.index);
       case BufferKind::kArena:
@@ -446,6 +509,11 @@ class Describer {
 };
 
 }  // namespace
+
+bool FitsInPlaceOf(const TensorSpec& input, const TensorSpec& output) {
+  return tensor::ByteWidth(input.dtype) == tensor::ByteWidth(output.dtype) &&
+         tensor::NumElements(input.shape) == tensor::NumElements(output.shape);
+}
 
 Status CheckPlan(const Plan& plan) { return Checker(plan).Run(); }
 

@@ -22,6 +22,7 @@ enum class BufferKind : uint8_t {
   kOutput = 1,  // `index` of the signature, from `offset` on: the output, or a temporary before it
   kConstant = 2,  // `index` of Plan::constants
   kArena = 3,     // `offset` bytes into the temporary memory of one run
+  kDonated = 4,   // memory of input `index`, from `offset` on, that may be written: Plan::donations
 };
 
 // A place that holds an array. Several buffers may share bytes of the arena, or of an output, in
@@ -29,7 +30,7 @@ enum class BufferKind : uint8_t {
 struct PlanBuffer {
   BufferKind kind = BufferKind::kArena;
   uint32_t index = 0;
-  uint64_t offset = 0;  // kArena, kOutput: multiple of 64; else 0
+  uint64_t offset = 0;  // kArena, kOutput, kDonated: multiple of 64; else 0
   uint64_t bytes = 0;
   friend bool operator==(const PlanBuffer&, const PlanBuffer&) = default;
 };
@@ -100,6 +101,20 @@ struct OutputAlias {
   friend bool operator==(const OutputAlias&, const OutputAlias&) = default;
 };
 
+// Memory that a run takes over from the caller who gives input `input` away. If it is not given,
+// the run has as much memory of its own in its place.
+struct Donation {
+  uint32_t input = 0;
+  // Lies there: as many elements of as many bytes. UINT32_MAX: buffers kDonated do.
+  uint32_t output = UINT32_MAX;
+  bool filled =
+      false;  // the plan reads the input there, so that memory of its own begins as a copy
+  friend bool operator==(const Donation&, const Donation&) = default;
+};
+
+// True if an array of one type can become one of the other where it lies.
+bool FitsInPlaceOf(const TensorSpec& input, const TensorSpec& output);
+
 struct Plan {
   Signature signature;
   std::vector<PlanBuffer> buffers;
@@ -110,7 +125,9 @@ struct Plan {
   std::vector<PlanBranch> branches;
   PlanRegion entry;
   std::vector<OutputAlias> aliases;
-  uint64_t arena_bytes = 0;  // peak temporary memory of one run, scratch of libraries included
+  std::vector<Donation> donations;
+  // Peak temporary memory of one run that is given its donations, scratch of libraries included.
+  uint64_t arena_bytes = 0;
   friend bool operator==(const Plan&, const Plan&) = default;
 };
 
@@ -128,9 +145,10 @@ void ForEachRegion(Plan* plan, const Visit& visit) {
 }
 
 // Errors: kDataLoss unless every number is in range, every buffer lies in what it is part of, every
-// kernel belongs to a step and passes CheckLoopKernel for its buffers, no step writes inputs or
-// constants, arrays of a library call overlap only where an operand lies in the place of a result,
-// and regions nest without cycles (at most kMaxRegionDepth deep).
+// kernel belongs to a step and passes CheckLoopKernel for its buffers, no step writes inputs that
+// are not donated or constants, arrays of a library call overlap only where an operand lies in the
+// place of a result, no array stands for two, and regions nest without cycles (at most
+// kMaxRegionDepth deep).
 inline constexpr int kMaxRegionDepth = 64;
 Status CheckPlan(const Plan& plan);
 

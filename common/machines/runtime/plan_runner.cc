@@ -44,6 +44,8 @@ thread_local Block loop_scratch;
 // What one run needs besides its results; kept for the next run.
 struct RunState {
   Block arena;
+  std::vector<Block> own;        // by donation: in place of an input that was not given
+  std::vector<void*> donated;    // by input: what buffers kDonated lie in
   std::vector<void*> base;       // address of each buffer
   std::vector<void*> arguments;  // of the step that runs
 };
@@ -386,18 +388,81 @@ Result<std::unique_ptr<PlanRunner>> PlanRunner::Create(Plan plan, const FindKern
   return std::unique_ptr<PlanRunner>(new PlanRunner(std::move(impl)));
 }
 
+namespace {
+
+// Gives outputs that lie in inputs their memory, and `state` that of other donations.
+Status PlaceDonations(const Plan& plan, std::span<const Tensor> inputs,
+                      const std::vector<bool>& may_take, RunState* state,
+                      std::vector<Tensor>* outputs) {
+  if (state->own.empty()) {
+    state->own = std::vector<Block>(plan.donations.size());
+    state->donated.resize(inputs.size());
+  }
+  for (size_t i = 0; i < plan.donations.size(); ++i) {
+    const Donation& d = plan.donations[i];
+    const Tensor& input = inputs[d.input];
+    const bool take = !may_take.empty() && may_take[i];
+    void* own = nullptr;  // memory that is not the input's
+    if (d.output != UINT32_MAX) {
+      const TensorSpec& spec = plan.signature.outputs[d.output];
+      Tensor& output = (*outputs)[d.output];
+      if (take) {
+        output = input.Reinterpreted(spec.dtype).Reshaped(spec.shape);
+        continue;
+      }
+      ASSIGN_OR_RETURN(output, Tensor::CreateUninitialized(spec.dtype, spec.shape));
+      own = output.mutable_data();
+    } else if (take) {
+      state->donated[d.input] = const_cast<void*>(input.data());
+    } else {
+      own = state->donated[d.input] = state->own[i].Reserve(input.byte_size());
+      if (own == nullptr && input.byte_size() > 0) {
+        return ResourceExhausted(StrCat("no memory for a copy of input ", d.input, " (",
+                                        input.byte_size(), " bytes), which was not given"));
+      }
+    }
+    if (d.filled && own != nullptr && input.byte_size() > 0) {
+      std::memcpy(own, input.data(), input.byte_size());
+    }
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
 Result<std::vector<Tensor>> PlanRunner::Run(std::span<const Tensor> inputs,
+                                            const RunOptions& options) const {
+  return Run(inputs, {}, options);
+}
+
+Result<std::vector<Tensor>> PlanRunner::RunTaking(std::vector<Tensor> inputs,
+                                                  const RunOptions& options) const {
+  std::vector<bool> may_take;
+  for (const Donation& d : impl_->plan.donations) {
+    may_take.push_back(inputs[d.input].unique());
+    // Whoever held it has read it before letting go: counting up and down orders that before what
+    // the run writes, which looking at the count does not.
+    if (may_take.back()) const Tensor counted = inputs[d.input];
+  }
+  return Run(inputs, may_take, options);
+}
+
+Result<std::vector<Tensor>> PlanRunner::Run(std::span<const Tensor> inputs,
+                                            const std::vector<bool>& may_take,
                                             const RunOptions& options) const {
   const Impl& impl = *impl_;
   const Plan& plan = impl.plan;
   if (options.cancellation != nullptr) RETURN_IF_ERROR(options.cancellation->Check());
   std::vector<Tensor> outputs(plan.signature.outputs.size());
+  std::unique_ptr<RunState> state = impl.Acquire();
+  if (!plan.donations.empty()) {
+    RETURN_IF_ERROR(PlaceDonations(plan, inputs, may_take, state.get(), &outputs));
+  }
   for (size_t i = 0; i < outputs.size(); ++i) {
-    if (!impl.output_written[i]) continue;
+    if (!impl.output_written[i] || outputs[i].valid()) continue;
     const TensorSpec& spec = plan.signature.outputs[i];
     ASSIGN_OR_RETURN(outputs[i], Tensor::CreateUninitialized(spec.dtype, spec.shape));
   }
-  std::unique_ptr<RunState> state = impl.Acquire();
   auto* arena = static_cast<std::byte*>(state->arena.Reserve(plan.arena_bytes));
   if (arena == nullptr && plan.arena_bytes > 0) {
     return ResourceExhausted(
@@ -422,6 +487,9 @@ Result<std::vector<Tensor>> PlanRunner::Run(std::span<const Tensor> inputs,
         break;
       case BufferKind::kArena:
         at = arena + b.offset;
+        break;
+      case BufferKind::kDonated:
+        at = static_cast<std::byte*>(state->donated[b.index]) + b.offset;
         break;
     }
     state->base[i] = at;

@@ -31,6 +31,9 @@ class PlanRunner {
 
   // Inputs have been checked against the signature. Errors: those of Executable::Run.
   Result<std::vector<Tensor>> Run(std::span<const Tensor> inputs, const RunOptions& options) const;
+  // The same, and takes the memory that the plan has donations for, where nobody else holds it.
+  Result<std::vector<Tensor>> RunTaking(std::vector<Tensor> inputs,
+                                        const RunOptions& options) const;
 
   // Calls `ask` in every run that has taken thousands of turns of loops step by step, on the thread
   // of the run: machine code given to UseCode while it goes on takes over at the next turns. Once,
@@ -44,6 +47,9 @@ class PlanRunner {
  private:
   struct Impl;
   explicit PlanRunner(std::unique_ptr<Impl> impl);
+  // `may_take[i]`: donation i of the plan; empty: none.
+  Result<std::vector<Tensor>> Run(std::span<const Tensor> inputs, const std::vector<bool>& may_take,
+                                  const RunOptions& options) const;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -101,6 +101,103 @@ TEST(CheckPlanTest, AcceptsResultsInThePlaceOfAnOperand) {
   EXPECT_TRUE(CheckPlan(plan).ok());
 }
 
+// The input becomes the output by way of a temporary, all of it in the input's memory.
+Plan Donated() {
+  Plan plan = Sample();
+  plan.donations = {{0, 0, true}};
+  plan.buffers[kInput] = {BufferKind::kOutput, 0, 0, 64};
+  return plan;
+}
+
+TEST(CheckPlanTest, AcceptsOutputsInInputs) {
+  EXPECT_TRUE(CheckPlan(Donated()).ok());
+  const Plan plan = Donated();
+  EXPECT_EQ(*DecodePlan(EncodePlan(plan)), plan);
+}
+
+TEST(CheckPlanTest, AcceptsTemporariesInInputs) {
+  Plan plan = Sample();
+  plan.donations = {{0, UINT32_MAX, false}};
+  plan.entry.steps[0].in = {kScratch};
+  plan.entry.steps[0].out = {kScratch};
+  plan.buffers[kTemporary] = {BufferKind::kDonated, 0, 0, 64};
+  EXPECT_TRUE(CheckPlan(plan).ok());
+}
+
+TEST(CheckPlanTest, RefusesDonationsOfWhatIsNotThere) {
+  Plan plan = Donated();
+  plan.donations[0].input = 1;
+  ExpectRefused(plan, "donated that is not there");
+  plan = Donated();
+  plan.donations[0].output = 1;
+  ExpectRefused(plan, "donated that is not there");
+}
+
+TEST(CheckPlanTest, RefusesInputsDonatedTwice) {
+  Plan plan = Donated();
+  plan.donations.push_back({0, UINT32_MAX, false});
+  ExpectRefused(plan, "input 0 is donated twice");
+}
+
+TEST(CheckPlanTest, RefusesOutputsInTwoInputs) {
+  Plan plan = Donated();
+  plan.signature.inputs.push_back(plan.signature.inputs[0]);
+  plan.donations.push_back({1, 0, false});
+  ExpectRefused(plan, "output 0 lies in two inputs");
+}
+
+TEST(CheckPlanTest, RefusesOutputsInInputsOfAnotherSize) {
+  Plan plan = Donated();
+  plan.signature.inputs[0].shape = {17};
+  ExpectRefused(plan, "an input of another size");
+  plan.signature.inputs[0] = {tensor::DType::kF64, {8}};
+  ExpectRefused(plan, "an input of another size");
+}
+
+TEST(CheckPlanTest, RefusesDonatedMemoryOfInputsThatAreKept) {
+  Plan plan = Sample();
+  plan.buffers[kTemporary] = {BufferKind::kDonated, 0, 0, 64};
+  ExpectRefused(plan, "lies in nothing");
+  // And of those that an output lies in already.
+  plan.donations = {{0, 0, false}};
+  ExpectRefused(plan, "lies in nothing");
+}
+
+TEST(CheckPlanTest, RefusesDonatedBuffersBeyondTheInput) {
+  Plan plan = Sample();
+  plan.donations = {{0, UINT32_MAX, false}};
+  plan.buffers[kTemporary] = {BufferKind::kDonated, 0, 64, 64};
+  ExpectRefused(plan, "larger than what it lies in");
+}
+
+TEST(CheckPlanTest, RefusesOutputsThatStandForDonatedInputs) {
+  Plan plan = Sample();
+  plan.signature.outputs.push_back(plan.signature.outputs[0]);
+  plan.donations = {{0, UINT32_MAX, false}};
+  plan.aliases = {{1, BufferKind::kInput, 0}};
+  ExpectRefused(plan, "stands for an input that is donated");
+}
+
+TEST(CheckPlanTest, RefusesOutputsThatLieInInputsAndStandForArrays) {
+  Plan plan = Donated();
+  plan.aliases = {{0, BufferKind::kInput, 0}};
+  ExpectRefused(plan, "stands for an array");
+}
+
+// Of the input and of the output that lies in it.
+TEST(CheckPlanTest, RefusesResultsThatCoverPartOfADonatedOperand) {
+  Plan plan = Sample();
+  for (TensorSpec* s : {&plan.signature.inputs[0], &plan.signature.outputs[0]}) s->shape = {32};
+  plan.donations = {{0, 0, false}};
+  plan.buffers[kInput].bytes = 128;
+  plan.buffers[kTemporary].bytes = 128;
+  plan.arena_bytes = 256;
+  plan.buffers[kScratch].offset = 128;
+  plan.buffers[kOutput] = {BufferKind::kOutput, 0, 64, 64};
+  plan.entry.steps[1].in = {kInput};
+  ExpectRefused(plan, "overlap");
+}
+
 TEST(CheckPlanTest, RefusesEpiloguesOfCopies) {
   Plan plan = Sample();
   plan.entry.steps[0].epilogue = 5;

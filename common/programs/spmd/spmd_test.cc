@@ -162,6 +162,31 @@ module {
   EXPECT_EQ(part->shape, (Shape{4, 3}));
 }
 
+// A constraint inside of a manual computation names the axes that are not manual.
+TEST(Unroll, SaysWhereFreeAxesOfManualResultsLie) {
+  const auto module = stablehlo::ParseModule(R"(
+module {
+  sdy.mesh @mesh = <["x"=2, "y"=2]>
+  func.func public @main(%arg0: tensor<8xf32>) -> tensor<8xf32> {
+    %0 = "sdy.manual_computation"(%arg0) <{
+        in_shardings = #sdy.sharding_per_value<[<@mesh, [{?}]>]>,
+        manual_axes = #sdy<manual_axes{"y"}>,
+        out_shardings = #sdy.sharding_per_value<[<@mesh, [{?}]>]>}> ({
+    ^bb0(%v: tensor<8xf32>):
+      %s = stablehlo.multiply %v, %v : tensor<8xf32>
+      %c = sdy.sharding_constraint %s <@mesh, [{"x"}]> : tensor<8xf32>
+      "stablehlo.return"(%c) : (tensor<8xf32>) -> ()
+    }) : (tensor<8xf32>) -> tensor<8xf32>
+    return %0 : tensor<8xf32>
+  }
+})");
+  ASSERT_TRUE(module.ok()) << module.status().ToString();
+  const auto unrolled = Unroll(*module, 4);
+  ASSERT_TRUE(unrolled.ok()) << unrolled.status().ToString();
+  EXPECT_EQ(unrolled->outputs[0].Parts(0), 2);
+  EXPECT_EQ(unrolled->outputs[0].PartOf(0, 3), 1);
+}
+
 TEST(Unroll, UnderstandsWhatWasExportedBeforeShardy) {
   const auto module = stablehlo::ParseModule(R"(
 module {
@@ -275,6 +300,43 @@ module {
   EXPECT_THAT((*out)[0].As<float>(), ElementsAre(0, 1, 2, 3, 4, 5, 6, 7));
   EXPECT_THAT((*out)[1].As<float>(), ElementsAre(12, 16));
   EXPECT_THAT((*out)[2].As<float>(), ElementsAre(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+// `pmap` with `out_axes=None` of what differs.
+TEST(Unroll, KeepsVersionsThatAreDeclaredEqual) {
+  const auto module = stablehlo::ParseModule(R"(
+module {
+  sdy.mesh @mesh = <["x"=2]>
+  func.func public @main(%a: tensor<4xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}]>})
+      -> (tensor<2xf32>, tensor<2xf32>, tensor<f32>) {
+    %one = stablehlo.constant dense<1.0> : tensor<f32>
+    %0:2 = "sdy.manual_computation"(%a) <{
+        in_shardings = #sdy.sharding_per_value<[<@mesh, [{"x"}]>]>,
+        manual_axes = #sdy<manual_axes{"x"}>,
+        out_shardings = #sdy.sharding_per_value<[<@mesh, [{}]>, <@mesh, []>]>}> ({
+    ^bb0(%v: tensor<2xf32>):
+      "stablehlo.return"(%v, %one) : (tensor<2xf32>, tensor<f32>) -> ()
+    }) : (tensor<4xf32>) -> (tensor<2xf32>, tensor<f32>)
+    %1 = stablehlo.negate %0#0 : tensor<2xf32>
+    return %0#0, %1, %0#1 : tensor<2xf32>, tensor<2xf32>, tensor<f32>
+  }
+})");
+  ASSERT_TRUE(module.ok()) << module.status().ToString();
+  const auto unrolled = Unroll(*module, 2);
+  ASSERT_TRUE(unrolled.ok()) << unrolled.status().ToString();
+  EXPECT_TRUE(unrolled->outputs[0].IsReplicated());
+  EXPECT_EQ(unrolled->outputs[0].Terms(), 1);
+  EXPECT_EQ(unrolled->stored[0].Terms(), 2);
+  EXPECT_EQ(unrolled->stored[0].TermOf(1), 1);
+  EXPECT_EQ(unrolled->stored[1].Terms(), 1);
+  EXPECT_EQ(unrolled->stored[2].Terms(), 1);  // the same value on both
+  Tensor a = *Tensor::Create(DType::kF32, {4});
+  for (int64_t i = 0; i < 4; ++i) a.SetDouble(i, static_cast<double>(i));
+  const auto out = stablehlo::Evaluate(unrolled->module, std::vector{a});
+  ASSERT_TRUE(out.ok()) << out.status().ToString();
+  EXPECT_EQ((*out)[0].shape(), (tensor::Shape{2, 2}));
+  EXPECT_THAT((*out)[0].As<float>(), ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT((*out)[1].As<float>(), ElementsAre(0, -1));
 }
 
 TEST(Unroll, SplitsProductsIntoTerms) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/foundation/base/strings.h"
+#include "common/programs/spmd/assemble.h"
 #include "common/programs/spmd/collectives.h"
 #include "common/programs/spmd/frame.h"
 #include "common/programs/spmd/partitioned.h"
@@ -75,9 +76,16 @@ class Unroller {
                          stablehlo::FindAttr(main->result_attrs[i], "mhlo.sharding").present());
       const auto known = lies_.find(end.operands[i]);
       if (!said && known != lies_.end()) made.outputs[i] = known->second;
-      if (made.outputs[i].Terms() == 1 || main->results[i].is_token) continue;
-      ASSIGN_OR_RETURN(end.operands[i], Stack(end.operands[i], made.outputs[i]));
-      out_.results[i] = writer_.Type(end.operands[i]);
+      made.stored.push_back(made.outputs[i]);
+      if (main->results[i].is_token) continue;
+      ASSIGN_OR_RETURN(ValueId stacked, StackCopies(end.operands[i], made.outputs[i],
+                                                    main->results[i].shape, &made.stored[i]));
+      if (made.outputs[i].Terms() > 1) {
+        ASSIGN_OR_RETURN(stacked, Stack(end.operands[i], made.outputs[i]));
+      }
+      if (stacked == kNoValue) continue;
+      end.operands[i] = stacked;
+      out_.results[i] = writer_.Type(stacked);
     }
     out_.body.ops.push_back(std::move(end));
     made.module.name = module_.name;
@@ -233,12 +241,14 @@ class Unroller {
     if (op.name() == "sdy.manual_computation") return Manual(frame, op, set);
     if (op.name() == "sdy.sharding_constraint") {
       for (const size_t k : set) frame.Set(op.result(), k, frame.Get(op.operands[0], k));
-      if (frame.instances->manual) return OkStatus();
-      const ValueId v = frame.Get(op.operands[0], 0);
+      // Inside of manual computations it names free axes: those of the whole array that a result
+      // is, if it is not put together from parts.
+      const ValueId v = frame.Get(op.operands[0], set[0]);
       ASSIGN_OR_RETURN(const Sharding sharding, ParseSharding(op.attr("sharding").AsText(), meshes_,
                                                               writer_.Type(v).rank()));
       // The same array may lie elsewhere before: only what follows is known.
       Note(v, sharding);
+      if (frame.instances->manual) return OkStatus();
       if (sharding.Terms() > 1 && !terms_.contains(v)) SplitProduct(v, sharding);
       return OkStatus();
     }
@@ -507,10 +517,52 @@ class Unroller {
                                         frame.func->type(op.result(r)).Text()));
         }
         frame.Set(op.result(r), o, whole);
-        if (!frame.instances->manual) Note(whole, out[r]);
+        if (frame.instances->manual) continue;
+        Note(whole, out[r]);
+        NoteCopies(whole, GivenBy(inner, end.operands[r]), out[r].Only(manual), mesh, manual);
       }
     }
     return OkStatus();
+  }
+
+  // Of a value that stands for different copies none are kept.
+  void NoteCopies(ValueId whole, Given given, const Sharding& out, const Mesh& mesh,
+                  const std::vector<bool>& manual) {
+    if (out.Terms() > 1 || writer_.Type(whole).is_token) return;
+    const auto [it, first] = given_.try_emplace(whole, given);
+    if (!first && !(it->second == given)) {
+      copies_.erase(whole);
+      return;
+    }
+    std::optional<Copies> copies = CopiesOf(std::move(given), out, mesh, manual);
+    if (copies && copies->sharding.Terms() <= devices_) copies_[whole] = *std::move(copies);
+  }
+
+  // The versions of a result that devices have of their own, one behind the other; `stored` says
+  // which device has which. kNoValue if it is the same on all, or lies otherwise than said.
+  Result<ValueId> StackCopies(ValueId v, const Sharding& said, const Shape& shape,
+                              Sharding* stored) {
+    const auto it = copies_.find(v);
+    if (it == copies_.end() || said.Terms() > 1) return kNoValue;
+    const Copies& copies = it->second;
+    for (int64_t d = 0; d < devices_; ++d) {
+      ASSIGN_OR_RETURN(const Part wanted, PartOf(said, shape, d));
+      ASSIGN_OR_RETURN(const Part given, PartOf(copies.sharding, shape, d));
+      if (wanted.start != given.start || wanted.shape != given.shape) return kNoValue;
+    }
+    std::vector<ValueId> versions;
+    for (int64_t t = 0; t < copies.sharding.Terms(); ++t) {
+      Set mine;
+      for (size_t k = 0; k < copies.given.devices.size(); ++k) {
+        if (copies.sharding.TermOf(copies.given.devices[k]) == t) mine.push_back(k);
+      }
+      if (mine.empty()) return kNoValue;
+      ASSIGN_OR_RETURN(const ValueId version,
+                       Assemble(copies.given, copies.sharding, mine, &writer_));
+      versions.push_back(writer_.Reshape(version, Stacked(writer_.Type(version), 1)));
+    }
+    *stored = copies.sharding;
+    return writer_.Concat(versions, 0);
   }
 
   Result<ValueId> TakePart(ValueId whole, const Sharding& sharding, const TensorType& local,
@@ -526,7 +578,8 @@ class Unroller {
 
   Result<ValueId> AssembleTerms(const Frame& inner, ValueId v, const Sharding& sharding,
                                 const Set& members) {
-    if (sharding.Terms() == 1) return Assemble(inner, v, sharding, members);
+    const Given given = GivenBy(inner, v);
+    if (sharding.Terms() == 1) return Assemble(given, sharding, members, &writer_);
     std::vector<ValueId> terms;
     for (int64_t t = 0; t < sharding.Terms(); ++t) {
       Set mine;
@@ -534,50 +587,11 @@ class Unroller {
         if (sharding.TermOf(inner.instances->device[k]) == t) mine.push_back(k);
       }
       if (mine.empty()) return InvalidArgument("a term of a result is on no device");
-      ASSIGN_OR_RETURN(const ValueId term, Assemble(inner, v, sharding, mine));
+      ASSIGN_OR_RETURN(const ValueId term, Assemble(given, sharding, mine, &writer_));
       if (writer_.Type(term).is_token) return term;
       terms.push_back(term);
     }
     return Sum(std::move(terms), sharding);
-  }
-
-  // The parts of these instances put together; of equal ones the first.
-  Result<ValueId> Assemble(const Frame& inner, ValueId v, const Sharding& sharding,
-                           const Set& members) {
-    const ValueId first = inner.Get(v, members[0]);
-    if (writer_.Type(first).is_token) return first;
-    const size_t rank = writer_.Type(first).rank();
-    // The grid of parts, last dimension fastest, and which instance has each.
-    std::vector<int64_t> parts(rank);
-    size_t cells = 1;
-    for (size_t d = 0; d < rank; ++d) {
-      parts[d] = sharding.Parts(d);
-      cells *= static_cast<size_t>(parts[d]);
-    }
-    std::vector<ValueId> grid(cells, kNoValue);
-    for (size_t m = members.size(); m-- > 0;) {
-      const size_t k = members[m];
-      size_t cell = 0;
-      for (size_t d = 0; d < rank; ++d) {
-        cell = cell * static_cast<size_t>(parts[d]) +
-               static_cast<size_t>(sharding.PartOf(d, inner.instances->device[k]));
-      }
-      grid[cell] = inner.Get(v, k);
-    }
-    if (std::ranges::find(grid, kNoValue) != grid.end()) {
-      return InvalidArgument("a part of a result is on no device");
-    }
-    for (size_t d = rank; d-- > 0;) {
-      const auto n = static_cast<size_t>(parts[d]);
-      std::vector<ValueId> next;
-      for (size_t i = 0; i < grid.size(); i += n) {
-        next.push_back(writer_.Concat({grid.begin() + static_cast<ptrdiff_t>(i),
-                                       grid.begin() + static_cast<ptrdiff_t>(i + n)},
-                                      d));
-      }
-      grid = std::move(next);
-    }
-    return grid[0];
   }
 
   const Module& module_;
@@ -592,7 +606,9 @@ class Unroller {
     Sharding sharding;
     std::vector<ValueId> values;
   };
-  std::unordered_map<ValueId, Terms> terms_;  // of values that are written and are sums
+  std::unordered_map<ValueId, Terms> terms_;    // of values that are written and are sums
+  std::unordered_map<ValueId, Given> given_;    // of results of manual computations
+  std::unordered_map<ValueId, Copies> copies_;  // of those, what is not the same everywhere
   size_t written_ = 0;
   int calls_ = 0;
 };

@@ -18,6 +18,10 @@ struct Unrolled {
   // Of the arguments and results of the program; replicated where it says nothing. One of which
   // devices have terms is an array of all terms in the module, along a first dimension.
   std::vector<Sharding> inputs, outputs;
+  // How the results of `module` hold those of the program: as `outputs`, but of a result that is
+  // declared equal on devices which compute it apart (`out_specs=P()` with `check_vma=False`), each
+  // has its own, as a term.
+  std::vector<Sharding> stored;
 };
 
 // Requires a module that stablehlo::Verify accepts. `devices` is the number of partitions.

@@ -305,10 +305,7 @@ Node& Graph::EmitNode(Node& at, const stablehlo::OpDef& def, std::span<const Val
 }
 
 Block* Graph::AddBlock(std::initializer_list<TensorType> args, OpKind op) {
-  Block* b = NewBlock(nullptr);
-  for (const TensorType& type : args) {
-    b->args.push_back(NewValue(type, nullptr, b, static_cast<uint32_t>(b->args.size())));
-  }
+  Block* b = BlockWithArgs(args);
   Node& combine = nodes_.push_back(Node{});
   combine.kind = op;
   combine.def = &DefOf(op);
@@ -316,13 +313,35 @@ Block* Graph::AddBlock(std::initializer_list<TensorType> args, OpKind op) {
   combine.num_results = 1;
   combine.first_result = NewValue(*args.begin(), &combine, b, 0);
   LinkBefore(combine, nullptr, b);
+  AddReturn(b, combine.first_result);
+  return b;
+}
+
+Block* Graph::AddBlockOfArg(std::initializer_list<TensorType> args, size_t returned) {
+  Block* b = BlockWithArgs(args);
+  AddReturn(b, b->args[returned]);
+  return b;
+}
+
+Block* Graph::BlockWithArgs(std::initializer_list<TensorType> args) {
+  Block* b = NewBlock(nullptr);
+  for (const TensorType& type : args) AddArg(*b, type);
+  return b;
+}
+
+ValueId Graph::AddArg(Block& b, TensorType type) {
+  const ValueId v = NewValue(std::move(type), nullptr, &b, static_cast<uint32_t>(b.args.size()));
+  b.args.push_back(v);
+  return v;
+}
+
+void Graph::AddReturn(Block* b, ValueId value) {
   Node& end = nodes_.push_back(Node{});
   end.kind = OpKind::kReturn;
   end.def = &DefOf(OpKind::kReturn);
   end.effect = true;
-  AddOperands(end, std::span(&combine.first_result, 1));
+  AddOperands(end, std::span(&value, 1));
   LinkBefore(end, nullptr, b);
-  return b;
 }
 
 ValueId Graph::Emit(Node& at, OpKind kind, std::span<const ValueId> operands, AttrDict attrs,

@@ -168,6 +168,8 @@ class Graph {
   // A region to give to EmitNode: arguments of these types, of which the first two go into an
   // operation whose result is returned.
   Block* AddBlock(std::initializer_list<TensorType> args, OpKind op);
+  // A region that returns argument `returned`.
+  Block* AddBlockOfArg(std::initializer_list<TensorType> args, size_t returned);
   // Makes another operation of a node without regions; its results and their types stay.
   void Become(Node& n, OpKind kind, std::span<const ValueId> operands, AttrDict attrs = {});
   void Become(Node& n, OpKind kind, std::initializer_list<ValueId> operands, AttrDict attrs = {}) {
@@ -189,6 +191,8 @@ class Graph {
   // Gives a `while` one more carried value, the last; its body returns `next`, or
   // for kNoValue the argument. Old ids of results are dead afterwards.
   void AddCarried(Node& loop, ValueId init, ValueId next);
+  // One more argument of a block, the last.
+  ValueId AddArg(Block& b, TensorType type);
   // Drops arguments, which must be unused, of a block.
   void KeepArgs(Block& b, const std::vector<bool>& keep);
   // Moves the nodes of `b`, except its terminator, before `at`; gives what the terminator returns.
@@ -228,6 +232,8 @@ class Graph {
   void ExportRegion(const Block& b, stablehlo::Region* out, stablehlo::Func* func,
                     std::vector<ValueId>* number, const AttrsOf& attrs_of) const;
   Block* NewBlock(Node* owner);
+  Block* BlockWithArgs(std::initializer_list<TensorType> args);
+  void AddReturn(Block* b, ValueId value);
   ValueId NewValue(TensorType type, Node* def, Block* home, uint32_t index);
   void AddOperands(Node& n, std::span<const ValueId> values);
   void DropOperands(Node& n);

@@ -35,6 +35,8 @@ Status NarrowRanges(PassContext& context);
 // Makes one product before a loop of the products of single rows in it, and one after it of outer
 // products that it adds up.
 Status BatchLoopProducts(PassContext& context);
+// Writes operations that nobody has a kernel for as others that have one.
+Status ExpandUnsupported(PassContext& context);
 // Moves transposes and broadcasts to where they cost least, and simplifies with all rules again.
 Status ImproveLayout(PassContext& context);
 // Replaces operations by cheaper ones that are harder to look through: last.

@@ -15,5 +15,6 @@ std::span<const PassCase> ArithmeticCases();
 std::span<const PassCase> ShapeCases();
 std::span<const PassCase> ControlCases();
 std::span<const PassCase> LayoutCases();
+std::span<const PassCase> KernelCases();
 
 }  // namespace megalith::codegen

@@ -20,6 +20,7 @@ constexpr PassRow kPasses[] = {
     {"loops", OptimizeLoops},
     {"unroll", UnrollLoops},
     {"narrow-ranges", NarrowRanges},
+    {"expand", ExpandUnsupported},
     {"layout", ImproveLayout},
     {"loop-products", BatchLoopProducts},
     {"loops-again", OptimizeLoops},

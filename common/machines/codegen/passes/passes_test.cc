@@ -123,7 +123,8 @@ size_t CountOps(const Module& module, std::string_view name) {
 
 std::vector<PassCase> AllCases() {
   std::vector<PassCase> all;
-  for (const auto cases : {ArithmeticCases(), ShapeCases(), ControlCases(), LayoutCases()}) {
+  for (const auto cases :
+       {ArithmeticCases(), ShapeCases(), ControlCases(), LayoutCases(), KernelCases()}) {
     all.insert(all.end(), cases.begin(), cases.end());
   }
   return all;
@@ -133,7 +134,8 @@ std::vector<Rule> AllRules() {
   std::vector<Rule> all;
   for (const auto rules :
        {ArithmeticRules(), BooleanRules(), ConvertRules(), ShapeRules(), SliceRules(), IndexRules(),
-        ReductionRules(), ControlRules(), LayoutRules(), DotRules(), StrengthRules()}) {
+        ReductionRules(), ControlRules(), LayoutRules(), DotRules(), StrengthRules(), TypeRules(),
+        BodyRules(), SortRules()}) {
     all.insert(all.end(), rules.begin(), rules.end());
   }
   return all;

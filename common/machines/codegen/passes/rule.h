@@ -37,5 +37,8 @@ std::span<const Rule> ControlRules();
 std::span<const Rule> LayoutRules();
 std::span<const Rule> DotRules();
 std::span<const Rule> StrengthRules();
+std::span<const Rule> TypeRules();
+std::span<const Rule> BodyRules();
+std::span<const Rule> SortRules();
 
 }  // namespace megalith::codegen

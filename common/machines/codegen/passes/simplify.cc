@@ -74,6 +74,13 @@ Status Simplify(PassContext& context) {
   return ApplyRules(context, index, true);
 }
 
+Status ExpandUnsupported(PassContext& context) {
+  const RuleIndex& index = IndexFor(context.options, [](Keeps least) {
+    return IndexOf({TypeRules(), BodyRules(), SortRules()}, least);
+  });
+  return ApplyRules(context, index, false);
+}
+
 Status ImproveLayout(PassContext& context) {
   const RuleIndex& index = IndexFor(context.options, [](Keeps least) {
     return IndexOf({ArithmeticRules(), BooleanRules(), ConvertRules(), ShapeRules(), SliceRules(),

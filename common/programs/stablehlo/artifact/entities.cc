@@ -356,7 +356,10 @@ Status Entities::DecodeConstant(Cursor& in, Slot* out) {
   Dense dense{.type = t, .data = {}, .splat = n > 0, .is_index = is_index};
   const auto bad_value = [&](const Status& s) { return in.Error(s.message()); };
   if (n == 0) {
-    if (!data.empty()) return in.Error("a constant without elements has bytes");
+    // MLIR keeps the one element of a splat also where no element is made from it.
+    if (!data.empty() && data.size() != width) {
+      return in.Error("a constant without elements has bytes of several");
+    }
     ASSIGN_OR_RETURN(dense.data, Tensor::Create(t.dtype, t.shape));
   } else if (data.size() == width && (t.dtype != DType::kBool || n == 1 || data == "\xff" ||
                                       data == std::string_view("\0", 1))) {

@@ -3,7 +3,9 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/programs/stablehlo/artifact/artifact.h"
+#include "common/programs/stablehlo/builder.h"
 #include "common/programs/stablehlo/canonical.h"
+#include "common/programs/stablehlo/evaluate.h"
 #include "common/programs/stablehlo/parser.h"
 #include "common/programs/stablehlo/printer.h"
 #include "common/programs/stablehlo/test_util.h"
@@ -82,6 +84,27 @@ TEST(WriteArtifactTest, ElementsOfEveryTypeSurvive) {
                            "> : tensor<2x", type, "> return %a, %c : tensor<2x", type,
                            ">, tensor<2x", type, "> }"));
   }
+}
+
+// As MLIR writes `dense<7> : tensor<0xi32>`, which JAX's binomial coefficients have.
+TEST(WriteArtifactTest, SplatsWithoutElementsAreRead) {
+  const stablehlo::TensorType type{stablehlo::DType::kI32, {0}};
+  stablehlo::FuncBuilder b("main");
+  b.Return({b.Emit1("stablehlo.constant", {},
+                    {{"value", stablehlo::Attr::OfDense(
+                                   {.type = type,
+                                    .data = tensor::Tensor::Scalar(stablehlo::DType::kI32, 7),
+                                    .splat = true})}},
+                    type)});
+  Module module;
+  ASSERT_TRUE(b.FinishInto(&module).ok());
+  const auto bytes = WriteArtifact(module);
+  ASSERT_TRUE(bytes.ok()) << bytes.status().ToString();
+  const auto again = ReadArtifact(*bytes);
+  ASSERT_TRUE(again.ok()) << again.status().ToString();
+  const auto out = Evaluate(*again, {});
+  ASSERT_TRUE(out.ok()) << out.status().ToString();
+  EXPECT_EQ((*out)[0].size(), 0);
 }
 
 TEST(WriteArtifactTest, BooleansAreBits) {

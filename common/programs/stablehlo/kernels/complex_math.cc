@@ -22,7 +22,8 @@ bool HasNan(C a) {
 double LogHypot(double x, double y) {
   const double big = std::max(std::fabs(x), std::fabs(y));
   const double small = std::min(std::fabs(x), std::fabs(y));
-  if (std::isinf(big)) return std::numeric_limits<double>::infinity();
+  if (std::isinf(x) || std::isinf(y)) return std::numeric_limits<double>::infinity();
+  if (std::isnan(x) || std::isnan(y)) return std::numeric_limits<double>::quiet_NaN();
   if (big > 0.5 && big < 2.0) {
     // log1p of (big - 1)(big + 1) + small^2 keeps the digits that 1 would swallow.
     return 0.5 * std::log1p((big - 1.0) * (big + 1.0) + small * small);
