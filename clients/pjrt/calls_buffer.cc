@@ -111,11 +111,12 @@ abi::Event* When(const ValuePtr& value, std::function<void(const Tensor&)> f) {
   return NewEvent(std::move(done));
 }
 
-// Waits for the array to be known. Its program may call the host, which then wants the lock that
-// this thread may have.
-Status Await(const Value& value) {
-  if (value.named()->ready()) return value.named()->Wait();
-  const HostCallbacks::Unlocked unlocked(ProcessHostCallbacks());
+// Waits for an array without the lock that a function of the host may need to make it.
+Status WaitUnlocked(const Value& value) {
+  if (!value.named()->ready()) {
+    const HostCallbacks::Unlocked unlocked(ProcessHostCallbacks());
+    (void)value.named()->Wait();
+  }
   return value.named()->Wait();
 }
 
@@ -123,7 +124,7 @@ Status Await(const Value& value) {
 // donated; that of a copy of a remote array, until the buffer dies.
 Result<const void*> PointerTo(abi::Buffer* buffer) {
   ASSIGN_OR_RETURN(const ValuePtr value, buffer->Get());
-  RETURN_IF_ERROR(Await(*value));
+  RETURN_IF_ERROR(WaitUnlocked(*value));
   if (const Tensor* here = value->array()->local(); here != nullptr) return here->data();
   ASSIGN_OR_RETURN(Tensor t, FetchNow(*value->array()));
   const std::lock_guard lock(buffer->mu);
@@ -134,7 +135,7 @@ Result<const void*> PointerTo(abi::Buffer* buffer) {
 // Keeps the elements also when the array is deleted, and from being overwritten when it is donated.
 Status AddReference(abi::Buffer* buffer) {
   ASSIGN_OR_RETURN(const ValuePtr value, buffer->Get());
-  RETURN_IF_ERROR(Await(*value));
+  RETURN_IF_ERROR(WaitUnlocked(*value));
   ASSIGN_OR_RETURN(Tensor t, FetchNow(*value->array()));
   const std::lock_guard lock(buffer->mu);
   if (!buffer->pinned.valid()) buffer->pinned = std::move(t);
