@@ -206,6 +206,31 @@ AccessEmitter::Lanes AccessEmitter::Locate(const LoopAccess& access, const Acces
   return out;
 }
 
+// Of parts of complex numbers: all elements from the first lane's to the last one's, not one
+// beyond, of which every other is kept. Much faster than a gather; null where that does not do.
+Value* AccessEmitter::LoadEveryOther(const LoopAccess& access, const AccessState& state,
+                                     uint32_t vector_dim, const Body& body, unsigned part) const {
+  const int64_t stride = LaneStride(access.buffer, access.strides, vector_dim);
+  const bool varies = std::ranges::any_of(state.terms, [](Value* v) { return v != nullptr; });
+  if (stride != 2 || varies || body.width == 1 || body.mask != nullptr || state.inside != nullptr) {
+    return nullptr;
+  }
+  const unsigned width = body.width;
+  Type* element = ops_.StorageType(access.dtype, 1);
+  Type* type = ops_.StorageType(access.dtype, width);
+  const llvm::Align align = AlignOf(access.dtype);
+  Value* first = b_.CreateGEP(element, state.pointer, b_.getInt64(uint64_t{2} * part * width));
+  Value* middle = b_.CreateGEP(element, first, b_.getInt64(width - 1));
+  Value* low = b_.CreateAlignedLoad(type, first, align);
+  Value* high = b_.CreateAlignedLoad(type, middle, align);
+  std::vector<int> lanes;
+  for (unsigned i = 0; i < width; ++i) {
+    // In `low`, or behind it in `high`, which begins with the last element of `low`.
+    lanes.push_back(static_cast<int>(2 * i < width ? 2 * i : 2 * i + 1));
+  }
+  return b_.CreateShuffleVector(low, high, lanes);
+}
+
 Value* AccessEmitter::LoadLanes(DType storage, const Lanes& lanes, const Body& body) const {
   Type* type = ops_.StorageType(storage, body.width);
   Type* element = ops_.StorageType(storage, 1);
@@ -233,6 +258,10 @@ Register AccessEmitter::Load(const LoopAccess& access, const AccessState& state,
     return out;
   }
   for (unsigned part = 0; part < body.unroll; ++part) {
+    if (Value* loaded = LoadEveryOther(access, state, vector_dim, body, part)) {
+      out.parts.push_back(ops_.FromStorage(access.dtype, loaded));
+      continue;
+    }
     const Lanes where = Locate(access, state, vector_dim, body, part);
     out.parts.push_back(ops_.FromStorage(access.dtype, LoadLanes(access.dtype, where, body)));
   }

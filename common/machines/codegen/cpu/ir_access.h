@@ -70,6 +70,8 @@ class AccessEmitter {
   bool TermVaries(const runtime::LoopIndexTerm& term, uint32_t vector_dim) const;
   Lanes Locate(const runtime::LoopAccess& access, const AccessState& state, uint32_t vector_dim,
                const Body& body, unsigned part) const;
+  llvm::Value* LoadEveryOther(const runtime::LoopAccess& access, const AccessState& state,
+                              uint32_t vector_dim, const Body& body, unsigned part) const;
   llvm::Value* LoadLanes(runtime::DType storage, const Lanes& lanes, const Body& body) const;
 
   llvm::IRBuilderBase& b_;
