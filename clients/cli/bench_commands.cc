@@ -91,7 +91,7 @@ class Bench {
 
   std::vector<Phase> Phases() const {
     std::vector<Phase> phases;
-    if (input_.form == ProgramInput::Form::kSource) {
+    if (input_.NeedsTrace()) {
       phases.push_back({"trace", true, [this](int64_t i) { return Trace(i); }});
       phases.push_back({"trace", false, [this](int64_t) { return Trace(-1); }});
     }
@@ -112,13 +112,11 @@ class Bench {
   Status PrepareCompile() {
     if (input_.form == ProgramInput::Form::kKey) return OkStatus();
     *compile_.mutable_options() = compile_options_;
-    if (input_.form == ProgramInput::Form::kSource) {
+    if (input_.NeedsTrace()) {
       ASSIGN_OR_RETURN(const trace::v1::LowerResponse lowered, calls_.Lower(input_, TypesOrNull()));
       compile_.set_stablehlo_text(lowered.stablehlo_text());
-    } else if (!input_.stablehlo_artifact.empty()) {
-      compile_.set_stablehlo_artifact(input_.stablehlo_artifact);
     } else {
-      compile_.set_stablehlo_text(input_.stablehlo_text);
+      input_.SetProgramOf(&compile_);
     }
     return OkStatus();
   }

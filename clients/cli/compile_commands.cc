@@ -34,8 +34,7 @@ Status RunCompile(Session& session, const Arguments& arguments) {
   if (input.form == ProgramInput::Form::kKey)
     return InvalidArgument("a key names what is compiled already");
   trace::v1::ArgumentTypes types;
-  if (input.form == ProgramInput::Form::kSource)
-    RETURN_IF_ERROR(SetArgumentTypes(arguments, &types));
+  if (input.NeedsTrace()) RETURN_IF_ERROR(SetArgumentTypes(arguments, &types));
   ASSIGN_OR_RETURN(compile::v1::CompileOptions compile_options, CompileOptionsOf(arguments));
   const bool explain = ExplainInto(arguments, &compile_options);
   ASSIGN_OR_RETURN(const ProgramCalls calls, ProgramCalls::Open(session));

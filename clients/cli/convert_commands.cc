@@ -32,10 +32,12 @@ Status RunConvert(Session& session, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const ProgramInput input, ReadProgram(session, arguments, word));
   if (input.form != ProgramInput::Form::kStablehlo)
     return InvalidArgument(StrCat("'", Printable(word), "' is no StableHLO"));
-  const bool was_text = input.stablehlo_artifact.empty();
+  const trace::v1::ProgramSource& source = input.source;
+  const bool was_text = source.stablehlo_artifact().empty();
   ASSIGN_OR_RETURN(const stablehlo::Module module,
-                   was_text ? stablehlo::ParseModule(input.stablehlo_text)
-                            : stablehlo::artifact::ReadArtifactOrExport(input.stablehlo_artifact));
+                   was_text
+                       ? stablehlo::ParseModule(source.stablehlo_text())
+                       : stablehlo::artifact::ReadArtifactOrExport(source.stablehlo_artifact()));
   const bool versioned = arguments.Has("version");
   const bool as_artifact =
       arguments.Get("emit", was_text || versioned ? "artifact" : "text") == "artifact";

@@ -42,15 +42,13 @@ Result<ProgramCalls::Compiled> ProgramCalls::Compile(
   Compiled out;
   compile::v1::CompileRequest request;
   *request.mutable_options() = options;
-  if (input.form == ProgramInput::Form::kSource) {
+  if (input.NeedsTrace()) {
     ASSIGN_OR_RETURN(trace::v1::LowerResponse lowered, Lower(input, arguments));
     request.set_stablehlo_text(std::move(*lowered.mutable_stablehlo_text()));
     out.trace_key = lowered.key();
     out.trace_timings = lowered.timings();
-  } else if (input.stablehlo_artifact.empty()) {
-    request.set_stablehlo_text(input.stablehlo_text);
   } else {
-    request.set_stablehlo_artifact(input.stablehlo_artifact);
+    input.SetProgramOf(&request);
   }
   const auto on_progress = [&bar](const compile::v1::Progress& p) {
     bar->Update(p.fraction(), p.stage());

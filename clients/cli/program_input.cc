@@ -236,6 +236,15 @@ Status CheckUtf8(const std::string& name, std::string_view text) {
   return InvalidArgument(StrCat("'", Printable(name), "' is no text: byte ", *at, " is not UTF-8"));
 }
 
+// A flag for what only a jaxpr lacks.
+Status RefuseJaxprFlags(const Arguments& arguments, std::string_view what) {
+  for (const char* name : {"const", "rule"}) {
+    if (arguments.Has(name))
+      return InvalidArgument(StrCat("flag --", name, " needs a jaxpr; ", what));
+  }
+  return OkStatus();
+}
+
 // A flag that says how to trace what cannot be traced.
 Status RefuseTraceFlags(const Arguments& arguments, std::string_view what) {
   for (const FlagDef& f : kTraceFlags) {
@@ -246,6 +255,14 @@ Status RefuseTraceFlags(const Arguments& arguments, std::string_view what) {
 }
 
 }  // namespace
+
+void ProgramInput::SetProgramOf(compile::v1::CompileRequest* request) const {
+  if (source.stablehlo_artifact().empty()) {
+    request->set_stablehlo_text(source.stablehlo_text());
+  } else {
+    request->set_stablehlo_artifact(source.stablehlo_artifact());
+  }
+}
 
 Result<ProgramInput> ReadProgram(Session& session, const Arguments& arguments,
                                  const std::string& word) {
@@ -263,10 +280,12 @@ Result<ProgramInput> ReadProgram(Session& session, const Arguments& arguments,
   const bool is_artifact =
       stablehlo::artifact::LooksLikeArtifact(bytes) || stablehlo::artifact::LooksLikeExport(bytes);
   if (is_artifact || word.ends_with(".mlir") || LooksLikeStablehlo(bytes)) {
-    input.form = ProgramInput::Form::kStablehlo;
     if (!is_artifact) RETURN_IF_ERROR(CheckUtf8(word, bytes));
-    (is_artifact ? input.stablehlo_artifact : input.stablehlo_text) = std::move(bytes);
-    RETURN_IF_ERROR(RefuseTraceFlags(arguments, StrCat("'", Printable(word), "' is StableHLO")));
+    RETURN_IF_ERROR(RefuseJaxprFlags(arguments, StrCat("'", Printable(word), "' is StableHLO")));
+    (is_artifact ? *input.source.mutable_stablehlo_artifact()
+                 : *input.source.mutable_stablehlo_text()) = std::move(bytes);
+    RETURN_IF_ERROR(FillSource(session, arguments, &input));
+    input.form = ProgramInput::Form::kStablehlo;
     return input;
   }
   if (word.ends_with(".pb")) {

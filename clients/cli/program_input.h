@@ -66,15 +66,21 @@ struct ProgramInput {
   enum class Form { kSource, kStablehlo, kKey };
   Form form = Form::kSource;
   std::string name;  // as the user wrote it
-  // Form::kSource, with its stack and options.
+  // Form::kSource and Form::kStablehlo, with its stack and options.
   trace::v1::ProgramSource source;
   std::vector<trace::v1::Transform> stack;
   trace::v1::TraceOptions trace_options;
-  // Form::kStablehlo.
-  std::string stablehlo_text;
-  std::string stablehlo_artifact;  // a portable artifact, or what jax.export serializes
   // Form::kKey.
   std::string key;
+
+  // True for a program that has to be traced before it is compiled: everything but a StableHLO
+  // program without transforms.
+  bool NeedsTrace() const {
+    return form == Form::kSource ||
+           (form == Form::kStablehlo && (!stack.empty() || !trace_options.extra().empty()));
+  }
+  // The program of Form::kStablehlo as the compile service takes it.
+  void SetProgramOf(compile::v1::CompileRequest* request) const;
 
   // For Trace and Lower.
   template <typename Request>

@@ -58,18 +58,13 @@ Json ResultJson(const Tensor& t) {
 }
 
 // The request of the first run; afterwards its answer's key serves.
-Result<execute::v1::ExecuteRequest> FirstRequest(const ProgramCalls& calls,
-                                                 const Arguments& arguments,
+Result<execute::v1::ExecuteRequest> FirstRequest(const Arguments& arguments,
                                                  const ProgramInput& input,
                                                  const std::vector<ArrayValue>& values) {
   execute::v1::ExecuteRequest request;
   ASSIGN_OR_RETURN(const compile::v1::CompileOptions compile_options, CompileOptionsOf(arguments));
   if (input.form == ProgramInput::Form::kKey) {
     request.set_key(input.key);
-  } else if (input.form == ProgramInput::Form::kStablehlo) {
-    ASSIGN_OR_RETURN(const ProgramCalls::Compiled done,
-                     calls.Compile(input, nullptr, compile_options));
-    request.set_key(done.result.key());
   } else {
     execute::v1::ProgramChain* chain = request.mutable_chain();
     *chain->mutable_source() = input.source;
@@ -169,8 +164,7 @@ Status RunRun(Session& session, const Arguments& arguments) {
   }
   ASSIGN_OR_RETURN(const ProgramCalls calls, ProgramCalls::Open(session));
   const Stopwatch stopwatch;
-  ASSIGN_OR_RETURN(execute::v1::ExecuteRequest request,
-                   FirstRequest(calls, arguments, input, values));
+  ASSIGN_OR_RETURN(execute::v1::ExecuteRequest request, FirstRequest(arguments, input, values));
   ASSIGN_OR_RETURN(const RequestArguments request_arguments, RequestArguments::Make(calls, values));
   request_arguments.AddTo(&request);
   ASSIGN_OR_RETURN(const Ran ran, Execute(calls, request));
@@ -242,7 +236,8 @@ constexpr CommandDef kCommands[] = {
      .positional = "KEY|PROGRAM",
      .min_positional = 1,
      .max_positional = 1,
-     .help = "Run a program on arrays and print the results. PROGRAM is jaxpr text or StableHLO, "
+     .help = "Run a program on arrays and print the results. PROGRAM is jaxpr text or StableHLO in "
+             "any form, "
              "which is traced and "
              "compiled first; KEY is what compile printed. Results go to standard output, or to a "
              "file with --out; key "
@@ -251,6 +246,7 @@ constexpr CommandDef kCommands[] = {
      .run = RunRun,
      .examples = "megalithctl run f.jaxpr --transform grad --arg x.npy\n"
                  "megalithctl run f.mlir --arg 'f32[2,3]:iota' --arg 'f32[]:0.5' -o out.npz\n"
+                 "megalithctl run f.jaxexport --transform grad --arg x.npy\n"
                  "megalithctl run f.jaxpr --arg 1.5 --repeat 100 --explain\n"
                  "megalithctl run f.mlir --arg 'f32[1000000]:iota' --repeat 5 --profile f.json"},
 };

@@ -72,10 +72,10 @@ Result<Emitted> EmitProgram(const stubs::TraceClient& client, v1::TraceRequest r
 
 Result<Emitted> TraceOne(Session& session, const Arguments& arguments, const std::string& word) {
   ASSIGN_OR_RETURN(const ProgramInput input, ReadProgram(session, arguments, word));
-  if (input.form != ProgramInput::Form::kSource)
-    return InvalidArgument(StrCat("'", Printable(word), "' is ",
-                                  input.form == ProgramInput::Form::kKey ? "a key" : "StableHLO",
-                                  "; trace takes jaxprs"));
+  if (input.form == ProgramInput::Form::kKey) {
+    return InvalidArgument(
+        StrCat("'", Printable(word), "' is a key; trace takes jaxprs and StableHLO"));
+  }
   ASSIGN_OR_RETURN(auto channel, session.Fleet());
   ASSIGN_OR_RETURN(const rpc::CallOptions options, session.CallOptions());
   const stubs::TraceClient client(std::move(channel));
@@ -159,11 +159,14 @@ constexpr CommandDef kCommands[] = {
      .positional = "PROGRAM...",
      .min_positional = 1,
      .max_positional = -1,
-     .help = "Apply transforms to programs and print the result, as jaxpr text, StableHLO or "
-             "bytes. PROGRAM is a file "
-             "with jaxpr text, '-' for standard input, or a .pb file that --emit=proto wrote. Key, "
-             "steps and timings go "
-             "to standard error, or to standard output with --out.",
+     .help =
+         "Apply transforms to programs and print the result, as jaxpr text, StableHLO or "
+         "bytes. PROGRAM is a file "
+         "with jaxpr text or StableHLO (text, a portable artifact, an export of JAX), '-' for "
+         "standard input, or a .pb file that --emit=proto wrote. StableHLO is raised to a jaxpr "
+         "first, unless --emit=stablehlo wants it as it is. Key, "
+         "steps and timings go "
+         "to standard error, or to standard output with --out.",
      .flags = kFlags,
      .run = RunTrace,
      .examples = "megalithctl trace f.jaxpr --transform grad --transform jit\n"

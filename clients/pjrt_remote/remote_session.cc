@@ -146,10 +146,21 @@ void RemoteSession::Put(uint64_t number, const tensor::Tensor& tensor) {
   Queue(std::move(item));
 }
 
+// A message of its own would cost more than most launches. The writer is woken once per kFreeWait,
+// not for each number.
 void RemoteSession::FreeBuffer(uint64_t number) {
-  v1::SessionRequest request;
-  request.mutable_free()->add_buffers(number);
-  Send(std::move(request), nullptr);
+  const std::lock_guard lock(out_mu_);
+  if (stop_) return;
+  freed_.push_back(number);
+  if (watching_freed_ && freed_.size() < kMostFreed) return;
+  watching_freed_ = true;
+  out_changed_.notify_all();
+}
+
+// The operation of a request stands, and what was freed goes with it. Requires out_mu_.
+void RemoteSession::TakeFreed(v1::SessionRequest* request) {
+  for (const uint64_t number : freed_) request->add_freed(number);
+  freed_.clear();
 }
 
 void RemoteSession::FreeProgram(uint64_t number) {
@@ -164,6 +175,7 @@ void RemoteSession::FreeProgram(uint64_t number) {
 void RemoteSession::Queue(Item item) {
   std::unique_lock lock(out_mu_);
   if (stop_) return;
+  TakeFreed(&item.request);
   const bool later = writing_ || !queue_.empty() || item.tensor.byte_size() > kSmallBytes ||
                      std::this_thread::get_id() == reader_id_.load();
   if (later) {
@@ -182,9 +194,27 @@ void RemoteSession::Queue(Item item) {
 void RemoteSession::WriteLoop() {
   SetThreadName("pjrt-write");
   std::unique_lock lock(out_mu_);
+  const auto has_work = [this] { return stop_ || (!writing_ && !queue_.empty()); };
   while (true) {
-    out_changed_.wait(lock, [this] { return stop_ || (!writing_ && !queue_.empty()); });
+    if (!watching_freed_) {
+      out_changed_.wait(lock, [&] { return has_work() || watching_freed_; });
+    }
+    if (watching_freed_ && !has_work()) {
+      out_changed_.wait_for(lock, kFreeWait, [&] {
+        return has_work() || (!writing_ && freed_.size() >= kMostFreed);
+      });
+    }
     if (stop_) break;
+    if (watching_freed_ && !has_work()) {
+      // None came along to take them. Without new ones the writer sleeps again.
+      watching_freed_ = !freed_.empty();
+      if (freed_.empty() || writing_) continue;
+      Item item;
+      item.request.mutable_free();
+      TakeFreed(&item.request);
+      queue_.push_back(std::move(item));
+    }
+    if (!has_work()) continue;
     const Item item = std::move(queue_.front());
     queue_.pop_front();
     writing_ = true;
@@ -227,6 +257,7 @@ void RemoteSession::Write(const Item& item) {
     piece.mutable_put()->set_last(at == bytes.size());
     if (!WriteRequest(piece)) return;
     piece.mutable_put()->clear_type();
+    piece.clear_freed();
   } while (at < bytes.size());
 }
 

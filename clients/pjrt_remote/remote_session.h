@@ -49,6 +49,7 @@ class RemoteSession {
   // Sends a tensor in pieces, from a thread of the session's if it is large; `tensor` is held until
   // then.
   void Put(uint64_t number, const tensor::Tensor& tensor);
+  // The number goes along with the next request, or by itself within kFreeWait.
   void FreeBuffer(uint64_t number);
   void FreeProgram(uint64_t number);
 
@@ -59,8 +60,13 @@ class RemoteSession {
     tensor::Tensor tensor;
   };
 
+  static constexpr std::chrono::milliseconds kFreeWait{5};
+  // Numbers that wait at most.
+  static constexpr size_t kMostFreed = 1000;
+
   explicit RemoteSession(std::string address) : address_(std::move(address)) {}
   void Queue(Item item);
+  void TakeFreed(execute::v1::SessionRequest* request);
   void Write(const Item& item);
   bool WriteRequest(const execute::v1::SessionRequest& request);
   void ReadLoop();
@@ -77,7 +83,9 @@ class RemoteSession {
   std::mutex out_mu_;  // guards what follows
   std::condition_variable out_changed_;
   std::deque<Item> queue_;
-  bool writing_ = false;  // somebody is in Write
+  std::vector<uint64_t> freed_;  // buffers whose end the executor has not been told
+  bool watching_freed_ = false;  // the writer will look at them
+  bool writing_ = false;         // somebody is in Write
   bool stop_ = false;
 
   mutable std::mutex mu_;  // guards what follows

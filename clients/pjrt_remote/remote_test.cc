@@ -170,5 +170,33 @@ TEST_F(RemoteTest, GoesOnAfterTheExecutorWasKilled) {
   Destroy(twice);
 }
 
+// The executor is stopped first, so that nothing of what is sent can have arrived whole.
+TEST_F(RemoteTest, TransfersUnderWayAreLostWithTheExecutor) {
+  StartFleet();
+  ASSERT_EQ(Connect(), "");
+  abi::LoadedExecutable* twice = nullptr;
+  ASSERT_EQ(Compile(kTwice, &twice), "");
+  server_.process->Signal(SIGSTOP);
+  const std::vector<float> ones(kMany, 1);
+  std::vector<abi::Buffer*> sent;
+  std::vector<abi::Event*> released(4);
+  for (abi::Event*& event : released)
+    sent.push_back(Put(ones.data(), {kMany}, abi::kF32, {}, 0, &event));
+  std::vector<abi::Buffer*> lost, after;
+  ASSERT_EQ(Run(twice, {sent.back()}, &lost), "");
+  KillFleet();
+  EXPECT_THAT(ErrorOf(lost[0]), HasSubstr("is gone"));
+  // The host's memory is its own again.
+  for (abi::Event* event : released) Await(event);
+
+  StartFleet();
+  abi::Buffer* y = PutMany(2);
+  ASSERT_EQ(Run(twice, {y}, &after), "");
+  EXPECT_EQ(Get<float>(after[0])[5], 4.0F);
+  for (abi::Buffer* buffer : sent) Destroy(buffer);
+  for (abi::Buffer* buffer : {y, lost[0], after[0]}) Destroy(buffer);
+  Destroy(twice);
+}
+
 }  // namespace
 }  // namespace megalith::pjrt

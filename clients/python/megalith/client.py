@@ -11,6 +11,7 @@ concurrently.
 """
 
 import os
+import struct
 import threading
 from typing import (Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union)
 
@@ -38,7 +39,9 @@ _PARTS = ("trace", "compile", "execute", "cache", "ledger")
 _STREAMED_BYTES = 16 << 20
 _CHUNK_BYTES = 1 << 20
 
-Source = Union[str, bytes, TracedProgram, Any]
+_ARTIFACT = b"ML\xefR"  # how MLIR bytecode begins
+
+Source = Union[str, bytes, TracedProgram, LoweredProgram, Program, Any]
 Compilable = Union[str, bytes, LoweredProgram, Program]
 
 
@@ -110,7 +113,9 @@ class Client:
               name: str = "", timeout: Optional[float] = None) -> TracedProgram:
         """Applies transforms to a program.
 
-        program     text as JAX prints it, what jax.make_jaxpr(f)(*args) gives, a TracedProgram, or its program_bytes
+        program     text as JAX prints it, what jax.make_jaxpr(f)(*args) gives, a TracedProgram, or its program_bytes;
+                    or a StableHLO program, which is raised to a jaxpr: a LoweredProgram, text, a portable artifact or
+                    export of JAX as bytes, a saved Program
         transforms  innermost first: ["grad", "vmap(in_axes=(0, None))"], or megalith.transforms
         x64         64-bit mode; taken from a make_jaxpr's types where they need it
         policy      what to do with what the service does not know: strict or hardened
@@ -125,7 +130,7 @@ class Client:
 
     def lower(self, program: Source, transforms: Stack = (), *, x64: bool = False, policy: str = "unspecified",
               name: str = "", timeout: Optional[float] = None) -> LoweredProgram:
-        """As trace(), then lowers the result to StableHLO."""
+        """As trace(), then lowers the result to StableHLO. A StableHLO program without transforms stays what it is."""
         method = f"{_TRACE}/Lower"
         wire = self._wire("trace")
         request = wire.request(method, source=_source(program, x64, name), stack=_stack(transforms),
@@ -177,7 +182,10 @@ class Client:
 
     def run(self, program: Source, *args: Any, transforms: Stack = (), target: str = "", x64: bool = False,
             return_buffers: bool = False, profile: bool = False, timeout: Optional[float] = None) -> Execution:
-        """Traces, compiles and runs a program in one call; the answer's key makes the next call shorter."""
+        """Traces, compiles and runs a program in one call; the answer's key makes the next call shorter.
+
+        program     as trace() takes it: fleet.run(exported.serialize(), x) runs what jax.export made
+        """
         chain = {"source": _source(program, x64, ""), "stack": _stack(transforms),
                  "compile_options": {"target": target}}
         return self._execute({"chain": chain}, args, None, return_buffers, profile, timeout)
@@ -325,9 +333,13 @@ class Client:
 def _source(program: Source, x64: bool, name: str) -> dict:
     fields: dict = {"fun_name": name, "x64": x64}
     if isinstance(program, str):
-        fields["jaxpr_text"] = program
-    elif isinstance(program, bytes):
-        fields["program_bytes"] = program
+        fields["stablehlo_text" if _is_module(program) else "jaxpr_text"] = program
+    elif isinstance(program, (bytes, bytearray)):
+        fields["stablehlo_artifact" if _is_artifact(program) else "program_bytes"] = bytes(program)
+    elif isinstance(program, LoweredProgram):
+        fields["stablehlo_text"] = program.stablehlo
+    elif isinstance(program, Program):
+        fields["stablehlo_artifact"] = program.export
     elif isinstance(program, TracedProgram):
         fields["program_bytes"] = program.program_bytes
     elif hasattr(program, "jaxpr") and hasattr(program, "consts"):
@@ -337,8 +349,32 @@ def _source(program: Source, x64: bool, name: str) -> dict:
         fields["consts"] = [_tensor(arrays.as_numpy(c)) for c in program.consts]
         fields["x64"] = x64 or any(t.dtype in ("i64", "u64", "f64", "c128") for t in types)
     else:
-        raise invalid(f"a {type(program).__name__} is no program; pass jax.make_jaxpr(f)(*args), or its text")
+        raise invalid(f"a {type(program).__name__} is no program; pass jax.make_jaxpr(f)(*args), its text, or StableHLO")
     return fields
+
+
+def _is_module(text: str) -> bool:
+    """Whether text is StableHLO: it begins with a module, a function, or an alias, after comments."""
+    lines = (line.strip() for line in text.splitlines())
+    first = next((line for line in lines if line and not line.startswith("//")), "")
+    return first.startswith(("module", "func.func", '"builtin.module"', "#", "!"))
+
+
+def _is_artifact(data: Union[bytes, bytearray]) -> bool:
+    """Whether bytes are a portable artifact, or an export of JAX: a table whose vector at slot 13 is an artifact."""
+    if data.startswith(_ARTIFACT):
+        return True
+    try:
+        (root,) = struct.unpack_from("<I", data)
+        table = root - struct.unpack_from("<i", data, root)[0]
+        if table < 0 or struct.unpack_from("<H", data, table)[0] < 32:
+            return False
+        (offset,) = struct.unpack_from("<H", data, table + 30)
+        at = root + offset
+        at += struct.unpack_from("<I", data, at)[0]
+        return offset != 0 and data[at + 4:at + 8] == _ARTIFACT
+    except struct.error:
+        return False
 
 
 def _compilable(program: Compilable) -> dict:
@@ -346,8 +382,8 @@ def _compilable(program: Compilable) -> dict:
         return {"stablehlo_text": program.stablehlo}
     if isinstance(program, Program):
         return {"stablehlo_artifact": program.export}
-    if isinstance(program, bytes):
-        return {"stablehlo_artifact": program}
+    if isinstance(program, (bytes, bytearray)):
+        return {"stablehlo_artifact": bytes(program)}
     if isinstance(program, str):
         return {"stablehlo_text": program}
     raise invalid(f"a {type(program).__name__} cannot be compiled; pass what lower() gives, StableHLO, or a saved "

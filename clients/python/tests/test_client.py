@@ -53,6 +53,35 @@ def test_run_answers_with_a_key(fleet):
     assert first.profile and first.trace_id
 
 
+def test_exports_run_in_one_call(fleet):
+    import jax
+    import jax.numpy as jnp
+
+    def function(x):
+        return jnp.sin(x).sum()
+    exported = jax.export.export(jax.jit(function), platforms=["cpu"])(X).serialize()
+    first = fleet.run(exported, X)
+    np.testing.assert_allclose(first.results[0], np.sin(X).sum(), rtol=1e-6)
+    assert fleet.run(bytes(exported), X).key == first.key
+    text = jax.jit(function).lower(X).as_text()
+    assert fleet.run(text, X).key == first.key
+    lowered = fleet.lower(exported)
+    assert fleet.run(lowered, X).key == first.key
+    assert fleet.compile(lowered).key == first.key
+
+
+def test_exports_are_transformed(fleet):
+    import jax
+    import jax.numpy as jnp
+    exported = jax.export.export(jax.jit(lambda x: jnp.sin(x).sum()), platforms=["cpu"])(X).serialize()
+    gradient = fleet.run(exported, X, transforms=["grad"])
+    np.testing.assert_allclose(gradient.results[0], np.cos(X), rtol=1e-6)
+    assert "cos" in fleet.trace(exported, ["grad"]).jaxpr
+    batch = np.stack([X, 2 * X])
+    several = fleet.run(exported, batch, transforms=["vmap"])
+    np.testing.assert_allclose(several.results[0], np.sin(batch).sum(1), rtol=1e-6)
+
+
 def test_make_jaxpr_with_constants(fleet):
     import jax
     table = np.arange(3, dtype=np.float32)

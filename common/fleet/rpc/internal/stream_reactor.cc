@@ -46,7 +46,8 @@ class StreamReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     }
     StartRead(&incoming_);
     std::unique_lock<std::mutex> lock(mu_);
-    RETURN_IF_ERROR(Await(lock, [this] { return read_state_ != ReadState::kPending; }));
+    RETURN_IF_ERROR(
+        Await(lock, &read_done_, [this] { return read_state_ != ReadState::kPending; }));
     if (read_state_ == ReadState::kEnded) {
       if (cancelled_) return Cancelled("the caller cancelled the stream");
       return std::optional<grpc::ByteBuffer>();
@@ -65,7 +66,7 @@ class StreamReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     }
     {
       std::unique_lock<std::mutex> lock(mu_);
-      RETURN_IF_ERROR(Await(lock, [this] { return !write_pending_; }));
+      RETURN_IF_ERROR(Await(lock, &write_done_, [this] { return !write_pending_; }));
       if (write_failed_) return Cancelled("the caller cancelled the stream");
       sizes_.response_bytes += message.Length();
       outgoing_ = std::move(message);
@@ -92,22 +93,23 @@ class StreamReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   // which ends the write.
   void DrainWrite() {
     std::unique_lock<std::mutex> lock(mu_);
-    if (Await(lock, [this] { return !write_pending_; }).ok()) return;
+    if (Await(lock, &write_done_, [this] { return !write_pending_; }).ok()) return;
     lock.unlock();
     call_.context()->TryCancel();
     lock.lock();
-    changed_.wait(lock, [this] { return !write_pending_; });
+    write_done_.wait(lock, [this] { return !write_pending_; });
   }
 
   // Waits for `ready` or the deadline; what is pending when the caller cancels is completed by
   // gRPC. Requires mu_.
   template <typename Ready>
-  Status Await(std::unique_lock<std::mutex>& lock, const Ready& ready) {
+  Status Await(std::unique_lock<std::mutex>& lock, std::condition_variable* changed,
+               const Ready& ready) {
     while (!ready()) {
       const std::chrono::nanoseconds left =
           call_.cancellation().Left().value_or(std::chrono::hours(1));
       if (left.count() == 0) return call_.Check();
-      changed_.wait_for(lock, left);
+      changed->wait_for(lock, left);
     }
     return OkStatus();
   }
@@ -115,21 +117,22 @@ class StreamReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void OnReadDone(bool ok) override {
     const std::lock_guard<std::mutex> lock(mu_);
     read_state_ = ok ? ReadState::kArrived : ReadState::kEnded;
-    changed_.notify_all();
+    read_done_.notify_all();
   }
 
   void OnWriteDone(bool ok) override {
     const std::lock_guard<std::mutex> lock(mu_);
     write_pending_ = false;
     if (!ok) write_failed_ = true;
-    changed_.notify_all();
+    write_done_.notify_all();
   }
 
   void OnCancel() override {
     call_.cancellation().Cancel();
     const std::lock_guard<std::mutex> lock(mu_);
     cancelled_ = true;
-    changed_.notify_all();
+    read_done_.notify_all();
+    write_done_.notify_all();
   }
 
   void End(const Status& status) {
@@ -162,7 +165,9 @@ class StreamReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   grpc::ByteBuffer outgoing_;  // of gRPC while a write is pending
 
   std::mutex mu_;
-  std::condition_variable changed_;
+  // Of their own: who waits for a message is not woken by the end of a write.
+  std::condition_variable read_done_;
+  std::condition_variable write_done_;
   ReadState read_state_ = ReadState::kIdle;  // guarded by mu_
   bool write_pending_ = false;               // guarded by mu_
   bool write_failed_ = false;                // guarded by mu_
