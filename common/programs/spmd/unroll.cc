@@ -119,7 +119,7 @@ class Unroller {
         StrCat("a sum of ", s.Terms(), " terms in a program for ", devices_, " devices"));
   }
 
-  // --- where whole arrays lie: what is said of them, carried through elementwise operations ---
+  // --- where whole arrays lie: what is said of them, carried through operations that keep it ---
 
   void Note(ValueId v, const Sharding& sharding) {
     if (sharding.IsReplicated() || writer_.Type(v).is_token) return;
@@ -129,6 +129,19 @@ class Unroller {
     known.unreduced.clear();  // said anew where it is wanted
   }
   void NoteResult(const Op& op) {
+    if (op.name() == "stablehlo.transpose") {
+      const auto known = lies_.find(op.operands[0]);
+      if (known == lies_.end()) return;
+      Sharding sharding = known->second;
+      sharding.dims.resize(writer_.Type(op.result()).rank());
+      const std::vector<std::vector<AxisRef>> dims = sharding.dims;
+      const auto permutation = op.attr("permutation").AsInts();
+      for (size_t d = 0; d < dims.size(); ++d) {
+        sharding.dims[d] = dims[static_cast<size_t>(permutation[d])];
+      }
+      lies_.insert_or_assign(op.result(), std::move(sharding));
+      return;
+    }
     if (op.num_results != 1 || !op.def->has(stablehlo::kElementwise)) return;
     for (const ValueId v : op.operands) {
       const auto known = lies_.find(v);
