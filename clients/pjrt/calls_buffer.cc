@@ -4,6 +4,7 @@
 
 #include "clients/pjrt/buffer.h"
 #include "clients/pjrt/calls.h"
+#include "clients/pjrt/host_callbacks.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/tensor/narrow.h"
 
@@ -125,6 +126,10 @@ Result<const void*> PointerTo(abi::Buffer* buffer) {
 // Keeps the elements also when the array is deleted, and from being overwritten when it is donated.
 Status AddReference(abi::Buffer* buffer) {
   ASSIGN_OR_RETURN(const ValuePtr value, buffer->Get());
+  if (!value->named()->ready()) {
+    const HostCallbacks::Unlocked unlocked(ProcessHostCallbacks());
+    (void)value->named()->Wait();
+  }
   RETURN_IF_ERROR(value->named()->Wait());
   ASSIGN_OR_RETURN(Tensor t, FetchNow(*value->array()));
   const std::lock_guard lock(buffer->mu);

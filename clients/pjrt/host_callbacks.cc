@@ -11,7 +11,7 @@ namespace megalith::pjrt {
 
 static_assert(sizeof(HostCalls::Array) == sizeof(MegalithHostArray) &&
                   std::is_standard_layout_v<HostCalls::Array> &&
-                  offsetof(HostCalls::Array, bytes) == offsetof(MegalithHostArray, bytes),
+                  offsetof(HostCalls::Array, num_dims) == offsetof(MegalithHostArray, num_dims),
               "arrays are handed on as they are");
 
 // Does not hold the mutex while the host works: its functions may run programs that call others.
@@ -84,6 +84,16 @@ Status HostCallbacks::Call(uint64_t id, std::span<const Array> in,
   if (failed == 0) return OkStatus();
   error.back() = '\0';
   return failed == 1 ? Internal(error.data()) : InvalidArgument(error.data());
+}
+
+HostCallbacks::Unlocked::Unlocked(const HostCallbacks& owner) {
+  const Use use(owner);
+  if (!use || use->has_lock() == 0) return;
+  lock_ = use->lock;
+  unlocked_ = use->unlock();
+}
+HostCallbacks::Unlocked::~Unlocked() {
+  if (lock_ != nullptr) lock_(unlocked_);
 }
 
 HostCallbacks& ProcessHostCallbacks() {

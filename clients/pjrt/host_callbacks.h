@@ -16,9 +16,11 @@ extern "C" {
 struct MegalithHostArray {
   void* data;
   uint64_t bytes;
+  const int64_t* dims;
+  uint64_t num_dims;
 };
 
-// What the host offers. All three are called from any thread, several at once.
+// What the host offers. Everything is called from any thread, by several at once.
 struct MegalithHostCallbacks {
   size_t struct_size;
   // A program that may call function `id` was compiled, or has gone. Every hold that returned 1 is
@@ -29,6 +31,12 @@ struct MegalithHostCallbacks {
   // arrays; then `error` gets a text that ends with a zero.
   int (*call)(uint64_t id, const MegalithHostArray* in, size_t num_in, const MegalithHostArray* out,
               size_t num_out, char* error, size_t error_size);
+  // The lock of the host's interpreter, which `call` takes. A thread of the host that comes here
+  // with it must not keep it while it waits for a program: whether this thread has it; giving it
+  // back; taking it again, with what giving it back returned.
+  int (*has_lock)();
+  void* (*unlock)();
+  void (*lock)(void* unlocked);
 };
 
 }  // extern "C"
@@ -60,6 +68,19 @@ class HostCallbacks final : public HostCalls {
   Result<Hold> Acquire(const std::vector<uint64_t>& ids);
 
   Status Call(uint64_t id, std::span<const Array> in, std::span<const Array> out) const override;
+
+  // What waits for programs on a thread of the host, does so without the lock of its interpreter.
+  class Unlocked {
+   public:
+    explicit Unlocked(const HostCallbacks& owner);
+    ~Unlocked();
+    Unlocked(const Unlocked&) = delete;
+    Unlocked& operator=(const Unlocked&) = delete;
+
+   private:
+    void (*lock_)(void*) = nullptr;
+    void* unlocked_ = nullptr;
+  };
 
  private:
   class Use;  // of the table, which stays until the use ends

@@ -25,6 +25,21 @@ struct FakeHost {
 };
 FakeHost host;
 
+// An interpreter's lock: functions take it, and the thread of a test may have it.
+std::mutex interpreter;
+thread_local bool has_lock = false;
+int HasLock() { return has_lock ? 1 : 0; }
+void* Unlock() {
+  has_lock = false;
+  interpreter.unlock();
+  return &host;
+}
+void Lock(void* unlocked) {
+  EXPECT_EQ(unlocked, &host);
+  interpreter.lock();
+  has_lock = true;
+}
+
 int Hold(uint64_t id) {
   if (id < 1 || id > 3) return 0;
   const std::lock_guard lock(host.mu);
@@ -37,6 +52,7 @@ void Release(uint64_t id) {
 }
 int Call(uint64_t id, const MegalithHostArray* in, size_t num_in, const MegalithHostArray* out,
          size_t num_out, char* error, size_t error_size) {
+  const std::lock_guard interpreted(interpreter);
   if (id == 3) {
     std::strncpy(error, "ValueError: no such luck", error_size);
     return 1;
@@ -70,7 +86,7 @@ class HostCallbacksTest : public PluginHost {
     ASSERT_EQ(Open({}), "");
     host.holds.clear();
     host.noted.clear();
-    const MegalithHostCallbacks table{sizeof(table), Hold, Release, Call};
+    const MegalithHostCallbacks table{sizeof(table), Hold, Release, Call, HasLock, Unlock, Lock};
     Offer(&table);
   }
   void TearDown() override {
@@ -164,6 +180,25 @@ TEST_F(HostCallbacksTest, AreNotCalledOnceTheHostHasWithdrawnThem) {
   Destroy(result);
   Destroy(program);
   host.holds.clear();  // nobody to tell
+}
+
+TEST_F(HostCallbacksTest, AreNotKeptFromTheLockByWhoWaitsForThem) {
+  abi::LoadedExecutable* program = nullptr;
+  ASSERT_EQ(
+      Compile(Calling(Double("%0", "%arg0", 2) + "    return %0 : tensor<2xf32>\n"), &program), "");
+  abi::Buffer* a = PutFloats({1, 2});
+  std::vector<abi::Buffer*> results;
+  interpreter.lock();
+  has_lock = true;
+  ASSERT_EQ(Run(program, {a}, &results), "");
+  auto pointer = New<abi::Buffer_UnsafePointer_Args>();
+  pointer.buffer = results[0];
+  EXPECT_CALL_OK(Buffer_UnsafePointer, pointer);
+  ASSERT_TRUE(has_lock);
+  Unlock();
+  EXPECT_THAT(Get<float>(results[0]), ElementsAre(2, 4));
+  for (abi::Buffer* b : {a, results[0]}) Destroy(b);
+  Destroy(program);
 }
 
 TEST_F(HostCallbacksTest, KeepAProgramFromBeingStored) {

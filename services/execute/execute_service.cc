@@ -46,6 +46,16 @@ std::string ChainIdentity(const v1::ProgramChain& chain) {
   return CanonicalBytes(plain);
 }
 
+// True for a lowered program without transforms, which the compile service takes as it is. What
+// belongs to other forms is refused by the trace service.
+bool IsLowered(const v1::ProgramChain& chain) {
+  const trace::v1::ProgramSource& source = chain.source();
+  return chain.stack().empty() && chain.trace_options().extra().empty() &&
+         source.in_avals().empty() && source.consts().empty() && source.rules().empty() &&
+         (source.form_case() == trace::v1::ProgramSource::kStablehloText ||
+          source.form_case() == trace::v1::ProgramSource::kStablehloArtifact);
+}
+
 tensor::ArrayType TypeOf(const tensor::Tensor& t) {
   return {.dtype = t.dtype(), .shape = t.shape(), .weak_type = false};
 }
@@ -111,9 +121,18 @@ Result<ExecuteService::Ready> ExecuteService::LoadByKey(const std::string& key,
   return Ready{.executable = outcome->value, .key = key, .was_loaded = false};
 }
 
-Result<ExecuteService::Chain> ExecuteService::CompileChain(const ChainTask& task,
-                                                           const rpc::CallOptions& options) const {
+Status ExecuteService::LowerChain(const ChainTask& task, const rpc::CallOptions& options,
+                                  compile::v1::CompileRequest* compile) const {
   const v1::ProgramChain& chain = task.chain;
+  if (IsLowered(chain)) {
+    const trace::v1::ProgramSource& source = chain.source();
+    if (source.form_case() == trace::v1::ProgramSource::kStablehloText) {
+      compile->set_stablehlo_text(source.stablehlo_text());
+    } else {
+      compile->set_stablehlo_artifact(source.stablehlo_artifact());
+    }
+    return OkStatus();
+  }
   trace::v1::LowerRequest lower;
   *lower.mutable_source() = chain.source();
   *lower.mutable_stack() = chain.stack();
@@ -125,12 +144,19 @@ Result<ExecuteService::Chain> ExecuteService::CompileChain(const ChainTask& task
     *lower.mutable_arguments()->add_types() = tensor::TypeToProto(type);
   }
   lower.mutable_arguments();
+  ASSIGN_OR_RETURN(trace::v1::LowerResponse lowered, trace_.Lower(lower, options));
+  compile->set_stablehlo_text(std::move(*lowered.mutable_stablehlo_text()));
+  return OkStatus();
+}
+
+Result<ExecuteService::Chain> ExecuteService::CompileChain(const ChainTask& task,
+                                                           const rpc::CallOptions& options) const {
+  const v1::ProgramChain& chain = task.chain;
   Chain out;
   Stopwatch stopwatch(clock_);
-  ASSIGN_OR_RETURN(const trace::v1::LowerResponse lowered, trace_.Lower(lower, options));
-  out.trace_seconds = stopwatch.Seconds();
   compile::v1::CompileRequest compile;
-  compile.set_stablehlo_text(lowered.stablehlo_text());
+  RETURN_IF_ERROR(LowerChain(task, options, &compile));
+  out.trace_seconds = stopwatch.Seconds();
   *compile.mutable_options() = chain.compile_options();
   // Whoever ignores the cache also replaces its entries, so this one may be gone when it is loaded.
   compile.set_return_package(chain.compile_options().ignore_cache());

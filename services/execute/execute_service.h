@@ -92,6 +92,9 @@ class ExecuteService final : public rpc::Service {
       const execute::v1::ProgramChain& chain,
       const google::protobuf::RepeatedPtrField<execute::v1::Argument>& arguments, Timings* timings,
       const rpc::Call& call);
+  // The chain's program in a form that the compile service takes.
+  Status LowerChain(const ChainTask& task, const rpc::CallOptions& options,
+                    compile::v1::CompileRequest* compile) const;
   Result<Chain> CompileChain(const ChainTask& task, const rpc::CallOptions& options) const;
   void Remember(const std::string& key, const ExecutablePtr& executable);
   Result<std::vector<tensor::Tensor>> ArgumentsOf(

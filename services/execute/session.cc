@@ -9,6 +9,7 @@
 #include "common/foundation/base/clock.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/base/version.h"
+#include "common/foundation/tensor/narrow.h"
 #include "common/foundation/tensor/tensor_proto.h"
 
 namespace megalith::services {
@@ -47,6 +48,7 @@ Status Session::Handle(const v1::SessionRequest& request) {
   Status outcome;
   v1::SessionResponse answer;
   bool answered = false;  // by a message of its own
+  for (const uint64_t number : request.freed()) Drop(number);
   switch (request.operation_case()) {
     case v1::SessionRequest::kOpen:
       answer.mutable_opened()->set_version(StrCat("megalith ", kVersion));
@@ -92,7 +94,7 @@ Status Session::AnswerError(uint64_t id, const Status& status) {
 }
 
 Status Session::Load(const v1::SessionLoad& load) {
-  if (programs_.size() >= kMaxPrograms) {
+  if (programs_.size() >= kMaxPrograms && !programs_.contains(load.program())) {
     return ResourceExhausted(
         StrCat("the session has ", kMaxPrograms, " programs, the most it may have; free some"));
   }
@@ -165,6 +167,8 @@ Status Session::Append(const v1::SessionPut& put, Buffer* buffer) {
     return InvalidArgument(StrCat("buffer ", put.buffer(), " is ", buffer->tensor.TypeText(),
                                   " of ", size, " bytes; ", buffer->filled, " were sent"));
   }
+  if (tensor::IsNarrow(buffer->tensor.dtype()))
+    RETURN_IF_ERROR(tensor::ExtendNarrow(&buffer->tensor));
   buffer->complete = true;
   return OkStatus();
 }

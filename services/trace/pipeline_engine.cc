@@ -9,9 +9,11 @@
 #include "common/programs/ir/print.h"
 #include "common/programs/ops/registry.h"
 #include "common/programs/pipeline/pipeline.h"
+#include "common/programs/raising/raising.h"
 #include "common/programs/stablehlo/canonical.h"
 #include "common/programs/stablehlo/printer.h"
 #include "services/common/canonical.h"
+#include "services/trace/stablehlo_source.h"
 #include "services/trace/trace_convert.h"
 
 namespace megalith::services {
@@ -60,9 +62,10 @@ class PipelineEngine final : public TraceEngine {
                                   const Cancellation& cancellation) override {
     v1::TraceResponse response;
     Stopwatch watch;
-    ASSIGN_OR_RETURN(const pipeline::TraceOptions options, OptionsOf(request, cancellation));
-    ASSIGN_OR_RETURN(const pipeline::Traced traced,
-                     Run(request, policy, steps, options, "trace", &watch, &response));
+    ASSIGN_OR_RETURN(pipeline::TraceOptions options, OptionsOf(request, cancellation));
+    ASSIGN_OR_RETURN(const ModulePtr module, ModuleOf(request.source(), &options));
+    ASSIGN_OR_RETURN(const pipeline::Traced traced, Run(request, module.get(), policy, steps,
+                                                        options, "trace", &watch, &response));
     if (!request.options().omit_text()) {
       const v1::PrintOptions& print = request.options().print();
       auto text = ir::PrintWithin(
@@ -85,9 +88,13 @@ class PipelineEngine final : public TraceEngine {
                                   const Cancellation& cancellation) override {
     v1::LowerResponse response;
     Stopwatch watch;
-    ASSIGN_OR_RETURN(const pipeline::TraceOptions options, OptionsOf(request, cancellation));
-    ASSIGN_OR_RETURN(const pipeline::Traced traced,
-                     Run(request, policy, steps, options, "lower", &watch, &response));
+    ASSIGN_OR_RETURN(pipeline::TraceOptions options, OptionsOf(request, cancellation));
+    ASSIGN_OR_RETURN(const ModulePtr lowered, ModuleOf(request.source(), &options));
+    ASSIGN_OR_RETURN(const std::vector<pipeline::Transform> stack, StackFromProto(request.stack()));
+    if (lowered != nullptr && IsIdentity(stack))
+      return TakeLowered(request, *lowered, policy, stack, options, steps);
+    ASSIGN_OR_RETURN(const pipeline::Traced traced, Run(request, lowered.get(), policy, steps,
+                                                        options, "lower", &watch, &response));
     ASSIGN_OR_RETURN(const stablehlo::Module module,
                      pipeline::LowerToStablehlo(traced.program, options));
     Lap("lower", &watch, &response);
@@ -99,6 +106,55 @@ class PipelineEngine final : public TraceEngine {
   }
 
  private:
+  using ModulePtr = std::unique_ptr<const stablehlo::Module>;
+
+  // The module of a program that comes lowered, null for the other forms. Turns 64-bit mode on
+  // where the program needs it.
+  static Result<ModulePtr> ModuleOf(const v1::ProgramSource& source,
+                                    pipeline::TraceOptions* options) {
+    if (!IsStablehlo(source)) return ModulePtr();
+    ASSIGN_OR_RETURN(stablehlo::Module module, ModuleFromProto(source, options->parse_limits));
+    options->x64 = options->x64 || raising::Uses64Bits(module);
+    return std::make_unique<const stablehlo::Module>(std::move(module));
+  }
+
+  // A program that is lowered already and stays what it is: checked, and answered as text whatever
+  // its form. The key is one for all forms, because it is made from the canonical program.
+  Result<v1::LowerResponse> TakeLowered(const v1::LowerRequest& request,
+                                        const stablehlo::Module& module, Policy policy,
+                                        const std::vector<pipeline::Transform>& stack,
+                                        const pipeline::TraceOptions& options,
+                                        std::vector<TraceStep>* steps) const {
+    v1::LowerResponse response;
+    Stopwatch watch;
+    RETURN_IF_ERROR(CheckOptions(request.options(), policy));
+    ASSIGN_OR_RETURN(const stablehlo::Func* entry, module.Entry());
+    if (options.arg_avals) RETURN_IF_ERROR(CheckArgumentTypes(*options.arg_avals, *entry));
+    const uint64_t ops = module.CountOps();
+    for (const pipeline::Transform& t : stack)
+      steps->push_back({.transform = t.name, .eqns_in = ops, .eqns_out = ops, .seconds = 0});
+    for (const stablehlo::TensorType& t : entry->input_types())
+      *response.add_in_avals() = AvalToProto(AvalOf(t));
+    for (const stablehlo::TensorType& t : entry->results)
+      *response.add_out_avals() = AvalToProto(AvalOf(t));
+    ASSIGN_OR_RETURN(const std::string canonical, stablehlo::CanonicalBytes(module));
+    response.set_canonical_digest(Sha256::Of(canonical).Hex());
+    cache::KeyBuilder builder{"lower"};
+    builder.Add("program", canonical).Add("options", OptionsText(request.options()));
+    SetKey(builder.Build(), &response);
+    Lap("key", &watch, &response);
+    response.set_stablehlo_text(stablehlo::PrintModule(module));
+    Lap("print", &watch, &response);
+    return response;
+  }
+
+  template <typename Response>
+  static void SetKey(const cache::Key& key, Response* response) {
+    response->set_key(key.Hex());
+    for (const cache::Component& c : key.components)
+      *response->add_key_components() = cache::ComponentToProto(c);
+  }
+
   // This process's limits with what the request asks for.
   template <typename Request>
   Result<pipeline::TraceOptions> OptionsOf(const Request& request,
@@ -118,12 +174,16 @@ class PipelineEngine final : public TraceEngine {
 
   // Parses, checks, transforms; fills types, key and timings.
   template <typename Request, typename Response>
-  Result<pipeline::Traced> Run(const Request& request, Policy policy, std::vector<TraceStep>* steps,
+  Result<pipeline::Traced> Run(const Request& request, const stablehlo::Module* lowered,
+                               Policy policy, std::vector<TraceStep>* steps,
                                const pipeline::TraceOptions& options, std::string_view kind,
                                Stopwatch* watch, Response* response) const {
     RETURN_IF_ERROR(CheckOptions(request.options(), policy));
     ASSIGN_OR_RETURN(const std::vector<pipeline::Transform> stack, StackFromProto(request.stack()));
-    ASSIGN_OR_RETURN(const ir::Program program, LoadProgram(request.source(), options));
+    ASSIGN_OR_RETURN(const ir::Program program,
+                     lowered != nullptr
+                         ? pipeline::LoadStablehlo(*lowered, request.source().fun_name(), options)
+                         : LoadProgram(request.source(), options));
     Lap("parse", watch, response);
     ASSIGN_OR_RETURN(pipeline::Traced traced, pipeline::Apply(program, stack, options));
     for (const pipeline::TraceStep& s : traced.steps) {
@@ -138,10 +198,7 @@ class PipelineEngine final : public TraceEngine {
     for (const pipeline::KeyComponent& c : pipeline::TraceKey(program, stack, options))
       builder.Add(c.name, c.value);
     builder.Add("options", OptionsText(request.options()));
-    const cache::Key key = builder.Build();
-    response->set_key(key.Hex());
-    for (const cache::Component& c : key.components)
-      *response->add_key_components() = cache::ComponentToProto(c);
+    SetKey(builder.Build(), response);
     Lap("key", watch, response);
     return traced;
   }

@@ -43,11 +43,14 @@ Status TraceService::CheckLimits(const Request& request) const {
   const v1::ProgramSource& source = request.source();
   if (source.form_case() == v1::ProgramSource::FORM_NOT_SET) {
     return InvalidArgument(
-        "the request carries no program: set source.jaxpr_text, program or program_bytes");
+        "the request carries no program: set source.jaxpr_text, program, program_bytes, "
+        "stablehlo_text or stablehlo_artifact");
   }
   const uint64_t bytes = source.has_program()
                              ? source.program().ByteSizeLong()
-                             : source.jaxpr_text().size() + source.program_bytes().size();
+                             : source.jaxpr_text().size() + source.program_bytes().size() +
+                                   source.stablehlo_text().size() +
+                                   source.stablehlo_artifact().size();
   if (bytes > static_cast<uint64_t>(config_.max_program_bytes)) {
     return ResourceExhausted(StrCat("program has ", bytes,
                                     " bytes, the limit max_program_bytes is ",

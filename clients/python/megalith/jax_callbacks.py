@@ -17,7 +17,7 @@ import weakref
 import jax
 import numpy as np
 from jax._src import callback as jax_callback
-from jax._src import checkify, core, debugging, dtypes, ffi
+from jax._src import checkify, config, core, debugging, dtypes, ffi
 from jax._src.interpreters import mlir
 from jax._src.sharding_impls import SdyArray, SdyArrayList
 
@@ -28,7 +28,8 @@ _FUNCTION_FAILED, _WRONG_ARRAYS = 1, 2
 
 
 class _Array(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_void_p), ("bytes", ctypes.c_uint64)]
+    _fields_ = [("data", ctypes.c_void_p), ("bytes", ctypes.c_uint64), ("dims", ctypes.POINTER(ctypes.c_int64)),
+                ("num_dims", ctypes.c_uint64)]
 
 
 _HOLD = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint64)
@@ -38,21 +39,28 @@ _CALL = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint64, ctypes.POINTER(_Array), 
 
 
 class _Callbacks(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_size_t), ("hold", _HOLD), ("release", _RELEASE), ("call", _CALL)]
+    _fields_ = [("struct_size", ctypes.c_size_t), ("hold", _HOLD), ("release", _RELEASE), ("call", _CALL),
+                ("has_lock", ctypes.c_void_p), ("unlock", ctypes.c_void_p), ("lock", ctypes.c_void_p)]
 
 
 class _Function:
     """One function as one program calls it. Alive as long as something lowered or compiled from it is."""
 
-    def __init__(self, number, function, inputs, outputs, tokens):
+    def __init__(self, number, function, inputs, outputs, tokens, partitioned):
         self.number = number
         self.function = function
         self.inputs = [_shape_and_dtype(a) for a in inputs]
         self.outputs = [_shape_and_dtype(a) for a in outputs]
         self.tokens = tokens  # arrays before the others that carry nothing
+        self.partitioned = partitioned  # called with the parts that devices have of arrays of these shapes
+        self.x64 = config.enable_x64.value  # of the thread that lowers, not of one that runs programs
 
     def __call__(self, *args):
         """The results for these arrays, checked as JAX does for its own CPU backend."""
+        with config.enable_x64(self.x64):
+            return self._results(args)
+
+    def _results(self, args):
         results = self.function(*args)
         if len(results) != len(self.outputs):
             raise RuntimeError("Mismatched number of outputs from callback. "
@@ -108,11 +116,11 @@ def _call(number, inputs, num_inputs, outputs, num_outputs, error, error_size):
     try:
         function = _held[number][0]
         first = function.tokens
-        if not (_fits(inputs, num_inputs, function.inputs, first)
-                and _fits(outputs, num_outputs, function.outputs, first)):
+        given = _parts(function.inputs, inputs, num_inputs, first) if function.partitioned else function.inputs
+        if not (_fits(inputs, num_inputs, given, first) and _fits(outputs, num_outputs, function.outputs, first)):
             _write(f"function {number} takes or gives other arrays than its program", error, error_size)
             return _WRONG_ARRAYS
-        results = function(*(_read(inputs[first + i], *spec) for i, spec in enumerate(function.inputs)))
+        results = function(*(_read(inputs[first + i], *spec) for i, spec in enumerate(given)))
         for i, result in enumerate(results):
             result = np.ascontiguousarray(result)
             ctypes.memmove(outputs[first + i].data, result.ctypes.data, result.nbytes)
@@ -125,6 +133,14 @@ def _call(number, inputs, num_inputs, outputs, num_outputs, error, error_size):
 def _fits(arrays, count, specs, first):
     return count == first + len(specs) and all(
         arrays[first + i].bytes == math.prod(shape) * dtype.itemsize for i, (shape, dtype) in enumerate(specs))
+
+
+def _parts(specs, arrays, count, first):
+    """The shapes and types of what one device has of arrays like these."""
+    if count != first + len(specs):
+        return specs
+    return [(tuple(arrays[first + i].dims[:len(shape)]) if arrays[first + i].num_dims == len(shape) else shape, dtype)
+            for i, (shape, dtype) in enumerate(specs)]
 
 
 def _read(array, shape, dtype):
@@ -155,7 +171,9 @@ def _offer():
         library.MegalithSetHostCallbacks.restype = None
         library.MegalithSetHostCallbacks.argtypes = [ctypes.POINTER(_Callbacks)]
         _offered = library.MegalithSetHostCallbacks
-        _offered(_Callbacks(ctypes.sizeof(_Callbacks), _hold, _release, _call))
+        lock = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p)
+                for name in ("PyGILState_Check", "PyEval_SaveThread", "PyEval_RestoreThread")]
+        _offered(_Callbacks(ctypes.sizeof(_Callbacks), _hold, _release, _call, *lock))
         atexit.register(_withdraw)
 
 
@@ -167,16 +185,18 @@ def _withdraw():
         _offered(None)
 
 
-def _emit_python_callback(ctx, callback, token, operands, operand_avals, result_avals, *, has_side_effect, sharding):
+def _emit_python_callback(ctx, callback, token, operands, operand_avals, result_avals, *, has_side_effect, partitioned,
+                          sharding):
     _offer()
-    function = _Function(next(_numbers), callback, operand_avals, result_avals, 1 if token else 0)
+    function = _Function(next(_numbers), callback, operand_avals, result_avals, 1 if token else 0, partitioned)
     _alive[function.number] = function
     # Keeps it alive as long as what is lowered, and keeps JAX from storing the program.
     ctx.module_context.add_host_callback(function)
     tokens = [core.abstract_token] if token else []
     ctx = ctx.replace(avals_in=[*tokens, *operand_avals], avals_out=[*tokens, *result_avals])
     lower = ffi.build_ffi_lowering_function(_TARGET, has_side_effect=has_side_effect)
-    op = lower(ctx, *([token] if token else []), *operands, id=np.uint64(function.number))
+    flags = {"partitioned": True} if partitioned else {}
+    op = lower(ctx, *([token] if token else []), *operands, id=np.uint64(function.number), **flags)
     if sharding is not None:
         if token and result_avals and isinstance(sharding, SdyArrayList):  # one for every result
             sharding = SdyArrayList([SdyArray(mesh_shape=(), dim_shardings=[], logical_device_ids=()),
@@ -199,7 +219,7 @@ def register(platform):
         if partitioned and result_avals:
             raise ValueError("Partitioned callback not supported with return values.")
         return _emit_python_callback(ctx, callback, token, operands, operand_avals, result_avals,
-                                     has_side_effect=has_side_effect, sharding=sharding)
+                                     has_side_effect=has_side_effect, partitioned=partitioned, sharding=sharding)
 
     jax_callback.emit_python_callback = emit_python_callback
     mlir.register_lowering(debugging.debug_callback_p, debugging.debug_callback_lowering, platform=platform)

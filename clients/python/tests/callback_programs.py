@@ -26,7 +26,7 @@ def order():
         def body(i, c):
             jax.debug.callback(lambda v: seen.append(("b", int(v))), i)
             io_callback(lambda v: seen.append(("c", float(v))), None, c, ordered=True)
-            return jax.lax.cond(i % 2 == 0, lambda c: io_callback(lambda v: np.float32(v + 1), FLOAT, c), lambda c: c, c)
+            return jax.lax.cond(i % 2 == 0, lambda c: io_callback(lambda v: v + 1, FLOAT, c), lambda c: c, c)
         y = jax.lax.fori_loop(0, 3, body, x)
         jax.debug.callback(lambda v: seen.append(("d", float(v))), y, ordered=True)
         return y
@@ -50,6 +50,9 @@ def transformations():
     np.testing.assert_allclose(jax.jit(lambda x: jax.lax.scan(lambda c, v: (c + sine(v), c), 0.0, x)[0])(x),
                                np.sin(x).sum(), rtol=1e-6)
     np.testing.assert_allclose(sine(x), np.sin(x), rtol=1e-6)  # eager
+    with jax.enable_x64(True):  # of this thread alone
+        wide = jnp.linspace(0, 1, 5, dtype=jnp.float64)
+        np.testing.assert_allclose(jax.jit(sine)(wide), np.sin(wide), rtol=1e-15)
 
 
 def many():
@@ -79,6 +82,12 @@ def waits_for_the_launching_thread():
     y = f(1.0)
     go.set()
     assert y == 2
+
+
+def pointer():
+    """Whoever waits with the interpreter's lock does not keep it from the callback."""
+    f = jax.jit(lambda x: jax.pure_callback(lambda v: v + 1, jax.ShapeDtypeStruct(x.shape, x.dtype), x))
+    assert f(jnp.arange(5000.0)).unsafe_buffer_pointer() != 0
 
 
 def failure():

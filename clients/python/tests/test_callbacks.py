@@ -24,7 +24,7 @@ def _run(name, **variables):
 
 @pytest.mark.parametrize("backend", ("cpu", "reference"))
 @pytest.mark.parametrize("name", ("order", "transformations", "many", "nested", "waits_for_the_launching_thread",
-                                  "failure", "lifetime", "storing"))
+                                  "pointer", "failure", "lifetime", "storing"))
 def test_programs_call_python(name, backend):
     done = _run(name, MEGALITH_BACKEND=backend)
     assert done.returncode == 0 and done.stdout == "done\n", done.stdout + done.stderr

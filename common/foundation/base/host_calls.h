@@ -16,6 +16,8 @@ class HostCalls {
   struct Array {
     void* data = nullptr;
     uint64_t bytes = 0;
+    const int64_t* dims = nullptr;
+    uint64_t num_dims = 0;
   };
 
   virtual ~HostCalls() = default;

@@ -19,8 +19,14 @@ using runtime::StepKind;
 
 struct HostCallState {
   uint64_t id = 0;
-  std::vector<uint64_t> in_bytes, out_bytes;
+  std::vector<ArraySpec> in, out;
 };
+
+HostCalls::Array ArrayAt(void* data, const ArraySpec& spec) {
+  const auto bytes = static_cast<uint64_t>(tensor::NumElements(spec.shape).value_or(0)) *
+                     static_cast<uint64_t>(tensor::ByteWidth(spec.dtype));
+  return {data, bytes, spec.shape.data(), spec.shape.size()};
+}
 
 Status RunHostCall(const void* state, const kernels::KernelCall& call) {
   const auto& s = *static_cast<const HostCallState*>(state);
@@ -31,10 +37,10 @@ Status RunHostCall(const void* state, const kernels::KernelCall& call) {
         "it");
   }
   std::vector<HostCalls::Array> in, out;
-  for (size_t i = 0; i < s.in_bytes.size(); ++i) {
-    in.push_back({const_cast<void*>(call.in[i]), s.in_bytes[i]});
+  for (size_t i = 0; i < s.in.size(); ++i) {
+    in.push_back(ArrayAt(const_cast<void*>(call.in[i]), s.in[i]));
   }
-  for (size_t i = 0; i < s.out_bytes.size(); ++i) out.push_back({call.out[i], s.out_bytes[i]});
+  for (size_t i = 0; i < s.out.size(); ++i) out.push_back(ArrayAt(call.out[i], s.out[i]));
   return host->Call(s.id, in, out);
 }
 
@@ -47,12 +53,8 @@ Result<kernels::PreparedKernel> PrepareHostCall(std::string_view params,
   }
   auto state = std::make_shared<HostCallState>();
   state->id = static_cast<uint64_t>(v[0]);
-  const auto bytes = [](const ArraySpec& s) {
-    return static_cast<uint64_t>(tensor::NumElements(s.shape).value_or(0)) *
-           static_cast<uint64_t>(tensor::ByteWidth(s.dtype));
-  };
-  for (const ArraySpec& s : in) state->in_bytes.push_back(bytes(s));
-  for (const ArraySpec& s : out) state->out_bytes.push_back(bytes(s));
+  state->in.assign(in.begin(), in.end());
+  state->out.assign(out.begin(), out.end());
   kernels::PreparedKernel kernel;
   kernel.state = std::move(state);
   kernel.run = RunHostCall;

@@ -8,6 +8,7 @@
 #include "common/programs/ops/registry.h"
 #include "common/programs/pipeline/rules.h"
 #include "common/programs/pipeline/transforms.h"
+#include "common/programs/raising/raising.h"
 
 namespace megalith::pipeline {
 namespace {
@@ -162,6 +163,14 @@ Result<Program> Load(const Source& source, const TraceOptions& options) {
       source.weak_inputs.empty() ? WeakInputs(*program.closed.jaxpr) : source.weak_inputs;
   ASSIGN_OR_RETURN(program.closed, ir::CheckProgram(program.closed, weak, max_depth));
   return program;
+}
+
+Result<Program> LoadStablehlo(const stablehlo::Module& module, const std::string& fun_name,
+                              const TraceOptions& options) {
+  raising::RaiseOptions raise{
+      .x64 = options.x64, .limits = options.limits, .cancel = options.cancel};
+  if (!fun_name.empty()) raise.fun_name = fun_name;
+  return raising::Raise(module, raise);
 }
 
 Result<Traced> Apply(const Program& source, const std::vector<Transform>& stack,

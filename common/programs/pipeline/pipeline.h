@@ -54,6 +54,11 @@ struct Traced {
 // Parses, attaches constants and rules, checks types. Errors name line and column, or the equation.
 Result<ir::Program> Load(const Source& source, const TraceOptions& options = {});
 
+// A program that arrives lowered, as the jaxpr it raises to (raising/raising.h). A program of
+// 64-bit types needs options.x64.
+Result<ir::Program> LoadStablehlo(const stablehlo::Module& module, const std::string& fun_name,
+                                  const TraceOptions& options = {});
+
 // Applies the stack (innermost first) and traces the result, as jax.make_jaxpr would trace the
 // transformed function. An empty stack traces the program itself. Errors are JAX's, by class and
 // phrase.

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "common/foundation/base/host_calls.h"
 #include "common/foundation/base/strings.h"
 #include "common/programs/spmd/unroll.h"
 #include "common/programs/stablehlo/canonical.h"
@@ -208,6 +209,61 @@ module {
 }
 
 // Every device's part is a term of the result; a second program takes the terms apart again.
+// Notes the elements it is given.
+class Listener final : public HostCalls {
+ public:
+  Status Call(uint64_t, std::span<const Array> in, std::span<const Array>) const override {
+    std::string& line = lines.emplace_back();
+    for (const Array& a : in) {
+      for (uint64_t i = 0; i < a.bytes / 4; ++i) {
+        StrAppend(&line, " ", static_cast<const float*>(a.data)[i]);
+      }
+    }
+    return OkStatus();
+  }
+  mutable std::vector<std::string> lines;
+};
+
+constexpr std::string_view kListen =
+    "{api_version = 4 : i32, has_side_effect = true, mhlo.backend_config = {id = 1 : ui64";
+
+TEST(Unroll, CallsTheHostForEveryDeviceOfAManualComputation) {
+  const Listener listener;
+  const HostCalls::Scope scope(&listener);
+  EXPECT_GIVES(Program(StrCat("stablehlo.custom_call @megalith.host_call(%x) ", kListen,
+                              "}} : (tensor<2xf32>) -> ()\n%r = stablehlo.negate %x : "
+                              "tensor<2xf32>")),
+               ElementsAre(0, -1, -2, -3, -4, -5, -6, -7));
+  EXPECT_THAT(listener.lines, ElementsAre(" 0 1", " 2 3", " 4 5", " 6 7"));
+}
+
+TEST(Unroll, CallsTheHostOnceWithWholeArraysOrPerDeviceWithParts) {
+  const auto program = [](std::string_view flag) {
+    return StrCat(R"(
+module @jit_f {
+  sdy.mesh @mesh = <["x"=4]>
+  func.func public @main(%arg0: tensor<8xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}]>})
+      -> tensor<8xf32> {
+    %0 = stablehlo.add %arg0, %arg0 : tensor<8xf32>
+    %1 = stablehlo.reshape %0 : (tensor<8xf32>) -> tensor<1x8xf32>
+    stablehlo.custom_call @megalith.host_call(%1) )",
+                  kListen, flag, R"(}} : (tensor<1x8xf32>) -> ()
+    %2 = stablehlo.slice %arg0 [0:4] : (tensor<8xf32>) -> tensor<4xf32>
+    stablehlo.custom_call @megalith.host_call(%2) )",
+                  kListen, R"(}} : (tensor<4xf32>) -> ()
+    return %0 : tensor<8xf32>
+  }
+})");
+  };
+  const Listener listener;
+  const HostCalls::Scope scope(&listener);
+  EXPECT_GIVES(program(""), ElementsAre(0, 2, 4, 6, 8, 10, 12, 14));
+  EXPECT_THAT(listener.lines, ElementsAre(" 0 2 4 6 8 10 12 14", " 0 1 2 3"));
+  listener.lines.clear();
+  EXPECT_GIVES(program(", partitioned = true"), ElementsAre(0, 2, 4, 6, 8, 10, 12, 14));
+  EXPECT_THAT(listener.lines, ElementsAre(" 0 2", " 4 6", " 8 10", " 12 14", " 0 1 2 3"));
+}
+
 TEST(Unroll, KeepsTheTermsOfSums) {
   const auto module = stablehlo::ParseModule(R"(
 module {

@@ -9,6 +9,7 @@
 #include "common/programs/spmd/assemble.h"
 #include "common/programs/spmd/collectives.h"
 #include "common/programs/spmd/frame.h"
+#include "common/programs/spmd/partitioned.h"
 #include "common/programs/spmd/writer.h"
 #include "common/programs/stablehlo/op_def.h"
 #include "common/programs/stablehlo/verify.h"
@@ -119,7 +120,7 @@ class Unroller {
         StrCat("a sum of ", s.Terms(), " terms in a program for ", devices_, " devices"));
   }
 
-  // --- where whole arrays lie: what is said of them, carried through operations that keep it ---
+  // --- where whole arrays lie: what is said of them, carried through operations ---
 
   void Note(ValueId v, const Sharding& sharding) {
     if (sharding.IsReplicated() || writer_.Type(v).is_token) return;
@@ -129,24 +130,15 @@ class Unroller {
     known.unreduced.clear();  // said anew where it is wanted
   }
   void NoteResult(const Op& op) {
-    if (op.name() == "stablehlo.transpose") {
-      const auto known = lies_.find(op.operands[0]);
-      if (known == lies_.end()) return;
-      Sharding sharding = known->second;
-      sharding.dims.resize(writer_.Type(op.result()).rank());
-      const std::vector<std::vector<AxisRef>> dims = sharding.dims;
-      const auto permutation = op.attr("permutation").AsInts();
-      for (size_t d = 0; d < dims.size(); ++d) {
-        sharding.dims[d] = dims[static_cast<size_t>(permutation[d])];
-      }
-      lies_.insert_or_assign(op.result(), std::move(sharding));
-      return;
-    }
-    if (op.num_results != 1 || !op.def->has(stablehlo::kElementwise)) return;
+    if (op.num_results != 1) return;
     for (const ValueId v : op.operands) {
       const auto known = lies_.find(v);
-      if (known == lies_.end() || writer_.Type(v).shape != writer_.Type(op.result()).shape)
-        continue;
+      if (known == lies_.end()) continue;
+      const Shape &from = writer_.Type(v).shape, &to = writer_.Type(op.result()).shape;
+      if (const auto moved = AfterMoving(op, from, to, known->second)) {
+        return Note(op.result(), *moved);
+      }
+      if (!op.def->has(stablehlo::kElementwise) || from != to) continue;
       const Sharding sharding = known->second;
       lies_.insert_or_assign(op.result(), sharding);
       return;
@@ -269,6 +261,7 @@ class Unroller {
       Note(v, sharding);
       return OkStatus();
     }
+    if (!frame.instances->manual && TakesParts(op)) return CallPerDevice(frame, op);
     if (NamesDevice(op)) return DeviceId(frame, op, set);
     if (frame.instances->manual && IsCollective(op))
       return WriteCollective(frame, op, set, devices_, &writer_);
@@ -281,6 +274,20 @@ class Unroller {
       return OkStatus();
     }
     for (const size_t k : set) RETURN_IF_ERROR(Clone(frame, op, k));
+    return OkStatus();
+  }
+
+  Status CallPerDevice(Frame& frame, const Op& op) {
+    std::vector<ValueId> operands, results;
+    std::vector<TensorType> types;
+    for (const ValueId v : op.operands) operands.push_back(frame.Get(v, 0));
+    for (uint32_t r = 0; r < op.num_results; ++r) types.push_back(frame.func->type(op.result(r)));
+    const auto lies = [&](ValueId v) {
+      const auto known = lies_.find(v);
+      return known == lies_.end() ? nullptr : &known->second;
+    };
+    RETURN_IF_ERROR(WriteCallPerDevice(op, operands, types, lies, devices_, &writer_, &results));
+    for (uint32_t r = 0; r < op.num_results; ++r) frame.Set(op.result(r), 0, results[r]);
     return OkStatus();
   }
 

@@ -64,7 +64,8 @@ Result<Kernel> PrepareHostCall(Planner& planner, const Op& op) {
     }
     std::vector<HostCalls::Array> in, out;
     for (const Tensor& t : call.in) {
-      in.push_back({const_cast<void*>(t.data()), t.byte_size()});
+      in.push_back(
+          {const_cast<void*>(t.data()), t.byte_size(), t.shape().data(), t.shape().size()});
     }
     for (size_t i = 0; i < types.size(); ++i) {
       if (types[i].is_token) {
@@ -72,7 +73,9 @@ Result<Kernel> PrepareHostCall(Planner& planner, const Op& op) {
       } else {
         ASSIGN_OR_RETURN(call.out[i], call.run.Allocate(types[i]));
       }
-      out.push_back({call.out[i].mutable_data(), call.out[i].byte_size()});
+      const Tensor& made = call.out[i];
+      out.push_back(
+          {call.out[i].mutable_data(), made.byte_size(), made.shape().data(), made.shape().size()});
     }
     return host->Call(id, in, out);
   }};
