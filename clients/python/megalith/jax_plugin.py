@@ -19,6 +19,7 @@ def initialize():
     from jax._src import xla_bridge
     xla_bridge.register_plugin(PLATFORM, library_path=path, options=_options)
     _register_rules()
+    _keep_programs()
 
 
 def _options():
@@ -34,6 +35,19 @@ def _options():
     if address:
         options["address"] = address
     return options
+
+
+def _keep_programs():
+    """JAX_COMPILATION_CACHE_DIR: JAX keeps compiled programs of platforms that it knows by name, and asks for nothing else
+    than that their executables serialize, as Megalith's do."""
+    from jax._src import compilation_cache
+    is_used = compilation_cache.is_cache_used
+    compilation_cache.is_cache_used = lambda backend: is_used(_KnownBackend if backend.platform == PLATFORM else backend)
+
+
+class _KnownBackend:
+    platform = "cpu"
+    supports_executable_serialization = True
 
 
 def _register_rules():

@@ -49,6 +49,18 @@ def running():
             fleet.stop()
 
 
+@pytest.fixture(scope="session")
+def installed_plugin(tmp_path_factory):
+    """JAX finds plugins by what is installed: a folder that looks like it, for PYTHONPATH."""
+    folder = tmp_path_factory.mktemp("installed")
+    (folder / "megalith").symlink_to(HERE.parents[1] / "megalith")
+    info = folder / "megalith-0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: megalith\nVersion: 0\n")
+    (info / "entry_points.txt").write_text("[jax_plugins]\nmegalith = megalith.jax_plugin\n")
+    return folder
+
+
 @pytest.fixture
 def fleet(running):
     import megalith.client

@@ -11,16 +11,9 @@ PROGRAMS = pathlib.Path(__file__).with_name("callback_programs.py")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def installed(tmp_path_factory):
-    """JAX finds plugins by what is installed: a folder that looks like it."""
-    folder = tmp_path_factory.mktemp("installed")
-    (folder / "megalith").symlink_to(PROGRAMS.parents[1] / "megalith")
-    info = folder / "megalith-0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: megalith\nVersion: 0\n")
-    (info / "entry_points.txt").write_text("[jax_plugins]\nmegalith = megalith.jax_plugin\n")
+def installed(installed_plugin):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(folder))
+        patch.setenv("PYTHONPATH", str(installed_plugin))
         yield
 
 

@@ -22,6 +22,14 @@ std::optional<Sharding> AfterMoving(const Op& op, const Shape& from, const Shape
     }
     return out;
   }
+  if (op.name() == "stablehlo.transpose") {
+    std::vector<std::vector<AxisRef>> dims;
+    for (const int64_t d : op.attr("permutation").AsInts()) {
+      dims.push_back(out.dims[static_cast<size_t>(d)]);
+    }
+    out.dims = std::move(dims);
+    return out;
+  }
   if (op.name() != "stablehlo.reshape") return std::nullopt;
   // Only dimensions of size 1 may come and go.
   std::vector<std::vector<AxisRef>> dims(to.size());

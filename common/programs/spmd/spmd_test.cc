@@ -155,7 +155,8 @@ module {
   EXPECT_EQ(unrolled->inputs[0].Parts(0), 2);
   EXPECT_EQ(unrolled->outputs[0].Parts(0), 2);  // like what it was made from
   EXPECT_EQ(unrolled->outputs[1].Parts(1), 2);
-  EXPECT_TRUE(unrolled->outputs[2].IsReplicated());
+  EXPECT_EQ(unrolled->outputs[2].Parts(0), 1);  // transposed
+  EXPECT_EQ(unrolled->outputs[2].Parts(1), 2);
   const auto part = PartOf(unrolled->outputs[1], {4, 6}, 3);
   ASSERT_TRUE(part.ok());
   EXPECT_EQ(part->start, (Dims{0, 3}));
