@@ -6,8 +6,10 @@
 #include <span>
 
 #include "common/foundation/base/clock.h"
+#include "common/machines/kernels/library.h"
 #include "common/machines/runtime/backend.h"
 #include "common/machines/runtime/package.h"
+#include "common/machines/runtime/plan.h"
 #include "common/programs/stablehlo/codec.h"
 #include "common/programs/stablehlo/module.h"
 #include "common/programs/stablehlo/op_def.h"
@@ -27,6 +29,12 @@ constexpr int32_t kMaxPatience = 1000;
 
 // Loops may run for any time on other data, and so may what we cannot look into.
 Result<bool> AlwaysEndsSoon(const runtime::Package& package) {
+  if (const Result<std::string_view> bytes = package.Find("plan"); bytes.ok()) {
+    ASSIGN_OR_RETURN(const runtime::Plan plan, runtime::DecodePlan(*bytes));
+    return plan.whiles.empty() && std::ranges::all_of(plan.library, [](const auto& use) {
+             return kernels::FindLibraryKernel(use.kernel) != nullptr;  // else it runs a program
+           });
+  }
   const Result<std::string_view> program = package.Find("program");
   if (!program.ok()) return false;
   ASSIGN_OR_RETURN(const stablehlo::Module module, stablehlo::DecodeModule(*program));
