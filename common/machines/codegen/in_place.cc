@@ -14,6 +14,14 @@ bool FitsInPlace(const runtime::LoopKernel& kernel, uint32_t loaded, uint32_t st
     to = &s.to;
   }
   if (to == nullptr) return false;
+  // What another store copies as it was loaded may be read when that store is made.
+  for (const runtime::LoopStore& s : stage.stores) {
+    const runtime::LoopInstr& value = stage.instrs[s.value];
+    if (&s.to != to && value.op == runtime::ScalarOp::kLoad &&
+        stage.loads[value.imm].buffer == loaded) {
+      return false;
+    }
+  }
   for (const runtime::LoopAccess& a : stage.loads) {
     for (const runtime::LoopIndexTerm& t : a.terms) {
       if (t.buffer == loaded) return false;
