@@ -315,6 +315,27 @@ TEST(DonationsTest, NewParametersLieWhereTheOldOnesDid) {
   EXPECT_EQ(made->executable->donated_bytes(), (8 * 32 + 32 * 4) * sizeof(float));
 }
 
+TEST(DonationsTest, WhatTheSameKernelCopiesIsNotOverwrittenBefore) {
+  for (const std::string_view tier : {"0", "1"}) {
+    const auto made = Compile(R"(
+module {
+  func.func public @main(%x: tensor<7xf64>, %y: tensor<7xf64>) -> (tensor<7xf64>, tensor<7xcomplex<f64>>) {
+    %0 = stablehlo.subtract %x, %y : tensor<7xf64>
+    %1 = stablehlo.complex %0, %x : tensor<7xcomplex<f64>>
+    return %0, %1 : tensor<7xf64>, tensor<7xcomplex<f64>>
+  }
+})",
+                              "0", tier);
+    ASSERT_TRUE(made.ok()) << made.status().ToString();
+    const std::vector<Tensor> inputs = InputsOf(*made->executable);
+    const auto wanted = made->executable->Run(inputs);
+    const auto got = made->executable->RunTaking(Copies(inputs));
+    ASSERT_TRUE(wanted.ok() && got.ok());
+    ExpectEqual(*got, *wanted);
+    EXPECT_EQ((*got)[1].ComplexAt(1).imag(), 5);
+  }
+}
+
 TEST(DonationsTest, WrongSettingsAreRefused) {
   const std::string text =
       "module { func.func public @main(%x: tensor<4xf32>) -> tensor<4xf32> {\n"
