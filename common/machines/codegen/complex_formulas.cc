@@ -92,7 +92,20 @@ ComplexParts ComplexFormulas::Multiply(ComplexParts x, ComplexParts y) {
 // number and the reverse have results of their own.
 ComplexParts ComplexFormulas::Divide(ComplexParts a, ComplexParts b) {
   Scaled s{b};
-  if (wide_) s = ScaleDown(b);
+  ComplexParts from = a;
+  uint32_t shift = 0;
+  if (wide_) {
+    s = ScaleDown(b);
+    // Products of large parts stay finite, and those of small ones exact.
+    const uint32_t big = F(ScalarOp::kMaximum, Abs(a.re), Abs(a.im));
+    const uint32_t up = Test(ScalarOp::kLess, big, Real(0x1p-900));
+    const uint32_t down = Test(ScalarOp::kGreaterEqual, big, Real(0x1p1000));
+    const auto pick = [&](uint32_t when, int64_t yes, uint32_t no) {
+      return b_.Emit(ScalarOp::kSelect, kI64, {when, Int(yes), no});
+    };
+    shift = pick(up, 512, pick(down, -64, Int(0)));
+    from = {TimesPower(a.re, shift), TimesPower(a.im, shift)};
+  }
   const ComplexParts by = s.z;
   const auto sums = [&](ComplexParts x, ComplexParts y) {  // x * conj(y)
     return ComplexParts{Add(Mul(x.re, y.re), Mul(x.im, y.im)),
@@ -104,11 +117,12 @@ ComplexParts ComplexFormulas::Divide(ComplexParts a, ComplexParts b) {
     return ComplexParts{Mul(Real(factor), z.re), Mul(Real(factor), z.im)};
   };
   const uint32_t d = Add(Mul(by.re, by.re), Mul(by.im, by.im));
-  const ComplexParts products = sums(a, by);
+  const ComplexParts products = sums(from, by);
   ComplexParts out{Div(products.re, d), Div(products.im, d)};
   if (wide_) {
-    const uint32_t down = b_.Emit(ScalarOp::kNegate, kI64, {s.exponent});
-    out = {TimesPower(out.re, down), TimesPower(out.im, down)};
+    const uint32_t both = b_.Emit(ScalarOp::kAdd, kI64, {s.exponent, shift});
+    const uint32_t back = b_.Emit(ScalarOp::kNegate, kI64, {both});
+    out = {TimesPower(out.re, back), TimesPower(out.im, back)};
   }
   const uint32_t lost = Both(IsNan(out.re), IsNan(out.im));
   const auto finite = [&](ComplexParts z) { return Both(IsFinite(z.re), IsFinite(z.im)); };

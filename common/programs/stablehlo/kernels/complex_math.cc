@@ -41,8 +41,12 @@ c128 ComplexDivide(c128 a, c128 b) {
   const double br = std::ldexp(b.real(), -e);
   const double bi = std::ldexp(b.imag(), -e);
   const double d = br * br + bi * bi;
-  const double re = std::ldexp((a.real() * br + a.imag() * bi) / d, -e);
-  const double im = std::ldexp((a.imag() * br - a.real() * bi) / d, -e);
+  // Products of large parts stay finite, and those of small ones exact.
+  const double big = std::max(std::fabs(a.real()), std::fabs(a.imag()));
+  const int shift = big < 0x1p-900 ? 512 : big >= 0x1p1000 ? -64 : 0;
+  const double ar = std::ldexp(a.real(), shift), ai = std::ldexp(a.imag(), shift);
+  const double re = std::ldexp((ar * br + ai * bi) / d, -e - shift);
+  const double im = std::ldexp((ai * br - ar * bi) / d, -e - shift);
   if (!std::isnan(re) || !std::isnan(im)) return {re, im};
   constexpr double kInf = std::numeric_limits<double>::infinity();
   if (d == 0 && (!std::isnan(a.real()) || !std::isnan(a.imag()))) {  // nonzero / 0
@@ -50,9 +54,9 @@ c128 ComplexDivide(c128 a, c128 b) {
     return {sign * a.real(), sign * a.imag()};
   }
   if (HasInf(a) && std::isfinite(b.real()) && std::isfinite(b.imag())) {
-    const double ar = std::copysign(std::isinf(a.real()) ? 1.0 : 0.0, a.real());
-    const double ai = std::copysign(std::isinf(a.imag()) ? 1.0 : 0.0, a.imag());
-    return {kInf * (ar * b.real() + ai * b.imag()), kInf * (ai * b.real() - ar * b.imag())};
+    const double ur = std::copysign(std::isinf(a.real()) ? 1.0 : 0.0, a.real());
+    const double ui = std::copysign(std::isinf(a.imag()) ? 1.0 : 0.0, a.imag());
+    return {kInf * (ur * b.real() + ui * b.imag()), kInf * (ui * b.real() - ur * b.imag())};
   }
   if (HasInf(b) && std::isfinite(a.real()) && std::isfinite(a.imag())) {
     const double cr = std::copysign(std::isinf(b.real()) ? 1.0 : 0.0, b.real());
