@@ -16,29 +16,23 @@
 namespace megalith::pjrt {
 namespace {
 
-class EmbeddedProgram final : public LoadedProgram {
+class EmbeddedProgram final : public WholeProgram {
  public:
   EmbeddedProgram(Description description, std::string package,
                   std::shared_ptr<const runtime::Executable> executable, HostCallbacks::Hold hold,
                   const HostCalls& host_calls)
-      : description_(std::move(description)),
+      : WholeProgram(std::move(description)),
         package_(std::move(package)),
         fingerprint_(Sha256Digest(Sha256::Of(package_)).Hex()),
         executable_(std::move(executable)),
         hold_(std::move(hold)),
-        host_calls_(host_calls) {}
+        host_calls_(host_calls) {
+    FitDescription(executable_->signature());
+  }
 
-  const std::string& name() const override { return description_.name; }
   const Signature& signature() const override { return executable_->signature(); }
   const CostSummary& cost() const override { return executable_->cost(); }
   const std::string& fingerprint() const override { return fingerprint_; }
-  const std::vector<bool>& donated() const override { return description_.donated; }
-  const std::vector<bool>& token_outputs() const override { return description_.token_outputs; }
-  const std::string& placement_text() const override {
-    static const std::string kNone;
-    return kNone;
-  }
-
   bool calls_host() const override { return !hold_.empty(); }
 
   Result<std::string> Serialize() const override {
@@ -47,9 +41,7 @@ class EmbeddedProgram final : public LoadedProgram {
           "a program that calls Python functions (jax.debug.print, jax.pure_callback and the like) "
           "cannot be stored: they exist in this process only");
     }
-    std::string out;
-    AppendDescription(description_, &out);
-    return out + package_;
+    return SerializedDescription() + package_;
   }
 
   uint64_t donated_bytes() const override { return executable_->donated_bytes(); }
@@ -80,7 +72,6 @@ class EmbeddedProgram final : public LoadedProgram {
     return executable_->RunTaking(std::move(inputs));
   }
 
-  const Description description_;
   const std::string package_;
   const std::string fingerprint_;
   const std::shared_ptr<const runtime::Executable> executable_;
@@ -155,8 +146,6 @@ class EmbeddedEngine final : public Engine {
                                                            HostCallbacks::Hold hold) const {
     ASSIGN_OR_RETURN(std::shared_ptr<const runtime::Executable> executable,
                      backend_->Load(package));
-    description.donated.resize(executable->signature().inputs.size(), false);
-    description.token_outputs.resize(executable->signature().outputs.size(), false);
     return std::make_shared<const EmbeddedProgram>(std::move(description), std::move(package),
                                                    std::move(executable), std::move(hold),
                                                    callbacks_);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "clients/pjrt/engine.h"
@@ -26,6 +27,36 @@ struct Description {
 void AppendDescription(const Description& description, std::string* out);
 // Takes one off the front. Errors: kDataLoss.
 Result<Description> TakeDescription(std::string_view* serialized);
+
+// A program of one device, with what its description says.
+class WholeProgram : public LoadedProgram {
+ public:
+  explicit WholeProgram(Description description) : description_(std::move(description)) {}
+
+  const std::string& name() const override { return description_.name; }
+  const std::vector<bool>& donated() const override { return description_.donated; }
+  const std::vector<bool>& token_outputs() const override { return description_.token_outputs; }
+  const std::string& placement_text() const override {
+    static const std::string kNone;
+    return kNone;
+  }
+
+ protected:
+  // What Serialize begins with.
+  std::string SerializedDescription() const {
+    std::string out;
+    AppendDescription(description_, &out);
+    return out;
+  }
+  // Inputs and outputs that the description says nothing of are neither donated nor tokens.
+  void FitDescription(const Signature& signature) {
+    description_.donated.resize(signature.inputs.size(), false);
+    description_.token_outputs.resize(signature.outputs.size(), false);
+  }
+
+ private:
+  Description description_;
+};
 
 // The setting `donate` (programs/stablehlo/donation.h) of a program; empty if it is given nothing.
 std::string DonationSetting(const stablehlo::Module& module);

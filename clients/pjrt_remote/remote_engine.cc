@@ -197,7 +197,7 @@ Result<std::vector<TensorSpec>> SpecsOf(
   return out;
 }
 
-class RemoteProgram final : public LoadedProgram {
+class RemoteProgram final : public WholeProgram {
  public:
   static Result<std::shared_ptr<const LoadedProgram>> Make(std::shared_ptr<Connection> connection,
                                                            cv1::CompileRequest request,
@@ -213,37 +213,27 @@ class RemoteProgram final : public LoadedProgram {
     program->cost_.transcendentals = result.cost().transcendentals();
     program->cost_.bytes_accessed = result.cost().bytes_accessed();
     program->cost_.peak_temporary_bytes = result.cost().peak_bytes();
-    program->description_.donated.resize(program->signature_.inputs.size(), false);
-    program->description_.token_outputs.resize(program->signature_.outputs.size(), false);
+    program->FitDescription(program->signature_);
     program->SendLoad(session, result);
     return std::shared_ptr<const LoadedProgram>(std::move(program));
   }
   RemoteProgram(std::shared_ptr<Connection> connection, cv1::CompileRequest request,
                 Description description)
-      : connection_(std::move(connection)),
-        request_(std::move(request)),
-        description_(std::move(description)) {}
+      : WholeProgram(std::move(description)),
+        connection_(std::move(connection)),
+        request_(std::move(request)) {}
   ~RemoteProgram() override {
     if (const SessionPtr session = loaded_in_.lock()) session->FreeProgram(number_);
   }
 
-  const std::string& name() const override { return description_.name; }
   const Signature& signature() const override { return signature_; }
   const CostSummary& cost() const override { return cost_; }
   const std::string& fingerprint() const override { return fingerprint_; }
-  const std::vector<bool>& donated() const override { return description_.donated; }
-  const std::vector<bool>& token_outputs() const override { return description_.token_outputs; }
-  const std::string& placement_text() const override {
-    static const std::string kNone;
-    return kNone;
-  }
   bool starts_only() const override { return true; }
 
   // The request is all that another process needs: its fleet compiles it, or finds it compiled.
   Result<std::string> Serialize() const override {
-    std::string out;
-    AppendDescription(description_, &out);
-    return out + request_.SerializeAsString();
+    return SerializedDescription() + request_.SerializeAsString();
   }
 
   Result<std::vector<ArrayPtr>> Run(int, std::vector<ArrayPtr> inputs,
@@ -345,7 +335,6 @@ class RemoteProgram final : public LoadedProgram {
 
   const std::shared_ptr<Connection> connection_;
   const cv1::CompileRequest request_;
-  Description description_;
   Signature signature_;
   CostSummary cost_;
   std::string fingerprint_;
