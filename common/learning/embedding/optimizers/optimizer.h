@@ -73,6 +73,8 @@ struct OptimizerDef {
   // Further limits of a configuration.
   Status (*check)(const Params& params) = nullptr;
   int64_t max_dim = INT64_MAX;
+  // Whether an element's step depends on the others'.
+  bool whole_row = false;
   // Fields that learning-rate vectors are made of (embedding-tables.md section 3); -1: none.
   int learning_rate_field = -1;
   int warmup_field = -1;

@@ -5,11 +5,28 @@
 
 namespace megalith::embedding {
 
+extern const OptimizerDef kAdadelta;
 extern const OptimizerDef kAdagrad;
+extern const OptimizerDef kAdam;
+extern const OptimizerDef kAmsgrad;
+extern const OptimizerDef kBatchSoftmax;
+extern const OptimizerDef kDc;
+extern const OptimizerDef kDynamicWdAdagrad;
+extern const OptimizerDef kFtrl;
+extern const OptimizerDef kGroupAdagrad;
+extern const OptimizerDef kGroupFtrl;
+extern const OptimizerDef kMomentumOptimizer;
+extern const OptimizerDef kMovingAverage;
+extern const OptimizerDef kRmsprop;
+extern const OptimizerDef kRmspropV2;
 extern const OptimizerDef kSgd;
 
 std::span<const OptimizerDef* const> Optimizers() {
-  static constexpr std::array kAll = {&kAdagrad, &kSgd};
+  static constexpr std::array kAll = {
+      &kAdagrad,       &kSgd,          &kFtrl,        &kDynamicWdAdagrad,
+      &kAdadelta,      &kAdam,         &kAmsgrad,     &kMomentumOptimizer,
+      &kMovingAverage, &kRmsprop,      &kRmspropV2,   &kDc,
+      &kGroupFtrl,     &kBatchSoftmax, &kGroupAdagrad};
   return kAll;
 }
 
