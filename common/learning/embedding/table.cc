@@ -166,8 +166,7 @@ Result<WriteReport> Table::Write(std::span<const Fid> fids, std::span<const floa
   if (options_.observer != nullptr) written.reserve(fids.size());
   const auto run = [&](size_t from, size_t to) {
     (void)map_.Update(
-        fids.subspan(from, to - from),
-        [&](size_t i) { return Admit(fids[from + i], 1, report); },
+        fids.subspan(from, to - from), [&](size_t i) { return Admit(fids[from + i], 1, report); },
         [&](size_t i, std::byte* row, uint32_t& timestamp, bool created) {
           const Fid fid = fids[from + i];
           if (created) layout_->Init(fid, row);
@@ -383,8 +382,7 @@ int64_t Table::Evict() { return Evict(max_update_time()); }
 int64_t Table::Evict(int64_t now) {
   const std::shared_lock gate(*gate_);
   std::vector<Fid> dropped;
-  map_.EraseIf([&](Fid fid, uint32_t timestamp) { return Expired(fid, timestamp, now); },
-               &dropped);
+  map_.EraseIf([&](Fid fid, uint32_t timestamp) { return Expired(fid, timestamp, now); }, &dropped);
   evicted_.fetch_add(dropped.size(), std::memory_order_relaxed);
   Finish({}, {}, dropped);
   return static_cast<int64_t>(dropped.size());
@@ -438,7 +436,6 @@ Status Table::Load(std::span<const Fid> fids, std::span<const uint32_t> timestam
   Finish({}, written, {});
   return status;
 }
-
 
 TableStats Table::Stats() const {
   const auto get = [](const auto& counter) { return counter.load(std::memory_order_relaxed); };

@@ -13,19 +13,12 @@
 
 #include "common/foundation/base/status.h"
 #include "common/learning/embedding/fid.h"
+#include "common/learning/embedding/filters/filter.h"
 #include "common/learning/embedding/row_layout.h"
 #include "common/learning/embedding/row_map.h"
 #include "common/learning/embedding/table_config.h"
 
 namespace megalith::embedding {
-
-// Decides whether a fid that has no row yet may get one. Thread-safe; called under a row's lock.
-class AdmissionFilter {
- public:
-  virtual ~AdmissionFilter() = default;
-  // Counts `count` more occurrences of `fid`; true: no row yet.
-  virtual bool ShouldFilter(Fid fid, uint32_t count) = 0;
-};
 
 // Hears of rows that changed, after the change and before the caller's answer. Thread-safe.
 class WriteObserver {
