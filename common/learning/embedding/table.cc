@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <mutex>
 #include <utility>
 
 #include "common/learning/embedding/dedup.h"
@@ -157,7 +156,7 @@ Result<WriteReport> Table::Write(std::span<const Fid> fids, std::span<const floa
     return InvalidArgument("value " + std::to_string(at % dim) + " of row " +
                            std::to_string(at / dim) + " is not finite");
   }
-  const std::shared_lock gate(*gate_);
+  const WriteGate::Shared gate(*gate_);
   RaiseMaxUpdateTime(update_time);
   const uint32_t time = ClampTime(update_time);
   WriteReport report;
@@ -323,7 +322,7 @@ Result<WriteReport> Table::Optimize(const Gradients& gradients) {
     }
   }
 
-  const std::shared_lock gate(*gate_);
+  const WriteGate::Shared gate(*gate_);
   RaiseMaxUpdateTime(batch.update_time);
   const uint32_t time = ClampTime(batch.update_time);
   std::vector<Fid> written;
@@ -345,7 +344,7 @@ Result<WriteReport> Table::Optimize(const Gradients& gradients) {
 }
 
 std::vector<int32_t> Table::Reinitialize(std::span<const Fid> fids, int64_t now) {
-  const std::shared_lock gate(*gate_);
+  const WriteGate::Shared gate(*gate_);
   RaiseMaxUpdateTime(now);
   std::vector<int32_t> had_row(fids.size());
   WriteReport report;
@@ -380,7 +379,7 @@ bool Table::Expired(Fid fid, uint32_t timestamp, int64_t now) const {
 int64_t Table::Evict() { return Evict(max_update_time()); }
 
 int64_t Table::Evict(int64_t now) {
-  const std::shared_lock gate(*gate_);
+  const WriteGate::Shared gate(*gate_);
   std::vector<Fid> dropped;
   map_.EraseIf([&](Fid fid, uint32_t timestamp) { return Expired(fid, timestamp, now); }, &dropped);
   evicted_.fetch_add(dropped.size(), std::memory_order_relaxed);
@@ -389,7 +388,7 @@ int64_t Table::Evict(int64_t now) {
 }
 
 int64_t Table::Erase(std::span<const Fid> fids) {
-  const std::shared_lock gate(*gate_);
+  const WriteGate::Shared gate(*gate_);
   std::vector<Fid> erased;
   for (const Fid fid : fids) {
     if (map_.Erase(fid)) erased.push_back(fid);
@@ -401,7 +400,7 @@ int64_t Table::Erase(std::span<const Fid> fids) {
 }
 
 Status Table::Clear() {
-  const std::unique_lock gate(*gate_);
+  const WriteGate::Exclusive gate(*gate_);
   std::vector<Fid> dropped;
   if (options_.observer != nullptr) {
     map_.EraseIf([](Fid, uint32_t) { return true; }, &dropped);
@@ -420,7 +419,7 @@ Status Table::Load(std::span<const Fid> fids, std::span<const uint32_t> timestam
                            std::to_string(timestamps.size()) + " times and " +
                            std::to_string(payloads.size()) + " bytes");
   }
-  const std::shared_lock gate(*gate_);
+  const WriteGate::Shared gate(*gate_);
   uint32_t newest = 0;
   std::vector<Fid> written;
   const Status status = map_.Update(

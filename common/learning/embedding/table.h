@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <shared_mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,6 +16,7 @@
 #include "common/learning/embedding/row_layout.h"
 #include "common/learning/embedding/row_map.h"
 #include "common/learning/embedding/table_config.h"
+#include "common/learning/embedding/write_gate.h"
 
 namespace megalith::embedding {
 
@@ -73,18 +73,14 @@ struct TableStats {
   int64_t max_update_time = 0;
 };
 
-// Keeps a moment still: writers hold it shared for a batch, a snapshot's first instant holds it
-// exclusively. Tables saved together share one.
-using WriteGate = std::shared_mutex;
-
 // Threads: every method may be called concurrently. A row is read and written whole: no reader sees
 // half an update. A batch is not atomic, but a snapshot holds all of a batch or nothing.
 class Table {
  public:
   struct Options {
     std::shared_ptr<AdmissionFilter> filter;  // none: every fid is admitted
-    WriteObserver* observer = nullptr;        // outlives the table
-    std::shared_ptr<WriteGate> gate;          // none: one of its own
+    std::shared_ptr<WriteObserver> observer;
+    std::shared_ptr<WriteGate> gate;  // of tables saved together; none: one of its own
     uint64_t hash_seed = 0;
   };
 

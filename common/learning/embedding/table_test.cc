@@ -337,9 +337,10 @@ class Recorder : public WriteObserver {
 };
 
 TEST(TableTest, TheObserverHearsOfEveryChangedRow) {
-  Recorder recorder;
+  const auto observer = std::make_shared<Recorder>();
+  const Recorder& recorder = *observer;
   Table::Options options;
-  options.observer = &recorder;
+  options.observer = observer;
   TableConfig config = SgdConfig();
   config.expire.default_days = 1;
   const auto table = MakeTable(config, std::move(options));
@@ -367,7 +368,7 @@ TEST(TableTest, ASnapshotHoldsAllOfABatchOrNothing) {
   });
   for (int round = 0; round < 30; ++round) {
     {
-      const std::unique_lock gate(table->gate());
+      const WriteGate::Exclusive gate(table->gate());
       ASSERT_TRUE(table->BeginSnapshot().ok());
     }
     std::set<float> values;
