@@ -111,7 +111,7 @@ Status RowMap::Rebuild(Shard& shard, uint32_t buckets) {
   const uint32_t old_buckets = shard.buckets.load(std::memory_order_relaxed);
   if (buckets > old_buckets && bytes() + (buckets - old_buckets) * kBucketBytes > max_bytes_) {
     return ResourceExhausted("the table has reached its max_bytes of " +
-                             std::to_string(max_bytes_) + "; evict rows or raise it");
+                             std::to_string(max_bytes_.load()) + "; evict rows or raise it");
   }
   auto* entries = static_cast<Entry*>(AllocateBuckets(buckets));
   if (entries == nullptr) return NoMemory();
@@ -208,10 +208,11 @@ Status RowMap::TakeRow(Shard& shard, uint32_t& number) {
   if (shard.fresh_next == shard.fresh_end) {
     const uint32_t count = std::clamp<uint32_t>(shard.used / 64, 1, kMaxReservedRows);
     const uint64_t held = bytes();
-    const uint64_t room = held < max_bytes_ ? (max_bytes_ - held) / row_bytes() : 0;
+    const uint64_t limit = max_bytes_.load(std::memory_order_relaxed);
+    const uint64_t room = held < limit ? (limit - held) / row_bytes() : 0;
     if (room == 0) {
       return ResourceExhausted("the table has reached its max_bytes of " +
-                               std::to_string(max_bytes_) + "; evict rows or raise it");
+                               std::to_string(max_bytes_.load()) + "; evict rows or raise it");
     }
     const auto taken = static_cast<uint32_t>(std::min<uint64_t>(count, room));
     ASSIGN_OR_RETURN(shard.fresh_next, arena_.Reserve(taken));
@@ -317,7 +318,7 @@ Status RowMap::Reserve(uint64_t rows) {
   if (index_bytes > max_bytes_) {
     return ResourceExhausted("initial_capacity " + std::to_string(rows) + " needs " +
                              std::to_string(index_bytes) + " bytes of index, max_bytes is " +
-                             std::to_string(max_bytes_));
+                             std::to_string(max_bytes_.load()));
   }
   return Subdivide(depth, buckets);
 }

@@ -55,6 +55,9 @@ class RowMap {
   // Share of index entries in use.
   double load_factor() const;
 
+  // A lower bound than what is used refuses new rows, no more.
+  void SetMaxBytes(uint64_t max_bytes) { max_bytes_.store(max_bytes, std::memory_order_relaxed); }
+
   // Makes room for `rows` at once, if the map is still empty; before others use it.
   // Errors: kResourceExhausted.
   Status Reserve(uint64_t rows);
@@ -296,7 +299,7 @@ class RowMap {
   bool ReadSome(Shard& shard, ShardCursor& cursor, size_t limit, CopiedRows& out);
 
   RowArena arena_;
-  const uint64_t max_bytes_;
+  std::atomic<uint64_t> max_bytes_;
   const uint64_t hash_seed_;
   std::atomic<uint64_t> rows_{0};
   std::atomic<uint64_t> index_bytes_{0};

@@ -13,6 +13,7 @@
 #include "common/foundation/base/status.h"
 #include "common/learning/embedding/fid.h"
 #include "common/learning/embedding/filters/filter.h"
+#include "common/learning/embedding/gradients.h"
 #include "common/learning/embedding/row_layout.h"
 #include "common/learning/embedding/row_map.h"
 #include "common/learning/embedding/table_config.h"
@@ -28,27 +29,6 @@ class WriteObserver {
   virtual void Erased(std::span<const Fid> fids) = 0;
 };
 
-// What is done with a gradient row that holds NaN or an infinity.
-enum class NonFinite {
-  kReject,  // the whole batch is refused before any row changes
-  kSkip,    // the row is left out and counted
-  kClip,    // NaN becomes 0, infinities the largest finite float; counted
-};
-
-// One batch of gradient steps.
-struct Gradients {
-  std::span<const Fid> fids;
-  std::span<const float> values;          // fids.size() * dim()
-  std::span<const float> learning_rates;  // slices(); empty: as configured, warm-up included
-  std::span<const float> snapshots;       // fids.size() * dim() or empty (delay compensation)
-  int64_t update_time = 0;                // unix seconds of the sample
-  int64_t global_step = 0;                // >= 0
-  // Sums the gradients of equal fids and takes one step for each fid, in order of first
-  // occurrence; otherwise every occurrence is a step, in order.
-  bool dedup = false;
-  NonFinite non_finite = NonFinite::kReject;
-};
-
 // What a batch of writes did, in rows (occurrences of fids, or fids if deduplicated).
 struct WriteReport {
   int64_t applied = 0;
@@ -59,6 +39,8 @@ struct WriteReport {
   int64_t non_finite = 0;        // gradients skipped or clipped
   int64_t guarded = 0;           // steps not taken: learning rate or denominator zero
   int64_t snapshot_missing = 0;  // steps of delay compensation without a snapshot
+
+  WriteReport& operator+=(const WriteReport& other);
 };
 
 struct TableStats {
@@ -87,12 +69,17 @@ class Table {
   // Errors: those of RowLayout::Make; kResourceExhausted  no memory for initial_capacity.
   static Result<std::unique_ptr<Table>> Make(TableConfig config, Options options);
 
+  // Another table over the same rows, statistics and observer, configured otherwise: expiry,
+  // budget, learning rates and other fields of the same records. This one stays usable. Errors:
+  // those of Make; kFailedPrecondition  rows would have another shape or meaning.
+  Result<std::unique_ptr<Table>> Reconfigured(TableConfig config) const;
+
   const TableConfig& config() const { return config_; }
   const RowLayout& layout() const { return *layout_; }
   int64_t dim() const { return layout_->dim(); }
   int64_t slices() const { return layout_->slices(); }
-  uint64_t size() const { return map_.rows(); }
-  WriteGate& gate() const { return *gate_; }
+  uint64_t size() const { return state_->map.rows(); }
+  WriteGate& gate() const { return *options_.gate; }
 
   // Copies the row of each fid, in order, into `out`; a fid without a row reads as zeros and is not
   // inserted. Returns how many fids had a row.
@@ -127,6 +114,11 @@ class Table {
   //         kFailedPrecondition  a serving table does not learn.
   Result<WriteReport> Optimize(const Gradients& gradients);
 
+  // The two halves of Optimize: all that can fail, and the steps. What Prepare returns refers to
+  // the spans of `gradients` and holds for this table and its other configurations.
+  Result<PreparedGradients> Prepare(const Gradients& gradients) const;
+  WriteReport Apply(const PreparedGradients& prepared);
+
   // Back to initial values and fresh state, at time `now`; made if missing, whatever the filter
   // says. 1 for each fid that had a row, else 0; -1 where max_bytes has no room.
   std::vector<int32_t> Reinitialize(std::span<const Fid> fids, int64_t now);
@@ -150,25 +142,39 @@ class Table {
   Status Load(std::span<const Fid> fids, std::span<const uint32_t> timestamps,
               std::span<const std::byte> payloads);
 
-  int64_t max_update_time() const { return max_update_time_.load(std::memory_order_relaxed); }
+  int64_t max_update_time() const {
+    return state_->max_update_time.load(std::memory_order_relaxed);
+  }
   // Never lowers it.
   void RaiseMaxUpdateTime(int64_t time);
 
   // --- the rows at one moment ---
   // BeginSnapshot needs gate() held exclusively; every one is followed by one ReadSnapshot, which
   // may take its time. See RowMap for memory. Errors: kFailedPrecondition  one is being read.
-  Status BeginSnapshot() { return map_.BeginSnapshot(); }
+  Status BeginSnapshot() { return state_->map.BeginSnapshot(); }
 
   using RowView = RowMap::RowView;
   // In no particular order; the views live until `sink` returns.
   Status ReadSnapshot(const std::function<Status(std::span<const RowView> rows)>& sink) {
-    return map_.ReadSnapshot(sink);
+    return state_->map.ReadSnapshot(sink);
   }
 
   TableStats Stats() const;
 
  private:
-  Table(TableConfig config, std::unique_ptr<RowLayout> layout, Options options);
+  // What stays when the configuration changes.
+  struct State {
+    State(size_t payload_bytes, const TableConfig& config, uint64_t hash_seed)
+        : map(payload_bytes, config.max_bytes, hash_seed) {}
+    RowMap map;
+    std::atomic<int64_t> max_update_time{0};
+    std::atomic<uint64_t> lookups{0}, hits{0}, evicted{0};
+    std::atomic<int64_t> applied{0}, created{0}, erased{0}, filtered{0}, refused{0}, non_finite{0},
+        guarded{0}, snapshot_missing{0};
+  };
+
+  Table(TableConfig config, std::unique_ptr<RowLayout> layout, Options options,
+        std::shared_ptr<State> state);
 
   Status CheckBatch(size_t fids, size_t values) const;
   RowMap::Missing Admit(Fid fid, uint32_t count, WriteReport& report);
@@ -176,23 +182,15 @@ class Table {
   void Finish(const WriteReport& report, std::span<const Fid> written, std::span<const Fid> erased);
   Result<WriteReport> Write(std::span<const Fid> fids, std::span<const float> values,
                             int64_t update_time, bool add);
-  void StepRow(const Gradients& batch, std::span<const float> rates, size_t i, std::byte* row,
-               WriteReport& report) const;
+  // Writes one run of rows, whose order does not matter to skip_zero_embedding.
+  void WriteRun(std::span<const Fid> fids, const float* values, uint32_t time, bool add,
+                WriteReport& report, std::vector<Fid>& written);
+  void StepRow(const PreparedGradients& batch, size_t i, std::byte* row, WriteReport& report) const;
 
   const TableConfig config_;
   const std::unique_ptr<RowLayout> layout_;
-  const Options options_;
-  const std::shared_ptr<WriteGate> gate_;
-  RowMap map_;
-  std::atomic<int64_t> max_update_time_{0};
-  mutable std::atomic<uint64_t> lookups_{0};
-  mutable std::atomic<uint64_t> hits_{0};
-  std::atomic<uint64_t> evicted_{0};
-  struct Totals {
-    std::atomic<int64_t> applied{0}, created{0}, erased{0}, filtered{0}, refused{0}, non_finite{0},
-        guarded{0}, snapshot_missing{0};
-  };
-  Totals totals_;
+  const Options options_;  // gate is set
+  const std::shared_ptr<State> state_;
 };
 
 }  // namespace megalith::embedding

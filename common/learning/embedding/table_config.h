@@ -23,6 +23,7 @@ struct RuleConfig {
   std::string name;  // "adagrad", "random_uniform", "fp16"
   std::vector<std::pair<std::string, double>> fields;
   std::vector<RuleConfig> base;  // one element for a record that wraps another ("dc")
+  bool operator==(const RuleConfig&) const = default;
 };
 
 struct SegmentConfig {
@@ -32,6 +33,7 @@ struct SegmentConfig {
   RuleConfig compressor{.name = "fp32"};
   // After each step weights are rounded at random to one of the two neighbouring fp16 values.
   bool stochastic_rounding_float16 = false;
+  bool operator==(const SegmentConfig&) const = default;
 };
 
 enum class EntryKind {
@@ -43,6 +45,7 @@ enum class EntryKind {
 struct ExpireTimes {
   uint32_t default_days = 36500;
   std::map<uint32_t, uint32_t> days_of_slot;
+  bool operator==(const ExpireTimes&) const = default;
 };
 
 struct TableConfig {
@@ -57,6 +60,7 @@ struct TableConfig {
   // while rows that exist go on being read and updated. 0 is an error, the default has no effect.
   uint64_t max_bytes = UINT64_MAX;
   uint64_t seed = 0;  // of random initial values and of stochastic rounding
+  bool operator==(const TableConfig&) const = default;
 };
 
 }  // namespace megalith::embedding

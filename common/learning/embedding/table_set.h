@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <shared_mutex>
 #include <span>
 #include <string>
@@ -66,7 +67,7 @@ class TableSet {
   // A table beside the set's, of the same gate and filter, that nobody sees or hears of yet: what a
   // restore fills before Replace puts it in place of the one with its name, all names at one
   // moment.
-  Result<std::shared_ptr<Table>> MakeAside(const std::string& name, TableConfig config) const;
+  Result<std::shared_ptr<Table>> MakeAside(const std::string& name, TableConfig config);
   void Replace(std::map<std::string, std::shared_ptr<Table>> tables);
 
   AdmissionFilter& filter() const { return *filter_; }
@@ -88,6 +89,8 @@ class TableSet {
     // Rows and newest update time at the moment.
     uint64_t rows(const std::string& table) const;
     int64_t max_update_time(const std::string& table) const;
+    // Errors: those of `sink`; kFailedPrecondition  the table has been read. Different tables may
+    // be read by different threads.
     Status Read(const std::string& table,
                 const std::function<Status(std::span<const Table::RowView> rows)>& sink);
 
@@ -98,8 +101,9 @@ class TableSet {
       int64_t max_update_time = 0;
       bool read = false;
     };
+    std::mutex mu_;
     std::map<std::string, std::shared_ptr<Table>> tables_;
-    std::map<std::string, Moment> moments_;
+    std::map<std::string, Moment> moments_;  // `read` is guarded by mu_
   };
   Result<std::unique_ptr<Snapshot>> TakeSnapshot(const std::function<void()>& at_moment);
 
@@ -120,27 +124,48 @@ class TableSet {
   Result<std::vector<float>> FusedLookup(std::span<const Fid> fids, std::span<const int64_t> sizes,
                                          int64_t shards, int64_t max_floats) const;
 
-  // One step for each fid; learning rates are the tables' concatenated, one per segment. With
-  // `dedup`, equal fids of one (shard, table) are summed. All sizes are checked before the first
-  // row changes. `report` has one entry per table.
-  Result<std::vector<WriteReport>> FusedOptimize(std::span<const Fid> fids,
-                                                 std::span<const int64_t> sizes, int64_t shards,
-                                                 std::span<const float> gradients,
-                                                 std::span<const float> learning_rates,
-                                                 int64_t update_time, int64_t global_step,
-                                                 bool dedup, NonFinite non_finite);
+  // Gradients of a fused batch; see Gradients for what the fields mean.
+  struct FusedGradients {
+    std::span<const Fid> fids;
+    std::span<const int64_t> sizes;
+    int64_t shards = 1;
+    std::span<const float> gradients;
+    std::span<const float> learning_rates;  // of all tables, one per segment; empty: as configured
+    int64_t update_time = 0;
+    int64_t global_step = 0;
+    bool dedup = false;  // within one (shard, table)
+    NonFinite non_finite = NonFinite::kReject;
+  };
+  // Steps for all fids. Everything is checked before the first row changes, and a snapshot holds
+  // the whole call or nothing. One report per table. Errors: as Fuse and Table::Optimize say.
+  Result<std::vector<WriteReport>> FusedOptimize(const FusedGradients& batch);
 
  private:
   class NamedObserver;
-  explicit TableSet(Options options);
-  Result<std::shared_ptr<Table>> MakeTable(const std::string& name, TableConfig config) const;
+  using TableMap = std::map<std::string, std::shared_ptr<Table>>;
+  struct Member {
+    std::shared_ptr<Table> table;
+    std::shared_ptr<NamedObserver> observer;  // null: nobody listens
+  };
+  struct Fused {
+    FusedLayout layout;
+    std::vector<Table*> tables;  // sorted by name
+  };
 
-  Options options_;
+  explicit TableSet(Options options);
+  Result<Member> MakeMember(const std::string& name, TableConfig config) const;
+  Status Missing(std::string_view name) const;  // requires mu_
+  Result<Fused> Fuse(const TableMap& tables, std::span<const int64_t> sizes, int64_t shards,
+                     int64_t max_floats) const;
+
+  const Options options_;
   std::shared_ptr<AdmissionFilter> filter_;
-  std::shared_ptr<WriteGate> gate_;
+  const std::shared_ptr<WriteGate> gate_;
   mutable std::shared_mutex mu_;
-  std::map<std::string, std::shared_ptr<Table>, std::less<>> tables_;  // guarded by mu_
-  bool snapshot_ = false;                                              // guarded by mu_
+  std::map<std::string, Member, std::less<>> members_;  // guarded by mu_
+  // Made aside and not yet put in place.
+  std::map<const Table*, std::pair<std::weak_ptr<Table>, std::shared_ptr<NamedObserver>>>
+      aside_;  // guarded by mu_
 };
 
 }  // namespace megalith::embedding
