@@ -141,7 +141,7 @@ bool WireReader::SkipGroup(uint64_t number) {
   return true;
 }
 
-bool WireReader::Next() {
+bool WireReader::NextOfAnyType() {
   while (at_ < message_.size()) {
     uint64_t tag = 0;
     if (!Varint(&tag)) return false;

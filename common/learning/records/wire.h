@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -68,7 +69,18 @@ class WireReader {
   explicit WireReader(std::string_view message) : message_(message) {}
 
   // Moves to the next field; false at the end and at the first error.
-  bool Next();
+  bool Next() {
+    // Rows consist of floats mostly: a tag of one byte and four more.
+    if (message_.size() - at_ < 5) return NextOfAnyType();
+    const auto tag = static_cast<uint8_t>(message_[at_]);
+    if ((tag & 0x87) != static_cast<uint8_t>(WireType::kFixed32) || tag < 8) return NextOfAnyType();
+    uint32_t value = 0;
+    std::memcpy(&value, message_.data() + at_ + 1, sizeof(value));
+    field_ = {
+        .number = static_cast<uint32_t>(tag >> 3), .type = WireType::kFixed32, .value = value};
+    at_ += 5;
+    return true;
+  }
   const WireField& field() const { return field_; }
   // Of the byte behind the field.
   size_t offset() const { return at_; }
@@ -77,6 +89,7 @@ class WireReader {
   const Status& status() const { return status_; }
 
  private:
+  bool NextOfAnyType();
   bool Varint(uint64_t* value);
   bool Fixed(size_t bytes, uint64_t* value);
   bool Value();

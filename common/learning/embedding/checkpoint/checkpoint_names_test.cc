@@ -3,6 +3,7 @@
 
 #include "common/foundation/base/strings.h"
 #include "common/learning/embedding/checkpoint/file_names.h"
+#include "common/learning/embedding/checkpoint/md5.h"
 #include "common/learning/embedding/checkpoint/publish.h"
 
 namespace megalith::embedding {
@@ -37,6 +38,23 @@ TEST_F(NamesTest, BaseNamesAreMonoliths) {
   EXPECT_EQ(HashFilterBase(0), "hash_filter_0");
   EXPECT_EQ(AssetDirectory("/m/model.ckpt-7"), "/m/model.ckpt-7.assets");
   EXPECT_EQ(ShardFileName("t", 3, 4), "t-00003-of-00004");
+}
+
+// RFC 1321, appendix A.5.
+TEST_F(NamesTest, Md5IsTheRfcs) {
+  EXPECT_EQ(Md5Hex(""), "d41d8cd98f00b204e9800998ecf8427e");
+  EXPECT_EQ(Md5Hex("message digest"), "f96b697d7cb7938d525a2f31aaf161d0");
+  std::string digits;
+  for (int i = 0; i < 8; ++i) digits += "1234567890";
+  EXPECT_EQ(Md5Hex(digits), "57edf4a22be3c955ac49da2e2107b67a");
+}
+
+TEST_F(NamesTest, MergedTablesAreNamedAfterTheirFeatures) {
+  EXPECT_THAT(MergedTableBases({"b", "a"}, 3),
+              ElementsAre(StrCat("MonolithHashTable_", Md5Hex("a,b"), "_3")));
+  EXPECT_THAT(MergedTableBases({"fc_slot_2", "fc_slot_10", "fc_slot_x"}, std::nullopt),
+              ElementsAre(StrCat("MonolithHashTable_", Md5Hex("fc_slot_10,fc_slot_2,fc_slot_x")),
+                          StrCat("MonolithHashTable_", Md5Hex("slot_10,slot_2,fc_slot_x"))));
 }
 
 TEST_F(NamesTest, StepsAreReadFromPrefixes) {

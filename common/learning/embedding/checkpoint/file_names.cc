@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/foundation/base/strings.h"
+#include "common/learning/embedding/checkpoint/md5.h"
 
 namespace megalith::embedding {
 namespace {
@@ -10,6 +11,12 @@ namespace {
 constexpr size_t kDigits = 5;
 constexpr uint64_t kRowsPerShard = 1'000'000;
 constexpr uint64_t kMaxDefaultShards = 4;
+
+constexpr std::string_view kSlotFeature = "fc_slot_";
+
+bool AreDigits(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
 
 std::string FiveDigits(uint32_t n) {
   const std::string digits = StrCat(n);
@@ -20,8 +27,7 @@ std::string FiveDigits(uint32_t n) {
 std::optional<uint32_t> TakeNumber(std::string_view* text, std::string_view before) {
   if (!text->starts_with(before) || text->size() < before.size() + kDigits) return std::nullopt;
   const std::string_view digits = text->substr(before.size(), kDigits);
-  if (!std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; }))
-    return std::nullopt;
+  if (!AreDigits(digits)) return std::nullopt;
   text->remove_prefix(before.size() + kDigits);
   return static_cast<uint32_t>(*ParseUint(digits));
 }
@@ -85,6 +91,26 @@ Result<int64_t> StepOf(std::string_view prefix) {
 std::string SingleTableBase(std::string_view table_name) {
   std::string out(table_name);
   std::replace_if(out.begin(), out.end(), [](char c) { return c == ':' || c == '/'; }, '-');
+  return out;
+}
+
+std::vector<std::string> MergedTableBases(std::vector<std::string> features,
+                                          std::optional<uint32_t> server) {
+  const auto base = [&] {
+    const std::string name = StrCat("MonolithHashTable_", Md5Hex(Join(features, ",")));
+    return server ? StrCat(name, "_", *server) : name;
+  };
+  std::sort(features.begin(), features.end());
+  std::vector<std::string> out = {base()};
+  bool renamed = false;
+  for (std::string& feature : features) {
+    if (!feature.starts_with(kSlotFeature) || !AreDigits(feature.substr(kSlotFeature.size())))
+      continue;
+    feature.erase(0, std::string_view("fc_").size());
+    renamed = true;
+  }
+  // In the order of the new names, as Monolith does.
+  if (renamed) out.push_back(base());
   return out;
 }
 

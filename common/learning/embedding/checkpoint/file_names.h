@@ -24,6 +24,12 @@ Result<int64_t> StepOf(std::string_view prefix);
 
 // Of a single table: its name, with ':' and '/' replaced.
 std::string SingleTableBase(std::string_view table_name);
+// Base names under which the single table that `features` share may be found, in the order in which
+// to look: "MonolithHashTable_<MD5 of the sorted names>", and the same as older versions of
+// Monolith wrote it, when features "fc_slot_<n>" were "slot_<n>" (embedding-tables.md section 7).
+// Nothing: without parameter servers.
+std::vector<std::string> MergedTableBases(std::vector<std::string> features,
+                                          std::optional<uint32_t> server);
 // Of a native multi-table on parameter server `server`; nothing: without parameter servers.
 std::string NativeTableBase(std::optional<uint32_t> server);
 // Of the directory files that belong to the entry files of `base`.

@@ -61,7 +61,7 @@ class SlidingHashFilter final : public AdmissionFilter {
   FilterStats Stats() const override {
     FilterStats out{.failures = failures_.load(std::memory_order_relaxed)};
     for (const auto& split : splits_) {
-      out.elements += split->elements.load(std::memory_order_relaxed);
+      out.elements += split->elements();
       out.bytes += split->bytes();
     }
     return out;
@@ -90,10 +90,10 @@ class SlidingHashFilter final : public AdmissionFilter {
   const uint32_t max_backward_steps_;
   const uint64_t split_capacity_;
   std::vector<std::unique_ptr<Cells>> splits_;
-  std::atomic<uint64_t> failures_{0};
   std::atomic<uint32_t> head_{0};
   std::atomic<uint32_t> moves_{0};  // of the head
-  mutable std::mutex move_mu_;      // held while the head moves, and while a dump wants it to stay
+  alignas(64) std::atomic<uint64_t> failures_{0};
+  mutable std::mutex move_mu_;  // held while the head moves, and while a dump wants it to stay
 };
 
 // What was counted in the splits behind the head, newest first; 0 if nothing was.
@@ -139,9 +139,8 @@ uint32_t SlidingHashFilter<Cell>::Add(Fid fid, uint64_t count) {
              .compare_exchange_strong(found.value, after, std::memory_order_relaxed))
       continue;
     if (is_new) {
-      split->elements.fetch_add(1, std::memory_order_relaxed);
-      if (splits_[head]->elements.load(std::memory_order_relaxed) + 1 >= split_capacity_)
-        MoveOn(head);
+      split->CountElement();
+      if (splits_[head]->elements() + 1 >= split_capacity_) MoveOn(head);
     }
     return before;
   }
@@ -166,7 +165,7 @@ Result<uint64_t> SlidingHashFilter<Cell>::Dump(SplitSink& sink) const {
     const Cells& split = *splits_[i];
     const FilterSplitMeta meta = {
         .total_size = split.total_size(),
-        .num_elements = std::min(split.elements.load(std::memory_order_relaxed), split_capacity_),
+        .num_elements = std::min(split.elements(), split_capacity_),
         .fill_rate = kFillRate,
         .sliding = SlidingFilterMeta{.split_num = configured_splits_,
                                      .max_forward_step = kForwardSteps,
@@ -241,7 +240,7 @@ Status SlidingHashFilter<Cell>::Restore(std::vector<FilterSplit> splits) {
       restored.back()->Store(at, Cells::Make(SplitCells<uint16_t>::SignatureOf(cell),
                                              SplitCells<uint16_t>::CountOf(cell)));
     }
-    restored.back()->elements.store(split.meta.num_elements, std::memory_order_relaxed);
+    restored.back()->SetElements(split.meta.num_elements);
     split.cells = {};  // both forms together would be twice the memory
   }
   splits_ = std::move(restored);

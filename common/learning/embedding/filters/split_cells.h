@@ -86,17 +86,22 @@ class SplitCells {
   void Clear() {
     for (uint64_t at = 0; at < size(); ++at)
       if (Load(at) != 0) Store(at, 0);  // a page that was never used stays so
-    elements.store(0, std::memory_order_relaxed);
+    SetElements(0);
   }
 
-  std::atomic<uint64_t> elements{0};  // cells in use, as Monolith counts them
+  uint64_t elements() const { return elements_.load(std::memory_order_relaxed); }
+  void SetElements(uint64_t elements) { elements_.store(elements, std::memory_order_relaxed); }
+  // One more cell is in use.
+  void CountElement() { elements_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
   struct Free {
     void operator()(Cell* cells) const { std::free(cells); }
   };
-  uint64_t total_size_;
-  std::unique_ptr<Cell[], Free> cells_;
+  const uint64_t total_size_;
+  const std::unique_ptr<Cell[], Free> cells_;
+  // Away from what every Find reads.
+  alignas(64) std::atomic<uint64_t> elements_{0};  // cells in use, as Monolith counts them
 };
 
 }  // namespace megalith::embedding
