@@ -8,6 +8,7 @@
 #include "common/foundation/telemetry/metric_table.h"
 #include "common/foundation/tensor/physical.h"
 #include "common/foundation/tensor/tensor_proto.h"
+#include "common/machines/runtime/backend.h"
 #include "megalith/compile/v1/compile.pb.h"
 #include "megalith/trace/v1/trace.pb.h"
 #include "services/common/canonical.h"
@@ -71,6 +72,7 @@ ExecuteService::ExecuteService(const ExecuteServiceConfig& config,
       trace_(peers.trace),
       compile_(peers.compile),
       cache_(peers.cache),
+      fleet_key_(context.fleet_key),
       recorder_(context.ledger, "execute"),
       clock_(context.process.clock()),
       max_response_bytes_(static_cast<uint64_t>(context.process.config().max_response_bytes)),
@@ -98,6 +100,16 @@ void ExecuteService::Remember(const std::string& key, const ExecutablePtr& execu
   loaded_gauge_.Set(static_cast<double>(loaded_.size()));
 }
 
+Result<ExecuteService::ExecutablePtr> ExecuteService::LoadPackage(
+    const std::string& key, std::string_view bytes, const Cancellation& cancellation) const {
+  if (!fleet_key_.present()) {
+    return engine_->Load(cache::WithoutSeal(bytes), runtime::Origin::kStranger, cancellation);
+  }
+  const Result<std::string_view> package = OpenPackage(fleet_key_, "execute", key, bytes);
+  RETURN_IF_ERROR(package.status());
+  return engine_->Load(*package, runtime::Origin::kOwn, cancellation);
+}
+
 Result<ExecuteService::Ready> ExecuteService::LoadByKey(const std::string& key,
                                                         const rpc::Call& call) {
   if (std::optional<ExecutablePtr> executable = loaded_.Get(key)) {
@@ -111,7 +123,7 @@ Result<ExecuteService::Ready> ExecuteService::LoadByKey(const std::string& key,
     ASSIGN_OR_RETURN(
         const cache::Entry entry,
         cache_.Get(key, {.cancellation = &all_gone, .trace = trace}).Annotate("executable"));
-    ASSIGN_OR_RETURN(ExecutablePtr executable, engine_->Load(*entry.value, all_gone));
+    ASSIGN_OR_RETURN(ExecutablePtr executable, LoadPackage(key, *entry.value, all_gone));
     Remember(key, executable);
     return executable;
   };
@@ -213,7 +225,7 @@ Result<ExecuteService::Ready> ExecuteService::LoadByChain(
   chains_.Put(digest, key);
   if (package.empty()) return LoadByKey(key, call);
   // The cache could not store it, or may not keep it: the answer must not depend on that.
-  ASSIGN_OR_RETURN(const ExecutablePtr executable, engine_->Load(package, call.cancellation()));
+  ASSIGN_OR_RETURN(const ExecutablePtr executable, LoadPackage(key, package, call.cancellation()));
   Remember(key, executable);
   return Ready{.executable = executable, .key = key, .was_loaded = false};
 }
@@ -352,7 +364,7 @@ Status ExecuteService::RunSession(rpc::Reader<v1::SessionRequest>& reader,
        .max_tensor_bytes = static_cast<uint64_t>(config_.max_tensor_bytes),
        .load = [this, &call](const v1::SessionLoad& load) -> Result<ExecutablePtr> {
          if (!load.package().empty()) {
-           return engine_->Load(load.package(), call.cancellation());
+           return LoadPackage(load.key(), load.package(), call.cancellation());
          }
          ASSIGN_OR_RETURN(Ready ready, LoadByKey(load.key(), call));
          return std::move(ready.executable);
@@ -524,6 +536,7 @@ ServiceSpec ExecuteSpec(MakeExecuteEngine make_engine) {
           },
       .make = [config, make_engine](ServiceContext& context) -> Result<ServiceList> {
         ASSIGN_OR_RETURN(auto engine, make_engine());
+        WarnWithoutFleetKey(context, "execute");
         ExecutePeers peers;
         ASSIGN_OR_RETURN(peers.trace, context.process.ChannelTo("trace", config->trace_address));
         ASSIGN_OR_RETURN(peers.compile,
