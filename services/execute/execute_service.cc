@@ -14,6 +14,7 @@
 #include "services/common/canonical.h"
 #include "services/execute/profile_proto.h"
 #include "services/execute/session.h"
+#include "services/execute/weak_arguments.h"
 
 namespace megalith::services {
 
@@ -55,6 +56,16 @@ bool IsLowered(const v1::ProgramChain& chain) {
          source.in_avals().empty() && source.consts().empty() && source.rules().empty() &&
          (source.form_case() == trace::v1::ProgramSource::kStablehloText ||
           source.form_case() == trace::v1::ProgramSource::kStablehloArtifact);
+}
+
+std::vector<bool> WeakFlags(const v1::ExecuteRequest& request) {
+  const v1::ProgramChain& chain = request.chain();
+  std::vector<bool> out;
+  for (int i = 0; i < request.arguments_size(); ++i) {
+    out.push_back(request.arguments(i).weak() ||
+                  (i < chain.weak_arguments_size() && chain.weak_arguments(i)));
+  }
+  return out;
 }
 
 tensor::ArrayType TypeOf(const tensor::Tensor& t) {
@@ -149,15 +160,19 @@ Status ExecuteService::LowerChain(const ChainTask& task, const rpc::CallOptions&
   *lower.mutable_source() = chain.source();
   *lower.mutable_stack() = chain.stack();
   *lower.mutable_options() = chain.trace_options();
-  for (size_t i = 0; i < task.arguments.size(); ++i) {
-    tensor::ArrayType type = task.arguments[i];
-    type.weak_type = static_cast<int>(i) < chain.weak_arguments_size() &&
-                     chain.weak_arguments(static_cast<int>(i));
+  lower.mutable_arguments();
+  for (const tensor::ArrayType& type : task.arguments) {
     *lower.mutable_arguments()->add_types() = tensor::TypeToProto(type);
   }
-  lower.mutable_arguments();
-  ASSIGN_OR_RETURN(trace::v1::LowerResponse lowered, trace_.Lower(lower, options));
-  compile->set_stablehlo_text(std::move(*lowered.mutable_stablehlo_text()));
+  Result<trace::v1::LowerResponse> lowered = trace_.Lower(lower, options);
+  if (lowered.status().code() == Code::kInvalidArgument &&
+      std::ranges::any_of(task.arguments, &tensor::ArrayType::weak_type)) {
+    lower.clear_arguments();
+    Result<trace::v1::LowerResponse> own = trace_.Lower(lower, options);
+    if (own.ok()) lowered = std::move(own);
+  }
+  RETURN_IF_ERROR(lowered.status());
+  compile->set_stablehlo_text(std::move(*lowered->mutable_stablehlo_text()));
   return OkStatus();
 }
 
@@ -182,13 +197,18 @@ Result<ExecuteService::Chain> ExecuteService::CompileChain(const ChainTask& task
   return out;
 }
 
-Result<ExecuteService::Ready> ExecuteService::LoadByChain(
-    const v1::ProgramChain& chain,
-    const google::protobuf::RepeatedPtrField<v1::Argument>& proto_arguments, Timings* timings,
-    const rpc::Call& call) {
-  ASSIGN_OR_RETURN(const std::vector<tensor::Tensor> arguments, ArgumentsOf(proto_arguments));
+Result<ExecuteService::Ready> ExecuteService::LoadByChain(const v1::ExecuteRequest& request,
+                                                          Timings* timings, const rpc::Call& call) {
+  const v1::ProgramChain& chain = request.chain();
+  ASSIGN_OR_RETURN(const std::vector<tensor::Tensor> arguments, ArgumentsOf(request.arguments()));
+  std::vector<tensor::ArrayType> types;
+  for (const tensor::Tensor& t : arguments) types.push_back(TypeOf(t));
+  const std::vector<bool> weak = WeakFlags(request);
+  for (size_t i = 0; i < types.size(); ++i) types[i].weak_type = weak[i];
   std::string identity = ChainIdentity(chain);
-  for (const tensor::Tensor& t : arguments) StrAppend(&identity, t.TypeText(), ";");
+  for (const tensor::ArrayType& t : types) {
+    StrAppend(&identity, tensor::TypeText(t.dtype, t.shape), t.weak_type ? "~;" : ";");
+  }
   const std::string digest = Sha256::Of(identity).Hex();
   if (const std::optional<std::string> key = chains_.Get(digest);
       key && !chain.compile_options().ignore_cache()) {
@@ -201,7 +221,7 @@ Result<ExecuteService::Ready> ExecuteService::LoadByChain(
   // Whoever came first may leave: what runs for all owns what it uses.
   const auto task = std::make_shared<ChainTask>();
   task->chain = chain;
-  for (const tensor::Tensor& t : arguments) task->arguments.push_back(TypeOf(t));
+  task->arguments = std::move(types);
   const std::string caller = call.peer_identity();
   task->client =
       Printable(caller.empty() ? call.peer() : caller, kMaxClientBytes).substr(0, kMaxClientBytes);
@@ -264,6 +284,7 @@ Result<v1::ExecuteResponse> ExecuteService::RunReady(const Ready& ready,
                                                      bool wait_for_slot, Timings* timings,
                                                      const rpc::Call& call) {
   ASSIGN_OR_RETURN(std::vector<tensor::Tensor> arguments, ArgumentsOf(request.arguments()));
+  RETURN_IF_ERROR(AdaptWeak(ready.executable->inputs(), WeakFlags(request), &arguments));
   for (tensor::Tensor& t : arguments) t = tensor::ToPhysical(t);
   RETURN_IF_ERROR(CheckArguments(ready.executable->inputs(), arguments));
   std::optional<RunSlots::Slot> slot;
@@ -300,7 +321,7 @@ Result<v1::ExecuteResponse> ExecuteService::Execute(const v1::ExecuteRequest& re
   Result<Ready> ready = InvalidArgument("the request names no program: set key or chain");
   if (request.program_case() == v1::ExecuteRequest::kKey) ready = LoadByKey(request.key(), call);
   if (request.program_case() == v1::ExecuteRequest::kChain) {
-    ready = LoadByChain(request.chain(), request.arguments(), &timings, call);
+    ready = LoadByChain(request, &timings, call);
   }
   if (!ready.ok()) {
     Record(call, "refuse", request.key(), ready.status(), timings.total_seconds());

@@ -92,11 +92,10 @@ class ExecuteService final : public rpc::Service {
   Result<ExecutablePtr> LoadPackage(const std::string& key, std::string_view bytes,
                                     const Cancellation& cancellation) const;
   Result<Ready> LoadByKey(const std::string& key, const rpc::Call& call);
-  Result<Ready> LoadByChain(
-      const execute::v1::ProgramChain& chain,
-      const google::protobuf::RepeatedPtrField<execute::v1::Argument>& arguments, Timings* timings,
-      const rpc::Call& call);
-  // The chain's program in a form that the compile service takes.
+  Result<Ready> LoadByChain(const execute::v1::ExecuteRequest& request, Timings* timings,
+                            const rpc::Call& call);
+  // The chain's program in a form that the compile service takes. Where the types of weak arguments
+  // do not suit it, its own types.
   Status LowerChain(const ChainTask& task, const rpc::CallOptions& options,
                     compile::v1::CompileRequest* compile) const;
   Result<Chain> CompileChain(const ChainTask& task, const rpc::CallOptions& options) const;
