@@ -68,6 +68,7 @@ constexpr CompressorDef kFixedR8 = {
     .encode = kLevels<Encode>,
     .decode = kLevels<Decode>,
     .training_read = kLevels<Read>,
+    .rule = "the nearest multiple of r/128 in [-r, r); training reads the same",
     .spec = "embedding-tables.md 6",
     .samples = kSamples,
 };

@@ -72,6 +72,9 @@ constexpr OptimizerDef kFtrl = {
     .step = kLevels<Step>,
     .learning_rate_field = kLearningRate,
     .warmup_field = kWarmup,
+    .formula =
+        "n = norm + g^2; zero += g - (sqrt(n) - sqrt(norm))/lr*w; norm = n; w = 0 if |zero| <= l1, "
+        "else lr*(sign(zero)*l1 - zero)/(sqrt(norm) + beta + l2*lr)",
     .spec = "embedding-tables.md 4.3",
     .samples = kSamples,
 };

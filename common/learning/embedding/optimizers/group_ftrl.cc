@@ -96,6 +96,9 @@ constexpr OptimizerDef kGroupFtrl = {
     .whole_row = true,
     .learning_rate_field = kLearningRate,
     .warmup_field = kWarmup,
+    .formula =
+        "norm, zero as ftrl; Z = norm2(zero); w = 0 if Z < l1, else lr*zero*((l1 - Z)/Z)/(beta + "
+        "sqrt(norm) + l2*lr)",
     .spec = "embedding-tables.md 4.13",
     .samples = kSamples,
 };
