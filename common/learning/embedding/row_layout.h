@@ -60,6 +60,8 @@ class RowLayout {
   int64_t dim() const { return dim_; }
   int64_t slices() const { return slices_; }
   size_t payload_bytes() const { return payload_bytes_; }
+  // Leading bytes of the payload that Read looks at.
+  size_t read_bytes() const { return read_bytes_; }
   EntryKind kind() const { return kind_; }
 
   // A new row: initial values, fresh optimizer state. The values of a random initializer depend
@@ -106,6 +108,7 @@ class RowLayout {
   int64_t dim_ = 0;
   int64_t slices_ = 0;
   size_t payload_bytes_ = 0;
+  size_t read_bytes_ = 0;
   EntryKind kind_ = EntryKind::kTraining;
 };
 

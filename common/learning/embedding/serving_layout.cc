@@ -15,6 +15,7 @@ class ServingLayout final : public RowLayout {
     dim_ = last.offset + last.dim;
     slices_ = static_cast<int64_t>(segments_.size());
     payload_bytes_ = last.stored_offset + last.compressor->bytes(last.dim);
+    read_bytes_ = payload_bytes_;
     kind_ = EntryKind::kServing;
     for (const Segment& s : segments_) {
       coders_.push_back({s.compressor->encode.Best(), s.compressor->decode.Best()});

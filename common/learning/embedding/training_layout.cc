@@ -50,6 +50,7 @@ class TrainingLayout final : public RowLayout {
     dim_ = last.offset + last.dim;
     slices_ = static_cast<int64_t>(segments_.size());
     payload_bytes_ = last.state_offset + StateBytes(*last.optimizer, last.dim);
+    read_bytes_ = static_cast<size_t>(dim_) * sizeof(float);
     kind_ = EntryKind::kTraining;
     scales_ = std::make_unique<std::atomic<float>[]>(segments_.size());
     for (size_t i = 0; i < segments_.size(); ++i) {
