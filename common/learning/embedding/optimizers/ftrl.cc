@@ -30,10 +30,10 @@ struct Step {
       const float root = std::sqrt(sum);
       const float z = zero[i] + (g[i] - (root - std::sqrt(norm[i])) / lr * w[i]);
       const float below = root + rest;
-      const float moved = lr * ((z < 0 ? l1_if_negative : l1_if_positive) - z) / below;
+      const float moved = lr * (Select(z < 0, l1_if_negative, l1_if_positive) - z) / below;
       const bool inside = std::fabs(z) <= l1;
       const bool undefined = !inside & (below == 0);
-      const float next = inside ? 0.0F : (undefined ? w[i] : moved);
+      const float next = Select(inside, 0, Select(undefined, w[i], moved));
       const bool ok = Finite(next) & Finite(z) & Finite(sum);
       StoreIf(ok, next, &w[i]);
       StoreIf(ok, sum, &norm[i]);
