@@ -6,10 +6,14 @@
 #include <optional>
 
 #include "common/foundation/base/strings.h"
-#include "common/learning/embedding/wire.h"
+#include "common/learning/records/wire.h"
 
 namespace megalith::embedding {
 namespace {
+
+using records::WireField;
+using records::WireReader;
+using records::WireType;
 
 // Of EntryDump and OptimizerDump (persistent: never change).
 constexpr int kId = 1;
