@@ -49,7 +49,7 @@ run: deps  ## start a fleet and train on the digits (examples/digits)
 	cmake --build build/release -j$(JOBS) --target megalith megalithctl digits
 	examples/digits/run.sh build/release
 
-conformance: build  ## hold the fleet against the oracle's answers; writes docs/parity.md and docs/parity.json
+conformance: build  ## hold the fleet and tables against the oracles' answers; writes docs/parity*.md and .json
 	tests/conformance/conformance.sh build/$(PRESET)/bin/megalithctl update
 
 wheel:  ## build the Python package with the JAX plugin into build/wheel
@@ -124,6 +124,7 @@ docs: configure  ## print the generated pages of docs/ again
 	build/$(PRESET)/bin/docs_gen commands docs/cli.md write
 	build/$(PRESET)/bin/docs_gen policy docs/formats/keys.md write
 	build/$(PRESET)/bin/docs_gen operations docs/cpu.md write
+	build/$(PRESET)/bin/docs_gen optimizers docs/optimizers.md write
 
 clean:  ## remove everything that was built
 	rm -rf build

@@ -213,11 +213,7 @@ Status RunBench(Session& session, const Arguments& arguments) {
     return InvalidArgument(StrCat("flag --seconds expects a time up to a day, got '",
                                   Printable(arguments.Get("seconds")), "'"));
   ASSIGN_OR_RETURN(const compile::v1::CompileOptions compile_options, CompileOptionsOf(arguments));
-  std::vector<ArrayValue> values;
-  for (const std::string& word : arguments.GetAll("arg")) {
-    ASSIGN_OR_RETURN(const auto arrays, ReadArrays(word, session.files(), arguments.Has("x64")));
-    values.insert(values.end(), arrays.begin(), arrays.end());
-  }
+  ASSIGN_OR_RETURN(std::vector<ArrayValue> values, ReadProgramArguments(session, arguments, input));
   ASSIGN_OR_RETURN(const ProgramCalls calls, ProgramCalls::Open(session));
   Bench bench(calls, input, compile_options);
   RETURN_IF_ERROR(bench.Prepare(session, std::move(values)));

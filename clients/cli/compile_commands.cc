@@ -7,6 +7,7 @@
 #include "clients/cli/program_input.h"
 #include "clients/cli/reports.h"
 #include "clients/cli/session.h"
+#include "common/fleet/cache/fleet_key.h"
 #include "common/foundation/base/strings.h"
 #include "common/machines/runtime/package.h"
 
@@ -47,7 +48,8 @@ Status RunCompile(Session& session, const Arguments& arguments) {
     ASSIGN_OR_RETURN(const std::string bytes, calls.Package(done.result));
     if (!path.empty()) RETURN_IF_ERROR(session.files().WriteAtomically(path, bytes));
     if (explain) {
-      ASSIGN_OR_RETURN(const runtime::Package package, runtime::DecodePackage(bytes));
+      ASSIGN_OR_RETURN(const runtime::Package package,
+                       runtime::DecodePackage(cache::WithoutSeal(bytes)));
       ASSIGN_OR_RETURN(explanation, package.Find("explain"));
     }
   }

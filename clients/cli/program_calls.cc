@@ -78,6 +78,7 @@ Result<RequestArguments> RequestArguments::Make(const ProgramCalls& calls,
       argument.set_buffer(buffer.handle());
       out.handles_.push_back(buffer.handle());
     }
+    argument.set_weak(value.weak_type);
     out.arguments_.push_back(std::move(argument));
   }
   return out;

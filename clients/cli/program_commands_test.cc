@@ -7,6 +7,7 @@
 
 #include "clients/cli/array_spec.h"
 #include "clients/cli/command.h"
+#include "common/fleet/cache/fleet_key.h"
 #include "common/foundation/base/sha256.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/tensor/npy.h"
@@ -149,7 +150,7 @@ TEST_F(FakeCommandsTest, CompileTellsTheKeyAndWhetherItWasCached) {
   ASSERT_EQ(Run({"compile", module, "-o", package}, /*terminal=*/true), 0) << Err();
   EXPECT_THAT(Out(), AllOf(HasSubstr(key), HasSubstr("hit"), HasSubstr("(f32[3]) -> (f32[3])")));
   EXPECT_THAT(Err(), HasSubstr("lookup"));
-  EXPECT_EQ(*RealFileSystem().Read(package), "package mul 2 3");
+  EXPECT_EQ(cache::WithoutSeal(*RealFileSystem().Read(package)), "package mul 2 3");
   ASSERT_EQ(Run({"compile", module, "--ignore_cache", "--json"}), 0);
   EXPECT_EQ(OutJson()["cache"], "ignored");
   ASSERT_EQ(Run({"compile", module, "--option", "a=1", "--json"}), 0) << Err();
@@ -351,6 +352,51 @@ module {
   EXPECT_THAT(Err(), HasSubstr("--version is of artifacts"));
   EXPECT_EQ(Run({"convert", text, "--version", "99.0.0"}), 3);
   EXPECT_EQ(Run({"convert", WriteFile("cut", std::string("ML\xefR\x0d", 5))}), 3);
+}
+
+// As in JAX a number has no type of its own.
+TEST_F(RealCommandsTest, NumbersTakeTheTypesOfTheProgram) {
+  const std::string half = WriteFile("half.mlir", R"(
+module {
+  func.func public @main(%x: tensor<f32>, %y: tensor<f64>) -> (tensor<f32>, tensor<f64>) {
+    return %x, %y : tensor<f32>, tensor<f64>
+  }
+})");
+  ASSERT_EQ(Run({"run", half, "--arg", "1", "--arg", "0.1", "--json"}), 0) << Err();
+  EXPECT_EQ(OutJson()["results"][0]["dtype"], "f32");
+  EXPECT_EQ(OutJson()["results"][0]["values"], 1.0);
+  EXPECT_EQ(OutJson()["results"][1]["values"], 0.1);  // all its digits
+  const std::string key = OutJson()["key"];
+  ASSERT_EQ(Run({"run", key, "--arg", "2", "--arg", "3", "--repeat", "3"}), 0) << Err();
+  EXPECT_EQ(Out(), "# 0: f32[]\n2.0\n# 1: f64[]\n3.0\n");
+  const std::string sine =
+      WriteFile("sine.jaxpr", "{ lambda ; a:f32[]. let b:f32[] = sin a in (b,) }");
+  ASSERT_EQ(Run({"run", sine, "--arg", "0"}), 0) << Err();
+  EXPECT_EQ(Out(), "# 0: f32[]\n0.0\n");
+  ASSERT_EQ(Run({"run", sine, "--arg", "0", "--transform", "grad"}), 0) << Err();
+  EXPECT_EQ(Out(), "# 0: f32[]\n1.0\n");
+}
+
+TEST_F(RealCommandsTest, NumbersWithATypeKeepIt) {
+  const std::string sine = WriteFile("sine.mlir", R"(
+module {
+  func.func public @main(%x: tensor<f32>) -> tensor<f32> {
+    %r = stablehlo.sine %x : tensor<f32>
+    return %r : tensor<f32>
+  }
+})");
+  EXPECT_EQ(Run({"run", sine, "--arg", "i32[]:1"}), 3);
+  EXPECT_THAT(Err(), HasSubstr("argument 0 expects f32[], got i32[]"));
+  const std::string byte = WriteFile("byte.mlir", R"(
+module {
+  func.func public @main(%x: tensor<i8>) -> tensor<i8> {
+    return %x : tensor<i8>
+  }
+})");
+  EXPECT_EQ(Run({"run", byte, "--arg", "300"}), 3);
+  EXPECT_THAT(Err(), HasSubstr("the number 300 does not fit i8"));
+  EXPECT_EQ(Run({"run", byte, "--arg", "1.0"}), 3);
+  EXPECT_THAT(Err(), HasSubstr("argument 0 expects i8[], got f64[]"));
 }
 
 TEST_F(RealCommandsTest, ConstantsAndRulesAreAttached) {

@@ -298,6 +298,19 @@ Result<ProgramInput> ReadProgram(Session& session, const Arguments& arguments,
   return input;
 }
 
+Result<std::vector<ArrayValue>> ReadProgramArguments(Session& session, const Arguments& arguments,
+                                                     const ProgramInput& input) {
+  std::vector<ArrayValue> values;
+  for (const std::string& word : arguments.GetAll("arg")) {
+    ASSIGN_OR_RETURN(auto arrays, ReadArrays(word, session.files(), arguments.Has("x64")));
+    if (!input.NeedsTrace() && arrays.size() == 1 && arrays[0].weak_type) {
+      ASSIGN_OR_RETURN(arrays, ReadArrays(word, session.files(), /*x64=*/true));
+    }
+    values.insert(values.end(), arrays.begin(), arrays.end());
+  }
+  return values;
+}
+
 Result<compile::v1::CompileOptions> CompileOptionsOf(const Arguments& arguments) {
   compile::v1::CompileOptions options;
   options.set_target(arguments.Get("target"));

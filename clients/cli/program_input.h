@@ -102,6 +102,11 @@ struct ProgramInput {
 Result<ProgramInput> ReadProgram(Session& session, const Arguments& arguments,
                                  const std::string& word);
 
+// The arrays of the flags --arg. Numbers without a type have 64 bits where the program has types of
+// its own, so that they lose nothing on the way; elsewhere as --x64 says.
+Result<std::vector<ArrayValue>> ReadProgramArguments(Session& session, const Arguments& arguments,
+                                                     const ProgramInput& input);
+
 // The flags of kCompileFlags and kPolicyFlags.
 Result<compile::v1::CompileOptions> CompileOptionsOf(const Arguments& arguments);
 

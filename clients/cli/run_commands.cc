@@ -157,11 +157,8 @@ Status RunRun(Session& session, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const ProgramInput input,
                    ReadProgram(session, arguments, arguments.positional()[0]));
   ASSIGN_OR_RETURN(const int64_t repeat, arguments.GetPositive("repeat", 1));
-  std::vector<ArrayValue> values;
-  for (const std::string& word : arguments.GetAll("arg")) {
-    ASSIGN_OR_RETURN(const auto arrays, ReadArrays(word, session.files(), arguments.Has("x64")));
-    values.insert(values.end(), arrays.begin(), arrays.end());
-  }
+  ASSIGN_OR_RETURN(const std::vector<ArrayValue> values,
+                   ReadProgramArguments(session, arguments, input));
   ASSIGN_OR_RETURN(const ProgramCalls calls, ProgramCalls::Open(session));
   const Stopwatch stopwatch;
   ASSIGN_OR_RETURN(execute::v1::ExecuteRequest request, FirstRequest(arguments, input, values));

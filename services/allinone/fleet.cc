@@ -61,7 +61,8 @@ ServiceSpec AllInOneSpec(const Engines& engines) {
       .on_started =
           [config](ServiceContext& context, rpc::Server& server) {
             return context.process.BindLocal(server, config->transport == Transport::kTcp);
-          }};
+          },
+      .own_fleet_key = true};
 }
 
 Result<std::unique_ptr<EmbeddedFleet>> EmbeddedFleet::Start(Options options,
@@ -83,6 +84,11 @@ Result<std::unique_ptr<EmbeddedFleet>> EmbeddedFleet::Start(Options options,
       std::make_unique<ServiceContext>(ServiceContext{.process = *fleet->process_,
                                                       .ledger = *fleet->ledger_,
                                                       .data_directory = fleet->data_directory_});
+  if (o.seal_packages) {
+    ASSIGN_OR_RETURN(fleet->context_->fleet_key,
+                     cache::FleetKey::ReadOrMake(JoinPath(fleet->data_directory_, kFleetKeyName),
+                                                 fleet->process_->files()));
+  }
   ASSIGN_OR_RETURN(ServiceList services, MakeFleet(o.fleet, engines, *fleet->context_));
   AddCommonServices("embedded", *fleet->context_, &services);
   ASSIGN_OR_RETURN(fleet->server_, rpc::Server::Start(rpc::ServerOptionsOf(o.process),

@@ -58,6 +58,7 @@ class EmbeddedFleet {
     rpc::ProcessConfig process;
     FleetConfig fleet;
     std::string data_directory;  // empty: a temporary one that is removed at the end
+    bool seal_packages = true;   // with a key that it makes; false: as separate processes without
   };
   // Errors: those of opening ledger and cache, of the engines and of the listening sockets.
   static Result<std::unique_ptr<EmbeddedFleet>> Start(Options options, const Engines& engines);

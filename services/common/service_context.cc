@@ -16,6 +16,26 @@ void Shorten(std::string* text) {
 
 }  // namespace
 
+Result<std::string_view> OpenPackage(const cache::FleetKey& fleet_key, std::string_view service,
+                                     std::string_view key, std::string_view bytes) {
+  Result<std::string_view> package = fleet_key.Open(key, bytes);
+  if (package.ok()) return package;
+  static telemetry::LogSampler sampler(1);
+  if (const auto verdict = sampler.Admit(); verdict.admit) {
+    telemetry::Log(telemetry::Level::warn, "package_refused",
+                   {{"service", service},
+                    {"key", Printable(key, 64)},
+                    {"error", package.status().ToString()},
+                    {"suppressed", verdict.suppressed}});
+  }
+  return package;
+}
+
+void WarnWithoutFleetKey(const ServiceContext& context, std::string_view service) {
+  if (context.fleet_key.present()) return;
+  telemetry::Log(telemetry::Level::warn, "fleet_key_absent", {{"service", service}});
+}
+
 std::optional<uint64_t> Recorder::Record(const rpc::Call& call, ledger::Entry entry) const {
   entry.service = service_;
   entry.trace_id = call.trace_id();

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
+#include "common/fleet/cache/fleet_key.h"
 #include "common/fleet/ledger/ledger.h"
 #include "common/fleet/rpc/call.h"
 #include "common/fleet/rpc/process.h"
@@ -15,8 +17,17 @@ namespace megalith::services {
 struct ServiceContext {
   rpc::Process& process;
   ledger::Ledger& ledger;
-  std::string data_directory;  // of this process; exists
+  std::string data_directory;      // of this process; exists
+  cache::FleetKey fleet_key = {};  // none, if none was configured
 };
+
+// What is in front of the seal of a package that was stored or sent under `key`. Who refuses it
+// (`service`) leaves a log event. Errors: those of FleetKey::Open.
+Result<std::string_view> OpenPackage(const cache::FleetKey& fleet_key, std::string_view service,
+                                     std::string_view key, std::string_view bytes);
+
+// Tells the operator when packages are not sealed.
+void WarnWithoutFleetKey(const ServiceContext& context, std::string_view service);
 
 // Adds an entry to the ledger under the service's own name and the call's trace id, without waiting
 // for the disk. Evidence that cannot be written is logged, never an error to the caller. Returns

@@ -13,6 +13,11 @@ constexpr config::ConfigField<ServiceConfig> kFields[] = {
     config::Field<&ServiceConfig::data_dir>("data_dir",
                                             "where the ledger and stored data live; empty means a "
                                             "temporary directory that is removed at exit"),
+    config::Field<&ServiceConfig::fleet_key_file>(
+        "fleet_key_file",
+        "file with the secret of the fleet, by which compile marks the packages it makes and "
+        "execute knows them: the same for both; empty: none, or the all-in-one process makes one "
+        "in data_dir"),
 };
 
 // What lives as long as the process serves.
@@ -33,6 +38,14 @@ Result<ServiceList> MakeServices(const ServiceSpec& spec, const ServiceConfig& c
                            process.metrics(), process.files(), process.clock()));
   state->context.emplace(
       ServiceContext{.process = process, .ledger = *state->ledger, .data_directory = directory});
+  if (!config.fleet_key_file.empty()) {
+    ASSIGN_OR_RETURN(state->context->fleet_key,
+                     cache::FleetKey::Read(config.fleet_key_file, process.files()));
+  } else if (spec.own_fleet_key) {
+    ASSIGN_OR_RETURN(
+        state->context->fleet_key,
+        cache::FleetKey::ReadOrMake(JoinPath(directory, kFleetKeyName), process.files()));
+  }
   ASSIGN_OR_RETURN(ServiceList services, spec.make(*state->context));
   AddCommonServices(spec.name, *state->context, &services);
   return services;

@@ -17,6 +17,7 @@ namespace megalith::services {
 struct ServiceConfig {
   rpc::ProcessConfig process;
   std::string data_dir;
+  std::string fleet_key_file;
 };
 
 using ServiceList = std::vector<std::unique_ptr<rpc::Service>>;
@@ -29,7 +30,12 @@ struct ServiceSpec {
   std::function<Result<ServiceList>(ServiceContext&)> make;
   // May be empty; called once calls are accepted.
   std::function<Status(ServiceContext&, rpc::Server&)> on_started;
+  // Makes itself a key of the fleet, in its data directory, if none is configured.
+  bool own_fleet_key = false;
 };
+
+// Where a process that makes its own key keeps it.
+inline constexpr char kFleetKeyName[] = "fleet.key";
 
 // Puts the fields of `config` and those of the service into `loader`.
 void AddFields(const ServiceSpec& spec, ServiceConfig* config, config::Loader* loader);

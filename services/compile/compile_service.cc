@@ -112,6 +112,7 @@ CompileService::CompileService(const CompileServiceConfig& config,
       config_(config),
       engine_(std::move(engine)),
       cache_(std::move(cache)),
+      fleet_key_(context.fleet_key),
       recorder_(context.ledger, "compile"),
       clock_(context.process.clock()),
       metrics_(context.process.metrics()),
@@ -209,14 +210,13 @@ Result<CompileService::Obtained> CompileService::Obtain(const std::shared_ptr<Co
   Status lookup = NotFound("the caller asked to ignore the cache");
   Obtained out;
   if (!ignore_cache) {
-    const Result<cache::Entry> entry = cache_.Get(key, {.parent = &call});
-    if (entry.ok()) {
+    Result<CompiledPackagePtr> found = FromCache(key, {.parent = &call});
+    if (found.ok()) {
       out.hit = true;
-      out.outcome.package = std::make_shared<const CompiledPackage>(CompiledPackage{
-          .bytes = entry->value, .outcome = v1::CACHE_OUTCOME_HIT, .store_error = {}});
+      out.outcome.package = *std::move(found);
       return out;
     }
-    lookup = entry.status();
+    lookup = found.status();
     RETURN_IF_ERROR(call.Check());
   }
   // The result may serve others than this caller, so it takes nothing of the call along but its
@@ -243,14 +243,22 @@ Result<CompileService::Obtained> CompileService::Obtain(const std::shared_ptr<Co
   return out;
 }
 
+Result<CompiledPackagePtr> CompileService::FromCache(const std::string& key,
+                                                     const rpc::CallOptions& options) const {
+  ASSIGN_OR_RETURN(const cache::Entry entry, cache_.Get(key, options));
+  if (fleet_key_.present()) {
+    RETURN_IF_ERROR(OpenPackage(fleet_key_, "compile", key, *entry.value).status());
+  }
+  return std::make_shared<const CompiledPackage>(
+      CompiledPackage{.bytes = entry.value, .outcome = v1::CACHE_OUTCOME_HIT, .store_error = {}});
+}
+
 // What was stored after its caller had looked for it.
 CompiledPackagePtr CompileService::FindStored(const std::string& key,
                                               const rpc::CallOptions& options) {
   if (!stored_.Get(key)) return nullptr;
-  const Result<cache::Entry> entry = cache_.Get(key, options);
-  if (!entry.ok()) return nullptr;
-  return std::make_shared<const CompiledPackage>(
-      CompiledPackage{.bytes = entry->value, .outcome = v1::CACHE_OUTCOME_HIT, .store_error = {}});
+  const Result<CompiledPackagePtr> found = FromCache(key, options);
+  return found.ok() ? *found : nullptr;
 }
 
 Result<CompiledPackagePtr> CompileService::Build(CompileJob& job, const Status& lookup,
@@ -271,8 +279,8 @@ Result<CompiledPackagePtr> CompileService::Build(CompileJob& job, const Status& 
                                     config_.max_package_bytes));
   }
   progress("store", 0.9);
-  package.bytes = std::make_shared<const std::string>(std::move(bytes));
-  if (ignore_cache) {
+  package.bytes = std::make_shared<const std::string>(fleet_key_.Seal(key, std::move(bytes)));
+  if (ignore_cache || lookup.code() == Code::kDataLoss) {
     // An equal entry stays: somebody may be about to load it.
     const Result<cache::Entry> old = cache_.Get(key, options);
     if (!old.ok() || *old->value != *package.bytes) {
@@ -336,7 +344,8 @@ Status CompileService::GetExecutable(const v1::GetExecutableRequest& request,
     return InvalidArgument(
         StrCat("key ", request.key(), " is of kind '", entry.key.kind, "', expected executable"));
   }
-  ASSIGN_OR_RETURN(const Signature signature, engine_->SignatureOf(*entry.value));
+  ASSIGN_OR_RETURN(const Signature signature,
+                   engine_->SignatureOf(cache::WithoutSeal(*entry.value)));
   size_t at = 0;
   do {
     v1::GetExecutableChunk chunk;
@@ -362,6 +371,7 @@ ServiceSpec CompileSpec(MakeCompileEngine make_engine) {
               },
           .make = [config, make_engine](ServiceContext& context) -> Result<ServiceList> {
             ASSIGN_OR_RETURN(auto engine, make_engine());
+            WarnWithoutFleetKey(context, "compile");
             ASSIGN_OR_RETURN(auto cache, context.process.ChannelTo("cache", config->cache_address));
             ServiceList list;
             list.push_back(std::make_unique<CompileService>(*config, std::move(engine),

@@ -47,6 +47,10 @@ class CompileService final : public rpc::Service {
   Result<Obtained> Obtain(const std::shared_ptr<CompileJob>& job,
                           const compile::v1::CompileOptions& options, const std::string& client,
                           Progress& progress, const rpc::Call& call);
+  // What the cache has, if a compiler of this fleet made it. Errors: kDataLoss  it has something
+  // else; those of the cache.
+  Result<CompiledPackagePtr> FromCache(const std::string& key,
+                                       const rpc::CallOptions& options) const;
   CompiledPackagePtr FindStored(const std::string& key, const rpc::CallOptions& options);
   Result<CompiledPackagePtr> Build(CompileJob& job, const Status& lookup, bool ignore_cache,
                                    const StageProgress& progress, const Cancellation& cancellation,
@@ -61,6 +65,7 @@ class CompileService final : public rpc::Service {
   const CompileServiceConfig config_;
   const std::shared_ptr<CompileEngine> engine_;
   const stubs::CacheClient cache_;
+  const cache::FleetKey fleet_key_;
   const Recorder recorder_;
   const Clock& clock_;
   telemetry::MetricRegistry& metrics_;

@@ -110,11 +110,11 @@ class BackendExecutable final : public Executable {
 class BackendExecuteEngine final : public ExecuteEngine {
  public:
   explicit BackendExecuteEngine(BackendsPtr backends) : backends_(std::move(backends)) {}
-  Result<std::shared_ptr<const Executable>> Load(std::string_view bytes,
+  Result<std::shared_ptr<const Executable>> Load(std::string_view bytes, runtime::Origin origin,
                                                  const Cancellation&) override {
     ASSIGN_OR_RETURN(const runtime::Package package, runtime::DecodePackage(bytes));
     ASSIGN_OR_RETURN(const auto backend, backends_->Find(package.backend));
-    ASSIGN_OR_RETURN(auto executable, backend->Load(bytes));
+    ASSIGN_OR_RETURN(auto executable, backend->Load(bytes, origin));
     ASSIGN_OR_RETURN(const bool may_be_quick, AlwaysEndsSoon(package));
     return std::shared_ptr<const Executable>(
         std::make_shared<BackendExecutable>(std::move(executable), may_be_quick));

@@ -46,7 +46,8 @@ class BackendEngineTest : public ::testing::TestWithParam<std::string> {
     const auto backend = *backends->Find(GetParam());
     const auto package = backend->Compile(text, {}, [](std::string_view, double) {});
     EXPECT_TRUE(package.ok()) << package.status().ToString();
-    auto loaded = MakeBackendExecuteEngine(backends)->Load(*package, Cancellation());
+    auto loaded =
+        MakeBackendExecuteEngine(backends)->Load(*package, runtime::Origin::kOwn, Cancellation());
     EXPECT_TRUE(loaded.ok()) << loaded.status().ToString();
     return *std::move(loaded);
   }

@@ -2,6 +2,7 @@
 // the engine owns packages and code.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -14,7 +15,8 @@
 
 namespace megalith::runtime {
 struct RunProfile;
-}
+enum class Origin : uint8_t;
+}  // namespace megalith::runtime
 
 namespace megalith::services {
 
@@ -44,8 +46,10 @@ class Executable {
 class ExecuteEngine {
  public:
   virtual ~ExecuteEngine() = default;
-  // Errors: kDataLoss  bytes that are no package; kUnimplemented  a package for another machine.
+  // `origin`: whether machine code in the package may be run. Errors: kDataLoss  bytes that are no
+  // package; kUnimplemented  a package for another machine.
   virtual Result<std::shared_ptr<const Executable>> Load(std::string_view package,
+                                                         runtime::Origin origin,
                                                          const Cancellation& cancellation) = 0;
 };
 

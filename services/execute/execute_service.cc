@@ -8,11 +8,13 @@
 #include "common/foundation/telemetry/metric_table.h"
 #include "common/foundation/tensor/physical.h"
 #include "common/foundation/tensor/tensor_proto.h"
+#include "common/machines/runtime/backend.h"
 #include "megalith/compile/v1/compile.pb.h"
 #include "megalith/trace/v1/trace.pb.h"
 #include "services/common/canonical.h"
 #include "services/execute/profile_proto.h"
 #include "services/execute/session.h"
+#include "services/execute/weak_arguments.h"
 
 namespace megalith::services {
 
@@ -56,6 +58,16 @@ bool IsLowered(const v1::ProgramChain& chain) {
           source.form_case() == trace::v1::ProgramSource::kStablehloArtifact);
 }
 
+std::vector<bool> WeakFlags(const v1::ExecuteRequest& request) {
+  const v1::ProgramChain& chain = request.chain();
+  std::vector<bool> out;
+  for (int i = 0; i < request.arguments_size(); ++i) {
+    out.push_back(request.arguments(i).weak() ||
+                  (i < chain.weak_arguments_size() && chain.weak_arguments(i)));
+  }
+  return out;
+}
+
 tensor::ArrayType TypeOf(const tensor::Tensor& t) {
   return {.dtype = t.dtype(), .shape = t.shape(), .weak_type = false};
 }
@@ -71,6 +83,7 @@ ExecuteService::ExecuteService(const ExecuteServiceConfig& config,
       trace_(peers.trace),
       compile_(peers.compile),
       cache_(peers.cache),
+      fleet_key_(context.fleet_key),
       recorder_(context.ledger, "execute"),
       clock_(context.process.clock()),
       max_response_bytes_(static_cast<uint64_t>(context.process.config().max_response_bytes)),
@@ -98,6 +111,16 @@ void ExecuteService::Remember(const std::string& key, const ExecutablePtr& execu
   loaded_gauge_.Set(static_cast<double>(loaded_.size()));
 }
 
+Result<ExecuteService::ExecutablePtr> ExecuteService::LoadPackage(
+    const std::string& key, std::string_view bytes, const Cancellation& cancellation) const {
+  if (!fleet_key_.present()) {
+    return engine_->Load(cache::WithoutSeal(bytes), runtime::Origin::kStranger, cancellation);
+  }
+  const Result<std::string_view> package = OpenPackage(fleet_key_, "execute", key, bytes);
+  RETURN_IF_ERROR(package.status());
+  return engine_->Load(*package, runtime::Origin::kOwn, cancellation);
+}
+
 Result<ExecuteService::Ready> ExecuteService::LoadByKey(const std::string& key,
                                                         const rpc::Call& call) {
   if (std::optional<ExecutablePtr> executable = loaded_.Get(key)) {
@@ -111,7 +134,7 @@ Result<ExecuteService::Ready> ExecuteService::LoadByKey(const std::string& key,
     ASSIGN_OR_RETURN(
         const cache::Entry entry,
         cache_.Get(key, {.cancellation = &all_gone, .trace = trace}).Annotate("executable"));
-    ASSIGN_OR_RETURN(ExecutablePtr executable, engine_->Load(*entry.value, all_gone));
+    ASSIGN_OR_RETURN(ExecutablePtr executable, LoadPackage(key, *entry.value, all_gone));
     Remember(key, executable);
     return executable;
   };
@@ -137,15 +160,19 @@ Status ExecuteService::LowerChain(const ChainTask& task, const rpc::CallOptions&
   *lower.mutable_source() = chain.source();
   *lower.mutable_stack() = chain.stack();
   *lower.mutable_options() = chain.trace_options();
-  for (size_t i = 0; i < task.arguments.size(); ++i) {
-    tensor::ArrayType type = task.arguments[i];
-    type.weak_type = static_cast<int>(i) < chain.weak_arguments_size() &&
-                     chain.weak_arguments(static_cast<int>(i));
+  lower.mutable_arguments();
+  for (const tensor::ArrayType& type : task.arguments) {
     *lower.mutable_arguments()->add_types() = tensor::TypeToProto(type);
   }
-  lower.mutable_arguments();
-  ASSIGN_OR_RETURN(trace::v1::LowerResponse lowered, trace_.Lower(lower, options));
-  compile->set_stablehlo_text(std::move(*lowered.mutable_stablehlo_text()));
+  Result<trace::v1::LowerResponse> lowered = trace_.Lower(lower, options);
+  if (lowered.status().code() == Code::kInvalidArgument &&
+      std::ranges::any_of(task.arguments, &tensor::ArrayType::weak_type)) {
+    lower.clear_arguments();
+    Result<trace::v1::LowerResponse> own = trace_.Lower(lower, options);
+    if (own.ok()) lowered = std::move(own);
+  }
+  RETURN_IF_ERROR(lowered.status());
+  compile->set_stablehlo_text(std::move(*lowered->mutable_stablehlo_text()));
   return OkStatus();
 }
 
@@ -170,13 +197,18 @@ Result<ExecuteService::Chain> ExecuteService::CompileChain(const ChainTask& task
   return out;
 }
 
-Result<ExecuteService::Ready> ExecuteService::LoadByChain(
-    const v1::ProgramChain& chain,
-    const google::protobuf::RepeatedPtrField<v1::Argument>& proto_arguments, Timings* timings,
-    const rpc::Call& call) {
-  ASSIGN_OR_RETURN(const std::vector<tensor::Tensor> arguments, ArgumentsOf(proto_arguments));
+Result<ExecuteService::Ready> ExecuteService::LoadByChain(const v1::ExecuteRequest& request,
+                                                          Timings* timings, const rpc::Call& call) {
+  const v1::ProgramChain& chain = request.chain();
+  ASSIGN_OR_RETURN(const std::vector<tensor::Tensor> arguments, ArgumentsOf(request.arguments()));
+  std::vector<tensor::ArrayType> types;
+  for (const tensor::Tensor& t : arguments) types.push_back(TypeOf(t));
+  const std::vector<bool> weak = WeakFlags(request);
+  for (size_t i = 0; i < types.size(); ++i) types[i].weak_type = weak[i];
   std::string identity = ChainIdentity(chain);
-  for (const tensor::Tensor& t : arguments) StrAppend(&identity, t.TypeText(), ";");
+  for (const tensor::ArrayType& t : types) {
+    StrAppend(&identity, tensor::TypeText(t.dtype, t.shape), t.weak_type ? "~;" : ";");
+  }
   const std::string digest = Sha256::Of(identity).Hex();
   if (const std::optional<std::string> key = chains_.Get(digest);
       key && !chain.compile_options().ignore_cache()) {
@@ -189,7 +221,7 @@ Result<ExecuteService::Ready> ExecuteService::LoadByChain(
   // Whoever came first may leave: what runs for all owns what it uses.
   const auto task = std::make_shared<ChainTask>();
   task->chain = chain;
-  for (const tensor::Tensor& t : arguments) task->arguments.push_back(TypeOf(t));
+  task->arguments = std::move(types);
   const std::string caller = call.peer_identity();
   task->client =
       Printable(caller.empty() ? call.peer() : caller, kMaxClientBytes).substr(0, kMaxClientBytes);
@@ -213,7 +245,7 @@ Result<ExecuteService::Ready> ExecuteService::LoadByChain(
   chains_.Put(digest, key);
   if (package.empty()) return LoadByKey(key, call);
   // The cache could not store it, or may not keep it: the answer must not depend on that.
-  ASSIGN_OR_RETURN(const ExecutablePtr executable, engine_->Load(package, call.cancellation()));
+  ASSIGN_OR_RETURN(const ExecutablePtr executable, LoadPackage(key, package, call.cancellation()));
   Remember(key, executable);
   return Ready{.executable = executable, .key = key, .was_loaded = false};
 }
@@ -252,6 +284,7 @@ Result<v1::ExecuteResponse> ExecuteService::RunReady(const Ready& ready,
                                                      bool wait_for_slot, Timings* timings,
                                                      const rpc::Call& call) {
   ASSIGN_OR_RETURN(std::vector<tensor::Tensor> arguments, ArgumentsOf(request.arguments()));
+  RETURN_IF_ERROR(AdaptWeak(ready.executable->inputs(), WeakFlags(request), &arguments));
   for (tensor::Tensor& t : arguments) t = tensor::ToPhysical(t);
   RETURN_IF_ERROR(CheckArguments(ready.executable->inputs(), arguments));
   std::optional<RunSlots::Slot> slot;
@@ -288,7 +321,7 @@ Result<v1::ExecuteResponse> ExecuteService::Execute(const v1::ExecuteRequest& re
   Result<Ready> ready = InvalidArgument("the request names no program: set key or chain");
   if (request.program_case() == v1::ExecuteRequest::kKey) ready = LoadByKey(request.key(), call);
   if (request.program_case() == v1::ExecuteRequest::kChain) {
-    ready = LoadByChain(request.chain(), request.arguments(), &timings, call);
+    ready = LoadByChain(request, &timings, call);
   }
   if (!ready.ok()) {
     Record(call, "refuse", request.key(), ready.status(), timings.total_seconds());
@@ -352,7 +385,7 @@ Status ExecuteService::RunSession(rpc::Reader<v1::SessionRequest>& reader,
        .max_tensor_bytes = static_cast<uint64_t>(config_.max_tensor_bytes),
        .load = [this, &call](const v1::SessionLoad& load) -> Result<ExecutablePtr> {
          if (!load.package().empty()) {
-           return engine_->Load(load.package(), call.cancellation());
+           return LoadPackage(load.key(), load.package(), call.cancellation());
          }
          ASSIGN_OR_RETURN(Ready ready, LoadByKey(load.key(), call));
          return std::move(ready.executable);
@@ -524,6 +557,7 @@ ServiceSpec ExecuteSpec(MakeExecuteEngine make_engine) {
           },
       .make = [config, make_engine](ServiceContext& context) -> Result<ServiceList> {
         ASSIGN_OR_RETURN(auto engine, make_engine());
+        WarnWithoutFleetKey(context, "execute");
         ExecutePeers peers;
         ASSIGN_OR_RETURN(peers.trace, context.process.ChannelTo("trace", config->trace_address));
         ASSIGN_OR_RETURN(peers.compile,

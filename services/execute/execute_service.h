@@ -87,12 +87,15 @@ class ExecuteService final : public rpc::Service {
     std::string package;  // only if the cache could not store it
     double trace_seconds = 0, compile_seconds = 0;
   };
+  // Decides what may be run: with a key of the fleet, what carries its seal for `key`; without one,
+  // everything but the machine code in it.
+  Result<ExecutablePtr> LoadPackage(const std::string& key, std::string_view bytes,
+                                    const Cancellation& cancellation) const;
   Result<Ready> LoadByKey(const std::string& key, const rpc::Call& call);
-  Result<Ready> LoadByChain(
-      const execute::v1::ProgramChain& chain,
-      const google::protobuf::RepeatedPtrField<execute::v1::Argument>& arguments, Timings* timings,
-      const rpc::Call& call);
-  // The chain's program in a form that the compile service takes.
+  Result<Ready> LoadByChain(const execute::v1::ExecuteRequest& request, Timings* timings,
+                            const rpc::Call& call);
+  // The chain's program in a form that the compile service takes. Where the types of weak arguments
+  // do not suit it, its own types.
   Status LowerChain(const ChainTask& task, const rpc::CallOptions& options,
                     compile::v1::CompileRequest* compile) const;
   Result<Chain> CompileChain(const ChainTask& task, const rpc::CallOptions& options) const;
@@ -114,6 +117,7 @@ class ExecuteService final : public rpc::Service {
   const stubs::TraceClient trace_;
   const stubs::CompileClient compile_;
   const stubs::CacheClient cache_;
+  const cache::FleetKey fleet_key_;
   const Recorder recorder_;
   const Clock& clock_;
   const uint64_t max_response_bytes_;

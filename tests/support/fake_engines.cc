@@ -180,6 +180,7 @@ class FakeExecuteEngine final : public services::ExecuteEngine {
  public:
   explicit FakeExecuteEngine(FakeWorld* world) : world_(world) {}
   Result<std::shared_ptr<const services::Executable>> Load(std::string_view package,
+                                                           runtime::Origin,
                                                            const Cancellation&) override {
     ++world_->loads;
     if (!package.starts_with("package ")) return DataLoss("no package");

@@ -32,6 +32,9 @@ Status FaultyFiles::WriteAtomically(const std::string& path, std::string_view by
   return Gone();
 }
 
+Status FaultyFiles::WritePrivately(const std::string& path, std::string_view bytes) {
+  return Change([&] { return real_.WritePrivately(path, bytes); });
+}
 Status FaultyFiles::Truncate(const std::string& path, uint64_t size) {
   return Change([&] { return real_.Truncate(path, size); });
 }

@@ -36,6 +36,7 @@ class FaultyFiles final : public FileSystem {
     return real_.OpenRead(path);
   }
   Status WriteAtomically(const std::string& path, std::string_view bytes) override;
+  Status WritePrivately(const std::string& path, std::string_view bytes) override;
   Result<std::unique_ptr<AppendFile>> OpenAppend(const std::string& path) override {
     return real_.OpenAppend(path);
   }

@@ -213,7 +213,9 @@ class Client:
             for number, (program, args) in enumerate(requests):
                 typed = (program, None) if isinstance(program, str) else (program.key, program.inputs)
                 yield wire.request(method, id=number, request={
-                    "key": typed[0], "arguments": _arguments([_prepared(a, typed[1], i) for i, a in enumerate(args)])})
+                    "key": typed[0], "arguments": _arguments(
+                        [_prepared(a, typed[1], i, True) for i, a in enumerate(args)],
+                        [_is_weak(a, typed[1]) for a in args])})
         for answer in wire.stream(method, messages(), timeout):
             if answer.WhichOneof("outcome") == "response":
                 yield self._execution(answer.response)
@@ -292,17 +294,21 @@ class Client:
                  profile: bool, timeout: Optional[float]) -> Execution:
         method = f"{_EXECUTE}/Execute"
         wire = self._wire("execute")
+        # Numbers keep all their digits where the service only gives them the program's types.
+        typed = "key" in program or any(k.startswith("stablehlo") for k in program["chain"]["source"])
         values: List[Any] = []
+        weak: List[bool] = []  # Python numbers, which take the dtype of the program's argument
         passing: List[Buffer] = []  # arrays too large for one message
         try:
             for i, argument in enumerate(args):
-                value = _prepared(argument, known.inputs if known else None, i)
+                value = _prepared(argument, known.inputs if known else None, i, typed)
+                weak.append(_is_weak(argument, known.inputs if known else None))
                 if not isinstance(value, Buffer) and value.nbytes > _STREAMED_BYTES:
                     value = self._put(value, arrays.type_of(value), timeout)
                     passing.append(value)
                 values.append(value)
             large = known is not None and sum(t.nbytes for t in known.outputs) > _STREAMED_BYTES
-            request = wire.request(method, **program, arguments=_arguments(values), profile=profile,
+            request = wire.request(method, **program, arguments=_arguments(values, weak), profile=profile,
                                    return_buffers=return_buffers or large)
             answer = self._execution(wire.unary(method, request, timeout))
             if large and not return_buffers:
@@ -390,17 +396,25 @@ def _compilable(program: Compilable) -> dict:
                   "program")
 
 
-def _prepared(argument: Any, types: Optional[Tuple[ArrayType, ...]], index: int) -> Any:
-    """An array or Buffer; Python numbers and lists take the dtype of the program's argument."""
+def _prepared(argument: Any, types: Optional[Tuple[ArrayType, ...]], index: int, wide: bool) -> Any:
+    """An array or Buffer; Python numbers and lists take the dtype of the program's argument, if it is known here."""
     if isinstance(argument, Buffer):
         return argument
     if types is not None and index < len(types) and isinstance(argument, (bool, int, float, complex, list, tuple)):
         return np.asarray(argument, arrays.numpy_dtype(types[index].dtype))
+    if wide and _is_weak(argument, types) and not (isinstance(argument, int) and abs(argument) >= 2**63):
+        return np.asarray(argument, {int: np.int64, float: np.float64, complex: np.complex128}[type(argument)])
     return arrays.as_numpy(argument)
 
 
-def _arguments(values: Sequence[Any]) -> List[dict]:
-    return [{"buffer": v.handle} if isinstance(v, Buffer) else {"tensor": _tensor(v)} for v in values]
+def _is_weak(argument: Any, types: Optional[Tuple[ArrayType, ...]]) -> bool:
+    """True for a Python number whose dtype the service is to choose: that of the program's argument."""
+    return types is None and type(argument) in (int, float, complex)
+
+
+def _arguments(values: Sequence[Any], weak: Sequence[bool]) -> List[dict]:
+    kinds = [{"buffer": v.handle} if isinstance(v, Buffer) else {"tensor": _tensor(v)} for v in values]
+    return [{**kind, "weak": w} for kind, w in zip(kinds, weak)]
 
 
 def _tensor(value: np.ndarray) -> dict:

@@ -7,6 +7,7 @@ clients/pjrt), from whatever thread runs the program.
 
 import atexit
 import ctypes
+import inspect
 import itertools
 import math
 import os
@@ -185,6 +186,14 @@ def _withdraw():
         _offered(None)
 
 
+def _set_sharding(module_context, op, sharding):
+    """As JAX's own, which takes the module's context from 0.10 on."""
+    if "ctx" in inspect.signature(mlir.set_sharding).parameters:
+        mlir.set_sharding(module_context, op, sharding)
+    else:
+        mlir.set_sharding(op, sharding)
+
+
 def _emit_python_callback(ctx, callback, token, operands, operand_avals, result_avals, *, has_side_effect, partitioned,
                           sharding):
     _offer()
@@ -201,7 +210,7 @@ def _emit_python_callback(ctx, callback, token, operands, operand_avals, result_
         if token and result_avals and isinstance(sharding, SdyArrayList):  # one for every result
             sharding = SdyArrayList([SdyArray(mesh_shape=(), dim_shardings=[], logical_device_ids=()),
                                      *sharding.shardings])
-        mlir.set_sharding(op, sharding)
+        _set_sharding(ctx.module_context, op, sharding)
     results = list(op.results)
     return (results[1:], results[0], function) if token else (results, None, function)
 

@@ -53,6 +53,21 @@ def test_run_answers_with_a_key(fleet):
     assert first.profile and first.trace_id
 
 
+def test_python_numbers_take_the_dtype_of_the_program(fleet):
+    program = "{ lambda ; a:f32[] b:i32[]. let c:f32[] = sin a in (c, b) }"
+    first = fleet.run(program, 0, 3)
+    assert [(r.dtype, float(r)) for r in first.results] == [(np.float32, 0.0), (np.int32, 3.0)]
+    assert fleet.execute(first.key, 0, 4).results[1] == 4
+    answer, = fleet.execute_stream([(first.key, (0, 5))])
+    assert answer.results[1] == 5
+    with pytest.raises(MegalithError, match="does not fit i32"):
+        fleet.execute(first.key, 0, 2**40)
+    module = ADD.replace("2xDTYPE", "f64")
+    assert fleet.run(module, 0.1).results[0] == 0.1  # with all its digits
+    with pytest.raises(MegalithError, match="argument 1 expects i32"):
+        fleet.execute(first.key, 0, 1.5)
+
+
 def test_exports_run_in_one_call(fleet):
     import jax
     import jax.numpy as jnp

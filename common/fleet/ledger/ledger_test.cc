@@ -291,6 +291,9 @@ class FaultyFiles final : public FileSystem {
   Status WriteAtomically(const std::string& p, std::string_view b) override {
     return real_.WriteAtomically(p, b);
   }
+  Status WritePrivately(const std::string& p, std::string_view b) override {
+    return real_.WritePrivately(p, b);
+  }
   Result<std::unique_ptr<AppendFile>> OpenAppend(const std::string& p) override {
     ASSIGN_OR_RETURN(auto file, real_.OpenAppend(p));
     return std::unique_ptr<AppendFile>(std::make_unique<File>(std::move(file), this));

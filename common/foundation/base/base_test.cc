@@ -66,6 +66,28 @@ TEST(StringsTest, Base64RoundTripsAndRejectsGarbage) {
   EXPECT_FALSE(Base64Decode("Zm9*").has_value());
 }
 
+// RFC 4231, cases 1, 2 and 6.
+TEST(HmacTest, KnownAnswers) {
+  EXPECT_EQ(HmacSha256(std::string(20, '\x0b'), {"Hi There"}).Hex(),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+  EXPECT_EQ(HmacSha256("Jefe", {"what do ya ", "", "want for nothing?"}).Hex(),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+  EXPECT_EQ(HmacSha256(std::string(131, '\xaa'),
+                       {"Test Using Larger Than Block-Size Key - Hash Key First"})
+                .Hex(),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
+TEST(HmacTest, DigestsAreComparedWhole) {
+  const Sha256Digest a = Sha256::Of("a");
+  EXPECT_TRUE(EqualInConstantTime(a, a));
+  for (size_t i = 0; i < a.bytes.size(); ++i) {
+    Sha256Digest b = a;
+    b.bytes[i] ^= 0x80;
+    EXPECT_FALSE(EqualInConstantTime(a, b)) << i;
+  }
+}
+
 TEST(Sha256Test, KnownAnswers) {
   EXPECT_EQ(Sha256::Of("").Hex(),
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");

@@ -135,19 +135,10 @@ class PosixFileSystem final : public FileSystem {
   }
 
   Status WriteAtomically(const std::string& path, std::string_view bytes) override {
-    static std::atomic<uint64_t> counter{0};
-    const std::string temporary = StrCat(path, ".tmp.", ::getpid(), ".", counter.fetch_add(1));
-    const Status written = WriteAndSync(temporary, bytes);
-    if (!written.ok()) {
-      ::unlink(temporary.c_str());
-      return written;
-    }
-    if (::rename(temporary.c_str(), path.c_str()) != 0) {
-      const Status failed = ErrnoStatus(errno, "rename to", path);
-      ::unlink(temporary.c_str());
-      return failed;
-    }
-    return SyncDirectoryOf(path);
+    return Write(path, bytes, 0644);
+  }
+  Status WritePrivately(const std::string& path, std::string_view bytes) override {
+    return Write(path, bytes, 0600);
   }
 
   Result<std::unique_ptr<AppendFile>> OpenAppend(const std::string& path) override {
@@ -211,8 +202,23 @@ class PosixFileSystem final : public FileSystem {
   }
 
  private:
-  static Status WriteAndSync(const std::string& path, std::string_view bytes) {
-    const Descriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  static Status Write(const std::string& path, std::string_view bytes, mode_t mode) {
+    static std::atomic<uint64_t> counter{0};
+    const std::string temporary = StrCat(path, ".tmp.", ::getpid(), ".", counter.fetch_add(1));
+    const Status written = WriteAndSync(temporary, bytes, mode);
+    if (!written.ok()) {
+      ::unlink(temporary.c_str());
+      return written;
+    }
+    if (::rename(temporary.c_str(), path.c_str()) != 0) {
+      const Status failed = ErrnoStatus(errno, "rename to", path);
+      ::unlink(temporary.c_str());
+      return failed;
+    }
+    return SyncDirectoryOf(path);
+  }
+  static Status WriteAndSync(const std::string& path, std::string_view bytes, mode_t mode) {
+    const Descriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
     if (fd.get() < 0) return ErrnoStatus(errno, "create", path);
     RETURN_IF_ERROR(WriteAll(fd.get(), bytes, path));
     return ::fsync(fd.get()) == 0 ? OkStatus() : ErrnoStatus(errno, "fsync", path);

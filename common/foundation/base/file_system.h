@@ -39,6 +39,8 @@ class FileSystem {
   // All of the new content or all of the old, whatever happens in between: temporary name in the
   // same directory, fsync, rename, fsync of the directory.
   virtual Status WriteAtomically(const std::string& path, std::string_view bytes) = 0;
+  // The same, for secrets: only the user who runs this process may read the file.
+  virtual Status WritePrivately(const std::string& path, std::string_view bytes) = 0;
   // Opens for appending, creating the file if needed.
   virtual Result<std::unique_ptr<AppendFile>> OpenAppend(const std::string& path) = 0;
   virtual Status Truncate(const std::string& path, uint64_t size) = 0;

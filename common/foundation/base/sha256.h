@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -34,5 +35,12 @@ class Sha256 {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// HMAC-SHA-256 (FIPS 198-1, RFC 2104): what only holders of `key` can make for `pieces`, one after
+// the other.
+Sha256Digest HmacSha256(std::string_view key, std::initializer_list<std::string_view> pieces);
+
+// Takes the same time whatever the digests are, so that nobody learns by trying how much is right.
+bool EqualInConstantTime(const Sha256Digest& a, const Sha256Digest& b);
 
 }  // namespace megalith

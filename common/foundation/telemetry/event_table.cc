@@ -35,11 +35,18 @@ constexpr EventDef kEvents[] = {
      "file"},
     {"discovery_file_reloaded", Level::info, "path services",
      "the static discovery file changed and was read"},
+    {"fleet_key_absent", Level::warn, "service",
+     "packages are not sealed, so machine code in them is not run; set fleet_key_file, the same "
+     "for "
+     "compile and execute"},
     {"grpc_message", Level::debug, "file line message", "something that gRPC's C core reported"},
     {"ledger_append_failed", Level::error, "error",
      "evidence could not be written; requests go on without it. Check free space and permissions"},
     {"ledger_opened", Level::info, "directory entries segments truncated_bytes",
      "the ledger is open; truncated_bytes counts a torn tail that was cut off"},
+    {"package_refused", Level::warn, "service key error suppressed",
+     "a package does not carry the seal of this fleet, and is not run; sampled. Somebody stored or "
+     "sent one of his own, or the key of the fleet has changed"},
     {"rpc_access", Level::debug,
      "method code seconds request_bytes response_bytes peer trace_id suppressed",
      "one finished call, sampled"},

@@ -59,6 +59,53 @@ class Out {
   char* at_;
 };
 
+// Reads what Out wrote; every method is false where the bytes are something else.
+class In {
+ public:
+  explicit In(std::string_view bytes) : at_(bytes.data()), end_(at_ + bytes.size()) {}
+
+  bool Byte(uint8_t wanted) {
+    if (at_ == end_ || static_cast<uint8_t>(*at_) != wanted) return false;
+    ++at_;
+    return true;
+  }
+  bool Varint(uint64_t* out) {
+    uint64_t value = 0;
+    for (int shift = 0; shift < 64 && at_ != end_; shift += 7) {
+      const auto byte = static_cast<uint8_t>(*at_++);
+      if (shift == 63 && byte > 1) return false;
+      value |= static_cast<uint64_t>(byte & 0x7F) << shift;
+      if (byte < 0x80) {
+        *out = value;
+        return true;
+      }
+    }
+    return false;
+  }
+  bool Copy(void* to, size_t bytes) {
+    if (left() < bytes) return false;
+    std::memcpy(to, at_, bytes);
+    at_ += bytes;
+    return true;
+  }
+  bool Floats(int number, int64_t count, std::byte* to) {
+    if (left() / kFloatBytes < static_cast<size_t>(count)) return false;
+    const char tag = static_cast<char>(Tag(number, WireType::kFixed32));
+    int differs = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      differs |= at_[0] ^ tag;
+      std::memcpy(to + i * static_cast<int64_t>(sizeof(float)), at_ + 1, sizeof(float));
+      at_ += kFloatBytes;
+    }
+    return differs == 0;
+  }
+  size_t left() const { return static_cast<size_t>(end_ - at_); }
+
+ private:
+  const char* at_;
+  const char* end_;
+};
+
 uint64_t LoadInt64(const std::byte* at) {
   uint64_t value;
   std::memcpy(&value, at, sizeof(value));
@@ -179,6 +226,45 @@ void EntryDumpCodec::Append(const Fid* fid, uint32_t timestamp, const std::byte*
   to.Byte(Tag(kTimestamp, WireType::kVarint));
   to.Varint(timestamp);
   CHECK(to.at() == out.data() + out.size());
+}
+
+bool EntryDumpCodec::ReadCanonical(std::string_view dump, std::byte* payload,
+                                   RowLayout::ParsedEntry* entry) const {
+  In in(dump);
+  if (!in.Byte(Tag(kId, WireType::kFixed64)) || !in.Copy(&entry->fid, sizeof(Fid))) return false;
+  if (!in.Floats(kNum, dim_, payload)) return false;
+  uint64_t opt_bytes = 0;
+  if (!in.Byte(Tag(kOpt, WireType::kBytes)) || !in.Varint(&opt_bytes)) return false;
+  if (opt_bytes > in.left()) return false;
+  const size_t after_opt = in.left() - opt_bytes;
+  for (const Element& element : elements_) {
+    uint64_t single = 0;
+    uint64_t body = 0;
+    if (!in.Byte(Tag(kDump, WireType::kBytes)) || !in.Varint(&single) ||
+        !in.Byte(Tag(element.number, WireType::kBytes)) || !in.Varint(&body) || body > in.left() ||
+        single != 1 + VarintBytes(body) + body) {
+      return false;
+    }
+    const size_t after_body = in.left() - body;
+    for (const Field& field : element.fields) {
+      std::byte* const to = payload + field.offset;
+      if (field.def.kind == StateKind::kInt64) {
+        uint64_t value = 0;
+        if (!in.Byte(Tag(field.def.number, WireType::kVarint)) || !in.Varint(&value)) return false;
+        std::memcpy(to, &value, sizeof(value));
+      } else if (!in.Floats(field.def.number, field.count, to)) {
+        return false;
+      }
+    }
+    if (in.left() != after_body) return false;
+  }
+  uint64_t timestamp = 0;
+  if (in.left() != after_opt || !in.Byte(Tag(kTimestamp, WireType::kVarint)) ||
+      !in.Varint(&timestamp) || in.left() != 0) {
+    return false;
+  }
+  entry->timestamp = static_cast<int64_t>(timestamp);
+  return true;
 }
 
 Result<RowLayout::ParsedEntry> EntryDumpCodec::ReadHeader(std::string_view dump) {

@@ -20,6 +20,12 @@ class EntryDumpCodec {
   // Appends the message: unpacked floats, fields in ascending order, `payload` of a training row.
   void Append(const Fid* fid, uint32_t timestamp, const std::byte* payload, std::string& out) const;
 
+  // Reads a message that is written exactly as Append writes the rows of this layout, as nearly all
+  // are: every weight and state of `payload` is overwritten, so it needs no initial values. False
+  // if the message is of any other form; `payload` is then partly overwritten.
+  bool ReadCanonical(std::string_view dump, std::byte* payload,
+                     RowLayout::ParsedEntry* entry) const;
+
   // Finds what a reader needs before it can make the row. Errors: as RowLayout::ParseEntryDump.
   static Result<RowLayout::ParsedEntry> ReadHeader(std::string_view dump);
 

@@ -61,6 +61,13 @@ class TrainingLayout final : public RowLayout {
       paths_.push_back(path);
       if (path.read != nullptr) reads_plainly_ = false;
       if (c.initial_scale != nullptr) scales_[i] = c.initial_scale(s.compressor_params);
+      const bool special = path.changes_gradient() || s.rounds_to_half;
+      plain_.push_back({.step = s.step,
+                        .params = &s.optimizer_params,
+                        .offset = s.offset,
+                        .dim = s.dim,
+                        .state_offset = s.state_offset,
+                        .special = special ? static_cast<int>(i) : -1});
     }
   }
 
@@ -93,24 +100,17 @@ class TrainingLayout final : public RowLayout {
 
   StepOutcome Step(const StepInput& input, std::byte* payload) const override {
     StepOutcome out;
-    RowStep row{.global_step = input.global_step, .monolith = monolith_};
-    for (size_t i = 0; i < segments_.size(); ++i) {
-      const Segment& s = segments_[i];
-      row.weights = WeightsOf(payload) + s.offset;
-      row.state = payload + s.state_offset;
-      row.dim = s.dim;
-      row.learning_rate = input.learning_rates[i];
-      row.params = &s.optimizer_params;
-      if (paths_[i].changes_gradient()) {
-        out.guarded |= StepWithOwnGradient(i, input, row, &out.snapshot_missing);
-      } else {
-        row.gradient = input.gradient.data() + s.offset;
-        out.guarded |= s.step(row);
-      }
-      if (s.rounds_to_half) {
-        const uint64_t draw = draws_.fetch_add(1, std::memory_order_relaxed);
-        RoundToHalfAtRandom(Mix(seed_, draw), s.dim, row.weights);
-      }
+    const float* rate = input.learning_rates.data();
+    for (const Plain& p : plain_) {
+      RowStep row{.weights = WeightsOf(payload) + p.offset,
+                  .gradient = input.gradient.data() + p.offset,
+                  .state = payload + p.state_offset,
+                  .dim = p.dim,
+                  .learning_rate = *rate++,
+                  .global_step = input.global_step,
+                  .monolith = monolith_,
+                  .params = p.params};
+      out.guarded |= p.special < 0 ? p.step(row) : SpecialStep(p, input, row, &out);
     }
     return out;
   }
@@ -155,6 +155,8 @@ class TrainingLayout final : public RowLayout {
   }
 
   Result<ParsedEntry> ParseEntryDump(std::string_view dump, std::byte* payload) const override {
+    ParsedEntry canonical;
+    if (codec_.ReadCanonical(dump, payload, &canonical)) return canonical;
     ASSIGN_OR_RETURN(const ParsedEntry out, EntryDumpCodec::ReadHeader(dump));
     Init(out.fid, payload);
     const auto context = [&] { return StrCat("fid ", out.fid); };
@@ -174,6 +176,29 @@ class TrainingLayout final : public RowLayout {
     bool changes_gradient() const { return rewrite_gradient != nullptr || compensate != nullptr; }
   };
 
+  // What a step reads of a segment, close together.
+  struct Plain {
+    Leveled<bool, RowStep>::Function step = nullptr;
+    const Params* params = nullptr;
+    int64_t offset = 0;
+    int64_t dim = 0;
+    size_t state_offset = 0;
+    int special = -1;  // the segment's index, if its step is more than `step`
+  };
+
+  [[gnu::noinline]] bool SpecialStep(const Plain& p, const StepInput& input, RowStep& row,
+                                     StepOutcome* out) const {
+    const auto i = static_cast<size_t>(p.special);
+    const bool guarded = paths_[i].changes_gradient()
+                             ? StepWithOwnGradient(i, input, row, &out->snapshot_missing)
+                             : p.step(row);
+    if (segments_[i].rounds_to_half) {
+      const uint64_t draw = draws_.fetch_add(1, std::memory_order_relaxed);
+      RoundToHalfAtRandom(Mix(seed_, draw), p.dim, row.weights);
+    }
+    return guarded;
+  }
+
   TrainingRead ReadOf(size_t i) const {
     return {.params = &segments_[i].compressor_params,
             .scale = scales_[i].load(std::memory_order_relaxed),
@@ -188,8 +213,8 @@ class TrainingLayout final : public RowLayout {
   }
 
   // A step along a private copy of the gradient (quirk 12: the original changes the caller's).
-  [[gnu::noinline]] bool StepWithOwnGradient(size_t i, const StepInput& input, RowStep& row,
-                                             bool* snapshot_missing) const {
+  bool StepWithOwnGradient(size_t i, const StepInput& input, RowStep& row,
+                           bool* snapshot_missing) const {
     const Segment& s = segments_[i];
     const Path& path = paths_[i];
     Scratch gradient_room;
@@ -233,6 +258,7 @@ class TrainingLayout final : public RowLayout {
   const bool monolith_;
   const uint64_t seed_;
   const EntryDumpCodec codec_;
+  std::vector<Plain> plain_;
   std::vector<Path> paths_;
   bool reads_plainly_ = true;
   // The scale that all rows of a segment share; not part of files.

@@ -5,6 +5,7 @@
 // Products and sums are never fused, so every level gives the same bits.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 namespace megalith::embedding {
@@ -60,6 +61,14 @@ constexpr Leveled<R, A> Compile(R (*)(const A&)) {
 #endif
 
 }  // namespace internal
+
+// One of the two, both computed: a conditional expression whose sides cost something becomes a
+// branch, and the loop around it stays scalar.
+[[gnu::always_inline]] inline float Select(bool first, float a, float b) {
+  const uint32_t mask = 0U - static_cast<uint32_t>(first);
+  return std::bit_cast<float>((std::bit_cast<uint32_t>(a) & mask) |
+                              (std::bit_cast<uint32_t>(b) & ~mask));
+}
 
 template <typename Body>
 inline constexpr auto kLevels = internal::Compile<Body>(&Body::Run);

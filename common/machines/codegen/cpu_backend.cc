@@ -391,7 +391,8 @@ class CpuBackend final : public runtime::Backend {
     return runtime::EncodePackage(p);
   }
 
-  Result<std::shared_ptr<const Executable>> Load(std::string_view package) const override {
+  Result<std::shared_ptr<const Executable>> Load(std::string_view package,
+                                                 runtime::Origin origin) const override {
     ASSIGN_OR_RETURN(const Package p, runtime::DecodePackage(package));
     RETURN_IF_ERROR(runtime::CheckMadeBy(p, *this));
     ASSIGN_OR_RETURN(const std::string_view text, p.Find("settings"));
@@ -403,23 +404,31 @@ class CpuBackend final : public runtime::Backend {
     }
     ASSIGN_OR_RETURN(
         std::shared_ptr<runtime::PlanRunner> runner,
-        runtime::PlanRunner::Create(std::move(plan), FindKernel, kernels::ProcessPool()));
+        runtime::PlanRunner::Create(std::move(plan), FindKernel, kernels::ProcessPool(), origin));
+    bool make_code = settings.tier == Tier::kWhenUsed;
     if (const auto code = p.Find("code"); code.ok()) {
-      ASSIGN_OR_RETURN(const runtime::CodeImage image,
-                       runtime::DecodeCodeImage(*code).Annotate("section 'code'"));
-      auto loaded = runtime::LoadedCode::Load(image);
-      // Without executable memory the interpreter does the same.
-      if (loaded.ok()) {
-        runner->UseCode(*std::move(loaded));
-      } else if (loaded.status().code() != Code::kResourceExhausted) {
-        return loaded.status();
+      if (origin == runtime::Origin::kOwn) {
+        RETURN_IF_ERROR(UseCode(*code, runner.get()));
+      } else {
+        make_code = true;  // from the plan, once runs have shown that it pays
       }
     }
     return std::shared_ptr<const Executable>(
-        std::make_shared<CpuExecutable>(std::move(runner), p, settings.tier == Tier::kWhenUsed));
+        std::make_shared<CpuExecutable>(std::move(runner), p, make_code));
   }
 
  private:
+  static Status UseCode(std::string_view section, runtime::PlanRunner* runner) {
+    ASSIGN_OR_RETURN(const runtime::CodeImage image,
+                     runtime::DecodeCodeImage(section).Annotate("section 'code'"));
+    auto loaded = runtime::LoadedCode::Load(image);
+    // Without executable memory the interpreter does the same.
+    if (loaded.status().code() == Code::kResourceExhausted) return OkStatus();
+    RETURN_IF_ERROR(loaded.status());
+    runner->UseCode(*std::move(loaded));
+    return OkStatus();
+  }
+
   static Result<Plan> MakePlan(Module module, const std::vector<stablehlo::DonatedInput>& donated,
                                const Cancellation* cancellation, Explanation* explanation) {
     explanation->Add("canonical program", module);

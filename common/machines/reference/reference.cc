@@ -158,7 +158,9 @@ class ReferenceBackend final : public runtime::Backend {
     return runtime::EncodePackage(p);
   }
 
-  Result<std::shared_ptr<const Executable>> Load(std::string_view package) const override {
+  // There is no machine code, and the evaluator gives away nothing that it has not written.
+  Result<std::shared_ptr<const Executable>> Load(std::string_view package,
+                                                 runtime::Origin) const override {
     ASSIGN_OR_RETURN(Package p, runtime::DecodePackage(package));
     RETURN_IF_ERROR(runtime::CheckMadeBy(p, *this));
     ASSIGN_OR_RETURN(const std::string_view program, p.Find("program"));

@@ -22,6 +22,15 @@ struct CompileOptions {
   uint64_t memory_budget_bytes = UINT64_MAX;
 };
 
+// Whose package it is.
+enum class Origin : uint8_t {
+  // Of this process, its user, or a compiler of its fleet: machine code in it is run.
+  kOwn = 0,
+  // Of anybody. Its plan or program is checked and run like others; machine code in it is not, and
+  // what a run computes with is cleared first, so that it sees nothing that others have left there.
+  kStranger = 1,
+};
+
 // Told the stage that begins ("verify", "canonicalize", "emit") and the part of the work done, 0
 // to 1. Called from the compiling thread.
 using Progress = std::function<void(std::string_view stage, double done)>;
@@ -48,7 +57,8 @@ class Backend {
 
   // Errors: kDataLoss (damaged; names the section), kFailedPrecondition (made by another backend or
   // version, or for another target).
-  virtual Result<std::shared_ptr<const Executable>> Load(std::string_view package) const = 0;
+  virtual Result<std::shared_ptr<const Executable>> Load(std::string_view package,
+                                                         Origin origin = Origin::kOwn) const = 0;
 };
 
 // Where the result of compiling `canonical_program` (canonical bytes) belongs in a cache: a SHA-256

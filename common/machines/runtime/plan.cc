@@ -86,6 +86,17 @@ Result<uint64_t> BytesOf(const TensorSpec& spec) {
   return static_cast<uint64_t>(*n) * width;
 }
 
+// Memory that is donated is known by the input.
+PlanBuffer InWhatIsGiven(const Plan& plan, PlanBuffer b) {
+  if (b.kind == BufferKind::kDonated) b.kind = BufferKind::kInput;
+  if (b.kind != BufferKind::kOutput) return b;
+  const auto it = std::ranges::find(plan.donations, b.index, &Donation::output);
+  if (it == plan.donations.end()) return b;
+  b.kind = BufferKind::kInput;
+  b.index = it->input;
+  return b;
+}
+
 class Checker {
  public:
   explicit Checker(const Plan& plan) : plan_(plan) {}
@@ -228,25 +239,7 @@ class Checker {
     return DataLoss(StrCat("a step writes buffer ", buffer, ", which is an input or a constant"));
   }
 
-  // Memory that is donated is known by the input.
-  PlanBuffer InWhatIsGiven(PlanBuffer b) const {
-    if (b.kind == BufferKind::kDonated) b.kind = BufferKind::kInput;
-    if (b.kind != BufferKind::kOutput) return b;
-    const auto it = std::ranges::find(plan_.donations, b.index, &Donation::output);
-    if (it == plan_.donations.end()) return b;
-    b.kind = BufferKind::kInput;
-    b.index = it->input;
-    return b;
-  }
-
-  // True if the two share bytes.
-  bool Overlap(uint32_t x, uint32_t y) const {
-    const PlanBuffer a = InWhatIsGiven(plan_.buffers[x]);
-    const PlanBuffer b = InWhatIsGiven(plan_.buffers[y]);
-    if (a.kind != b.kind || a.bytes == 0 || b.bytes == 0) return false;
-    if (a.kind != BufferKind::kArena && a.index != b.index) return false;
-    return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
-  }
+  bool Overlap(uint32_t x, uint32_t y) const { return BuffersOverlap(plan_, x, y); }
   bool SamePlace(uint32_t x, uint32_t y) const {
     return plan_.buffers[x].offset == plan_.buffers[y].offset;
   }
@@ -513,6 +506,14 @@ class Describer {
 bool FitsInPlaceOf(const TensorSpec& input, const TensorSpec& output) {
   return tensor::ByteWidth(input.dtype) == tensor::ByteWidth(output.dtype) &&
          tensor::NumElements(input.shape) == tensor::NumElements(output.shape);
+}
+
+bool BuffersOverlap(const Plan& plan, uint32_t x, uint32_t y) {
+  const PlanBuffer a = InWhatIsGiven(plan, plan.buffers[x]);
+  const PlanBuffer b = InWhatIsGiven(plan, plan.buffers[y]);
+  if (a.kind != b.kind || a.bytes == 0 || b.bytes == 0) return false;
+  if (a.kind != BufferKind::kArena && a.index != b.index) return false;
+  return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
 }
 
 Status CheckPlan(const Plan& plan) { return Checker(plan).Run(); }

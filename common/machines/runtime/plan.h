@@ -144,6 +144,9 @@ void ForEachRegion(Plan* plan, const Visit& visit) {
   }
 }
 
+// True if the two buffers share bytes in some run.
+bool BuffersOverlap(const Plan& plan, uint32_t a, uint32_t b);
+
 // Errors: kDataLoss unless every number is in range, every buffer lies in what it is part of, every
 // kernel belongs to a step and passes CheckLoopKernel for its buffers, no step writes inputs that
 // are not donated or constants, arrays of a library call overlap only where an operand lies in the

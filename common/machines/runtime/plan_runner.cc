@@ -59,6 +59,14 @@ struct Loop {
   double cost() const { return point_cost * static_cast<double>(points); }
   std::atomic<LoopFn> native{nullptr};
   std::atomic<uint64_t> native_scratch{0};
+  bool clear_scratch = false;  // before each use: Impl::origin
+
+  // Of one call on this thread. nullptr if the machine has no more.
+  void* Scratch(uint64_t bytes) const {
+    void* scratch = loop_scratch.Reserve(bytes);
+    if (clear_scratch && scratch != nullptr) std::memset(scratch, 0, bytes);
+    return scratch;
+  }
 };
 
 // Machine code of Plan::whiles.
@@ -84,11 +92,15 @@ constexpr uint64_t kStepsPerPoll = 64;
 }  // namespace
 
 struct PlanRunner::Impl {
-  Impl(Plan p, kernels::WorkPool& work_pool)
-      : plan(std::move(p)), pool(work_pool), whiles(plan.whiles.size()) {}
+  Impl(Plan p, kernels::WorkPool& work_pool, Origin from)
+      : plan(std::move(p)),
+        pool(work_pool),
+        strange(from == Origin::kStranger),
+        whiles(plan.whiles.size()) {}
 
   Plan plan;
   kernels::WorkPool& pool;
+  const bool strange;  // its memory is cleared
   std::vector<std::unique_ptr<Loop>> loops;
   std::vector<WhileCode> whiles;
   std::vector<kernels::PreparedKernel> library;
@@ -119,14 +131,15 @@ class Walk {
  public:
   Walk(const Plan& plan, const std::vector<std::unique_ptr<Loop>>& loops,
        const std::vector<WhileCode>& whiles, const std::vector<kernels::PreparedKernel>& library,
-       const std::function<void()>& on_long_loop, kernels::WorkPool& pool, RunState& state,
-       const RunOptions& options, ProfileRecorder* recorder)
+       const std::function<void()>& on_long_loop, kernels::WorkPool& pool, bool clear,
+       RunState& state, const RunOptions& options, ProfileRecorder* recorder)
       : plan_(plan),
         loops_(loops),
         whiles_(whiles),
         library_(library),
         on_long_loop_(on_long_loop),
         pool_(pool),
+        clear_(clear),
         base_(state.base.data()),
         arguments_(state.arguments),
         cancellation_(options.cancellation),
@@ -187,11 +200,11 @@ class Walk {
 
   static void RunRange(const Loop& loop, void* const* arguments, int64_t begin, int64_t end) {
     if (const LoopFn native = loop.native.load(std::memory_order_acquire); native != nullptr) {
-      void* scratch = loop_scratch.Reserve(loop.native_scratch.load(std::memory_order_relaxed));
+      void* scratch = loop.Scratch(loop.native_scratch.load(std::memory_order_relaxed));
       native(arguments, begin, end, scratch);
       return;
     }
-    loop.tiles.Run(arguments, begin, end, loop_scratch.Reserve(loop.tiles.scratch_bytes()));
+    loop.tiles.Run(arguments, begin, end, loop.Scratch(loop.tiles.scratch_bytes()));
   }
 
   // In parts of some milliseconds, and no further once the caller has given up.
@@ -253,7 +266,9 @@ class Walk {
 
   Status NativeWhile(const WhileCode& code, int64_t turns) const {
     const auto stop = [](void* walk) { return !static_cast<const Walk*>(walk)->Poll().ok(); };
-    void* scratch = loop_scratch.Reserve(code.scratch.load(std::memory_order_relaxed));
+    const uint64_t bytes = code.scratch.load(std::memory_order_relaxed);
+    void* scratch = loop_scratch.Reserve(bytes);
+    if (clear_ && scratch != nullptr) std::memset(scratch, 0, bytes);
     if (code.native.load()(base_, turns, stop, const_cast<Walk*>(this), scratch)) return OkStatus();
     const Status s = Poll();
     return s.ok() ? Cancelled("the loop was stopped") : s;
@@ -312,6 +327,7 @@ class Walk {
   const std::vector<kernels::PreparedKernel>& library_;
   const std::function<void()>& on_long_loop_;
   kernels::WorkPool& pool_;
+  const bool clear_;  // scratch of machine code
   void** base_;
   std::vector<void*>& arguments_;
   const Cancellation* cancellation_;
@@ -347,6 +363,27 @@ void AddOpTimes(const RunProfile& details, std::vector<OpTime>* profile) {
   });
 }
 
+// A library kernel's operands lie apart from its results, but for those it says may be where the
+// first result is: it checks indices once and may read them again.
+Status CheckOperands(Plan* plan, const std::vector<kernels::PreparedKernel>& library) {
+  Status status;
+  ForEachRegion(plan, [&](const PlanRegion& region) {
+    for (const PlanStep& step : region.steps) {
+      if (step.kind != StepKind::kLibrary) continue;
+      const uint32_t in_place = library[step.index].in_place;
+      for (size_t o = 0; o < step.out.size(); ++o) {
+        for (size_t i = 0; i < step.in.size(); ++i) {
+          const bool may = o == 0 && i < 32 && (in_place >> i & 1) != 0;
+          if (may || !BuffersOverlap(*plan, step.in[i], step.out[o])) continue;
+          status = DataLoss(StrCat("operand ", i, " of kernel '", plan->library[step.index].kernel,
+                                   "' lies in a result, which that kernel does not allow"));
+        }
+      }
+    }
+  });
+  return status;
+}
+
 std::vector<kernels::ArraySpec> SpecsOf(const std::vector<TensorSpec>& specs) {
   std::vector<kernels::ArraySpec> out;
   for (const TensorSpec& s : specs) out.push_back({s.dtype, s.shape});
@@ -361,10 +398,11 @@ PlanRunner::~PlanRunner() = default;
 const Plan& PlanRunner::plan() const { return impl_->plan; }
 
 Result<std::unique_ptr<PlanRunner>> PlanRunner::Create(Plan plan, const FindKernel& find,
-                                                       kernels::WorkPool& pool) {
-  auto impl = std::make_unique<Impl>(std::move(plan), pool);
+                                                       kernels::WorkPool& pool, Origin origin) {
+  auto impl = std::make_unique<Impl>(std::move(plan), pool, origin);
   for (const LoopKernel& kernel : impl->plan.loops) {
     impl->loops.push_back(std::make_unique<Loop>(kernel));
+    impl->loops.back()->clear_scratch = impl->strange;
   }
   for (const LibraryUse& use : impl->plan.library) {
     const kernels::LibraryKernel* kernel = find(use.kernel);
@@ -383,6 +421,7 @@ Result<std::unique_ptr<PlanRunner>> PlanRunner::Create(Plan plan, const FindKern
     }
     impl->library.push_back(*std::move(prepared));
   }
+  RETURN_IF_ERROR(CheckOperands(&impl->plan, impl->library));
   impl->output_written.assign(impl->plan.signature.outputs.size(), true);
   for (const OutputAlias& a : impl->plan.aliases) impl->output_written[a.output] = false;
   return std::unique_ptr<PlanRunner>(new PlanRunner(std::move(impl)));
@@ -392,7 +431,7 @@ namespace {
 
 // Gives outputs that lie in inputs their memory, and `state` that of other donations.
 Status PlaceDonations(const Plan& plan, std::span<const Tensor> inputs,
-                      const std::vector<bool>& may_take, RunState* state,
+                      const std::vector<bool>& may_take, bool clear, RunState* state,
                       std::vector<Tensor>* outputs) {
   if (state->own.empty()) {
     state->own = std::vector<Block>(plan.donations.size());
@@ -421,8 +460,11 @@ Status PlaceDonations(const Plan& plan, std::span<const Tensor> inputs,
                                         input.byte_size(), " bytes), which was not given"));
       }
     }
-    if (d.filled && own != nullptr && input.byte_size() > 0) {
+    if (own == nullptr || input.byte_size() == 0) continue;
+    if (d.filled) {
       std::memcpy(own, input.data(), input.byte_size());
+    } else if (clear) {
+      std::memset(own, 0, input.byte_size());
     }
   }
   return OkStatus();
@@ -456,18 +498,21 @@ Result<std::vector<Tensor>> PlanRunner::Run(std::span<const Tensor> inputs,
   std::vector<Tensor> outputs(plan.signature.outputs.size());
   std::unique_ptr<RunState> state = impl.Acquire();
   if (!plan.donations.empty()) {
-    RETURN_IF_ERROR(PlaceDonations(plan, inputs, may_take, state.get(), &outputs));
+    RETURN_IF_ERROR(PlaceDonations(plan, inputs, may_take, impl.strange, state.get(), &outputs));
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (!impl.output_written[i] || outputs[i].valid()) continue;
     const TensorSpec& spec = plan.signature.outputs[i];
-    ASSIGN_OR_RETURN(outputs[i], Tensor::CreateUninitialized(spec.dtype, spec.shape));
+    ASSIGN_OR_RETURN(outputs[i], impl.strange
+                                     ? Tensor::Create(spec.dtype, spec.shape)
+                                     : Tensor::CreateUninitialized(spec.dtype, spec.shape));
   }
   auto* arena = static_cast<std::byte*>(state->arena.Reserve(plan.arena_bytes));
   if (arena == nullptr && plan.arena_bytes > 0) {
     return ResourceExhausted(
         StrCat("no memory for the ", plan.arena_bytes, " bytes of temporaries the program needs"));
   }
+  if (impl.strange && arena != nullptr) std::memset(arena, 0, plan.arena_bytes);
   if (state->base.empty()) {
     state->base.resize(plan.buffers.size());
     state->arguments.resize(MostArguments(plan));
@@ -502,8 +547,8 @@ Result<std::vector<Tensor>> PlanRunner::Run(std::span<const Tensor> inputs,
   {
     std::optional<ProfileRecorder> recorder;
     if (details != nullptr) recorder.emplace(plan, details);
-    Walk walk(plan, impl.loops, impl.whiles, impl.library, impl.on_long_loop, impl.pool, *state,
-              options, recorder ? &*recorder : nullptr);
+    Walk walk(plan, impl.loops, impl.whiles, impl.library, impl.on_long_loop, impl.pool,
+              impl.strange, *state, options, recorder ? &*recorder : nullptr);
     s = walk.Region(plan.entry);
   }
   impl.Release(std::move(state));

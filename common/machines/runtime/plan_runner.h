@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/machines/kernels/library.h"
+#include "common/machines/runtime/backend.h"
 #include "common/machines/runtime/cpu/code_image.h"
 #include "common/machines/runtime/executable.h"
 #include "common/machines/runtime/plan.h"
@@ -20,11 +21,14 @@ class PlanRunner {
  public:
   using FindKernel = std::function<const kernels::LibraryKernel*(std::string_view name)>;
 
-  // Requires a plan that CheckPlan accepts. `pool` must outlive the runner. Errors: kDataLoss (a
-  // kernel refuses its parameters), kFailedPrecondition (no such kernel, or it does not do
-  // this here, or needs more scratch memory than the plan has: made by another build or elsewhere).
+  // Requires a plan that CheckPlan accepts. `pool` must outlive the runner. A stranger's plan gets
+  // memory that is cleared for each run: it may read what it has not written. Errors: kDataLoss (a
+  // kernel refuses its parameters, or an operand lies where it may not), kFailedPrecondition (no
+  // such kernel, or it does not do this here, or needs more scratch memory than the plan has: made
+  // by another build or elsewhere).
   static Result<std::unique_ptr<PlanRunner>> Create(Plan plan, const FindKernel& find,
-                                                    kernels::WorkPool& pool);
+                                                    kernels::WorkPool& pool,
+                                                    Origin origin = Origin::kOwn);
   ~PlanRunner();
 
   const Plan& plan() const;

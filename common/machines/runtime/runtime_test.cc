@@ -29,7 +29,7 @@ class EchoBackend : public Backend {
                               const Progress&) const override {
     return EncodePackage(Sample());
   }
-  Result<std::shared_ptr<const Executable>> Load(std::string_view) const override {
+  Result<std::shared_ptr<const Executable>> Load(std::string_view, Origin) const override {
     return Unimplemented("echo");
   }
 };

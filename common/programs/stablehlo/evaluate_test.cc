@@ -254,8 +254,12 @@ TEST(ElementwiseTest, BitcastsCutNarrowTypesOutOfWideOnes) {
     const auto out = Evaluate(m, std::vector<Tensor>{words});
     ASSERT_TRUE(out.ok()) << out.status().ToString();
     EXPECT_TRUE((*out)[1].BitEquals(words)) << tensor::Name(narrow);
-    if (narrow == DType::kI4) EXPECT_EQ((*out)[0].IntAt(0), -1);
-    if (narrow == DType::kU4) EXPECT_EQ((*out)[0].IntAt(1), 14);
+    if (narrow == DType::kI4) {
+      EXPECT_EQ((*out)[0].IntAt(0), -1);
+    }
+    if (narrow == DType::kU4) {
+      EXPECT_EQ((*out)[0].IntAt(1), 14);
+    }
   }
 }
 

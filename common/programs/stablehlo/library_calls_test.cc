@@ -86,6 +86,33 @@ TEST(LibraryCallTest, SvdFactorsMultiplyToTheMatrix) {
   ExpectNear(Product(scaled, Values((*out)[2]), 3, 2, 2), a);
 }
 
+// What reflectors divided by had an infinite reciprocal.
+TEST(LibraryCallTest, SubnormalRowsBesideOrdinaryOnesDoNotMakeSvdNan) {
+  const double tiny = std::numeric_limits<double>::denorm_min();
+  Tensor a = *Tensor::Create(DType::kC128, {2, 4});
+  for (int64_t i = 0; i < a.size(); ++i) a.SetComplex(i, {0, tiny});
+  a.SetComplex(0, {20, tiny});
+  a.SetComplex(5, {21, tiny});
+  const auto out = Call("@megalith.svd(%x) {api_version = 4 : i32, mhlo.backend_config = {}}",
+                        "tensor<2x4xcomplex<f64>>", {"tensor<2xf64>"}, a);
+  ASSERT_TRUE(out.ok()) << out.status().ToString();
+  ExpectNear(Values((*out)[0]), {21, 20});
+}
+
+TEST(LibraryCallTest, QrOfSubnormalNumbersIsAsOfOrdinaryOnes) {
+  const double tiny = 0x1p-1060;
+  const auto out = Call("@Qr(%x) {backend_config = \"\"}", "tensor<2x2xf64>",
+                        {"tensor<2x2xf64>", "tensor<2xf64>"},
+                        F64({2, 2}, {3 * tiny, 1 * tiny, 4 * tiny, 2 * tiny}));
+  ASSERT_TRUE(out.ok()) << out.status().ToString();
+  const Doubles r = Values((*out)[0]);
+  EXPECT_EQ(r[0], -5 * tiny);
+  EXPECT_NEAR(r[1] / tiny, -2.2, 1e-3);  // tiny has 14 bits below it
+  EXPECT_NEAR(r[2], 0.5, 1e-12);
+  EXPECT_NEAR(r[3] / tiny, 0.4, 1e-3);
+  ExpectNear(Values((*out)[1]), {1.6, 0});
+}
+
 TEST(LibraryCallTest, SchurFormOfRealMatricesIsReal) {
   // Eigenvalues 1 and +-2i.
   const Doubles a = {0, -4, 1, 1, 0, 2, 0, 0, 1};

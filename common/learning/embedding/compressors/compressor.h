@@ -50,6 +50,7 @@ struct CompressorDef {
   // The shared scale at the start, and before a step at `global_step` when it was `scale`.
   float (*initial_scale)(const Params& params) = nullptr;
   float (*next_scale)(const Params& params, float scale, int64_t global_step) = nullptr;
+  std::string_view rule;  // for the documentation
   std::string_view spec;
   std::span<const Sample> samples;
 };

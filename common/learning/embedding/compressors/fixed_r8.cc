@@ -13,11 +13,11 @@ constexpr float kSteps = 128;
 size_t Bytes(int64_t dim) { return static_cast<size_t>(dim); }
 
 [[gnu::always_inline]] inline float Quantized(float value, float step) {
-  const float shifted = (value >= 0 ? value + step / 2 : value - step / 2) / step;
-  // Clamped before truncation, which is defined for the range of int32 only.
-  const float least = shifted > -kSteps ? shifted : -kSteps;
-  const float clamped = least < kSteps - 1 ? least : kSteps - 1;
-  return value == value ? static_cast<float>(static_cast<int32_t>(clamped)) : 0.0F;
+  const float shifted = (value + Select(value >= 0, step / 2, -step / 2)) / step;
+  // Clamped before truncation, which is defined for the range of int32 only; NaN becomes 0.
+  const float least = Select(shifted > -kSteps, shifted, -kSteps);
+  const float clamped = Select(least < kSteps - 1, least, kSteps - 1);
+  return static_cast<float>(static_cast<int32_t>(Select(value == value, clamped, 0)));
 }
 
 struct Encode {
@@ -68,6 +68,7 @@ constexpr CompressorDef kFixedR8 = {
     .encode = kLevels<Encode>,
     .decode = kLevels<Decode>,
     .training_read = kLevels<Read>,
+    .rule = "the nearest multiple of r/128 in [-r, r); training reads the same",
     .spec = "embedding-tables.md 6",
     .samples = kSamples,
 };

@@ -41,6 +41,7 @@ constexpr CompressorDef kFp16 = {
     .bytes = Bytes,
     .encode = kLevels<Encode>,
     .decode = kLevels<Decode>,
+    .rule = "IEEE binary16, to nearest",
     .spec = "embedding-tables.md 6",
 };
 

@@ -31,6 +31,7 @@ constexpr CompressorDef kFp32 = {
     .bytes = Bytes,
     .encode = kLevels<Encode>,
     .decode = kLevels<Decode>,
+    .rule = "as it is",
     .spec = "embedding-tables.md 6",
 };
 

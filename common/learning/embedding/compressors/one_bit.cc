@@ -95,6 +95,9 @@ constexpr CompressorDef kOneBit = {
     .rewrite_gradient = kLevels<RewriteGradient>,
     .initial_scale = [](const Params& params) { return params.f[kInitialScale]; },
     .next_scale = NextScale,
+    .rule =
+        "the sign, read as +-amplitude; training reads amplitude*tanh(scale*w) and gradients take "
+        "its slope",
     .spec = "embedding-tables.md 6",
     .samples = kSamples,
 };

@@ -18,6 +18,7 @@ constexpr InitializerDef kConstants = {
     .fields = kFields,
     .fill = [](const Params& params, uint64_t, int64_t dim,
                float* out) { std::fill_n(out, dim, params.f[0]); },
+    .rule = "constant",
     .spec = "embedding-tables.md 5",
     .samples = kSamples,
 };

@@ -17,6 +17,7 @@ struct InitializerDef {
   // row, from segment to segment and with the table's seed.
   void (*fill)(const Params& params, uint64_t key, int64_t dim, float* out) = nullptr;
   Status (*check)(const Params& params) = nullptr;  // further limits of a configuration
+  std::string_view rule;                            // for the documentation
   std::string_view spec;
   std::span<const Sample> samples;
 };

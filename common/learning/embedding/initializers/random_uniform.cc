@@ -45,6 +45,7 @@ constexpr InitializerDef kRandomUniform = {
     .fields = kFields,
     .fill = Fill,
     .check = Check,
+    .rule = "uniform in [minval, maxval), from the fid and the table's seed",
     .spec = "embedding-tables.md 5",
     .samples = kSamples,
 };

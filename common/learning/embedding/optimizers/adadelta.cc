@@ -66,6 +66,9 @@ constexpr OptimizerDef kAdadelta = {
     .step = kLevels<Step>,
     .learning_rate_field = kLearningRate,
     .warmup_field = kWarmup,
+    .formula =
+        "gd = g + wd*w; accum = accum*r + gd^2*(1-r); u = sqrt(accum_update + eps)/sqrt(accum + "
+        "eps)*gd; w -= u*lr; accum_update = accum_update*r + u^2*(1-r)",
     .spec = "embedding-tables.md 4.4",
     .samples = kSamples,
 };

@@ -65,6 +65,7 @@ constexpr OptimizerDef kAdagrad = {
     .step = kLevels<Step>,
     .learning_rate_field = kLearningRate,
     .warmup_field = kWarmup,
+    .formula = "gd = g + wd*w; norm += gd^2; w -= lr/sqrt(norm)*gd",
     .spec = "embedding-tables.md 4.2",
     .samples = kSamples,
 };

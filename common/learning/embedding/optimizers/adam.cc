@@ -36,6 +36,10 @@ constexpr OptimizerDef kAdam = {
     .step = kLevels<adam::Step<false>>,
     .learning_rate_field = adam::kLearningRate,
     .warmup_field = adam::kWarmup,
+    .formula =
+        "gd = g + wd*w; m += (gd - m)(1 - beta1); v += (gd^2 - v)(1 - beta2); w -= lr*sqrt(1 - "
+        "beta2_power)/(1 - beta1_power)*d/(sqrt(v) + eps), d = m or, with nesterov, gd*(1 - beta1) "
+        "+ beta1*m",
     .spec = "embedding-tables.md 4.5",
     .samples = adam::kSamples,
 };

@@ -29,6 +29,7 @@ constexpr OptimizerDef kAmsgrad = {
     .step = kLevels<adam::Step<true>>,
     .learning_rate_field = adam::kLearningRate,
     .warmup_field = adam::kWarmup,
+    .formula = "adam with vhat = max(vhat, v) in place of v in the step",
     .spec = "embedding-tables.md 4.6",
     .samples = adam::kSamples,
 };

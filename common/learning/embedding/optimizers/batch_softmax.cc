@@ -37,6 +37,7 @@ constexpr OptimizerDef kBatchSoftmax = {
     .step = kLevels<Step>,
     .max_dim = 1,
     .learning_rate_field = 0,
+    .formula = "w = (1 - lr)*w + lr*(step - A); A = step; the gradient is not used",
     .spec = "embedding-tables.md 4.11",
 };
 

@@ -33,6 +33,7 @@ constexpr OptimizerDef kDc = {
     .config_number = 13,
     .fields = kFields,
     .compensate = kLevels<Compensate>,
+    .formula = "g += lambda*g^2*(w - snapshot), then its base",
     .spec = "embedding-tables.md 4.14",
     .samples = kSamples,
 };

@@ -89,6 +89,7 @@ constexpr OptimizerDef kDynamicWdAdagrad = {
     .check = Check,
     .learning_rate_field = kLearningRate,
     .warmup_field = kWarmup,
+    .formula = "adagrad; decoupled: gd = g and w -= lr*wd*w beside the step",
     .spec = "embedding-tables.md 4.13",
     .samples = kSamples,
 };

@@ -30,10 +30,10 @@ struct Step {
       const float root = std::sqrt(sum);
       const float z = zero[i] + (g[i] - (root - std::sqrt(norm[i])) / lr * w[i]);
       const float below = root + rest;
-      const float moved = lr * ((z < 0 ? l1_if_negative : l1_if_positive) - z) / below;
+      const float moved = lr * (Select(z < 0, l1_if_negative, l1_if_positive) - z) / below;
       const bool inside = std::fabs(z) <= l1;
       const bool undefined = !inside & (below == 0);
-      const float next = inside ? 0.0F : (undefined ? w[i] : moved);
+      const float next = Select(inside, 0, Select(undefined, w[i], moved));
       const bool ok = Finite(next) & Finite(z) & Finite(sum);
       StoreIf(ok, next, &w[i]);
       StoreIf(ok, sum, &norm[i]);
@@ -72,6 +72,9 @@ constexpr OptimizerDef kFtrl = {
     .step = kLevels<Step>,
     .learning_rate_field = kLearningRate,
     .warmup_field = kWarmup,
+    .formula =
+        "n = norm + g^2; zero += g - (sqrt(n) - sqrt(norm))/lr*w; norm = n; w = 0 if |zero| <= l1, "
+        "else lr*(sign(zero)*l1 - zero)/(sqrt(norm) + beta + l2*lr)",
     .spec = "embedding-tables.md 4.3",
     .samples = kSamples,
 };

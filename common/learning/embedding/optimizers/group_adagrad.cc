@@ -91,6 +91,9 @@ constexpr OptimizerDef kGroupAdagrad = {
     .whole_row = true,
     .learning_rate_field = kLearningRate,
     .warmup_field = kWarmup,
+    .formula =
+        "gd = g + wd*w; S += max gd^2; eta = lr/(beta + sqrt(S)); v = w - eta*gd; w = v*max(0, 1 - "
+        "eta*l2/norm2(v))",
     .spec = "embedding-tables.md 4.12",
     .samples = kSamples,
 };

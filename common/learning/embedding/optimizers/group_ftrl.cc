@@ -37,7 +37,7 @@ struct Step {
       const float below = row.params->f[kBeta] + sums.root + rest;
       const bool undefined = (scale != 0) & (below == 0);
       const float moved = scale * sums.zero / below;
-      const float next = scale == 0 ? 0.0F : (undefined ? w[i] : moved);
+      const float next = Select(scale == 0, 0, Select(undefined, w[i], moved));
       const bool ok = Finite(next);
       StoreIf(ok, next, &w[i]);
       norm[i] = sums.norm;
@@ -96,6 +96,9 @@ constexpr OptimizerDef kGroupFtrl = {
     .whole_row = true,
     .learning_rate_field = kLearningRate,
     .warmup_field = kWarmup,
+    .formula =
+        "norm, zero as ftrl; Z = norm2(zero); w = 0 if Z < l1, else lr*zero*((l1 - Z)/Z)/(beta + "
+        "sqrt(norm) + l2*lr)",
     .spec = "embedding-tables.md 4.13",
     .samples = kSamples,
 };

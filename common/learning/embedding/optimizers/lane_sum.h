@@ -1,5 +1,5 @@
-// Reductions over a row that vectorise: the order of summation is fixed by index modulo 16, so the
-// result is the same at every vector level.
+// Reductions over a row that vectorise: 16 chains by index modulo 16, joined pairwise, and in a row
+// of fewer elements one chain. The order is the same at every vector level, and so is the result.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +8,16 @@ namespace megalith::embedding {
 
 inline constexpr int64_t kSumLanes = 16;
 
-// combine(...combine(T(0), term(i))...) over i < dim, in 16 interleaved chains joined pairwise.
+// combine(...combine(T(0), term(i))...) over i < dim, in that order.
 template <typename T, typename Term, typename Combine>
 [[gnu::always_inline]] inline T ReduceLanes(int64_t dim, Term term, Combine combine) {
-  T lanes[kSumLanes] = {};
   int64_t i = 0;
+  if (dim < kSumLanes) {
+    T chain = 0;
+    for (; i < dim; ++i) chain = combine(chain, term(i));
+    return chain;
+  }
+  T lanes[kSumLanes] = {};
   for (; i + kSumLanes <= dim; i += kSumLanes) {
     for (int64_t j = 0; j < kSumLanes; ++j) lanes[j] = combine(lanes[j], term(i + j));
   }

@@ -56,6 +56,9 @@ constexpr OptimizerDef kMomentumOptimizer = {
     .step = kLevels<Step>,
     .learning_rate_field = kLearningRate,
     .warmup_field = kWarmup,
+    .formula =
+        "n' = momentum*n - lr*(g + wd*w); w += n' or, with nesterov, (1 + momentum)*n' - "
+        "momentum*n; n = n'",
     .spec = "embedding-tables.md 4.7",
     .samples = kSamples,
 };

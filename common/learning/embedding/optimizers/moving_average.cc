@@ -35,6 +35,7 @@ constexpr OptimizerDef kMovingAverage = {
     .config_number = 10,
     .fields = kFields,
     .step = kLevels<Step>,
+    .formula = "w = momentum*w + (1 - momentum)*g",
     .spec = "embedding-tables.md 4.8",
     .samples = kSamples,
 };

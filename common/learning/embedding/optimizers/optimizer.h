@@ -78,6 +78,7 @@ struct OptimizerDef {
   // Fields that learning-rate vectors are made of (embedding-tables.md section 3); -1: none.
   int learning_rate_field = -1;
   int warmup_field = -1;
+  std::string_view formula;  // as corrected does it, for the documentation
   std::string_view spec;
   std::span<const Sample> samples;  // beside the defaults
 };

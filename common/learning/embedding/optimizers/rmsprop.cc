@@ -24,6 +24,7 @@ constexpr OptimizerDef kRmsprop = {
     .state = rmsprop::kState,
     .step = kLevels<Step>,
     .learning_rate_field = rmsprop::kLearningRate,
+    .formula = "dx = g + wd*w; n = momentum*n + (1 - momentum)*dx^2; w -= lr/(sqrt(n) + 1)*dx",
     .spec = "embedding-tables.md 4.9",
     .samples = rmsprop::kSamples,
 };

@@ -21,6 +21,7 @@ constexpr OptimizerDef kRmspropV2 = {
     .state = rmsprop::kState,
     .step = kLevels<Step>,
     .learning_rate_field = rmsprop::kLearningRate,
+    .formula = "dx = g + wd*w; n = momentum*n + dx^2; w -= lr/(sqrt(n) + 1)*dx",
     .spec = "embedding-tables.md 4.10",
     .samples = rmsprop::kSamples,
 };

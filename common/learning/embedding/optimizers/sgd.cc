@@ -34,6 +34,7 @@ constexpr OptimizerDef kSgd = {
     .step = kLevels<Step>,
     .learning_rate_field = 0,
     .warmup_field = 1,
+    .formula = "w -= lr*g",
     .spec = "embedding-tables.md 4.1",
 };
 

@@ -14,6 +14,11 @@ struct Reflector {
   double beta = 0;  // what it maps the vector to, times the first unit vector
 };
 
+// Below this a vector is brought up first: neither its norm nor what it is divided by would have
+// all their digits, and the reciprocal of the latter could be infinite (xLARFG does the same).
+constexpr double kSmall = 0x1p-960;
+constexpr double kUp = 0x1p600;
+
 // The reflector with H^H x = beta e1, beta real. A vector that is real and zero after its first
 // element stays as it is.
 template <typename T>
@@ -24,12 +29,18 @@ Reflector<T> ReflectorOf(std::vector<T> x) {
   bool done = ImagOf(x[0]) == 0;
   for (size_t i = 1; i < x.size(); ++i) done = done && x[i] == T(0);
   if (!done) {
+    const bool small = largest < kSmall;
+    if (small) {
+      for (T& v : x) v *= kUp;
+      largest *= kUp;
+    }
     double sum = 0;
     for (const T& v : x) sum += std::norm(v / largest);
     out.beta = -std::copysign(largest * std::sqrt(sum), RealOf(x[0]));
     out.tau = (T(out.beta) - x[0]) / out.beta;
     const T scale = T(1) / (x[0] - T(out.beta));
     for (size_t i = 1; i < x.size(); ++i) x[i] *= scale;
+    if (small) out.beta /= kUp;  // v and tau do not depend on the scale
   } else {
     out.beta = RealOf(x[0]);
   }
