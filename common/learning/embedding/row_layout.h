@@ -62,6 +62,8 @@ class RowLayout {
   size_t payload_bytes() const { return payload_bytes_; }
   // Leading bytes of the payload that Read looks at.
   size_t read_bytes() const { return read_bytes_; }
+  // Read copies those bytes and does no more.
+  bool reads_plainly() const { return reads_plainly_; }
   EntryKind kind() const { return kind_; }
 
   // A new row: initial values, fresh optimizer state. The values of a random initializer depend
@@ -109,6 +111,7 @@ class RowLayout {
   int64_t slices_ = 0;
   size_t payload_bytes_ = 0;
   size_t read_bytes_ = 0;
+  bool reads_plainly_ = false;
   EntryKind kind_ = EntryKind::kTraining;
 };
 
