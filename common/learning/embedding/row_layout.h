@@ -33,7 +33,8 @@ struct StepInput {
 
 // What a gradient step did.
 struct StepOutcome {
-  bool guarded = false;           // some segment took no step: learning rate or denominator zero
+  // Some element took no step: learning rate or denominator zero, or the result not finite.
+  bool guarded = false;
   bool snapshot_missing = false;  // a dc segment had no snapshot and used the plain gradient
 };
 
