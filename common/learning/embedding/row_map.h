@@ -215,6 +215,7 @@ class RowMap {
   // Acquire and release on each word order them with the sequence number, without fences.
   [[gnu::always_inline]] static void CopyOut(const std::byte* row, size_t bytes, std::byte* to) {
     size_t at = 0;
+#pragma GCC unroll 8
     for (; at + 8 <= bytes; at += 8) {
       const SharedWord word =
           __atomic_load_n(reinterpret_cast<const SharedWord*>(row + at), __ATOMIC_ACQUIRE);
@@ -228,6 +229,7 @@ class RowMap {
   }
   // Writes whole words: `row` has room for bytes rounded up to eight.
   [[gnu::always_inline]] static void CopyIn(const std::byte* from, size_t bytes, std::byte* row) {
+#pragma GCC unroll 8
     for (size_t at = 0; at < bytes; at += 8) {
       SharedWord word = 0;
       __builtin_memcpy(&word, from + at, 8);
@@ -304,6 +306,7 @@ class RowMap {
     // Where in its bucket a fid lies is chance, so that a loop which leaves at it would be
     // mispredicted every time; all four are compared instead.
     uint32_t matches = 0;
+#pragma GCC unroll 4
     for (uint32_t k = 0; k < kBucketEntries; ++k) {
       matches |= static_cast<uint32_t>(bucket[k].fid.load(std::memory_order_acquire) == fid) << k;
     }
