@@ -90,8 +90,8 @@ class Table {
   // Errors: kFailedPrecondition  a serving table has no optimizer state to dump.
   Result<std::vector<std::string>> LookupEntries(std::span<const Fid> fids) const;
 
-  // Calls `on_row(i, payload, timestamp)` for each fid, payload null where there is no row; under
-  // the row's lock.
+  // Calls `on_row(i, payload, timestamp)` for each fid with a copy of its row, payload null where
+  // there is none.
   void VisitRows(std::span<const Fid> fids,
                  const std::function<void(size_t i, const std::byte* payload, uint32_t timestamp)>&
                      on_row) const;
