@@ -9,7 +9,7 @@ export CCACHE_SLOPPINESS ?= pch_defines,time_macros
 # Debian 12 packages; docs/DEPENDENCIES.md says why each is here.
 PACKAGES := g++ cmake ninja-build pkg-config ccache mold git python3 python3-venv \
   libgrpc++-dev protobuf-compiler libprotobuf-dev libspdlog-dev prometheus-cpp-dev nlohmann-json3-dev \
-  libssl-dev zlib1g-dev libgtest-dev libgmock-dev \
+  libssl-dev zlib1g-dev libsnappy-dev libgtest-dev libgmock-dev \
   libopenblas0-pthread llvm-19-dev libzstd-dev \
   clang-19 libclang-rt-19-dev clang-format-19 clang-tidy-19 prometheus
 SOURCES = $(shell git ls-files 'common/*.h' 'common/*.cc' 'services/*.h' 'services/*.cc' 'clients/*.h' 'clients/*.cc' \
@@ -49,7 +49,7 @@ run: deps  ## start a fleet and train on the digits (examples/digits)
 	cmake --build build/release -j$(JOBS) --target megalith megalithctl digits
 	examples/digits/run.sh build/release
 
-conformance: build  ## hold the fleet against the oracle's answers; writes docs/parity.md and docs/parity.json
+conformance: build  ## hold the fleet and tables against the oracles' answers; writes docs/parity*.md and .json
 	tests/conformance/conformance.sh build/$(PRESET)/bin/megalithctl update
 
 wheel:  ## build the Python package with the JAX plugin into build/wheel
@@ -124,6 +124,7 @@ docs: configure  ## print the generated pages of docs/ again
 	build/$(PRESET)/bin/docs_gen commands docs/cli.md write
 	build/$(PRESET)/bin/docs_gen policy docs/formats/keys.md write
 	build/$(PRESET)/bin/docs_gen operations docs/cpu.md write
+	build/$(PRESET)/bin/docs_gen optimizers docs/optimizers.md write
 
 clean:  ## remove everything that was built
 	rm -rf build

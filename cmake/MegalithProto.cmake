@@ -1,14 +1,15 @@
 # megalith_proto(NAME name PROTOS file.proto... [ROOT dir] [DEPS megalith_proto_x...]) makes megalith_proto_<name>: the
 # generated messages of one package. Only messages are generated; methods are called by name through common/fleet/rpc.
-# PROTOS are relative to ROOT, which defaults to protos/.
+# PROTOS are relative to ROOT, which defaults to protos/. SERVICES are further ones, which have services and no messages:
+# nothing refers to them, so the linker is told to keep what describes their methods.
 function(megalith_proto)
-  cmake_parse_arguments(ARG "" "NAME;ROOT" "PROTOS;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "NAME;ROOT" "PROTOS;SERVICES;DEPS" ${ARGN})
   if(NOT ARG_ROOT)
     set(ARG_ROOT ${PROJECT_SOURCE_DIR}/protos)
   endif()
   set(out_dir ${PROJECT_BINARY_DIR}/generated)
   set(sources)
-  foreach(proto ${ARG_PROTOS})
+  foreach(proto ${ARG_PROTOS} ${ARG_SERVICES})
     string(REGEX REPLACE "\\.proto$" "" stem ${proto})
     add_custom_command(
       OUTPUT ${out_dir}/${stem}.pb.cc ${out_dir}/${stem}.pb.h
@@ -23,8 +24,13 @@ function(megalith_proto)
   target_include_directories(megalith_proto_${ARG_NAME} SYSTEM PUBLIC ${out_dir})
   target_link_libraries(megalith_proto_${ARG_NAME} PUBLIC protobuf::libprotobuf ${ARG_DEPS})
   target_compile_options(megalith_proto_${ARG_NAME} PRIVATE -w)
+  foreach(proto ${ARG_SERVICES})
+    string(REPLACE "_" "_5f" symbol ${proto})
+    string(REPLACE "/" "_2f" symbol ${symbol})
+    string(REPLACE "." "_2e" symbol ${symbol})
+    target_link_options(megalith_proto_${ARG_NAME} INTERFACE LINKER:--undefined=descriptor_table_${symbol})
+  endforeach()
   if(MEGALITH_SANITIZE)
     target_compile_options(megalith_proto_${ARG_NAME} PRIVATE -fsanitize=${MEGALITH_SANITIZE})
   endif()
-  set_target_properties(megalith_proto_${ARG_NAME} PROPERTIES UNITY_BUILD ON)
 endfunction()

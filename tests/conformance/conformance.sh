@@ -9,7 +9,9 @@ out="$(mktemp -d)"
 trap 'rm -rf "$out"' EXIT
 "$ctl" conformance --cases conformance/fixtures/jax --known conformance/known-failures.txt --json "$out/parity.json"
 python3 tests/conformance/parity.py "$out/parity.json" conformance/known-failures.txt > "$out/parity.md"
-for page in parity.json parity.md; do
+"$ctl" conformance --cases conformance/fixtures/optimizers.json --json "$out/parity-monolith.json"
+python3 tests/conformance/parity_monolith.py "$out/parity-monolith.json" > "$out/parity-monolith.md"
+for page in parity.json parity.md parity-monolith.json parity-monolith.md; do
   if [ "$mode" = update ]; then
     cp "$out/$page" "docs/$page"
   else

@@ -1,7 +1,8 @@
 // Prints the generated pages of docs/: `docs_gen config` and `docs_gen events`. With a second
 // argument, compares with that file instead and exits with 1 if it is out of date (then run `make
 // docs`). `docs_gen policy FILE` and `docs_gen commands FILE` do the same with one section of a
-// page that people write (and `operations`), between "<!-- generated: policy -->" and "<!-- end
+// page that people write (and `operations`, `optimizers`), between "<!-- generated: policy -->" and
+// "<!-- end
 // -->"; a third argument, "write", replaces the section.
 #include <cstdio>
 #include <string>
@@ -13,6 +14,7 @@
 #include "common/foundation/base/strings.h"
 #include "common/foundation/telemetry/event_table.h"
 #include "common/foundation/telemetry/metric_table.h"
+#include "common/learning/embedding/records_page.h"
 #include "common/machines/codegen/op_support.h"
 #include "services/allinone/fleet.h"
 #include "services/cache/cache_service.h"
@@ -131,10 +133,14 @@ int Run(const std::string& page, const char* path, bool write) {
   if (page == "operations" && path != nullptr) {
     return RunSection(page, codegen::OpSupportMarkdown(), path, write);
   }
+  if (page == "optimizers" && path != nullptr) {
+    return RunSection(page, embedding::RecordsMarkdown(), path, write);
+  }
   if (page == "commands" && path != nullptr) return RunSection(page, CommandsText(), path, write);
   std::fprintf(
       stderr,
-      "usage: docs_gen config|events [FILE], docs_gen policy|commands|operations FILE [write]\n");
+      "usage: docs_gen config|events [FILE], docs_gen policy|commands|operations|optimizers FILE "
+      "[write]\n");
   return 2;
 }
 

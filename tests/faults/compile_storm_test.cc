@@ -101,8 +101,10 @@ class CompileStormTest : public ::testing::Test {
     const stubs::LedgerClient ledger(*rpc::Channel::Dial(compile_.address, {}));
     EXPECT_TRUE(ledger.Verify()->intact);
     std::map<std::string, int> out;
-    for (const ledger::Entry& e : *ledger.Query({.kind = ledger::Kind::kCompile}, 10'000))
-      ++out[e.decision];
+    const auto entries = ledger.Query({.kind = ledger::Kind::kCompile}, 10'000);
+    EXPECT_TRUE(entries.ok()) << entries.status().ToString();
+    if (!entries.ok()) return out;
+    for (const ledger::Entry& e : *entries) ++out[e.decision];
     return out;
   }
 

@@ -32,6 +32,9 @@ class FaultyFiles final : public FileSystem {
   Result<std::string> Read(const std::string& path, uint64_t max_bytes) override {
     return real_.Read(path, max_bytes);
   }
+  Result<std::unique_ptr<ByteSource>> OpenRead(const std::string& path) override {
+    return real_.OpenRead(path);
+  }
   Status WriteAtomically(const std::string& path, std::string_view bytes) override;
   Status WritePrivately(const std::string& path, std::string_view bytes) override;
   Result<std::unique_ptr<AppendFile>> OpenAppend(const std::string& path) override {

@@ -5,6 +5,7 @@
 #include <set>
 #include <thread>
 
+#include "clients/cli/conformance/optimizer_cases.h"
 #include "clients/cli/conformance/runner.h"
 #include "clients/cli/families.h"
 #include "clients/cli/program_input.h"
@@ -15,7 +16,7 @@ namespace megalith::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using Reports = std::map<std::string, conformance::FamilyReport>;
+using conformance::Reports;
 
 constexpr uint64_t kMaxFileBytes = 4ull << 30;
 constexpr int kMaxDirectoryDepth = 32;
@@ -136,6 +137,30 @@ Status Verdict(const Reports& reports, const std::set<std::string>& known) {
                                        Join(surprises, ", ")));
 }
 
+// Writes what was found and judges it.
+Status Conclude(Session& session, const Arguments& arguments, const Reports& reports,
+                const std::set<std::string>& known) {
+  if (arguments.Has("json")) {
+    RETURN_IF_ERROR(
+        session.files().WriteAtomically(arguments.Get("json"), ReportJson(reports).dump(1) + "\n"));
+  }
+  session.Write(ReportText(reports) + "\n");
+  return Verdict(reports, known);
+}
+
+// The optimizer cases of a file, which need no fleet; nullopt if the file is of another kind.
+Result<std::optional<Reports>> RunLocally(FileSystem& files, const Arguments& arguments) {
+  const std::string path = arguments.Get("cases");
+  if (!path.ends_with(".json")) return std::optional<Reports>();
+  ASSIGN_OR_RETURN(const std::string content, files.Read(path, kMaxFileBytes));
+  if (!conformance::IsOptimizerCases(content)) return std::optional<Reports>();
+  ASSIGN_OR_RETURN(Reports reports, conformance::RunOptimizerCases(content));
+  const std::string family = arguments.Get("family");
+  std::erase_if(reports, [&](const auto& r) { return !family.empty() && r.first != family; });
+  if (reports.empty()) return NotFound(StrCat("no cases of family ", Printable(family)));
+  return std::optional<Reports>(std::move(reports));
+}
+
 Status RunConformance(Session& session, const Arguments& arguments) {
   if (!arguments.Has("cases"))
     return InvalidArgument("flag --cases is required: a directory with *.jsonl files");
@@ -144,6 +169,8 @@ Status RunConformance(Session& session, const Arguments& arguments) {
     return InvalidArgument("flag --threads expects 1 to 256");
   ASSIGN_OR_RETURN(const std::set<std::string> known,
                    ReadKnown(session.files(), arguments.Get("known")));
+  ASSIGN_OR_RETURN(const std::optional<Reports> local, RunLocally(session.files(), arguments));
+  if (local) return Conclude(session, arguments, *local, known);
   std::vector<std::string> paths;
   RETURN_IF_ERROR(FindFiles(session.files(), arguments.Get("cases"), 0, &paths));
   ASSIGN_OR_RETURN(const std::vector<conformance::Line> lines,
@@ -161,18 +188,14 @@ Status RunConformance(Session& session, const Arguments& arguments) {
                            StrCat(done, " of ", lines.size()));
              });
   if (options.cancellation != nullptr) RETURN_IF_ERROR(options.cancellation->Check());
-  if (arguments.Has("json")) {
-    RETURN_IF_ERROR(
-        session.files().WriteAtomically(arguments.Get("json"), ReportJson(reports).dump(1) + "\n"));
-  }
-  session.Write(ReportText(reports) + "\n");
-  return Verdict(reports, known);
+  return Conclude(session, arguments, reports, known);
 }
 
 constexpr std::array kOwnFlags = std::to_array<FlagDef>({
     {.name = "cases",
      .value_name = "DIR",
-     .help = "directory (or file) with *.jsonl records; required"},
+     .help = "directory (or file) with *.jsonl records, or a .json file of optimizer cases; "
+             "required"},
     {.name = "family", .value_name = "NAME", .help = "only records of this family"},
     {.name = "json", .value_name = "FILE", .help = "write the whole report there"},
     {.name = "known", .value_name = "FILE", .help = "ids of records that must fail, one per line"},
@@ -187,9 +210,11 @@ constexpr CommandDef kCommands[] = {
      .positional = "",
      .min_positional = 0,
      .max_positional = 0,
-     .help = "Run oracle records through trace, compile and execute and count on which levels the "
-             "answers agree. Exit "
-             "code 1 if a record fails on another level than text and is not known to.",
+     .help =
+         "Run oracle records through trace, compile and execute and count on which levels the "
+         "answers agree. Cases of sparse optimizers need no fleet: each runs on a table's row, in "
+         "each mode it names. Exit "
+         "code 1 if a record fails on another level than text and is not known to.",
      .flags = kFlags,
      .run = RunConformance},
 };

@@ -18,10 +18,6 @@ namespace {
 
 using tensor::Tensor;
 
-void Count(const std::optional<bool>& passed, std::optional<int64_t>* total) {
-  if (passed) *total = total->value_or(0) + (*passed ? 1 : 0);
-}
-
 // Class and phrase of an error.
 Status CheckError(const Expectation& want, const Status& got) {
   const std::string expected = StrCat("expected ", want.error_class, " \"", want.error_key, "\"");
@@ -56,15 +52,6 @@ Status CheckValues(const Expectation& want, const std::vector<Tensor>& got) {
 }
 
 }  // namespace
-
-void FamilyReport::Add(const Outcome& outcome) {
-  ++cases;
-  Count(outcome.error, &error);
-  Count(outcome.text, &text);
-  Count(outcome.dag, &dag);
-  Count(outcome.values, &values);
-  failures.insert(failures.end(), outcome.failures.begin(), outcome.failures.end());
-}
 
 Runner::Runner(const std::shared_ptr<rpc::Channel>& channel, rpc::CallOptions options,
                compile::v1::CompileOptions compile)
@@ -158,9 +145,8 @@ Outcome Runner::Run(std::string_view line, std::string_view where) const {
   return out;
 }
 
-std::map<std::string, FamilyReport> RunAll(const Runner& runner, const std::vector<Line>& lines,
-                                           int threads,
-                                           const std::function<void(size_t done)>& on_done) {
+Reports RunAll(const Runner& runner, const std::vector<Line>& lines, int threads,
+               const std::function<void(size_t done)>& on_done) {
   std::vector<Outcome> outcomes(lines.size());
   std::atomic<size_t> next{0};
   std::mutex mu;
@@ -176,7 +162,7 @@ std::map<std::string, FamilyReport> RunAll(const Runner& runner, const std::vect
   for (int t = 1; t < threads; ++t) pool.emplace_back(work);
   work();
   for (std::thread& t : pool) t.join();
-  std::map<std::string, FamilyReport> out;
+  Reports out;
   for (size_t i = 0; i < lines.size(); ++i) out[lines[i].family].Add(outcomes[i]);
   return out;
 }

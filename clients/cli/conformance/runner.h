@@ -2,46 +2,17 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "clients/cli/conformance/record.h"
+#include "clients/cli/conformance/report.h"
 #include "common/fleet/rpc/channel.h"
 #include "common/fleet/stubs/program_clients.h"
 #include "megalith/compile/v1/compile.pb.h"
 
 namespace megalith::conformance {
-
-// One level on which one record failed: "record", "error", "text", "dag" or "values".
-struct Failure {
-  std::string id;
-  std::string level;
-  std::string reason;
-};
-
-// Which levels one record passed; nullopt: the level does not apply to it.
-struct Outcome {
-  std::optional<bool> error;
-  std::optional<bool> text;
-  std::optional<bool> dag;
-  std::optional<bool> values;
-  std::vector<Failure> failures;
-};
-
-// Counts of one family; nullopt: no record of the family has the level.
-struct FamilyReport {
-  int64_t cases = 0;
-  std::optional<int64_t> error;
-  std::optional<int64_t> text;
-  std::optional<int64_t> dag;
-  std::optional<int64_t> values;
-  std::vector<Failure> failures;
-
-  void Add(const Outcome& outcome);
-};
 
 // Thread-safe.
 class Runner {
@@ -79,8 +50,7 @@ struct Line {
 };
 
 // All records on `threads` threads; `on_done` is called after each, on some thread, one at a time.
-std::map<std::string, FamilyReport> RunAll(const Runner& runner, const std::vector<Line>& lines,
-                                           int threads,
-                                           const std::function<void(size_t done)>& on_done);
+Reports RunAll(const Runner& runner, const std::vector<Line>& lines, int threads,
+               const std::function<void(size_t done)>& on_done);
 
 }  // namespace megalith::conformance

@@ -285,6 +285,9 @@ TEST_F(LedgerTest, BadEntriesAreRefused) {
 class FaultyFiles final : public FileSystem {
  public:
   Result<std::string> Read(const std::string& p, uint64_t m) override { return real_.Read(p, m); }
+  Result<std::unique_ptr<ByteSource>> OpenRead(const std::string& p) override {
+    return real_.OpenRead(p);
+  }
   Status WriteAtomically(const std::string& p, std::string_view b) override {
     return real_.WriteAtomically(p, b);
   }

@@ -70,6 +70,28 @@ class PosixAppendFile final : public AppendFile {
   std::string path_;
 };
 
+class PosixReadFile final : public ByteSource {
+ public:
+  PosixReadFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  Result<size_t> Read(std::span<char> into) override {
+    size_t done = 0;
+    while (done < into.size()) {
+      const ssize_t n = ::read(fd_.get(), into.data() + done, into.size() - done);
+      if (n < 0) {
+        if (errno == EINTR) continue;
+        return ErrnoStatus(errno, "read", path_);
+      }
+      if (n == 0) break;
+      done += static_cast<size_t>(n);
+    }
+    return done;
+  }
+
+ private:
+  Descriptor fd_;
+  std::string path_;
+};
+
 Status SyncDirectoryOf(const std::string& path) {
   const std::string directory = fs::path(path).parent_path().string();
   const Descriptor fd(
@@ -104,6 +126,12 @@ class PosixFileSystem final : public FileSystem {
       }
       out.append(buffer, static_cast<size_t>(n));
     }
+  }
+
+  Result<std::unique_ptr<ByteSource>> OpenRead(const std::string& path) override {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return ErrnoStatus(errno, "open", path);
+    return std::unique_ptr<ByteSource>(std::make_unique<PosixReadFile>(fd, path));
   }
 
   Status WriteAtomically(const std::string& path, std::string_view bytes) override {

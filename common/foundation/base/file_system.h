@@ -8,15 +8,14 @@
 #include <string_view>
 #include <vector>
 
+#include "common/foundation/base/byte_stream.h"
 #include "common/foundation/base/status.h"
 
 namespace megalith {
 
 // An open file that only grows. Not thread-safe.
-class AppendFile {
+class AppendFile : public ByteSink {
  public:
-  virtual ~AppendFile() = default;
-  virtual Status Append(std::string_view bytes) = 0;
   // Returns once the bytes are on the device.
   virtual Status Sync() = 0;
 };
@@ -35,6 +34,8 @@ class FileSystem {
   virtual ~FileSystem() = default;
   // kResourceExhausted if the file holds more than `max_bytes`.
   virtual Result<std::string> Read(const std::string& path, uint64_t max_bytes = UINT64_MAX) = 0;
+  // Opens for reading from the start on, without holding more of the file than is asked for.
+  virtual Result<std::unique_ptr<ByteSource>> OpenRead(const std::string& path) = 0;
   // All of the new content or all of the old, whatever happens in between: temporary name in the
   // same directory, fsync, rename, fsync of the directory.
   virtual Status WriteAtomically(const std::string& path, std::string_view bytes) = 0;
