@@ -58,6 +58,11 @@ constexpr EventDef kEvents[] = {
      "readiness is withdrawn and no new connection is accepted; running calls finish"},
     {"server_started", Level::info, "service version listen metrics pid",
      "the server accepts calls"},
+    {"table_log_opened", Level::info, "directory segments records seconds",
+     "the update log was read, and the changes that no checkpoint has were made again"},
+    {"table_log_tail_dropped", Level::warn, "file bytes",
+     "the update log ended in a group that was not whole, as a crash leaves it: nothing in it was "
+     "acknowledged, and it was cut off"},
 };
 
 }  // namespace

@@ -21,7 +21,13 @@ constexpr const MetricDef* kMetrics[] = {
     &kClientCalls,         &kClientRetries,
     &kRpcHandled,          &kRpcSeconds,
     &kRpcInFlight,         &kRpcRejected,
-    &kTraceSeconds,
+    &kTableApplied,        &kTableBytes,
+    &kTableEvicted,        &kTableFiltered,
+    &kTableHits,           &kTableLogBytes,
+    &kTableLogRecords,     &kTableLogSeconds,
+    &kTableLookups,        &kTableNonFinite,
+    &kTableRefused,        &kTableRepeated,
+    &kTableRows,           &kTraceSeconds,
 };
 
 }  // namespace
