@@ -306,6 +306,22 @@ void RowMap::EraseIf(const std::function<bool(Fid fid, uint32_t timestamp)>& dro
   }
 }
 
+// Rows that a split moves away go to a shard at the end of the list, which the walk has yet to see.
+bool RowMap::ScanFids(uint64_t* cursor, std::vector<Fid>* fids) const {
+  const Shard* shard = ShardAt(*cursor);
+  if (shard == nullptr) return false;
+  ++*cursor;
+  fids->reserve(fids->size() + kMaxShardRows);  // not under the lock
+  Lock(*shard);
+  const Entry* entries = shard->entries.load(std::memory_order_relaxed);
+  const uint64_t count = uint64_t{shard->buckets.load(std::memory_order_relaxed)} * kBucketEntries;
+  for (uint64_t i = 0; i < count; ++i) {
+    if (entries[i].live()) fids->push_back(entries[i].fid);
+  }
+  Unlock(*shard);
+  return true;
+}
+
 Status RowMap::Reserve(uint64_t rows) {
   const std::lock_guard lock(mu_);
   if (shards_.size() > 1 || shards_.front().used > 0 || rows < kMaxShardRows / 2) {
