@@ -33,6 +33,9 @@ Status CheckOptions(const SyncOptions& options) {
   if (options.initial_backoff.count() <= 0 || options.max_backoff < options.initial_backoff) {
     return InvalidArgument("sync: the first backoff must be positive, the longest not below it");
   }
+  if (options.forget_erased_after < options.forget_after) {
+    return InvalidArgument("sync: forget_erased_after must not be below forget_after");
+  }
   if (options.max_parallel == 0) return InvalidArgument("sync: max_parallel must be positive");
   return OkStatus();
 }
@@ -185,7 +188,8 @@ void Syncer::UpdateTargets(const std::vector<TargetAddress>& targets, nanosecond
       member.listed = false;
       member.gone_since = now;
     }
-    if (now - member.gone_since < options_.forget_after) {
+    if (now - member.gone_since >= options_.forget_after) member.link->Forget();
+    if (now - member.gone_since < options_.forget_erased_after) {
       ++it;
       continue;
     }
@@ -237,7 +241,8 @@ void Syncer::UpdateMetrics() {
   double failing = 0;
   double resending = 0;
   for (const TargetStatus& target : Targets()) {
-    metrics.GetGauge(telemetry::kSyncLag, {target.address.address}).Set(target.state.lag_seconds);
+    metrics.GetGauge(telemetry::kSyncLag, {target.address.address})
+        .Set(target.listed ? target.state.lag_seconds : 0);
     listed += target.listed ? 1 : 0;
     failing += target.listed && target.state.failing ? 1 : 0;
     resending += target.listed && target.state.resending ? 1 : 0;

@@ -226,11 +226,15 @@ TEST_F(SyncerTest, ATargetThatDiscoveryLosesForAWhileGoesOnWhereItWas) {
   fleet_->ExpectEqual(replica);
   EXPECT_EQ(replica.rows(), 102);
   fleet_->Hide("r");
+  Erase(10);
   fleet_->Run(seconds(700));
-  EXPECT_EQ(fleet_->syncer->Targets().size(), 1U);
   fleet_->Hide("r", false);
   fleet_->RunUntilQuiet();
-  EXPECT_EQ(replica.rows(), 102 + 99);
+  fleet_->ExpectEqual(replica);
+  EXPECT_EQ(replica.rows(), 102 + 98 + 1);  // what is there, and what is gone
+  fleet_->Hide("r");
+  fleet_->Run(std::chrono::hours(25));
+  EXPECT_EQ(fleet_->syncer->Targets().size(), 1U);
 }
 
 TEST_F(SyncerTest, RoundsKeepTheirInterval) {

@@ -51,6 +51,13 @@ TargetLink::State TargetLink::GetState() const {
           .lag_seconds = Seconds(context_.touched.Lag(id_))};
 }
 
+void TargetLink::Forget() {
+  if (context_.touched.LacksAll(id_) && work_ == nullptr) return;
+  work_.reset();
+  context_.touched.MarkAll(id_);
+  resending_ = true;
+}
+
 std::optional<Push> TargetLink::EmptyPush() const {
   auto push = PushPlan(context_.options.push, context_.set.Tables(), {}).Build(0);
   if (!push.ok() || push->tables.empty()) return std::nullopt;

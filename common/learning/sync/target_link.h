@@ -31,9 +31,10 @@ struct SyncOptions {
   // After a failed part: doubles with each further one.
   std::chrono::milliseconds initial_backoff{1000};
   std::chrono::milliseconds max_backoff{60'000};
-  // A target that discovery no longer lists is remembered so long; one that comes back later is
-  // sent everything.
+  // What a target lacks that discovery no longer lists is remembered so long; one that comes back
+  // later is sent every row, and told which were erased. Those are forgotten after the second time.
   std::chrono::milliseconds forget_after{600'000};
+  std::chrono::milliseconds forget_erased_after{86'400'000};
   // A target that has not been sent anything for so long gets an empty push, to see whether it is
   // still the one it was.
   std::chrono::milliseconds probe_after{30'000};
@@ -67,6 +68,8 @@ class TargetLink {
   // Whether Step has something to do at `now`; if not, from when on, max() for the next round.
   bool Due(std::chrono::nanoseconds now) const { return DueAt() <= now; }
   std::chrono::nanoseconds DueAt() const;
+  // The target has been away for long: changed rows are not remembered for it any more.
+  void Forget();
   // The target has been away and may have restarted meanwhile.
   void MayHaveRestarted() { suspect_ = true; }
 

@@ -113,6 +113,15 @@ TEST_F(TouchedSetTest, AnAcknowledgementFromBeforeARestartDoesNotCount) {
   EXPECT_TRUE(set.Collect(target)->all);
 }
 
+TEST_F(TouchedSetTest, ATargetThatRestartsWhileItIsSentEverythingIsSentEverythingAgain) {
+  TouchedSet set({}, clock_);
+  const auto target = set.AddTarget();
+  const auto all = set.Collect(target);
+  set.MarkAll(target);
+  set.Acknowledge(target, *all);
+  EXPECT_TRUE(set.LacksAll(target));
+}
+
 TEST_F(TouchedSetTest, ATargetFromACheckpointLacksWhatChangedSince) {
   TouchedSet set({}, clock_);
   set.Written("t", Range(1, 3));
