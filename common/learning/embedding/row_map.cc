@@ -339,6 +339,22 @@ void RowMap::EraseIf(const std::function<bool(Fid fid, uint32_t timestamp)>& dro
   }
 }
 
+// Rows that a split moves away go to a shard at the end of the list, which the walk has yet to see.
+bool RowMap::ScanFids(uint64_t* cursor, std::vector<Fid>* fids) const {
+  const Shard* shard = ShardAt(*cursor);
+  if (shard == nullptr) return false;
+  ++*cursor;
+  fids->reserve(fids->size() + std::min<uint64_t>(rows(), max_shard_rows_));  // before the lock
+  Lock(*shard);
+  Index& index = *shard->index.load(std::memory_order_relaxed);
+  for (uint64_t i = 0; i < index.count(); ++i) {
+    const Entry& entry = index.entries()[i];
+    if (entry.Get().live()) fids->push_back(entry.fid.load(std::memory_order_relaxed));
+  }
+  Unlock(*shard);
+  return true;
+}
+
 Status RowMap::Reserve(uint64_t rows) {
   const std::lock_guard lock(mu_);
   if (shards_.size() > 1 || shards_.front().used > 0 || rows < max_shard_rows_ / 2) {
