@@ -96,7 +96,7 @@ class RowMap {
 
   // Appends the fids of some rows and moves `*cursor`, which starts at 0; false when there are no
   // more. Needs no snapshot: a fid that has its row during the whole walk comes at least once,
-  // others may. A shard is locked for the time of one pass over its index.
+  // others may, and any may come again. At most some ten thousand at a time.
   bool ScanFids(uint64_t* cursor, std::vector<Fid>* fids) const;
 
   // Frees everything and returns the memory. Errors: kFailedPrecondition  a snapshot is being read.

@@ -98,7 +98,7 @@ class Table {
 
   bool Contains(Fid fid) const;
 
-  // Appends the fids of some rows, at most some hundred thousand, and moves `*cursor`, which starts
+  // Appends the fids of some rows, at most some ten thousand, and moves `*cursor`, which starts
   // at 0; false when there are no more. A fid that has its row during the whole walk comes at least
   // once. Needs no snapshot, so a walk may take as long as it wants.
   bool ScanFids(uint64_t* cursor, std::vector<Fid>* fids) const {
