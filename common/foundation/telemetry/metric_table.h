@@ -232,6 +232,65 @@ inline constexpr MetricDef kTableLogRecords{.name = "megalith_table_log_records_
                                             .labels = {},
                                             .help = "Changes written to the update log."};
 
+// Parameter sync, sender. target is the address that discovery lists, status OK or KO, idc
+// "<idc>:<cluster>" or NA.
+inline constexpr MetricDef kSyncBootstraps{
+    .name = "megalith_sync_bootstraps_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"reason", "from"},
+    .help =
+        "Targets that were sent more than changes: reason new, restarted, version, "
+        "unreachable; from all_rows or checkpoint."};
+inline constexpr MetricDef kSyncBytes{.name = "megalith_sync_bytes_total",
+                                      .kind = MetricKind::kCounter,
+                                      .labels = {"target", "status", "idc"},
+                                      .help = "Bytes of the push requests sent to a target."};
+inline constexpr MetricDef kSyncDropped{
+    .name = "megalith_sync_dropped_total",
+    .kind = MetricKind::kCounter,
+    .labels = {},
+    .help =
+        "Erased rows that targets will not be told of; 0 unless erased rows alone exceed "
+        "max_keys."};
+inline constexpr MetricDef kSyncFids{.name = "megalith_sync_fids_total",
+                                     .kind = MetricKind::kCounter,
+                                     .labels = {"target", "status", "idc"},
+                                     .help = "Rows sent to a target."};
+inline constexpr MetricDef kSyncKeys{
+    .name = "megalith_sync_keys",
+    .kind = MetricKind::kGauge,
+    .labels = {},
+    .help = "Rows that some target lacks and that are remembered one by one."};
+inline constexpr MetricDef kSyncLag{
+    .name = "megalith_sync_lag_seconds",
+    .kind = MetricKind::kGauge,
+    .labels = {"target"},
+    .help = "Age of the oldest change that the target has not acknowledged."};
+inline constexpr MetricDef kSyncOverflows{
+    .name = "megalith_sync_overflows_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"what"},
+    .help =
+        "Full sets of keys: what = target (one behind will be sent every row) or table (every "
+        "row of one will be sent to all)."};
+inline constexpr MetricDef kSyncPushSeconds{.name = "megalith_sync_push_seconds",
+                                            .kind = MetricKind::kHistogram,
+                                            .labels = {"target", "status", "idc"},
+                                            .help = "Time of one part of a push.",
+                                            .buckets = kLatencyBuckets};
+inline constexpr MetricDef kSyncReceived{
+    .name = "megalith_sync_received_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"result"},
+    .help =
+        "Rows taken from training servers, on a serving server: assigned, erased, or refused "
+        "for want of room."};
+inline constexpr MetricDef kSyncTargets{
+    .name = "megalith_sync_targets",
+    .kind = MetricKind::kGauge,
+    .labels = {"state"},
+    .help = "Targets that discovery lists, and of those the failing and the resending ones."};
+
 // Every row above, by name. A row that is missing here is not documented, and a test says so.
 std::span<const MetricDef* const> Metrics();
 

@@ -21,6 +21,7 @@ constexpr uint32_t kMaxDepth = 24;
 constexpr uint32_t kMaxDirectorySlack = 5;
 constexpr size_t kReadAhead = 8;       // rows fetched ahead by passes over a shard
 constexpr size_t kRowsPerRead = 1024;  // copied under one hold of a shard's lock
+constexpr size_t kFidsPerScan = 16384;
 
 // At most 86 in a hundred entries are used; a rebuilt index has 72 used, so room for a fifth more.
 bool IsFull(uint32_t used, uint32_t buckets) {
@@ -337,6 +338,34 @@ void RowMap::EraseIf(const std::function<bool(Fid fid, uint32_t timestamp)>& dro
     if (wanted < index.buckets / 2) (void)Rebuild(*shard, wanted);
     Unlock(*shard);
   }
+}
+
+// Rows that a split moves away go to a shard at the end of the list, which the walk has yet to see.
+// A shard whose index was rebuilt is walked from its start again. The cursor is {shard 24 bits,
+// rebuilds 8 bits, bucket 32 bits}.
+bool RowMap::ScanFids(uint64_t* cursor, std::vector<Fid>* fids) const {
+  const uint64_t number = *cursor >> 40;
+  const Shard* shard = ShardAt(number);
+  if (shard == nullptr) return false;
+  fids->reserve(fids->size() + kFidsPerScan);  // not under the lock
+  Lock(*shard);
+  Index& index = *shard->index.load(std::memory_order_relaxed);
+  const uint64_t rebuilds = shard->rebuilds & 0xff;
+  const bool rebuilt = ((*cursor >> 32) & 0xff) != rebuilds;
+  uint64_t bucket = rebuilt ? 0 : *cursor & UINT32_MAX;
+  size_t found = 0;
+  for (; bucket < index.buckets && found + kBucketEntries <= kFidsPerScan; ++bucket) {
+    for (uint32_t k = 0; k < kBucketEntries; ++k) {
+      const Entry& entry = index.entries()[bucket * kBucketEntries + k];
+      if (!entry.Get().live()) continue;
+      fids->push_back(entry.fid.load(std::memory_order_relaxed));
+      ++found;
+    }
+  }
+  const bool ended = bucket >= index.buckets;
+  Unlock(*shard);
+  *cursor = ended ? (number + 1) << 40 : number << 40 | rebuilds << 32 | bucket;
+  return true;
 }
 
 Status RowMap::Reserve(uint64_t rows) {

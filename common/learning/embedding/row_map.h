@@ -94,6 +94,11 @@ class RowMap {
   void EraseIf(const std::function<bool(Fid fid, uint32_t timestamp)>& drop,
                std::vector<Fid>* dropped);
 
+  // Appends the fids of some rows and moves `*cursor`, which starts at 0; false when there are no
+  // more. Needs no snapshot: a fid that has its row during the whole walk comes at least once,
+  // others may, and any may come again. At most some ten thousand at a time.
+  bool ScanFids(uint64_t* cursor, std::vector<Fid>* fids) const;
+
   // Frees everything and returns the memory. Errors: kFailedPrecondition  a snapshot is being read.
   // Update and Erase must not run meanwhile; Visit may.
   Status Clear();

@@ -169,8 +169,8 @@ TEST(RowMapTest, FidsChosenToCollideStillHaveRowsOfTheirOwn) {
   RowMap map(kPayload, UINT64_MAX, 0, kSmallShard);
   std::set<Fid> fids;
   // Equal leading bits, which choose the shard, and equal bits that choose the bucket.
-  for (uint64_t i = 0; i < 1000; ++i) fids.insert(FidWithHash((uint64_t{0xabc} << 52) | i << 32));
-  for (uint64_t i = 0; i < 8000; ++i) fids.insert(FidWithHash((uint64_t{0xdef} << 52) | i << 14));
+  for (uint64_t i = 0; i < 500; ++i) fids.insert(FidWithHash((uint64_t{0xabc} << 52) | i << 32));
+  for (uint64_t i = 0; i < 3000; ++i) fids.insert(FidWithHash((uint64_t{0xdef} << 52) | i << 14));
   const std::vector<Fid> list(fids.begin(), fids.end());
   ASSERT_TRUE(Set(map, list, 9).ok());
   EXPECT_EQ(map.rows(), list.size());

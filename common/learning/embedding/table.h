@@ -98,6 +98,13 @@ class Table {
 
   bool Contains(Fid fid) const;
 
+  // Appends the fids of some rows, at most some ten thousand, and moves `*cursor`, which starts
+  // at 0; false when there are no more. A fid that has its row during the whole walk comes at least
+  // once. Needs no snapshot, so a walk may take as long as it wants.
+  bool ScanFids(uint64_t* cursor, std::vector<Fid>* fids) const {
+    return state_->map.ScanFids(cursor, fids);
+  }
+
   // Overwrites values; a new row gets fresh optimizer state, an existing one keeps its own.
   // Errors of this and of AssignAdd: kInvalidArgument  values.size() != fids.size() * dim(), or a
   // value is not finite (no row has changed then).
