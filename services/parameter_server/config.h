@@ -26,6 +26,7 @@ struct ParameterServerConfig {
   int32_t filter_splits = 7;
   int32_t filter_threshold = 0;
   std::vector<std::string> filter_thresholds;
+  int32_t lookup_helpers = 3;
   int64_t max_dense_bytes = 4ll << 30;
   int32_t coordination_threads = 64;
   int64_t max_queued_item_bytes = 256ll << 20;
@@ -33,6 +34,8 @@ struct ParameterServerConfig {
   int64_t update_window = 4096;
   bool log = false;
   int64_t log_segment_bytes = 64ll << 20;
+  std::string checkpoint_dir;
+  int32_t checkpoint_keep = 10;
 };
 
 }  // namespace megalith::services
@@ -83,6 +86,9 @@ inline constexpr config::ConfigField<ParameterServerConfig> kParameterServerFiel
         "filter_threshold", "how often an id is turned away before it gets a row"),
     config::Field<&ParameterServerConfig::filter_thresholds>(
         "filter_thresholds", "the same for slots that differ, as slot:threshold"),
+    config::Field<&ParameterServerConfig::lookup_helpers>(
+        "lookup_helpers", "threads that help with large lookups of several tables")
+        .Range(0, 256),
     config::Field<&ParameterServerConfig::max_dense_bytes>(
         "max_dense_bytes", "values and optimizer state of all dense variables"),
     config::Field<&ParameterServerConfig::coordination_threads>(
@@ -104,6 +110,13 @@ inline constexpr config::ConfigField<ParameterServerConfig> kParameterServerFiel
     config::Field<&ParameterServerConfig::log_segment_bytes>(
         "log_segment_bytes", "size after which the log goes on in a new file")
         .Range(1 << 10, int64_t{1} << 40),
+    config::Field<&ParameterServerConfig::checkpoint_dir>(
+        "checkpoint_dir",
+        "where checkpoints are saved and, at the start, the newest is restored "
+        "from; all shards share it; empty: none"),
+    config::Field<&ParameterServerConfig::checkpoint_keep>("checkpoint_keep",
+                                                           "newest checkpoints that are kept")
+        .Range(1, 1'000'000),
 };
 
 }  // namespace megalith::services

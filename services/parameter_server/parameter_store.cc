@@ -59,25 +59,34 @@ Result<std::unique_ptr<ParameterStore>> ParameterStore::Open(
   }
   ASSIGN_OR_RETURN(const embedding::FilterConfig filter, FilterOf(config));
   std::unique_ptr<ParameterStore> store(
-      new ParameterStore(config, max_response_bytes, metrics, clock));
+      new ParameterStore(config, max_response_bytes, metrics, files, clock));
   ASSIGN_OR_RETURN(store->tables_,
                    TableSet::Make({.filter = filter,
                                    .observer = nullptr,
                                    .hash_seed = EntropySeed(),
                                    .max_tables = static_cast<size_t>(config.max_tables)}));
-  if (!config.log) return store;
-  ParameterStore* const self = store.get();
+  RETURN_IF_ERROR(store->OpenLog(directory));
+  return store;
+}
+
+Status ParameterStore::OpenLog(const std::string& directory) {
+  uint64_t checkpointed = 0;
+  if (!config_.checkpoint_dir.empty()) RETURN_IF_ERROR(RestoreAtStart(&checkpointed));
+  if (!config_.log) return OkStatus();
   UpdateLog::Opened opened;
-  const Stopwatch watch(clock);
+  const Stopwatch watch(clock_);
+  UpdateLog::Options options{
+      .directory = JoinPath(directory, "log"),
+      .segment_bytes = static_cast<uint64_t>(config_.log_segment_bytes),
+      .checkpointed = checkpointed,
+      .on_commit = [this](const UpdateLog::Commit& commit) { metrics_.Logged(commit); }};
   ASSIGN_OR_RETURN(
       std::unique_ptr<UpdateLog> log,
       UpdateLog::Open(
-          {.directory = JoinPath(directory, "log"),
-           .segment_bytes = static_cast<uint64_t>(config.log_segment_bytes),
-           .on_commit = [self](const UpdateLog::Commit& commit) { self->metrics_.Logged(commit); }},
-          files, [self](uint64_t, std::string_view record) { return self->Replay(record); },
-          &opened));
-  store->log_ = std::move(log);
+          std::move(options), files_,
+          [this](uint64_t, std::string_view record) { return Replay(record); }, &opened));
+  RETURN_IF_ERROR(log->Truncate(checkpointed));
+  log_ = std::move(log);
   telemetry::Log(telemetry::Level::info, "table_log_opened",
                  {{"directory", directory},
                   {"segments", opened.segments},
@@ -87,15 +96,18 @@ Result<std::unique_ptr<ParameterStore>> ParameterStore::Open(
     telemetry::Log(telemetry::Level::warn, "table_log_tail_dropped",
                    {{"file", opened.torn_file}, {"bytes", opened.torn_bytes}});
   }
-  return store;
+  return OkStatus();
 }
 
 ParameterStore::ParameterStore(const ParameterServerConfig& config, uint64_t max_response_bytes,
-                               telemetry::MetricRegistry& metrics, const Clock& clock)
+                               telemetry::MetricRegistry& metrics, FileSystem& files,
+                               const Clock& clock)
     : config_(config),
       max_response_bytes_(max_response_bytes),
+      files_(files),
       clock_(clock),
       metrics_(metrics),
+      helpers_(static_cast<size_t>(config.lookup_helpers)),
       dense_({.max_bytes = static_cast<uint64_t>(config.max_dense_bytes)}),
       applied_({.max_clients = static_cast<size_t>(config.max_clients),
                 .window = static_cast<uint64_t>(config.update_window)},
@@ -128,8 +140,11 @@ Status ParameterStore::Replay(std::string_view record) {
       return ReplayAs(bytes, &ParameterStore::PlanCreateTable);
     case Kind::kAlterTable:
       return ReplayAs(bytes, &ParameterStore::PlanAlterTable);
-    case Kind::kDropTable:
-      return ReplayAs(bytes, &ParameterStore::PlanDropTable);
+    case Kind::kDropTable: {
+      // The checkpoint's moment may lie between the drop and its record.
+      const Status dropped = ReplayAs(bytes, &ParameterStore::PlanDropTable);
+      return dropped.code() == Code::kNotFound ? OkStatus() : dropped;
+    }
     case Kind::kApply:
       return ReplayAs(bytes, &ParameterStore::PlanApply);
     case Kind::kAssign:

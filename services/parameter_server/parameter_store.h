@@ -26,7 +26,12 @@
 #include "common/learning/embedding/table_set.h"
 #include "megalith/table/v1/table.pb.h"
 #include "services/parameter_server/config.h"
+#include "services/parameter_server/helpers.h"
 #include "services/parameter_server/store_metrics.h"
+
+namespace megalith::embedding {
+struct RestoreReport;
+}
 
 namespace megalith::services {
 
@@ -38,8 +43,10 @@ namespace megalith::services {
 // Thread-safe. What each method promises: protos/megalith/table/v1/table.proto.
 class ParameterStore {
  public:
-  // Opens the log, if the configuration asks for one, in `<directory>/log` and replays it.
-  // Errors: kInvalidArgument  the configuration; those of UpdateLog::Open and of the replay.
+  // Restores the newest checkpoint, then opens the log, if the configuration asks for one, in
+  // `<directory>/log` and makes the changes again that the checkpoint does not have.
+  // Errors: kInvalidArgument  the configuration; those of RestoreTables, of UpdateLog::Open and of
+  //         the replay.
   static Result<std::unique_ptr<ParameterStore>> Open(const ParameterServerConfig& config,
                                                       const std::string& directory,
                                                       uint64_t max_response_bytes,
@@ -80,6 +87,10 @@ class ParameterStore {
       const table::v1::ApplyVariablesRequest& request, const Cancellation& cancellation);
   Result<table::v1::AssignVariablesResponse> AssignVariables(
       const table::v1::AssignVariablesRequest& request, const Cancellation& cancellation);
+  Result<table::v1::SaveResponse> Save(const table::v1::SaveRequest& request,
+                                       const Cancellation& cancellation);
+  Result<table::v1::RestoreResponse> Restore(const table::v1::RestoreRequest& request,
+                                             const Cancellation& cancellation);
   Result<table::v1::StatsResponse> Stats(const table::v1::StatsRequest& request);
 
   embedding::TableSet& tables() { return *tables_; }
@@ -122,11 +133,15 @@ class ParameterStore {
   };
 
   ParameterStore(const ParameterServerConfig& config, uint64_t max_response_bytes,
-                 telemetry::MetricRegistry& metrics, const Clock& clock);
+                 telemetry::MetricRegistry& metrics, FileSystem& files, const Clock& clock);
 
   template <typename Request, typename Response>
   Result<Response> Change(Kind kind, const Request& request, Planner<Request, Response> planner,
                           const Cancellation& cancellation);
+  Status OpenLog(const std::string& directory);
+  // Restores the newest checkpoint, if there is one; `log_number` is the last record that it has.
+  Status RestoreAtStart(uint64_t* log_number);
+  Status TakeAttachments(const embedding::RestoreReport& report, uint64_t* log_number);
   Status Replay(std::string_view record);
   template <typename Request, typename Response>
   Status ReplayAs(std::string_view bytes, Planner<Request, Response> planner);
@@ -162,8 +177,10 @@ class ParameterStore {
 
   const ParameterServerConfig config_;
   const uint64_t max_response_bytes_;
+  FileSystem& files_;
   const Clock& clock_;
   StoreMetrics metrics_;
+  Helpers helpers_;
   std::unique_ptr<embedding::TableSet> tables_;
   embedding::DenseStore dense_;
   embedding::AppliedSequences applied_;

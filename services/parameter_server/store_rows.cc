@@ -19,6 +19,8 @@ namespace {
 
 // Room for everything but the rows in an answer.
 constexpr uint64_t kHeaderRoomBytes = 64 << 10;
+// Below this a lookup is over before a helper has woken up.
+constexpr size_t kFloatsWorthHelp = 32 << 10;
 
 }  // namespace
 
@@ -55,20 +57,20 @@ Result<v1::LookupResponse> ParameterStore::Lookup(const v1::LookupRequest& reque
   struct Part {
     std::shared_ptr<Table> table;
     Unpacked<Fid> ids;
+    size_t at = 0;  // in floats
+    int64_t hits = 0;
   };
   ASSIGN_OR_RETURN(const ValueFormat format, FormatFromProto(request.format()));
   int64_t at_most = config_.max_ids;
-  uint64_t floats = 0;
-  size_t largest = 0;
+  size_t floats = 0;
   std::vector<Part> parts;
   for (const v1::IdBatch& batch : request.parts()) {
     ASSIGN_OR_RETURN(std::shared_ptr<Table> table, tables_->Get(batch.table()));
     ASSIGN_OR_RETURN(Unpacked<Fid> ids, Ids(batch.ids(), &at_most));
     // At most 2^28 ids of 2^16 values.
     const size_t size = ids.size() * static_cast<size_t>(table->dim());
+    parts.push_back({.table = std::move(table), .ids = std::move(ids), .at = floats});
     floats += size;
-    largest = std::max(largest, size);
-    parts.push_back({std::move(table), std::move(ids)});
   }
   const uint64_t bytes = floats * BytesOf(format);
   if (bytes + kHeaderRoomBytes > max_response_bytes_) {
@@ -77,29 +79,30 @@ Result<v1::LookupResponse> ParameterStore::Lookup(const v1::LookupRequest& reque
   }
   v1::LookupResponse response;
   std::string* const rows = response.mutable_rows();
-  std::vector<float> unpacked;
-  if (format == ValueFormat::kFp32) {
-    rows->resize(bytes);
-  } else {
-    unpacked.resize(largest);
-    rows->reserve(bytes);
-  }
-  auto* at = reinterpret_cast<float*>(rows->data());
-  for (size_t i = 0; i < parts.size(); ++i) {
-    const Part& part = parts[i];
+  rows->resize(bytes);
+  const auto look = [&](size_t i) {
+    Part& part = parts[i];
     const size_t size = part.ids.size() * static_cast<size_t>(part.table->dim());
-    const std::span<float> out(unpacked.empty() ? at : unpacked.data(), size);
-    ASSIGN_OR_RETURN(const int64_t hits, part.table->Lookup(part.ids.span(), out));
+    char* const to = rows->data() + part.at * BytesOf(format);
     if (format == ValueFormat::kFp32) {
-      at += size;
+      part.hits = *part.table->Lookup(part.ids.span(), {reinterpret_cast<float*>(to), size});
     } else {
-      embedding::AppendValues(out, format, rows);
+      std::vector<float> unpacked(size);
+      part.hits = *part.table->Lookup(part.ids.span(), unpacked);
+      embedding::PackValues(unpacked, format, to);
     }
+  };
+  if (floats >= kFloatsWorthHelp) {
+    helpers_.Run(parts.size(), look);
+  } else {
+    for (size_t i = 0; i < parts.size(); ++i) look(i);
+  }
+  for (size_t i = 0; i < parts.size(); ++i) {
     v1::LookupResponse::Part* to = response.add_parts();
-    to->set_dim(part.table->dim());
-    to->set_hits(hits);
-    metrics_.LookedUp(request.parts(static_cast<int>(i)).table(), part.ids.size(),
-                      static_cast<uint64_t>(hits));
+    to->set_dim(parts[i].table->dim());
+    to->set_hits(parts[i].hits);
+    metrics_.LookedUp(request.parts(static_cast<int>(i)).table(), parts[i].ids.size(),
+                      static_cast<uint64_t>(parts[i].hits));
   }
   return response;
 }

@@ -38,6 +38,8 @@ TableService::TableService(std::unique_ptr<ParameterStore> store, ServiceContext
   Unary("ReadVariables", this, &TableService::ReadVariables);
   Unary("ApplyVariables", this, &TableService::ApplyVariables);
   Unary("AssignVariables", this, &TableService::AssignVariables);
+  Unary("Save", this, &TableService::Save);
+  Unary("Restore", this, &TableService::Restore);
   Unary("Stats", this, &TableService::Stats);
 }
 
@@ -129,6 +131,15 @@ Result<v1::ApplyVariablesResponse> TableService::ApplyVariables(
 Result<v1::AssignVariablesResponse> TableService::AssignVariables(
     const v1::AssignVariablesRequest& request, const rpc::Call& call) {
   return store_->AssignVariables(request, call.cancellation());
+}
+
+Result<v1::SaveResponse> TableService::Save(const v1::SaveRequest& request, const rpc::Call& call) {
+  return store_->Save(request, call.cancellation());
+}
+
+Result<v1::RestoreResponse> TableService::Restore(const v1::RestoreRequest& request,
+                                                  const rpc::Call& call) {
+  return store_->Restore(request, call.cancellation());
 }
 
 Result<v1::StatsResponse> TableService::Stats(const v1::StatsRequest& request, const rpc::Call&) {

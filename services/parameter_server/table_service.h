@@ -57,6 +57,10 @@ class TableService final : public rpc::Service {
       const table::v1::ApplyVariablesRequest& request, const rpc::Call& call);
   Result<table::v1::AssignVariablesResponse> AssignVariables(
       const table::v1::AssignVariablesRequest& request, const rpc::Call& call);
+  Result<table::v1::SaveResponse> Save(const table::v1::SaveRequest& request,
+                                       const rpc::Call& call);
+  Result<table::v1::RestoreResponse> Restore(const table::v1::RestoreRequest& request,
+                                             const rpc::Call& call);
   Result<table::v1::StatsResponse> Stats(const table::v1::StatsRequest& request,
                                          const rpc::Call& call);
 

@@ -19,6 +19,7 @@ namespace {
 namespace v1 = table::v1;
 using embedding::Fid;
 using embedding::ValueFormat;
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
@@ -400,6 +401,76 @@ TEST_F(TableServiceTest, DenseVariablesTakeSteps) {
   EXPECT_TRUE(Call<v1::DropVariableResponse>("DropVariable", drop).ok());
   EXPECT_EQ(Call<v1::ReadVariablesResponse>("ReadVariables", read).status().code(),
             Code::kNotFound);
+}
+
+TEST_F(TableServiceTest, ACheckpointHasRowsMarksAndVariablesAndTheLogGoesOnFromIt) {
+  TempDirectory checkpoints;
+  ParameterServerConfig config;
+  config.log = true;
+  config.log_segment_bytes = 1024;
+  config.checkpoint_dir = checkpoints.path();
+  Start(config);
+  ASSERT_TRUE(Create(SgdTable("t", 2)).ok());
+  v1::CreateVariableRequest variable;
+  variable.set_name("w");
+  variable.mutable_config()->add_shape(1);
+  variable.mutable_config()->set_row_end(1);
+  variable.set_initial_values(Values({3}));
+  ASSERT_TRUE(Call<v1::CreateVariableResponse>("CreateVariable", variable).ok());
+  v1::ApplyRequest request = Gradient("t", {1, 2}, {1, 1, 1, 1});
+  request.mutable_id()->set_client("c");
+  const auto step = [&](uint64_t from, uint64_t to) {
+    for (uint64_t i = from; i <= to; ++i) {
+      request.mutable_id()->set_sequence(i);
+      ASSERT_TRUE(Apply(request).ok());
+    }
+  };
+  step(1, 50);
+  v1::SaveRequest save;
+  save.set_step(7);
+  const auto saved = Call<v1::SaveResponse>("Save", save);
+  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  EXPECT_TRUE(saved->published());
+  EXPECT_EQ(saved->rows(), 2u);
+  EXPECT_EQ(Call<v1::SaveResponse>("Save", save).status().code(), Code::kAlreadyExists);
+  step(51, 60);
+  EXPECT_EQ(Call<v1::RestoreResponse>("Restore", v1::RestoreRequest()).status().code(),
+            Code::kFailedPrecondition);
+  host_.Stop();
+  Start(config);
+  EXPECT_THAT(Floats(Lookup("t", {1, 2})->rows()), Each(-60));
+  for (const uint64_t i : {1, 50, 51, 60}) {
+    request.mutable_id()->set_sequence(i);
+    EXPECT_TRUE(Apply(request)->already_applied()) << i;
+  }
+  v1::ReadVariablesRequest read;
+  read.add_names("w");
+  EXPECT_THAT(Floats(Call<v1::ReadVariablesResponse>("ReadVariables", read)->variables(0).values()),
+              ElementsAre(3));
+
+  // Without a log the server has what the checkpoint has, and takes it again when asked.
+  host_.Stop();
+  config.log = false;
+  Start(config);
+  EXPECT_THAT(Floats(Lookup("t", {1, 2})->rows()), Each(-50));
+  request.mutable_id()->set_sequence(51);
+  EXPECT_FALSE(Apply(request)->already_applied());
+  const auto restored = Call<v1::RestoreResponse>("Restore", v1::RestoreRequest());
+  ASSERT_TRUE(restored.ok()) << restored.status().ToString();
+  EXPECT_EQ(restored->step(), 7);
+  EXPECT_THAT(Floats(Lookup("t", {1, 2})->rows()), Each(-50));
+  EXPECT_FALSE(Apply(request)->already_applied());
+  v1::RestoreRequest none;
+  none.set_step(8);
+  EXPECT_EQ(Call<v1::RestoreResponse>("Restore", none).status().code(), Code::kNotFound);
+}
+
+TEST_F(TableServiceTest, WithoutAPlaceForThemThereAreNoCheckpoints) {
+  Start();
+  EXPECT_EQ(Call<v1::SaveResponse>("Save", v1::SaveRequest()).status().code(),
+            Code::kFailedPrecondition);
+  EXPECT_EQ(Call<v1::RestoreResponse>("Restore", v1::RestoreRequest()).status().code(),
+            Code::kFailedPrecondition);
 }
 
 TEST_F(TableServiceTest, TrainersMeetAtABarrierAndPassItemsOn) {

@@ -33,21 +33,24 @@ uint16_t Bf16Of(float value) {
   return static_cast<uint16_t>((word + 0x7FFFU + ((word >> 16) & 1U)) >> 16);
 }
 
-void AppendValues(std::span<const float> values, ValueFormat format, std::string* out) {
+void PackValues(std::span<const float> values, ValueFormat format, char* to) {
   if (values.empty()) return;
   if (format == ValueFormat::kFp32) {
-    out->append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
+    std::memcpy(to, values.data(), values.size_bytes());
     return;
   }
-  const size_t at = out->size();
-  out->resize(at + values.size() * sizeof(uint16_t));
-  char* to = out->data() + at;
   const bool half = format == ValueFormat::kFp16;
   for (const float value : values) {
     const uint16_t word = half ? HalfOf(value) : Bf16Of(value);
     std::memcpy(to, &word, sizeof(word));
     to += sizeof(word);
   }
+}
+
+void AppendValues(std::span<const float> values, ValueFormat format, std::string* out) {
+  const size_t at = out->size();
+  out->resize(at + values.size() * BytesOf(format));
+  PackValues(values, format, out->data() + at);
 }
 
 Result<Unpacked<float>> UnpackValues(std::string_view bytes, ValueFormat format) {

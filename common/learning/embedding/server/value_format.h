@@ -21,7 +21,11 @@ inline size_t BytesOf(ValueFormat format) { return format == ValueFormat::kFp32 
 // The nearest bf16, ties to even; NaN stays one.
 uint16_t Bf16Of(float value);
 
-// Appends `values`. fp16 beyond its range becomes an infinity.
+// Writes `values` to `to`, which has room for values.size() * BytesOf(format) bytes. fp16 beyond
+// its range becomes an infinity.
+void PackValues(std::span<const float> values, ValueFormat format, char* to);
+
+// Appends `values`, as PackValues writes them.
 void AppendValues(std::span<const float> values, ValueFormat format, std::string* out);
 
 // Numbers that lie in somebody else's bytes where those can be used as they are, else a copy.
