@@ -24,7 +24,13 @@ class OneFile final : public megalith::FileSystem {
  public:
   explicit OneFile(std::string text) : text_(std::move(text)) {}
   megalith::Result<std::string> Read(const std::string&, uint64_t) override { return text_; }
+  megalith::Result<std::unique_ptr<megalith::ByteSource>> OpenRead(const std::string&) override {
+    return ReadOnly();
+  }
   megalith::Status WriteAtomically(const std::string&, std::string_view) override {
+    return ReadOnly();
+  }
+  megalith::Status WritePrivately(const std::string&, std::string_view) override {
     return ReadOnly();
   }
   megalith::Result<std::unique_ptr<megalith::AppendFile>> OpenAppend(const std::string&) override {

@@ -172,6 +172,66 @@ inline constexpr MetricDef kBuffers{.name = "megalith_buffers",
                                     .labels = {},
                                     .help = "Tensors that clients keep with the service."};
 
+// Embedding tables.
+inline constexpr MetricDef kTableRows{.name = "megalith_table_rows",
+                                      .kind = MetricKind::kGauge,
+                                      .labels = {"table"},
+                                      .help = "Rows of a table."};
+inline constexpr MetricDef kTableBytes{.name = "megalith_table_bytes",
+                                       .kind = MetricKind::kGauge,
+                                       .labels = {"table"},
+                                       .help = "Bytes of a table's rows and index."};
+inline constexpr MetricDef kTableLookups{.name = "megalith_table_lookups_total",
+                                         .kind = MetricKind::kCounter,
+                                         .labels = {"table"},
+                                         .help = "Ids looked up."};
+inline constexpr MetricDef kTableHits{.name = "megalith_table_hits_total",
+                                      .kind = MetricKind::kCounter,
+                                      .labels = {"table"},
+                                      .help = "Ids looked up that had a row."};
+inline constexpr MetricDef kTableApplied{.name = "megalith_table_applied_total",
+                                         .kind = MetricKind::kCounter,
+                                         .labels = {"table"},
+                                         .help = "Rows written: steps and assigned values."};
+inline constexpr MetricDef kTableFiltered{
+    .name = "megalith_table_filtered_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"table"},
+    .help = "Writes to new ids that the admission filter held back."};
+inline constexpr MetricDef kTableRefused{
+    .name = "megalith_table_refused_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"table"},
+    .help = "Writes to new ids for which the table's max_bytes had no room."};
+inline constexpr MetricDef kTableNonFinite{
+    .name = "megalith_table_non_finite_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"table"},
+    .help = "Gradients that were skipped or clipped because they were not finite."};
+inline constexpr MetricDef kTableEvicted{.name = "megalith_table_evicted_total",
+                                         .kind = MetricKind::kCounter,
+                                         .labels = {"table"},
+                                         .help = "Rows dropped because they had expired."};
+inline constexpr MetricDef kTableRepeated{
+    .name = "megalith_table_repeated_updates_total",
+    .kind = MetricKind::kCounter,
+    .labels = {},
+    .help = "Updates that came again after they were applied, and changed nothing."};
+inline constexpr MetricDef kTableLogSeconds{
+    .name = "megalith_table_log_seconds",
+    .kind = MetricKind::kHistogram,
+    .labels = {},
+    .help = "Time of one write of the update log to the device.",
+    .buckets = kLatencyBuckets};
+inline constexpr MetricDef kTableLogBytes{.name = "megalith_table_log_bytes_total",
+                                          .kind = MetricKind::kCounter,
+                                          .labels = {},
+                                          .help = "Bytes written to the update log."};
+inline constexpr MetricDef kTableLogRecords{.name = "megalith_table_log_records_total",
+                                            .kind = MetricKind::kCounter,
+                                            .labels = {},
+                                            .help = "Changes written to the update log."};
+
 // Parameter sync, sender. target is the address that discovery lists, status OK or KO, idc
 // "<idc>:<cluster>" or NA.
 inline constexpr MetricDef kSyncBootstraps{

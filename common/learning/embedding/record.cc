@@ -21,7 +21,8 @@ Status CheckValue(const FieldDef& field, double value) {
   if (field.kind == FieldKind::kBool && value != 0 && value != 1) {
     return InvalidArgument(StrCat("field '", field.name, "' is ", value, ", wanted 0 or 1"));
   }
-  if (field.kind == FieldKind::kInt && std::nearbyint(value) != value) {
+  if (field.kind == FieldKind::kInt &&
+      (std::nearbyint(value) != value || std::fabs(value) > kMaxInteger)) {
     return InvalidArgument(StrCat("field '", field.name, "' is ", value, ", wanted an integer"));
   }
   if (held >= field.min && held <= field.max) return OkStatus();

@@ -18,6 +18,8 @@ namespace {
 // Persistent: never change.
 constexpr std::string_view kSideFileHead = "megalith hash filter 1";
 constexpr uint64_t kMaxSideFileBytes = 1 << 20;
+// A record of ten thousand cells has 40 KiB; decoding takes eight times the bytes of a record.
+constexpr records::RecordLimits kSplitLimits = {.max_payload_bytes = 16 << 20};
 
 std::string SideFilePath(const std::string& directory, const std::string& base) {
   return JoinPath(directory, StrCat(base, ".hash"));
@@ -118,7 +120,7 @@ struct SplitFile {
 
 Result<SplitFile> ReadSplit(FileSystem& files, const std::string& path) {
   ASSIGN_OR_RETURN(const std::unique_ptr<records::RecordFile> file,
-                   records::OpenRecords(files, path, records::Compression::kNone));
+                   records::OpenRecords(files, path, records::Compression::kNone, kSplitLimits));
   SplitFile out;
   for (bool first = true;; first = false) {
     const std::string where =

@@ -1,0 +1,81 @@
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "common/foundation/base/file_lock.h"
+#include "common/foundation/base/strings.h"
+#include "common/learning/embedding/checkpoint/file_names.h"
+#include "common/learning/embedding/checkpoint/manifest.h"
+#include "common/learning/embedding/checkpoint/state_files.h"
+#include "common/learning/embedding/checkpoint/table_checkpoint.h"
+
+namespace megalith::embedding {
+namespace {
+
+constexpr int kLockAttempts = 2000;
+constexpr std::chrono::milliseconds kLockPause{5};
+
+// Servers that finish at the same time publish one after the other, so that the last one sees all.
+Result<std::unique_ptr<DirectoryLock>> Lock(const std::string& directory) {
+  Status last;
+  for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
+    Result<std::unique_ptr<DirectoryLock>> lock = DirectoryLock::Acquire(directory);
+    if (lock.ok() || lock.status().code() != Code::kFailedPrecondition) return lock;
+    last = lock.status();
+    std::this_thread::sleep_for(kLockPause);
+  }
+  return Unavailable(
+      StrCat("another server publishes and does not come to an end: ", last.message()));
+}
+
+RowCounts CountsOf(const std::map<uint32_t, FoundManifest>& parts) {
+  RowCounts out;
+  for (const auto& [server, part] : parts) {
+    if (part.manifest.layout == TableLayout::kNative) {
+      for (const auto& [name, table] : part.manifest.tables)
+        out.by_feature[name] += static_cast<int64_t>(table.rows);
+    } else {
+      for (const auto& [slot, rows] : part.manifest.rows_of_slot) out.by_slot[slot] += rows;
+    }
+  }
+  return out;
+}
+
+bool AllThere(const std::map<uint32_t, FoundManifest>& parts) {
+  return !parts.empty() && parts.size() == parts.begin()->second.manifest.servers;
+}
+
+}  // namespace
+
+Result<PublishReport> PublishCheckpoint(FileSystem& files, const Clock& clock,
+                                        const std::string& directory, int64_t step,
+                                        const RetentionRules& retention) {
+  const std::string prefix = CheckpointPrefix(directory, step);
+  ASSIGN_OR_RETURN(const std::unique_ptr<DirectoryLock> lock, Lock(directory));
+  ASSIGN_OR_RETURN(const auto parts, ReadManifests(files, AssetDirectory(prefix)));
+  PublishReport report;
+  if (!AllThere(parts)) return report;
+  const double now = static_cast<double>(clock.UnixNanos()) * 1e-9;
+  ASSIGN_OR_RETURN(const auto list, ReadCheckpointList(files, directory));
+  ASSIGN_OR_RETURN(const auto read_state, ReadMonolithState(files, directory));
+  MonolithState state = read_state.value_or(MonolithState{});
+  const RetentionDecision decision =
+      Retain(list.value_or(CheckpointList{}), prefix, now, state.exempt, retention);
+  RETURN_IF_ERROR(WriteRowCounts(files, directory, step, CountsOf(parts)));
+  RETURN_IF_ERROR(WriteCheckpointList(files, directory, decision.kept));
+  state.last_save = static_cast<int64_t>(now);
+  state.table_type = parts.begin()->second.manifest.layout == TableLayout::kNative
+                         ? HashTableType::kNativeMulti
+                         : HashTableType::kSingle;
+  RETURN_IF_ERROR(WriteMonolithState(files, directory, state));
+  report.published = true;
+  for (const std::string& old : decision.remove) {
+    // What cannot be removed is not listed any more and harms nobody.
+    if (RemoveCheckpoint(files, old).ok()) report.removed.push_back(old);
+    const Result<int64_t> old_step = StepOf(old);
+    if (old_step.ok()) (void)files.Remove(JoinPath(directory, StrCat("ckpt.info-", *old_step)));
+  }
+  return report;
+}
+
+}  // namespace megalith::embedding
