@@ -4,6 +4,7 @@
 
 #include "services/cache/cache_service.h"
 #include "services/common/info_service.h"
+#include "services/parameter_server/table_service.h"
 
 namespace megalith::config {
 
@@ -40,6 +41,8 @@ Result<ServiceList> MakeFleet(const FleetConfig& config, const Engines& engines,
   list.push_back(std::make_unique<ExecuteService>(
       config.execute, std::move(execute_engine),
       ExecutePeers{.trace = local, .compile = local, .cache = local}, context));
+  ASSIGN_OR_RETURN(ServiceList tables, MakeParameterServer(config.tables, context));
+  for (auto& service : tables) list.push_back(std::move(service));
   return list;
 }
 
@@ -55,6 +58,7 @@ ServiceSpec AllInOneSpec(const Engines& engines) {
             loader.Add<TraceServiceConfig>(kTraceServiceFields, &config->trace, "trace_");
             loader.Add<CompileServiceConfig>(kCompileServiceFields, &config->compile, "compile_");
             loader.Add<ExecuteServiceConfig>(kExecuteServiceFields, &config->execute, "execute_");
+            loader.Add<ParameterServerConfig>(kParameterServerFields, &config->tables, "table_");
           },
       .make = [config,
                engines](ServiceContext& context) { return MakeFleet(*config, engines, context); },

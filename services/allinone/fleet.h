@@ -19,6 +19,7 @@
 #include "services/compile/config.h"
 #include "services/execute/config.h"
 #include "services/execute/execute_service.h"
+#include "services/parameter_server/config.h"
 #include "services/trace/config.h"
 #include "services/trace/trace_service.h"
 
@@ -40,6 +41,7 @@ struct FleetConfig {
   TraceServiceConfig trace;
   CompileServiceConfig compile;
   ExecuteServiceConfig execute;
+  ParameterServerConfig tables;
 };
 
 // Every service of the fleet, each with its own threads, on local channels of `context.process`,

@@ -18,6 +18,7 @@
 #include "common/machines/codegen/op_support.h"
 #include "services/allinone/fleet.h"
 #include "services/cache/cache_service.h"
+#include "services/parameter_server/table_service.h"
 
 namespace megalith {
 namespace {
@@ -76,7 +77,8 @@ std::string ConfigPage() {
                            "prints the same tables.\n\n");
   for (const services::ServiceSpec& spec :
        {services::AllInOneSpec({}), services::CacheSpec(), services::CompileSpec(nullptr),
-        services::ExecuteSpec(nullptr), services::TraceSpec(nullptr)}) {
+        services::ExecuteSpec(nullptr), services::ParameterServerSpec(),
+        services::TraceSpec(nullptr)}) {
     services::ServiceConfig config;
     config::Loader loader(spec.name, spec.description);
     services::AddFields(spec, &config, &loader);

@@ -58,6 +58,21 @@ constexpr EventDef kEvents[] = {
      "readiness is withdrawn and no new connection is accepted; running calls finish"},
     {"server_started", Level::info, "service version listen metrics pid",
      "the server accepts calls"},
+    {"sync_erased_rows_dropped", Level::error, "rows",
+     "more rows were erased than sync_max_keys while a target could not be told; targets may keep "
+     "rows that are gone. Restart them from a new checkpoint"},
+    {"sync_push_failed", Level::warn, "target code error failures",
+     "a serving target did not take rows; they are sent again. Logged at failures 1, 2, 4, 8, ..."},
+    {"sync_resolve_failed", Level::warn, "error",
+     "discovery did not say who the targets are; the last known ones stay in use"},
+    {"sync_target_bootstrap", Level::info, "target reason from_checkpoint",
+     "a target is new, or another run of it, and is sent every row, or those changed since the "
+     "checkpoint that it has loaded"},
+    {"table_log_opened", Level::info, "directory segments records seconds",
+     "the update log was read, and the changes that no checkpoint has were made again"},
+    {"table_log_tail_dropped", Level::warn, "file bytes",
+     "the update log ended in a group that was not whole, as a crash leaves it: nothing in it was "
+     "acknowledged, and it was cut off"},
 };
 
 }  // namespace

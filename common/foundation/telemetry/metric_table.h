@@ -172,6 +172,125 @@ inline constexpr MetricDef kBuffers{.name = "megalith_buffers",
                                     .labels = {},
                                     .help = "Tensors that clients keep with the service."};
 
+// Embedding tables.
+inline constexpr MetricDef kTableRows{.name = "megalith_table_rows",
+                                      .kind = MetricKind::kGauge,
+                                      .labels = {"table"},
+                                      .help = "Rows of a table."};
+inline constexpr MetricDef kTableBytes{.name = "megalith_table_bytes",
+                                       .kind = MetricKind::kGauge,
+                                       .labels = {"table"},
+                                       .help = "Bytes of a table's rows and index."};
+inline constexpr MetricDef kTableLookups{.name = "megalith_table_lookups_total",
+                                         .kind = MetricKind::kCounter,
+                                         .labels = {"table"},
+                                         .help = "Ids looked up."};
+inline constexpr MetricDef kTableHits{.name = "megalith_table_hits_total",
+                                      .kind = MetricKind::kCounter,
+                                      .labels = {"table"},
+                                      .help = "Ids looked up that had a row."};
+inline constexpr MetricDef kTableApplied{.name = "megalith_table_applied_total",
+                                         .kind = MetricKind::kCounter,
+                                         .labels = {"table"},
+                                         .help = "Rows written: steps and assigned values."};
+inline constexpr MetricDef kTableFiltered{
+    .name = "megalith_table_filtered_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"table"},
+    .help = "Writes to new ids that the admission filter held back."};
+inline constexpr MetricDef kTableRefused{
+    .name = "megalith_table_refused_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"table"},
+    .help = "Writes to new ids for which the table's max_bytes had no room."};
+inline constexpr MetricDef kTableNonFinite{
+    .name = "megalith_table_non_finite_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"table"},
+    .help = "Gradients that were skipped or clipped because they were not finite."};
+inline constexpr MetricDef kTableEvicted{.name = "megalith_table_evicted_total",
+                                         .kind = MetricKind::kCounter,
+                                         .labels = {"table"},
+                                         .help = "Rows dropped because they had expired."};
+inline constexpr MetricDef kTableRepeated{
+    .name = "megalith_table_repeated_updates_total",
+    .kind = MetricKind::kCounter,
+    .labels = {},
+    .help = "Updates that came again after they were applied, and changed nothing."};
+inline constexpr MetricDef kTableLogSeconds{
+    .name = "megalith_table_log_seconds",
+    .kind = MetricKind::kHistogram,
+    .labels = {},
+    .help = "Time of one write of the update log to the device.",
+    .buckets = kLatencyBuckets};
+inline constexpr MetricDef kTableLogBytes{.name = "megalith_table_log_bytes_total",
+                                          .kind = MetricKind::kCounter,
+                                          .labels = {},
+                                          .help = "Bytes written to the update log."};
+inline constexpr MetricDef kTableLogRecords{.name = "megalith_table_log_records_total",
+                                            .kind = MetricKind::kCounter,
+                                            .labels = {},
+                                            .help = "Changes written to the update log."};
+
+// Parameter sync, sender. target is the address that discovery lists, status OK or KO, idc
+// "<idc>:<cluster>" or NA.
+inline constexpr MetricDef kSyncBootstraps{
+    .name = "megalith_sync_bootstraps_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"reason", "from"},
+    .help =
+        "Targets that were sent more than changes: reason new, restarted, version, "
+        "unreachable; from all_rows or checkpoint."};
+inline constexpr MetricDef kSyncBytes{.name = "megalith_sync_bytes_total",
+                                      .kind = MetricKind::kCounter,
+                                      .labels = {"target", "status", "idc"},
+                                      .help = "Bytes of the push requests sent to a target."};
+inline constexpr MetricDef kSyncDropped{
+    .name = "megalith_sync_dropped_total",
+    .kind = MetricKind::kCounter,
+    .labels = {},
+    .help =
+        "Erased rows that targets will not be told of; 0 unless erased rows alone exceed "
+        "max_keys."};
+inline constexpr MetricDef kSyncFids{.name = "megalith_sync_fids_total",
+                                     .kind = MetricKind::kCounter,
+                                     .labels = {"target", "status", "idc"},
+                                     .help = "Rows sent to a target."};
+inline constexpr MetricDef kSyncKeys{
+    .name = "megalith_sync_keys",
+    .kind = MetricKind::kGauge,
+    .labels = {},
+    .help = "Rows that some target lacks and that are remembered one by one."};
+inline constexpr MetricDef kSyncLag{
+    .name = "megalith_sync_lag_seconds",
+    .kind = MetricKind::kGauge,
+    .labels = {"target"},
+    .help = "Age of the oldest change that the target has not acknowledged."};
+inline constexpr MetricDef kSyncOverflows{
+    .name = "megalith_sync_overflows_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"what"},
+    .help =
+        "Full sets of keys: what = target (one behind will be sent every row) or table (every "
+        "row of one will be sent to all)."};
+inline constexpr MetricDef kSyncPushSeconds{.name = "megalith_sync_push_seconds",
+                                            .kind = MetricKind::kHistogram,
+                                            .labels = {"target", "status", "idc"},
+                                            .help = "Time of one part of a push.",
+                                            .buckets = kLatencyBuckets};
+inline constexpr MetricDef kSyncReceived{
+    .name = "megalith_sync_received_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"result"},
+    .help =
+        "Rows taken from training servers, on a serving server: assigned, erased, or refused "
+        "for want of room."};
+inline constexpr MetricDef kSyncTargets{
+    .name = "megalith_sync_targets",
+    .kind = MetricKind::kGauge,
+    .labels = {"state"},
+    .help = "Targets that discovery lists, and of those the failing and the resending ones."};
+
 // Every row above, by name. A row that is missing here is not documented, and a test says so.
 std::span<const MetricDef* const> Metrics();
 

@@ -29,23 +29,31 @@ std::string FieldsCell(std::span<const FieldDef> fields) {
 std::string StateCell(const OptimizerDef& optimizer) {
   std::vector<std::string> out;
   for (const StateDef& state : optimizer.state) {
-    out.push_back(StrCat(state.name, state.kind == StateKind::kPerElement ? "[dim]"
-                                     : state.kind == StateKind::kInt64    ? " (int64)"
-                                                                          : ""));
+    out.push_back(StrCat(state.name,
+                         state.kind == StateKind::kPerElement ? "[dim]"
+                         : state.kind == StateKind::kInt64    ? " (int64)"
+                                                              : "",
+                         " = ", state.number));
   }
   return out.empty() ? "none" : Join(out, ", ");
+}
+
+// "1, 1": the members of OptimizerConfig and SingleOptimizerDump.
+std::string NumbersCell(const OptimizerDef& optimizer) {
+  return StrCat(optimizer.config_number, ", ",
+                optimizer.dump_number == 0 ? "-" : StrCat(optimizer.dump_number));
 }
 
 }  // namespace
 
 std::string RecordsMarkdown() {
   std::string out =
-      "### Optimizers\n\n| name | fields and defaults | state of a row | step |\n"
-      "|---|---|---|---|\n";
+      "### Optimizers\n\n| name | numbers | fields and defaults | state of a row | step |\n"
+      "|---|---|---|---|---|\n";
   for (const OptimizerDef* o : Optimizers()) {
     const std::string state = o->compensate ? "its base's" : StateCell(*o);
-    StrAppend(&out, "| `", o->name, "` | ", FieldsCell(o->fields), " | ", state, " | ",
-              Cell(o->formula), " |\n");
+    StrAppend(&out, "| `", o->name, "` | ", NumbersCell(*o), " | ", FieldsCell(o->fields), " | ",
+              state, " | ", Cell(o->formula), " |\n");
   }
   out += "\n### Initializers\n\n| name | fields and defaults | value |\n|---|---|---|\n";
   for (const InitializerDef* i : Initializers()) {

@@ -28,7 +28,7 @@ std::byte* MapBlock(size_t bytes) {
 
 }  // namespace
 
-RowArena::RowArena(size_t payload_bytes) : row_bytes_((payload_bytes + 3) / 4 * 4) {
+RowArena::RowArena(size_t payload_bytes) : row_bytes_((payload_bytes + 7) / 8 * 8) {
   while ((row_bytes_ << block_shift_) < kBlockBytes) ++block_shift_;
   block_mask_ = (uint32_t{1} << block_shift_) - 1;
   block_bytes_ = ((row_bytes_ << block_shift_) + kLargePage - 1) / kLargePage * kLargePage;

@@ -1,6 +1,6 @@
 // Memory of a table's rows: fixed-size rows in blocks of a few MiB, named by a 32-bit number.
 //
-// A row is its payload and nothing else (fid and timestamp are in the index), padded to four bytes
+// A row is its payload and nothing else (fid and timestamp are in the index), padded to eight bytes
 // only. A payload that is a multiple of 64 bytes therefore never touches one cache line more than
 // it must. Blocks are mapped from the system and touched only as rows are handed out, so that a
 // table of ten rows costs a page; from the second block on they are asked for in pages of 2 MiB,

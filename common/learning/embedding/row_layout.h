@@ -33,7 +33,8 @@ struct StepInput {
 
 // What a gradient step did.
 struct StepOutcome {
-  bool guarded = false;           // some segment took no step: learning rate or denominator zero
+  // Some element took no step: learning rate or denominator zero, or the result not finite.
+  bool guarded = false;
   bool snapshot_missing = false;  // a dc segment had no snapshot and used the plain gradient
 };
 
@@ -62,6 +63,8 @@ class RowLayout {
   size_t payload_bytes() const { return payload_bytes_; }
   // Leading bytes of the payload that Read looks at.
   size_t read_bytes() const { return read_bytes_; }
+  // Read copies those bytes and does no more.
+  bool reads_plainly() const { return reads_plainly_; }
   EntryKind kind() const { return kind_; }
 
   // A new row: initial values, fresh optimizer state. The values of a random initializer depend
@@ -109,6 +112,7 @@ class RowLayout {
   int64_t slices_ = 0;
   size_t payload_bytes_ = 0;
   size_t read_bytes_ = 0;
+  bool reads_plainly_ = false;
   EntryKind kind_ = EntryKind::kTraining;
 };
 

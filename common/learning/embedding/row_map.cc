@@ -1,6 +1,9 @@
 #include "common/learning/embedding/row_map.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -10,7 +13,7 @@ namespace megalith::embedding {
 namespace {
 
 constexpr uint64_t kEntryBytes = 16;
-constexpr uint64_t kBucketBytes = 64;
+constexpr size_t kLargePage = size_t{2} << 20;
 constexpr uint32_t kMaxReservedRows = 64;  // that one shard takes from the arena at once
 constexpr uint32_t kMaxDepth = 24;
 // The directory has at most 2^this entries per shard; hashes that would split a shard further are
@@ -18,6 +21,7 @@ constexpr uint32_t kMaxDepth = 24;
 constexpr uint32_t kMaxDirectorySlack = 5;
 constexpr size_t kReadAhead = 8;       // rows fetched ahead by passes over a shard
 constexpr size_t kRowsPerRead = 1024;  // copied under one hold of a shard's lock
+constexpr size_t kFidsPerScan = 16384;
 
 // At most 86 in a hundred entries are used; a rebuilt index has 72 used, so room for a fifth more.
 bool IsFull(uint32_t used, uint32_t buckets) {
@@ -25,13 +29,6 @@ bool IsFull(uint32_t used, uint32_t buckets) {
 }
 uint32_t BucketsFor(uint64_t rows) {
   return static_cast<uint32_t>(std::max<uint64_t>(1, (rows * 100 + 4 * 72 - 1) / (4 * 72)));
-}
-
-// Zeroed, 64-byte aligned; null if there is no memory.
-void* AllocateBuckets(uint64_t buckets) {
-  void* memory = std::aligned_alloc(64, buckets * kBucketBytes);
-  if (memory != nullptr) std::memset(memory, 0, buckets * kBucketBytes);
-  return memory;
 }
 
 Status NoMemory() {
@@ -46,9 +43,9 @@ struct RowMap::CopiedRows {
   std::vector<uint32_t> timestamps;
   std::vector<std::byte> payloads;
 
-  void Add(const Entry& entry, const std::byte* payload, size_t bytes) {
-    fids.push_back(entry.fid);
-    timestamps.push_back(entry.timestamp);
+  void Add(Fid fid, Word word, const std::byte* payload, size_t bytes) {
+    fids.push_back(fid);
+    timestamps.push_back(word.timestamp());
     payloads.insert(payloads.end(), payload, payload + bytes);
   }
   void Clear() {
@@ -60,17 +57,33 @@ struct RowMap::CopiedRows {
 struct RowMap::Shard::Kept : RowMap::CopiedRows {};
 
 RowMap::Shard::Shard() = default;
-RowMap::Shard::~Shard() { std::free(entries.load(std::memory_order_relaxed)); }
+RowMap::Shard::~Shard() { std::free(index.load(std::memory_order_relaxed)); }
+
+RowMap::Index* RowMap::Index::Make(uint32_t buckets) {
+  // Large ones in pages of 2 MiB, as far as they fill such; see RowArena.
+  const uint64_t bytes = Bytes(buckets);
+  const bool large = bytes >= kLargePage;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, large ? kLargePage : 64, bytes) != 0) return nullptr;
+  if (large) madvise(memory, bytes / kLargePage * kLargePage, MADV_HUGEPAGE);
+  std::memset(memory, 0, bytes);
+  auto* index = static_cast<Index*>(memory);
+  index->buckets = buckets;
+  return index;
+}
 
 RowMap::Directory::Directory(uint32_t bits) : depth(bits), shards(size_t{1} << bits) {}
 
-RowMap::RowMap(size_t payload_bytes, uint64_t max_bytes, uint64_t hash_seed)
-    : arena_(payload_bytes), max_bytes_(max_bytes), hash_seed_(hash_seed) {
+RowMap::RowMap(size_t payload_bytes, uint64_t max_bytes, uint64_t hash_seed,
+               uint32_t max_shard_rows)
+    : arena_(payload_bytes),
+      max_bytes_(max_bytes),
+      hash_seed_(hash_seed),
+      max_shard_rows_(max_shard_rows) {
   Shard& first = shards_.emplace_back();
-  first.entries.store(static_cast<Entry*>(AllocateBuckets(1)), std::memory_order_relaxed);
-  CHECK(first.entries.load() != nullptr);
-  first.buckets.store(1, std::memory_order_relaxed);
-  index_bytes_ = kBucketBytes;
+  first.index.store(Index::Make(1), std::memory_order_relaxed);
+  CHECK(first.index.load() != nullptr);
+  index_bytes_ = Index::Bytes(1);
   directories_.push_back(std::make_unique<Directory>(0));
   directories_.back()->shards[0].store(&first, std::memory_order_relaxed);
   directory_.store(directories_.back().get(), std::memory_order_release);
@@ -96,93 +109,116 @@ void RowMap::LockSlowly(const Shard& shard) {
   } while (shard.locked.exchange(1, std::memory_order_acquire) != 0);
 }
 
-RowMap::Entry* RowMap::Put(Entry* entries, uint32_t buckets, const Entry& entry) const {
-  for (uint32_t b = BucketOf(Hash(entry.fid), buckets);; b = b + 1 == buckets ? 0 : b + 1) {
-    Entry* bucket = entries + uint64_t{b} * kBucketEntries;
+RowMap::Entry* RowMap::FindFrom(Index& index, Entry* bucket, Fid fid, Word& word) {
+  Entry* const end = index.entries() + index.count();
+  for (uint32_t probed = 0; probed < index.buckets; ++probed) {
+    bool ends = false;
     for (uint32_t k = 0; k < kBucketEntries; ++k) {
-      if (!bucket[k].never_used()) continue;
-      bucket[k] = entry;
-      return bucket + k;
+      word = bucket[k].Get();
+      if (bucket[k].fid.load(std::memory_order_acquire) == fid && word.live()) return bucket + k;
+      ends |= word.never_used();
     }
+    if (ends) return nullptr;
+    bucket += kBucketEntries;
+    if (bucket == end) bucket = index.entries();
+  }
+  return nullptr;
+}
+
+void RowMap::Put(Index& index, Fid fid, Word word) const {
+  Entry* const end = index.entries() + index.count();
+  for (Entry* bucket = BucketAt(index, Hash(fid));;) {
+    for (uint32_t k = 0; k < kBucketEntries; ++k) {
+      if (!bucket[k].Get().never_used()) continue;
+      bucket[k].Set(fid, word);
+      return;
+    }
+    bucket += kBucketEntries;
+    if (bucket == end) bucket = index.entries();
   }
 }
 
+Status RowMap::BudgetReached() const {
+  return ResourceExhausted("the table has reached its max_bytes of " +
+                           std::to_string(max_bytes_.load(std::memory_order_relaxed)) +
+                           "; evict rows or raise it");
+}
+
 Status RowMap::Rebuild(Shard& shard, uint32_t buckets) {
-  const uint32_t old_buckets = shard.buckets.load(std::memory_order_relaxed);
-  if (buckets > old_buckets && bytes() + (buckets - old_buckets) * kBucketBytes > max_bytes_) {
-    return ResourceExhausted("the table has reached its max_bytes of " +
-                             std::to_string(max_bytes_.load()) + "; evict rows or raise it");
+  Index& old = *shard.index.load(std::memory_order_relaxed);
+  if (buckets > old.buckets && bytes() + (buckets - old.buckets) * uint64_t{64} >
+                                   max_bytes_.load(std::memory_order_relaxed)) {
+    return BudgetReached();
   }
-  auto* entries = static_cast<Entry*>(AllocateBuckets(buckets));
-  if (entries == nullptr) return NoMemory();
-  Entry* old = shard.entries.load(std::memory_order_relaxed);
-  for (uint64_t i = 0; i < uint64_t{old_buckets} * kBucketEntries; ++i) {
-    if (old[i].live()) Put(entries, buckets, old[i]);
+  Index* index = Index::Make(buckets);
+  if (index == nullptr) return NoMemory();
+  for (uint64_t i = 0; i < old.count(); ++i) {
+    const Word word = old.entries()[i].Get();
+    if (word.live()) Put(*index, old.entries()[i].fid.load(std::memory_order_relaxed), word);
   }
-  shard.entries.store(entries, std::memory_order_relaxed);
-  shard.buckets.store(buckets, std::memory_order_relaxed);
-  shard.erased = 0;
-  ++shard.version;
-  ++shard.rebuilds;
-  index_bytes_.fetch_add((uint64_t{buckets} - old_buckets) * kBucketBytes,
+  index_bytes_.fetch_add(Index::Bytes(buckets) - Index::Bytes(old.buckets),
                          std::memory_order_relaxed);
-  std::free(old);
+  shard.erased = 0;
+  ++shard.rebuilds;
+  {
+    const Changing changing(shard);
+    shard.index.store(index, std::memory_order_release);
+  }
+  retired_.Retire(&old);
   return OkStatus();
 }
 
 Result<RowMap::Shard*> RowMap::Split(Shard& shard) {
-  Entry* old = shard.entries.load(std::memory_order_relaxed);
-  const uint32_t old_buckets = shard.buckets.load(std::memory_order_relaxed);
-  const std::span<const Entry> entries(old, uint64_t{old_buckets} * kBucketEntries);
+  Index& old = *shard.index.load(std::memory_order_relaxed);
+  const uint32_t depth = shard.depth.load(std::memory_order_relaxed);
+  const std::span<Entry> entries(old.entries(), old.count());
   const auto leaves = [&](const Entry& entry) {
-    return (Leading(Hash(entry.fid), shard.depth + 1) & 1) != 0;
+    return (Leading(Hash(entry.fid.load(std::memory_order_relaxed)), depth + 1) & 1) != 0;
   };
   uint32_t leaving = 0;
-  for (const Entry& entry : entries) leaving += entry.live() && leaves(entry) ? 1 : 0;
-  const uint32_t stay_buckets = BucketsFor(uint64_t{shard.used} - leaving + 1);
-  const uint32_t leave_buckets = BucketsFor(uint64_t{leaving} + 1);
-  auto* stay = static_cast<Entry*>(AllocateBuckets(stay_buckets));
-  auto* leave = static_cast<Entry*>(AllocateBuckets(leave_buckets));
+  for (const Entry& entry : entries) leaving += entry.Get().live() && leaves(entry) ? 1 : 0;
+  Index* stay = Index::Make(BucketsFor(uint64_t{shard.used} - leaving + 1));
+  Index* leave = Index::Make(BucketsFor(uint64_t{leaving} + 1));
   if (stay == nullptr || leave == nullptr) {
     std::free(stay);
     std::free(leave);
     return NoMemory();
   }
   for (const Entry& entry : entries) {
-    if (!entry.live()) continue;
-    if (leaves(entry)) {
-      Put(leave, leave_buckets, entry);
-    } else {
-      Put(stay, stay_buckets, entry);
-    }
+    const Word word = entry.Get();
+    if (!word.live()) continue;
+    Put(leaves(entry) ? *leave : *stay, entry.fid.load(std::memory_order_relaxed), word);
   }
+  index_bytes_.fetch_add(
+      Index::Bytes(stay->buckets) + Index::Bytes(leave->buckets) - Index::Bytes(old.buckets),
+      std::memory_order_relaxed);
 
   const std::lock_guard lock(mu_);
   Shard& other = shards_.emplace_back();
   Lock(other);  // the caller unlocks the one of the two that it does not need
-  other.entries.store(leave, std::memory_order_relaxed);
-  other.buckets.store(leave_buckets, std::memory_order_relaxed);
+  const uint32_t prefix = shard.prefix.load(std::memory_order_relaxed);
+  other.index.store(leave, std::memory_order_relaxed);
   other.used = leaving;
-  other.depth = shard.depth + 1;
-  other.prefix = shard.prefix * 2 + 1;
-  shard.entries.store(stay, std::memory_order_relaxed);
-  shard.buckets.store(stay_buckets, std::memory_order_relaxed);
+  other.depth.store(depth + 1, std::memory_order_relaxed);
+  other.prefix.store(prefix * 2 + 1, std::memory_order_relaxed);
+  {
+    const Changing changing(shard);
+    shard.index.store(stay, std::memory_order_release);
+    shard.depth.store(depth + 1, std::memory_order_release);
+    shard.prefix.store(prefix * 2, std::memory_order_release);
+  }
   shard.used -= leaving;
   shard.erased = 0;
-  shard.depth += 1;
-  shard.prefix *= 2;
-  ++shard.version;
   ++shard.rebuilds;
-  index_bytes_.fetch_add((uint64_t{stay_buckets} + leave_buckets - old_buckets) * kBucketBytes,
-                         std::memory_order_relaxed);
-  std::free(old);
+  retired_.Retire(&old);
   Publish(other);
   return &other;
 }
 
 void RowMap::Publish(Shard& shard) {
   Directory* directory = directories_.back().get();
-  while (directory->depth < shard.depth) {
+  const uint32_t depth = shard.depth.load(std::memory_order_relaxed);
+  while (directory->depth < depth) {
     auto larger = std::make_unique<Directory>(directory->depth + 1);
     for (size_t i = 0; i < larger->shards.size(); ++i) {
       larger->shards[i].store(directory->shards[i / 2].load(std::memory_order_relaxed),
@@ -191,8 +227,8 @@ void RowMap::Publish(Shard& shard) {
     directories_.push_back(std::move(larger));
     directory = directories_.back().get();
   }
-  const uint32_t free_bits = directory->depth - shard.depth;
-  const size_t first = size_t{shard.prefix} << free_bits;
+  const uint32_t free_bits = directory->depth - depth;
+  const size_t first = size_t{shard.prefix.load(std::memory_order_relaxed)} << free_bits;
   for (size_t i = 0; i < size_t{1} << free_bits; ++i) {
     directory->shards[first + i].store(&shard, std::memory_order_release);
   }
@@ -210,10 +246,7 @@ Status RowMap::TakeRow(Shard& shard, uint32_t& number) {
     const uint64_t held = bytes();
     const uint64_t limit = max_bytes_.load(std::memory_order_relaxed);
     const uint64_t room = held < limit ? (limit - held) / row_bytes() : 0;
-    if (room == 0) {
-      return ResourceExhausted("the table has reached its max_bytes of " +
-                               std::to_string(max_bytes_.load()) + "; evict rows or raise it");
-    }
+    if (room == 0) return BudgetReached();
     const auto taken = static_cast<uint32_t>(std::min<uint64_t>(count, room));
     ASSIGN_OR_RETURN(shard.fresh_next, arena_.Reserve(taken));
     shard.fresh_end = shard.fresh_next + taken;
@@ -223,98 +256,127 @@ Status RowMap::TakeRow(Shard& shard, uint32_t& number) {
 }
 
 bool RowMap::MaySplit(const Shard& shard) const {
-  if (shard.depth >= kMaxDepth) return false;
+  const uint32_t depth = shard.depth.load(std::memory_order_relaxed);
+  if (depth >= kMaxDepth) return false;
   const std::lock_guard lock(mu_);
-  return (size_t{1} << (shard.depth + 1)) <= (shards_.size() << kMaxDirectorySlack);
+  return (size_t{1} << (depth + 1)) <= (shards_.size() << kMaxDirectorySlack);
 }
 
-Status RowMap::Insert(Fid fid, Probe& probe) {
-  Shard* shard = probe.shard;
-  while (IsFull(shard->used + shard->erased + 1, shard->buckets.load(std::memory_order_relaxed))) {
-    if (shard->used < kMaxShardRows || !MaySplit(*shard)) {
-      Status grown = Rebuild(*shard, BucketsFor(uint64_t{shard->used} + 1));
-      if (!grown.ok() && shard->erased > 0) {
-        grown = Rebuild(*shard, shard->buckets.load(std::memory_order_relaxed));
-      }
+Status RowMap::MakeRoom(Probe& probe, uint32_t& number) {
+  const auto buckets = [](const Shard& shard) {
+    return shard.index.load(std::memory_order_relaxed)->buckets;
+  };
+  while (IsFull(probe.shard->used + probe.shard->erased + 1, buckets(*probe.shard))) {
+    Shard& shard = *probe.shard;
+    if (shard.used < max_shard_rows_ || !MaySplit(shard)) {
+      Status grown = Rebuild(shard, BucketsFor(uint64_t{shard.used} + 1));
+      if (!grown.ok() && shard.erased > 0) grown = Rebuild(shard, buckets(shard));
       RETURN_IF_ERROR(grown);
       continue;
     }
-    ASSIGN_OR_RETURN(Shard * other, Split(*shard));
-    const bool moved = Leading(probe.hash, shard->depth) != shard->prefix;
-    Unlock(moved ? *shard : *other);
-    if (moved) shard = other;
-    probe.shard = shard;
+    ASSIGN_OR_RETURN(Shard * other, Split(shard));
+    const bool moved = !shard.Holds(probe.hash);
+    Unlock(moved ? shard : *other);
+    if (moved) probe.shard = other;
   }
-  uint32_t number = 0;
-  RETURN_IF_ERROR(TakeRow(*shard, number));
-  const uint32_t parity = parity_.load(std::memory_order_relaxed) ? kParityBit : 0;
-  probe.entry = Put(shard->entries.load(std::memory_order_relaxed),
-                    shard->buckets.load(std::memory_order_relaxed),
-                    {.fid = fid, .timestamp = 0, .row = (number + 1) | parity});
-  probe.payload = arena_.Row(number);
-  ++shard->used;
-  ++shard->version;
-  rows_.fetch_add(1, std::memory_order_relaxed);
-  return OkStatus();
+  return TakeRow(*probe.shard, number);
 }
 
-void RowMap::Remove(Shard& shard, Entry* entry) {
-  const uint32_t number = (entry->row & ~kParityBit) - 1;
-  std::memcpy(arena_.Row(number), &shard.free_head, sizeof(shard.free_head));
-  shard.free_head = number;
+void RowMap::Enter(Fid fid, uint32_t timestamp, uint32_t number, Probe& probe) {
+  Put(*probe.shard->index.load(std::memory_order_relaxed), fid, Word(timestamp, RowBits(number)));
+  ++probe.shard->used;
+  rows_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void RowMap::Remove(Shard& shard, Entry& entry, Word word) {
+  const uint32_t number = word.number();
   // Where probing ends in this bucket anyway, the entry can be as new.
-  Entry* entries = shard.entries.load(std::memory_order_relaxed);
-  const Entry* bucket = entry - (entry - entries) % kBucketEntries;
-  const bool ends =
-      std::any_of(bucket, bucket + kBucketEntries, [](const Entry& e) { return e.never_used(); });
-  *entry = {.fid = 0, .timestamp = ends ? 0 : kErasedMark, .row = 0};
+  Index& index = *shard.index.load(std::memory_order_relaxed);
+  const Entry* bucket = &entry - (&entry - index.entries()) % kBucketEntries;
+  const bool ends = std::any_of(bucket, bucket + kBucketEntries,
+                                [](const Entry& e) { return e.Get().never_used(); });
+  const Changing changing(shard);
+  entry.Set(0, ends ? Word() : Word(1, 0));
+  const std::array<uint32_t, 2> link{shard.free_head, 0};
+  CopyIn(reinterpret_cast<const std::byte*>(link.data()), sizeof(link), arena_.Row(number));
+  shard.free_head = number;
   shard.erased += ends ? 0 : 1;
   --shard.used;
-  ++shard.version;
   rows_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 bool RowMap::Erase(Fid fid) {
-  const uint64_t hash = Hash(fid);
-  Shard* shard = LockOwner(hash, Locate(hash));
-  Entry* entry = Find(*shard, hash, fid);
-  if (entry != nullptr) {
-    KeepForSnapshot(*shard, *entry);
-    Remove(*shard, entry);
+  const RetiredMemory::Reader reader(retired_);
+  Probe probe;
+  probe.hash = Hash(fid);
+  probe.shard = Locate(probe.hash);
+  Settle(fid, probe);
+  if (probe.entry != nullptr) {
+    KeepForSnapshot(*probe.shard, *probe.entry, probe.word);
+    Remove(*probe.shard, *probe.entry, probe.word);
   }
-  Unlock(*shard);
-  return entry != nullptr;
+  Unlock(*probe.shard);
+  return probe.entry != nullptr;
 }
 
 void RowMap::EraseIf(const std::function<bool(Fid fid, uint32_t timestamp)>& drop,
                      std::vector<Fid>* dropped) {
-  for (size_t index = 0; Shard* shard = ShardAt(index); ++index) {
+  for (size_t i = 0; Shard* shard = ShardAt(i); ++i) {
     Lock(*shard);
-    Entry* entries = shard->entries.load(std::memory_order_relaxed);
-    const uint32_t buckets = shard->buckets.load(std::memory_order_relaxed);
-    for (uint64_t i = 0; i < uint64_t{buckets} * kBucketEntries; ++i) {
-      Entry& entry = entries[i];
-      if (!entry.live() || !drop(entry.fid, entry.timestamp)) continue;
-      if (dropped != nullptr) dropped->push_back(entry.fid);
-      KeepForSnapshot(*shard, entry);
-      Remove(*shard, &entry);
+    Index& index = *shard->index.load(std::memory_order_relaxed);
+    for (uint64_t k = 0; k < index.count(); ++k) {
+      Entry& entry = index.entries()[k];
+      Word word = entry.Get();
+      const Fid fid = entry.fid.load(std::memory_order_relaxed);
+      if (!word.live() || !drop(fid, word.timestamp())) continue;
+      if (dropped != nullptr) dropped->push_back(fid);
+      KeepForSnapshot(*shard, entry, word);
+      Remove(*shard, entry, word);
     }
     // An index that is mostly air is given back; failing to leaves it as it is.
     const uint32_t wanted = BucketsFor(uint64_t{shard->used} + 1);
-    if (wanted < buckets / 2) (void)Rebuild(*shard, wanted);
+    if (wanted < index.buckets / 2) (void)Rebuild(*shard, wanted);
     Unlock(*shard);
   }
 }
 
+// Rows that a split moves away go to a shard at the end of the list, which the walk has yet to see.
+// A shard whose index was rebuilt is walked from its start again. The cursor is {shard 24 bits,
+// rebuilds 8 bits, bucket 32 bits}.
+bool RowMap::ScanFids(uint64_t* cursor, std::vector<Fid>* fids) const {
+  const uint64_t number = *cursor >> 40;
+  const Shard* shard = ShardAt(number);
+  if (shard == nullptr) return false;
+  fids->reserve(fids->size() + kFidsPerScan);  // not under the lock
+  Lock(*shard);
+  Index& index = *shard->index.load(std::memory_order_relaxed);
+  const uint64_t rebuilds = shard->rebuilds & 0xff;
+  const bool rebuilt = ((*cursor >> 32) & 0xff) != rebuilds;
+  uint64_t bucket = rebuilt ? 0 : *cursor & UINT32_MAX;
+  size_t found = 0;
+  for (; bucket < index.buckets && found + kBucketEntries <= kFidsPerScan; ++bucket) {
+    for (uint32_t k = 0; k < kBucketEntries; ++k) {
+      const Entry& entry = index.entries()[bucket * kBucketEntries + k];
+      if (!entry.Get().live()) continue;
+      fids->push_back(entry.fid.load(std::memory_order_relaxed));
+      ++found;
+    }
+  }
+  const bool ended = bucket >= index.buckets;
+  Unlock(*shard);
+  *cursor = ended ? (number + 1) << 40 : number << 40 | rebuilds << 32 | bucket;
+  return true;
+}
+
 Status RowMap::Reserve(uint64_t rows) {
   const std::lock_guard lock(mu_);
-  if (shards_.size() > 1 || shards_.front().used > 0 || rows < kMaxShardRows / 2) {
+  if (shards_.size() > 1 || shards_.front().used > 0 || rows < max_shard_rows_ / 2) {
     return OkStatus();
   }
   uint32_t depth = 0;
-  while ((rows >> depth) > kMaxShardRows / 2 && depth < 24) ++depth;
+  while ((rows >> depth) > max_shard_rows_ / 2 && depth < 24) ++depth;
   const uint32_t buckets = BucketsFor((rows >> depth) + 1);
-  const uint64_t index_bytes = (uint64_t{buckets} << depth) * kBucketBytes;
+  const uint64_t index_bytes = Index::Bytes(buckets) << depth;
   if (index_bytes > max_bytes_) {
     return ResourceExhausted("initial_capacity " + std::to_string(rows) + " needs " +
                              std::to_string(index_bytes) + " bytes of index, max_bytes is " +
@@ -324,24 +386,23 @@ Status RowMap::Reserve(uint64_t rows) {
 }
 
 Status RowMap::Subdivide(uint32_t depth, uint32_t buckets) {
-  std::vector<Entry*> indexes(size_t{1} << depth);
-  for (Entry*& index : indexes) {
-    index = static_cast<Entry*>(AllocateBuckets(buckets));
+  std::vector<Index*> indexes(size_t{1} << depth);
+  for (Index*& index : indexes) {
+    index = Index::Make(buckets);
     if (index != nullptr) continue;
-    for (Entry* made : indexes) std::free(made);
+    for (Index* made : indexes) std::free(made);
     return NoMemory();
   }
-  std::free(shards_.front().entries.load(std::memory_order_relaxed));
+  std::free(shards_.front().index.load(std::memory_order_relaxed));
   auto directory = std::make_unique<Directory>(depth);
   for (size_t prefix = 0; prefix < indexes.size(); ++prefix) {
     Shard& shard = prefix == 0 ? shards_.front() : shards_.emplace_back();
     shard.depth = depth;
     shard.prefix = static_cast<uint32_t>(prefix);
-    shard.entries.store(indexes[prefix], std::memory_order_relaxed);
-    shard.buckets.store(buckets, std::memory_order_relaxed);
+    shard.index.store(indexes[prefix], std::memory_order_relaxed);
     directory->shards[prefix].store(&shard, std::memory_order_relaxed);
   }
-  index_bytes_ = (uint64_t{buckets} << depth) * kBucketBytes;
+  index_bytes_ = Index::Bytes(buckets) << depth;
   directories_.push_back(std::move(directory));
   directory_.store(directories_.back().get(), std::memory_order_release);
   return OkStatus();
@@ -351,21 +412,30 @@ Status RowMap::Clear() {
   if (snapshot_.load(std::memory_order_acquire)) {
     return FailedPrecondition("the table is being saved; clear it when that has ended");
   }
-  // Readers hold one shard's lock while they look at a row; with all of them held none looks.
   const std::lock_guard lock(mu_);
-  for (Shard& shard : shards_) Lock(shard);
+  uint64_t index_bytes = 0;
   for (Shard& shard : shards_) {
-    std::fill_n(shard.entries.load(std::memory_order_relaxed),
-                uint64_t{shard.buckets.load(std::memory_order_relaxed)} * kBucketEntries, Entry{});
+    Lock(shard);
+    Index* empty = Index::Make(1);
+    CHECK(empty != nullptr);
+    Index* old = shard.index.load(std::memory_order_relaxed);
+    {
+      const Changing changing(shard);
+      shard.index.store(empty, std::memory_order_release);
+    }
+    retired_.Retire(old);
     shard.used = shard.erased = 0;
     shard.free_head = kNoRow;
     shard.fresh_next = shard.fresh_end = 0;
-    ++shard.version;
     ++shard.rebuilds;
+    index_bytes += Index::Bytes(1);
+    Unlock(shard);
   }
-  arena_.Reset();
+  index_bytes_.store(index_bytes, std::memory_order_relaxed);
   rows_.store(0, std::memory_order_relaxed);
-  for (Shard& shard : shards_) Unlock(shard);
+  // No new reader finds a row; those that did find one leave before the rows' memory goes.
+  retired_.Synchronize();
+  arena_.Reset();
   return OkStatus();
 }
 
@@ -374,10 +444,13 @@ RowMap::Shard* RowMap::ShardAt(size_t index) const {
   return index < shards_.size() ? const_cast<Shard*>(&shards_[index]) : nullptr;
 }
 
-void RowMap::Keep(Shard& shard, Entry& entry) {
+void RowMap::Keep(Shard& shard, Entry& entry, Word& word) {
   if (shard.kept == nullptr) shard.kept = std::make_unique<Shard::Kept>();
-  shard.kept->Add(entry, PayloadOf(entry), row_bytes());
-  entry.row ^= kParityBit;
+  shard.kept->Add(entry.fid.load(std::memory_order_relaxed), word, arena_.Row(word.number()),
+                  row_bytes());
+  // Readers do not look at parity, so this is no change to them.
+  word = Word(word.timestamp(), word.row() ^ kParityBit);
+  entry.Set(word);
 }
 
 Status RowMap::BeginSnapshot() {
@@ -392,20 +465,23 @@ bool RowMap::ReadSome(Shard& shard, ShardCursor& cursor, size_t limit, CopiedRow
   const bool parity = parity_.load(std::memory_order_relaxed);
   Lock(shard);
   if (cursor.rebuilds != shard.rebuilds) cursor = {.rebuilds = shard.rebuilds, .entry = 0};
-  Entry* entries = shard.entries.load(std::memory_order_relaxed);
-  const uint64_t count = uint64_t{shard.buckets.load(std::memory_order_relaxed)} * kBucketEntries;
+  Index& index = *shard.index.load(std::memory_order_relaxed);
   size_t taken = 0;
   uint64_t i = cursor.entry;
-  for (; i < count && taken < limit; ++i) {
-    if (i + kReadAhead < count && entries[i + kReadAhead].live()) {
-      Fetch(PayloadOf(entries[i + kReadAhead]), row_bytes());
+  for (; i < index.count() && taken < limit; ++i) {
+    if (i + kReadAhead < index.count()) {
+      const Word ahead = index.entries()[i + kReadAhead].Get();
+      if (ahead.live()) Fetch(arena_.Row(ahead.number()), row_bytes());
     }
-    Entry& entry = entries[i];
-    if (!entry.live() || ((entry.row & kParityBit) != 0) == parity) continue;
-    out.Add(entry, PayloadOf(entry), row_bytes());
-    entry.row ^= kParityBit;
+    Entry& entry = index.entries()[i];
+    const Word word = entry.Get();
+    if (!word.live() || word.parity() == parity) continue;
+    out.Add(entry.fid.load(std::memory_order_relaxed), word, arena_.Row(word.number()),
+            row_bytes());
+    entry.Set(Word(word.timestamp(), word.row() ^ kParityBit));
     ++taken;
   }
+  const bool more = i < index.count();
   cursor.entry = i;
   const std::unique_ptr<Shard::Kept> kept = std::move(shard.kept);
   Unlock(shard);
@@ -414,7 +490,7 @@ bool RowMap::ReadSome(Shard& shard, ShardCursor& cursor, size_t limit, CopiedRow
     out.timestamps.insert(out.timestamps.end(), kept->timestamps.begin(), kept->timestamps.end());
     out.payloads.insert(out.payloads.end(), kept->payloads.begin(), kept->payloads.end());
   }
-  return i < count;
+  return more;
 }
 
 Status RowMap::ReadSnapshot(const std::function<Status(std::span<const RowView> rows)>& sink) {

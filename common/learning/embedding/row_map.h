@@ -4,15 +4,19 @@
 // shard is an open-addressing index of buckets of one cache line over rows in the arena. An entry
 // is {fid 8 bytes, timestamp 4 bytes, snapshot parity 1 bit, row number 31 bits}; four make a
 // bucket. A shard grows by a fifth when 86 % are used and splits in two when it holds
-// kMaxShardRows, so an insert never moves more than one shard's entries (some tens of
-// microseconds), and rows never move. Memory beyond the payload, at any size: 18.6 to 22.3 bytes.
+// max_shard_rows, so an insert never moves more than one shard's entries (a few milliseconds at
+// most), and rows never move. Memory beyond the payload, at any size: 18.6 to 22.3 bytes.
 //
 // A lookup touches one line of index and the lines of the payload. A batch is worked in chunks of
 // three stages, each of which asks for the memory that the next one reads: bucket, row, then the
 // work itself. That is where the speed comes from: many cache misses are in flight at once.
 //
-// Threads: all methods may be called concurrently except where they say otherwise. Each row is read
-// and written under its shard's spin lock, one shard at a time, in input order.
+// Threads: all methods may be called concurrently except where they say otherwise. Writers take
+// their shard's spin lock, one shard at a time, in input order. Readers take none: they copy the
+// row and see by the shard's sequence number whether a writer came in between (a sequence lock; all
+// shared words are atomic), and only then ask for the lock. So growth, which changes the sequence
+// number for a moment at its end only, does not hold readers up. Index memory that was replaced is
+// freed when the last reader that could see it has gone.
 #pragma once
 
 #include <algorithm>
@@ -29,18 +33,20 @@
 
 #include "common/foundation/base/status.h"
 #include "common/learning/embedding/fid.h"
+#include "common/learning/embedding/retired_memory.h"
 #include "common/learning/embedding/row_arena.h"
 
 namespace megalith::embedding {
 
 class RowMap {
  public:
-  static constexpr uint32_t kMaxShardRows = 16384;
-  static constexpr size_t kChunk = 32;  // fids in flight at once
+  static constexpr uint32_t kMaxShardRows = 1 << 18;  // unless told otherwise
+  static constexpr size_t kChunk = 32;                // fids in flight at once
 
   // `max_bytes` bounds rows and index together. `hash_seed` decides where fids go; take it at
   // random where clients choose fids, so that they cannot choose ones that collide.
-  RowMap(size_t payload_bytes, uint64_t max_bytes, uint64_t hash_seed);
+  RowMap(size_t payload_bytes, uint64_t max_bytes, uint64_t hash_seed,
+         uint32_t max_shard_rows = kMaxShardRows);
   ~RowMap();
   RowMap(const RowMap&) = delete;
   RowMap& operator=(const RowMap&) = delete;
@@ -62,17 +68,18 @@ class RowMap {
   // Errors: kResourceExhausted.
   Status Reserve(uint64_t rows);
 
-  // Calls on_row(i, payload, timestamp) for every fid in order, under the row's lock; `payload` is
-  // null where there is no row. The first `read_bytes` of each payload are fetched ahead.
-  template <typename OnRow>
-  void Visit(std::span<const Fid> fids, size_t read_bytes, OnRow&& on_row) const;
+  // For every fid in order: copies the first `bytes` of its payload to into(i) and calls
+  // done(i, found, timestamp); where there is no row, nothing is copied. No lock is held in `done`.
+  template <typename Into, typename Done>
+  void Visit(std::span<const Fid> fids, size_t bytes, Into&& into, Done&& done) const;
 
   // What Update does with a fid that has no row.
   enum class Missing { kSkip, kInsert };
 
   // Calls on_missing(i) for a fid without a row; where it answers kInsert a row is made with
   // timestamp 0 and undefined payload. Then on_row(i, payload, timestamp, created) under the row's
-  // lock, for changing payload and timestamp; not called for skipped fids. Returns
+  // lock, for changing a copy of payload and timestamp that readers see when it returns, at once;
+  // not called for skipped fids. Returns
   // kResourceExhausted if new rows were refused for want of memory (on_full(i) was called for
   // each); every other fid has been worked all the same.
   template <typename OnMissing, typename OnRow, typename OnFull>
@@ -86,6 +93,11 @@ class RowMap {
   // locked for the time of one pass over its index. Fids dropped are appended to `dropped`.
   void EraseIf(const std::function<bool(Fid fid, uint32_t timestamp)>& drop,
                std::vector<Fid>* dropped);
+
+  // Appends the fids of some rows and moves `*cursor`, which starts at 0; false when there are no
+  // more. Needs no snapshot: a fid that has its row during the whole walk comes at least once,
+  // others may, and any may come again. At most some ten thousand at a time.
+  bool ScanFids(uint64_t* cursor, std::vector<Fid>* fids) const;
 
   // Frees everything and returns the memory. Errors: kFailedPrecondition  a snapshot is being read.
   // Update and Erase must not run meanwhile; Visit may.
@@ -110,33 +122,66 @@ class RowMap {
   Status ReadSnapshot(const std::function<Status(std::span<const RowView> rows)>& sink);
 
  private:
-  // `row` is the row's number + 1 with the snapshot parity on top; zero: there is no row. Then a
-  // timestamp of zero says that the entry was never used, else one was erased and probes go on.
-  struct Entry {
-    Fid fid;
-    uint32_t timestamp;
-    uint32_t row;
+  // Timestamp in the upper half, then the snapshot parity, then the row's number + 1; row bits of
+  // zero: there is no row. Then a word of zero says that the entry was never used, any other that
+  // one was erased and probes go on.
+  class Word {
+   public:
+    Word() = default;
+    explicit Word(uint64_t bits) : bits_(bits) {}
+    Word(uint32_t timestamp, uint32_t row)
+        : bits_(uint64_t{timestamp} << 32 | row) {}  // row with parity
+    uint64_t bits() const { return bits_; }
+    uint32_t timestamp() const { return static_cast<uint32_t>(bits_ >> 32); }
+    uint32_t row() const { return static_cast<uint32_t>(bits_); }  // with parity
+    uint32_t number() const { return (row() & ~kParityBit) - 1; }
+    bool parity() const { return (row() & kParityBit) != 0; }
+    bool live() const { return (row() & ~kParityBit) != 0; }
+    bool never_used() const { return bits_ == 0; }
 
-    bool live() const { return row != 0; }
-    bool never_used() const { return row == 0 && timestamp == 0; }
+   private:
+    uint64_t bits_ = 0;
   };
-  static_assert(sizeof(Entry) == 16);
   static constexpr uint32_t kParityBit = uint32_t{1} << 31;
-  static constexpr uint32_t kErasedMark = 1;
   static constexpr uint32_t kBucketEntries = 4;
   static constexpr uint32_t kNoRow = UINT32_MAX;
 
+  struct Entry {
+    std::atomic<Fid> fid;
+    std::atomic<uint64_t> word;
+
+    Word Get() const { return Word(word.load(std::memory_order_acquire)); }
+    // Release: what was written before is seen by who sees this.
+    void Set(Word w) { word.store(w.bits(), std::memory_order_release); }
+    void Set(Fid f, Word w) {
+      fid.store(f, std::memory_order_release);
+      Set(w);
+    }
+  };
+  static_assert(sizeof(Entry) == 16);
+
+  // Entries of a shard and how many; made and freed in one piece.
+  struct alignas(64) Index {
+    uint32_t buckets;
+
+    // They follow in memory, from the next cache line on.
+    Entry* entries() { return reinterpret_cast<Entry*>(this + 1); }
+
+    uint64_t count() const { return uint64_t{buckets} * kBucketEntries; }
+    static uint64_t Bytes(uint64_t buckets) { return sizeof(Index) + buckets * 64; }
+    static Index* Make(uint32_t buckets);  // null: no memory
+  };
+
   struct alignas(64) Shard {
     mutable std::atomic<uint32_t> locked{0};
-    uint32_t version = 0;   // counts changes of which fids have rows
-    uint32_t rebuilds = 0;  // counts changes of where entries are
+    // Odd while a writer changes what readers see.
+    std::atomic<uint32_t> sequence{0};
+    std::atomic<Index*> index{nullptr};
+    std::atomic<uint32_t> depth{0};   // leading hash bits that all rows here share
+    std::atomic<uint32_t> prefix{0};  // those bits
+    uint32_t rebuilds = 0;            // counts changes of where entries are
     uint32_t used = 0;
-    // Relaxed reads outside the lock only compute addresses to fetch ahead.
-    std::atomic<Entry*> entries{nullptr};
-    std::atomic<uint32_t> buckets{0};
     uint32_t erased = 0;          // entries that only keep probes going
-    uint32_t depth = 0;           // leading hash bits that all rows here share
-    uint32_t prefix = 0;          // those bits
     uint32_t free_head = kNoRow;  // freed rows, linked through their first bytes
     uint32_t fresh_next = 0;      // rows reserved and not yet used
     uint32_t fresh_end = 0;
@@ -144,6 +189,70 @@ class RowMap {
     std::unique_ptr<Kept> kept;  // rows changed or erased since the snapshot, as they were
     Shard();
     ~Shard();
+
+    bool Holds(uint64_t hash) const {
+      return Leading(hash, depth.load(std::memory_order_acquire)) ==
+             prefix.load(std::memory_order_acquire);
+    }
+  };
+
+  // While one lives, readers know that what they copy may be half changed. Requires the lock.
+  class Changing {
+   public:
+    explicit Changing(Shard& shard) : shard_(shard) {
+      shard_.sequence.store(shard_.sequence.load(std::memory_order_relaxed) + 1,
+                            std::memory_order_relaxed);
+    }
+    ~Changing() {
+      shard_.sequence.store(shard_.sequence.load(std::memory_order_relaxed) + 1,
+                            std::memory_order_release);
+    }
+    Changing(const Changing&) = delete;
+    Changing& operator=(const Changing&) = delete;
+
+   private:
+    Shard& shard_;
+  };
+
+  // Rows are words to threads that share them. Sizes are multiples of four bytes.
+  using SharedWord [[gnu::may_alias]] = uint64_t;
+  using SharedHalf [[gnu::may_alias]] = uint32_t;
+  // Acquire and release on each word order them with the sequence number, without fences.
+  [[gnu::always_inline]] static void CopyOut(const std::byte* row, size_t bytes, std::byte* to) {
+    size_t at = 0;
+#pragma GCC unroll 8
+    for (; at + 8 <= bytes; at += 8) {
+      const SharedWord word =
+          __atomic_load_n(reinterpret_cast<const SharedWord*>(row + at), __ATOMIC_ACQUIRE);
+      __builtin_memcpy(to + at, &word, 8);
+    }
+    if (at < bytes) {
+      const SharedHalf half =
+          __atomic_load_n(reinterpret_cast<const SharedHalf*>(row + at), __ATOMIC_ACQUIRE);
+      __builtin_memcpy(to + at, &half, bytes - at);
+    }
+  }
+  // Writes whole words: `row` has room for bytes rounded up to eight.
+  [[gnu::always_inline]] static void CopyIn(const std::byte* from, size_t bytes, std::byte* row) {
+#pragma GCC unroll 8
+    for (size_t at = 0; at < bytes; at += 8) {
+      SharedWord word = 0;
+      __builtin_memcpy(&word, from + at, 8);
+      __atomic_store_n(reinterpret_cast<SharedWord*>(row + at), word, __ATOMIC_RELEASE);
+    }
+  }
+
+  // Room for one row, aligned for words.
+  class RowScratch {
+   public:
+    explicit RowScratch(size_t bytes) : large_(bytes > sizeof(small_) ? bytes / 8 : 0) {}
+    std::byte* data() const {
+      return reinterpret_cast<std::byte*>(large_.empty() ? small_ : large_.data());
+    }
+
+   private:
+    mutable uint64_t small_[128];
+    mutable std::vector<uint64_t> large_;
   };
 
   struct Directory {
@@ -155,9 +264,10 @@ class RowMap {
   struct Probe {
     uint64_t hash;
     Shard* shard;
-    Entry* entry;  // null: no row
-    std::byte* payload;
-    uint32_t version;
+    Index* index;        // of the shard when it was looked at
+    Entry* entry;        // null: no row
+    std::byte* payload;  // of the entry
+    Word word;           // of the entry
   };
 
   uint64_t Hash(Fid fid) const {
@@ -169,10 +279,6 @@ class RowMap {
   }
   // Leading bits; defined for bits = 0 too.
   static uint64_t Leading(uint64_t hash, uint32_t bits) { return (hash >> 1) >> (63 - bits); }
-  static uint32_t BucketOf(uint64_t hash, uint32_t buckets) {
-    return static_cast<uint32_t>((uint64_t{static_cast<uint32_t>(hash)} * buckets) >> 32);
-  }
-
   Shard* Locate(uint64_t hash) const {
     const Directory* directory = directory_.load(std::memory_order_acquire);
     return directory->shards[Leading(hash, directory->depth)].load(std::memory_order_acquire);
@@ -187,30 +293,38 @@ class RowMap {
   Shard* LockOwner(uint64_t hash, Shard* shard) const {
     while (true) {
       Lock(*shard);
-      if (Leading(hash, shard->depth) == shard->prefix) return shard;
+      if (shard->Holds(hash)) return shard;
       Unlock(*shard);
       shard = Locate(hash);
     }
   }
 
-  std::byte* PayloadOf(const Entry& entry) const {
-    return arena_.Row((entry.row & ~kParityBit) - 1);
+  static Entry* BucketAt(Index& index, uint64_t hash) {
+    const uint64_t low = static_cast<uint32_t>(hash);
+    return index.entries() + ((low * index.buckets) >> 32) * kBucketEntries;
   }
 
-  // The entry of `fid`; null if there is none. Requires the lock.
-  static Entry* Find(const Shard& shard, uint64_t hash, Fid fid) {
-    Entry* entries = shard.entries.load(std::memory_order_relaxed);
-    const uint32_t buckets = shard.buckets.load(std::memory_order_relaxed);
-    for (uint32_t b = BucketOf(hash, buckets);; b = b + 1 == buckets ? 0 : b + 1) {
-      Entry* bucket = entries + uint64_t{b} * kBucketEntries;
-      bool ends = false;
-      for (uint32_t k = 0; k < kBucketEntries; ++k) {
-        if (bucket[k].fid == fid && bucket[k].live()) return bucket + k;
-        ends |= bucket[k].never_used();
-      }
-      if (ends) return nullptr;
+  // The entry of `fid` and its word; null if there is none. Without the lock the answer may be of
+  // another moment, which the sequence number tells.
+  static Entry* Find(Index& index, uint64_t hash, Fid fid, Word& word) {
+    Entry* bucket = BucketAt(index, hash);
+    // Where in its bucket a fid lies is chance, so that a loop which leaves at it would be
+    // mispredicted every time; all four are compared instead.
+    uint32_t matches = 0;
+#pragma GCC unroll 4
+    for (uint32_t k = 0; k < kBucketEntries; ++k) {
+      matches |= static_cast<uint32_t>(bucket[k].fid.load(std::memory_order_acquire) == fid) << k;
     }
+    if (matches != 0) [[likely]] {
+      Entry* entry = bucket + __builtin_ctz(matches);
+      word = entry->Get();
+      if (word.live()) [[likely]]
+        return entry;
+    }
+    return FindFrom(index, bucket, fid, word);
   }
+  // The same, by going through the buckets from `bucket` on to the first with room.
+  static Entry* FindFrom(Index& index, Entry* bucket, Fid fid, Word& word);
 
   // Always inlined: g++ 12 takes a function that only fetches ahead for one without effect and
   // drops calls of it.
@@ -224,47 +338,83 @@ class RowMap {
   void Announce(Fid fid, Probe& probe) const {
     probe.hash = Hash(fid);
     probe.shard = Locate(probe.hash);
-    const Entry* entries = probe.shard->entries.load(std::memory_order_relaxed);
-    const uint32_t buckets = probe.shard->buckets.load(std::memory_order_relaxed);
-    __builtin_prefetch(entries + uint64_t{BucketOf(probe.hash, buckets)} * kBucketEntries);
+    probe.index = probe.shard->index.load(std::memory_order_acquire);
+    __builtin_prefetch(BucketAt(*probe.index, probe.hash));
   }
 
-  // Stage two: where its row is.
-  void Approach(Fid fid, size_t read_bytes, Probe& probe) const {
-    probe.shard = LockOwner(probe.hash, probe.shard);
-    probe.version = probe.shard->version;
-    probe.entry = Find(*probe.shard, probe.hash, fid);
-    probe.payload = probe.entry == nullptr ? nullptr : PayloadOf(*probe.entry);
-    Unlock(*probe.shard);
-    if (probe.payload != nullptr) Fetch(probe.payload, read_bytes);
+  // Stage two: where its row is, as far as one can see without the lock.
+  void Approach(Fid fid, size_t bytes, Probe& probe) const {
+    probe.entry = Find(*probe.index, probe.hash, fid, probe.word);
+    if (probe.entry != nullptr) Fetch(arena_.Row(probe.word.number()), bytes);
   }
 
-  // Runs work(i, probe) for every fid in order, each chunk's stages one after the other. A pipeline
-  // with the stages interleaved, fid by fid, was a fifth slower: locks order memory, and between
-  // them the processor could not look ahead.
+  // Runs work(i, probe) for every fid in order, each chunk's stages one after the other: with the
+  // stages interleaved, fid by fid, it was no faster.
   template <typename Work>
-  void Pipeline(std::span<const Fid> fids, size_t read_bytes, Work&& work) const {
+  void Pipeline(std::span<const Fid> fids, size_t bytes, Work&& work) const {
+    const RetiredMemory::Reader reader(retired_);
     Probe probes[kChunk];
     for (size_t base = 0; base < fids.size(); base += kChunk) {
       const std::span<const Fid> chunk = fids.subspan(base, std::min(kChunk, fids.size() - base));
       for (size_t j = 0; j < chunk.size(); ++j) Announce(chunk[j], probes[j]);
-      for (size_t j = 0; j < chunk.size(); ++j) Approach(chunk[j], read_bytes, probes[j]);
+      for (size_t j = 0; j < chunk.size(); ++j) Approach(chunk[j], bytes, probes[j]);
       for (size_t j = 0; j < chunk.size(); ++j) work(base + j, probes[j]);
     }
   }
 
-  // Locks the shard of `fid` again and brings the probe up to date.
-  void Settle(Fid fid, Probe& probe) const {
-    Shard* owner = LockOwner(probe.hash, probe.shard);
-    if (owner == probe.shard && owner->version == probe.version) return;
-    probe.shard = owner;
-    probe.entry = Find(*owner, probe.hash, fid);
-    probe.payload = probe.entry == nullptr ? nullptr : PayloadOf(*probe.entry);
+  // Reads a row without the lock; false if a writer came in between.
+  template <typename Into>
+  bool TryRead(Fid fid, size_t bytes, const Probe& probe, Into&& into, bool& found,
+               uint32_t& timestamp) const {
+    const Shard& shard = *probe.shard;
+    const uint32_t before = shard.sequence.load(std::memory_order_acquire);
+    if ((before & 1) != 0) return false;
+    Index* index = shard.index.load(std::memory_order_acquire);
+    Entry* entry = probe.entry;
+    Word word;
+    if (index == probe.index && entry != nullptr &&
+        entry->fid.load(std::memory_order_acquire) == fid && (word = entry->Get()).live())
+        [[likely]] {
+      found = true;
+    } else {
+      found = Find(*index, probe.hash, fid, word) != nullptr;
+      // A shard that has split since has no say about fids that left it.
+      if (!found && !shard.Holds(probe.hash)) return false;
+    }
+    if (found) {
+      CopyOut(arena_.Row(word.number()), bytes, into());
+      timestamp = word.timestamp();
+    }
+    return shard.sequence.load(std::memory_order_relaxed) == before;
   }
 
-  // Makes a row and returns it through `probe`; the shard that is locked afterwards may be another.
-  // Errors: kResourceExhausted (the lock is held all the same).
-  Status Insert(Fid fid, Probe& probe);
+  // The same with the lock.
+  template <typename Into>
+  void ReadLocked(Fid fid, size_t bytes, const Probe& probe, Into&& into, bool& found,
+                  uint32_t& timestamp) const {
+    Shard* owner = LockOwner(probe.hash, probe.shard);
+    Word word;
+    found = Find(*owner->index.load(std::memory_order_relaxed), probe.hash, fid, word) != nullptr;
+    if (found) {
+      CopyOut(arena_.Row(word.number()), bytes, into());
+      timestamp = word.timestamp();
+    }
+    Unlock(*owner);
+  }
+
+  // Locks the shard of `fid` and finds its row.
+  void Settle(Fid fid, Probe& probe) const {
+    probe.shard = LockOwner(probe.hash, probe.shard);
+    Index& index = *probe.shard->index.load(std::memory_order_relaxed);
+    probe.entry = Find(index, probe.hash, fid, probe.word);
+    if (probe.entry != nullptr) probe.payload = arena_.Row(probe.word.number());
+  }
+
+  // Takes a row for a new fid and makes room for its entry; the shard that is locked afterwards may
+  // be another. Errors: kResourceExhausted (the lock is held all the same).
+  Status MakeRoom(Probe& probe, uint32_t& number);
+  // Enters it. Requires the lock.
+  void Enter(Fid fid, uint32_t timestamp, uint32_t number, Probe& probe);
   Status TakeRow(Shard& shard, uint32_t& number);
   // Rebuilds the index with `buckets` buckets. Requires the lock.
   Status Rebuild(Shard& shard, uint32_t buckets);
@@ -276,16 +426,20 @@ class RowMap {
   void Publish(Shard& shard);
   // Makes the one empty shard into 2^depth shards of `buckets` buckets. Requires mu_.
   Status Subdivide(uint32_t depth, uint32_t buckets);
-  void Remove(Shard& shard, Entry* entry);
-  Entry* Put(Entry* entries, uint32_t buckets, const Entry& entry) const;
+  void Remove(Shard& shard, Entry& entry, Word word);
+  // Enters it where probing from its bucket first finds room. Requires room.
+  void Put(Index& index, Fid fid, Word word) const;
+  Status BudgetReached() const;
 
   // Keeps the row aside if a snapshot still needs it as it is. Requires the lock.
-  void KeepForSnapshot(Shard& shard, Entry& entry) {
-    if (((entry.row & kParityBit) != 0) != parity_.load(std::memory_order_relaxed)) {
-      Keep(shard, entry);
-    }
+  void KeepForSnapshot(Shard& shard, Entry& entry, Word& word) {
+    if (word.parity() != parity_.load(std::memory_order_relaxed)) Keep(shard, entry, word);
   }
-  void Keep(Shard& shard, Entry& entry);
+  void Keep(Shard& shard, Entry& entry, Word& word);
+  // With the parity of rows that the snapshot is done with.
+  uint32_t RowBits(uint32_t number) const {
+    return (number + 1) | (parity_.load(std::memory_order_relaxed) ? kParityBit : 0);
+  }
   Shard* ShardAt(size_t index) const;  // null past the end
 
   // Where a snapshot's walk over a shard stands. A rebuilt index is walked from its start; parity
@@ -299,8 +453,10 @@ class RowMap {
   bool ReadSome(Shard& shard, ShardCursor& cursor, size_t limit, CopiedRows& out);
 
   RowArena arena_;
+  mutable RetiredMemory retired_;
   std::atomic<uint64_t> max_bytes_;
   const uint64_t hash_seed_;
+  const uint32_t max_shard_rows_;
   std::atomic<uint64_t> rows_{0};
   std::atomic<uint64_t> index_bytes_{0};
   std::atomic<Directory*> directory_{nullptr};
@@ -312,16 +468,16 @@ class RowMap {
   std::vector<std::unique_ptr<Directory>> directories_;  // guarded by mu_; old ones stay readable
 };
 
-template <typename OnRow>
-void RowMap::Visit(std::span<const Fid> fids, size_t read_bytes, OnRow&& on_row) const {
-  Pipeline(fids, read_bytes, [&](size_t i, Probe& probe) {
-    Settle(fids[i], probe);
-    if (probe.entry != nullptr) {
-      on_row(i, static_cast<const std::byte*>(probe.payload), probe.entry->timestamp);
-    } else {
-      on_row(i, static_cast<const std::byte*>(nullptr), uint32_t{0});
+template <typename Into, typename Done>
+void RowMap::Visit(std::span<const Fid> fids, size_t bytes, Into&& into, Done&& done) const {
+  Pipeline(fids, bytes, [&](size_t i, const Probe& probe) {
+    bool found = false;
+    uint32_t timestamp = 0;
+    const auto place = [&] { return into(i); };
+    if (!TryRead(fids[i], bytes, probe, place, found, timestamp)) [[unlikely]] {
+      ReadLocked(fids[i], bytes, probe, place, found, timestamp);
     }
-    Unlock(*probe.shard);
+    done(i, found, timestamp);
   });
 }
 
@@ -329,18 +485,31 @@ template <typename OnMissing, typename OnRow, typename OnFull>
 Status RowMap::Update(std::span<const Fid> fids, OnMissing&& on_missing, OnRow&& on_row,
                       OnFull&& on_full) {
   Status full;
-  Pipeline(fids, row_bytes(), [&](size_t i, Probe& probe) {
+  const size_t bytes = row_bytes();
+  const RowScratch scratch(bytes);
+  std::byte* const copy = scratch.data();
+  Pipeline(fids, bytes, [&](size_t i, Probe& probe) {
     Settle(fids[i], probe);
     if (probe.entry != nullptr) {
-      KeepForSnapshot(*probe.shard, *probe.entry);
-      on_row(i, probe.payload, probe.entry->timestamp, false);
+      KeepForSnapshot(*probe.shard, *probe.entry, probe.word);
+      __builtin_memcpy(copy, probe.payload, bytes);
+      uint32_t timestamp = probe.word.timestamp();
+      on_row(i, copy, timestamp, false);
+      const Changing changing(*probe.shard);
+      CopyIn(copy, bytes, probe.payload);
+      probe.entry->Set(Word(timestamp, probe.word.row()));
     } else if (on_missing(i) == Missing::kInsert) {
-      Status inserted = Insert(fids[i], probe);
-      if (inserted.ok()) {
-        on_row(i, probe.payload, probe.entry->timestamp, true);
+      uint32_t number = 0;
+      Status room = MakeRoom(probe, number);
+      if (room.ok()) {
+        uint32_t timestamp = 0;
+        on_row(i, copy, timestamp, true);
+        const Changing changing(*probe.shard);
+        CopyIn(copy, bytes, arena_.Row(number));
+        Enter(fids[i], timestamp, number, probe);
       } else {
         on_full(i);
-        full = std::move(inserted);
+        full = std::move(room);
       }
     }
     Unlock(*probe.shard);

@@ -16,6 +16,7 @@ namespace megalith::embedding {
 namespace {
 
 constexpr size_t kPayload = 8;
+constexpr uint32_t kSmallShard = 256;  // so that shards split all the time
 
 uint64_t WordOf(const std::byte* row) {
   uint64_t word;
@@ -33,6 +34,18 @@ Status Set(RowMap& map, std::span<const Fid> fids, uint64_t word) {
       [](size_t) {});
 }
 
+// Calls on_row(i, row) with a copy of each row, null where there is none.
+template <typename OnRow>
+void Visit(const RowMap& map, std::span<const Fid> fids, OnRow&& on_row) {
+  std::vector<uint64_t> copy(map.row_bytes() / 8);
+  auto* row = reinterpret_cast<std::byte*>(copy.data());
+  map.Visit(
+      fids, map.row_bytes(), [&](size_t) { return row; },
+      [&](size_t i, bool found, uint32_t) {
+        on_row(i, found ? static_cast<const std::byte*>(row) : nullptr);
+      });
+}
+
 std::map<Fid, uint64_t> Contents(RowMap& map) {
   std::map<Fid, uint64_t> out;
   EXPECT_TRUE(map.BeginSnapshot().ok());
@@ -48,7 +61,7 @@ std::map<Fid, uint64_t> Contents(RowMap& map) {
 }
 
 TEST(RowMapTest, BehavesAsAnOrdinaryMapUnderARandomHistory) {
-  RowMap map(kPayload, UINT64_MAX, 1);
+  RowMap map(kPayload, UINT64_MAX, 1, kSmallShard);
   std::map<Fid, uint64_t> model;
   Rng rng(20261121);
   for (int round = 0; round < 3000; ++round) {
@@ -59,7 +72,7 @@ TEST(RowMapTest, BehavesAsAnOrdinaryMapUnderARandomHistory) {
         for (const Fid fid : fids) EXPECT_EQ(map.Erase(fid), model.erase(fid) == 1);
         break;
       case 1:
-        map.Visit(fids, map.row_bytes(), [&](size_t i, const std::byte* row, uint32_t) {
+        Visit(map, fids, [&](size_t i, const std::byte* row) {
           const auto found = model.find(fids[i]);
           ASSERT_EQ(row != nullptr, found != model.end());
           if (row != nullptr) {
@@ -79,12 +92,12 @@ TEST(RowMapTest, BehavesAsAnOrdinaryMapUnderARandomHistory) {
 TEST(RowMapTest, GrowsThroughManySplitsWithinItsMemoryBound) {
   RowMap map(128, UINT64_MAX, 2);
   std::vector<Fid> fids(1000);
-  for (int batch = 0; batch < 300; ++batch) {
+  for (int batch = 0; batch < 700; ++batch) {
     for (size_t i = 0; i < fids.size(); ++i) fids[i] = static_cast<Fid>(batch * 1000 + i);
     ASSERT_TRUE(Set(map, fids, 1).ok());
   }
-  ASSERT_EQ(map.rows(), 300000U);
-  const double beyond = static_cast<double>(map.bytes()) / 300000 - 128;
+  ASSERT_EQ(map.rows(), 700000U);
+  const double beyond = static_cast<double>(map.bytes()) / 700000 - 128;
   EXPECT_LE(beyond, 24.0);
   EXPECT_GT(map.load_factor(), 0.7);
 }
@@ -100,7 +113,7 @@ TEST(RowMapTest, RoomReservedAheadHoldsTheSameRows) {
 }
 
 TEST(RowMapTest, MemoryOfErasedRowsIsUsedAgain) {
-  RowMap map(kPayload, UINT64_MAX, 4);
+  RowMap map(kPayload, UINT64_MAX, 4, 4096);
   std::vector<Fid> fids(20000);
   uint64_t bytes = 0;
   for (int round = 0; round < 20; ++round) {
@@ -153,22 +166,22 @@ Fid FidWithHash(uint64_t h) {
 }
 
 TEST(RowMapTest, FidsChosenToCollideStillHaveRowsOfTheirOwn) {
-  RowMap map(kPayload, UINT64_MAX, 0);
+  RowMap map(kPayload, UINT64_MAX, 0, kSmallShard);
   std::set<Fid> fids;
-  // 19 free bits between directory bits and tag: one shard, many equal tags.
-  for (uint64_t i = 0; i < 1000; ++i) fids.insert(FidWithHash((uint64_t{0xabc} << 52) | i));
-  for (uint64_t i = 0; i < 8000; ++i) fids.insert(FidWithHash((uint64_t{0xdef} << 52) | i << 14));
+  // Equal leading bits, which choose the shard, and equal bits that choose the bucket.
+  for (uint64_t i = 0; i < 500; ++i) fids.insert(FidWithHash((uint64_t{0xabc} << 52) | i << 32));
+  for (uint64_t i = 0; i < 3000; ++i) fids.insert(FidWithHash((uint64_t{0xdef} << 52) | i << 14));
   const std::vector<Fid> list(fids.begin(), fids.end());
   ASSERT_TRUE(Set(map, list, 9).ok());
   EXPECT_EQ(map.rows(), list.size());
-  map.Visit(list, map.row_bytes(), [&](size_t i, const std::byte* row, uint32_t) {
+  Visit(map, list, [&](size_t i, const std::byte* row) {
     ASSERT_NE(row, nullptr) << list[i];
     EXPECT_EQ(WordOf(row), 9U);
   });
 }
 
 TEST(RowMapTest, ASnapshotIsOneMomentWhileWritersGoOn) {
-  RowMap map(kPayload, UINT64_MAX, 7);
+  RowMap map(kPayload, UINT64_MAX, 7, kSmallShard);
   std::vector<Fid> fids(60000);
   for (size_t i = 0; i < fids.size(); ++i) fids[i] = static_cast<Fid>(i);
   ASSERT_TRUE(Set(map, fids, 1).ok());
@@ -219,7 +232,7 @@ TEST(RowMapTest, AFailedReaderEndsItsSnapshot) {
 }
 
 TEST(RowMapTest, ManyThreadsNeverSeeHalfARow) {
-  RowMap map(64, UINT64_MAX, 10);
+  RowMap map(64, UINT64_MAX, 10, kSmallShard);
   std::atomic<int> torn{0};
   std::vector<std::thread> threads;
   for (uint64_t t = 0; t < 4; ++t) {
@@ -234,7 +247,7 @@ TEST(RowMapTest, ManyThreadsNeverSeeHalfARow) {
               std::memset(row, static_cast<int>(i & 0x7f), 64);
             },
             [](size_t) {});
-        map.Visit(fids, map.row_bytes(), [&](size_t, const std::byte* row, uint32_t) {
+        Visit(map, fids, [&](size_t, const std::byte* row) {
           if (row == nullptr) return;
           if (std::any_of(row, row + 64, [&](std::byte b) { return b != row[0]; })) ++torn;
         });

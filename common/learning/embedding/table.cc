@@ -99,16 +99,30 @@ Result<int64_t> Table::Lookup(std::span<const Fid> fids, std::span<float> out) c
   RETURN_IF_ERROR(CheckBatch(fids.size(), out.size()));
   const auto dim = static_cast<size_t>(layout_->dim());
   const RowLayout& layout = *layout_;
+  const size_t bytes = layout.read_bytes();
   float* rows = out.data();
   int64_t hits = 0;
-  state_->map.Visit(fids, layout.read_bytes(), [&](size_t i, const std::byte* row, uint32_t) {
-    if (row == nullptr) {
-      std::memset(rows + i * dim, 0, dim * sizeof(float));
-      return;
-    }
-    layout.Read(row, rows + i * dim);
-    ++hits;
-  });
+  if (layout.reads_plainly()) {
+    state_->map.Visit(
+        fids, bytes, [&](size_t i) { return reinterpret_cast<std::byte*>(rows + i * dim); },
+        [&](size_t i, bool found, uint32_t) {
+          hits += found ? 1 : 0;
+          if (!found) std::memset(rows + i * dim, 0, bytes);
+        });
+  } else {
+    std::vector<uint64_t> scratch((bytes + 7) / 8);
+    auto* row = reinterpret_cast<std::byte*>(scratch.data());
+    state_->map.Visit(
+        fids, bytes, [&](size_t) { return row; },
+        [&](size_t i, bool found, uint32_t) {
+          hits += found ? 1 : 0;
+          if (found) {
+            layout.Read(row, rows + i * dim);
+          } else {
+            std::memset(rows + i * dim, 0, dim * sizeof(float));
+          }
+        });
+  }
   state_->lookups.fetch_add(fids.size(), std::memory_order_relaxed);
   state_->hits.fetch_add(static_cast<uint64_t>(hits), std::memory_order_relaxed);
   return hits;
@@ -117,7 +131,13 @@ Result<int64_t> Table::Lookup(std::span<const Fid> fids, std::span<float> out) c
 void Table::VisitRows(std::span<const Fid> fids,
                       const std::function<void(size_t i, const std::byte* payload,
                                                uint32_t timestamp)>& on_row) const {
-  state_->map.Visit(fids, state_->map.row_bytes(), on_row);
+  std::vector<uint64_t> scratch(state_->map.row_bytes() / 8);
+  auto* row = reinterpret_cast<std::byte*>(scratch.data());
+  state_->map.Visit(
+      fids, state_->map.row_bytes(), [&](size_t) { return row; },
+      [&](size_t i, bool found, uint32_t timestamp) {
+        on_row(i, found ? row : nullptr, timestamp);
+      });
 }
 
 Result<std::vector<std::string>> Table::LookupEntries(std::span<const Fid> fids) const {
@@ -132,10 +152,11 @@ Result<std::vector<std::string>> Table::LookupEntries(std::span<const Fid> fids)
 }
 
 bool Table::Contains(Fid fid) const {
-  bool found = false;
-  state_->map.Visit(std::span(&fid, 1), 0,
-                    [&](size_t, const std::byte* row, uint32_t) { found = row != nullptr; });
-  return found;
+  bool contained = false;
+  state_->map.Visit(
+      std::span(&fid, 1), 0, [](size_t) { return static_cast<std::byte*>(nullptr); },
+      [&](size_t, bool found, uint32_t) { contained = found; });
+  return contained;
 }
 
 RowMap::Missing Table::Admit(Fid fid, uint32_t count, WriteReport& report) {

@@ -90,13 +90,20 @@ class Table {
   // Errors: kFailedPrecondition  a serving table has no optimizer state to dump.
   Result<std::vector<std::string>> LookupEntries(std::span<const Fid> fids) const;
 
-  // Calls `on_row(i, payload, timestamp)` for each fid, payload null where there is no row; under
-  // the row's lock.
+  // Calls `on_row(i, payload, timestamp)` for each fid with a copy of its row, payload null where
+  // there is none.
   void VisitRows(std::span<const Fid> fids,
                  const std::function<void(size_t i, const std::byte* payload, uint32_t timestamp)>&
                      on_row) const;
 
   bool Contains(Fid fid) const;
+
+  // Appends the fids of some rows, at most some ten thousand, and moves `*cursor`, which starts
+  // at 0; false when there are no more. A fid that has its row during the whole walk comes at least
+  // once. Needs no snapshot, so a walk may take as long as it wants.
+  bool ScanFids(uint64_t* cursor, std::vector<Fid>* fids) const {
+    return state_->map.ScanFids(cursor, fids);
+  }
 
   // Overwrites values; a new row gets fresh optimizer state, an existing one keeps its own.
   // Errors of this and of AssignAdd: kInvalidArgument  values.size() != fids.size() * dim(), or a

@@ -51,6 +51,7 @@ class TrainingLayout final : public RowLayout {
     slices_ = static_cast<int64_t>(segments_.size());
     payload_bytes_ = last.state_offset + StateBytes(*last.optimizer, last.dim);
     read_bytes_ = static_cast<size_t>(dim_) * sizeof(float);
+    reads_plainly_ = true;
     kind_ = EntryKind::kTraining;
     scales_ = std::make_unique<std::atomic<float>[]>(segments_.size());
     for (size_t i = 0; i < segments_.size(); ++i) {
@@ -260,7 +261,6 @@ class TrainingLayout final : public RowLayout {
   const EntryDumpCodec codec_;
   std::vector<Plain> plain_;
   std::vector<Path> paths_;
-  bool reads_plainly_ = true;
   // The scale that all rows of a segment share; not part of files.
   std::unique_ptr<std::atomic<float>[]> scales_;
   // Stochastic roundings so far: each draws its own random numbers.

@@ -33,21 +33,20 @@ template <typename Body, typename R, typename A>
   return Body::Run(a);
 }
 #if defined(__x86_64__)
-#if defined(__clang__)
-#define MEGALITH_WIDE_LEVEL "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2"
-#else
-#define MEGALITH_WIDE_LEVEL \
-  "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2,prefer-vector-width=512"
-#endif
 template <typename Body, typename R, typename A>
 [[gnu::target("avx2,bmi,bmi2"), gnu::noinline]] R OnAvx2(const A& a) {
   return Body::Run(a);
 }
 template <typename Body, typename R, typename A>
-[[gnu::target(MEGALITH_WIDE_LEVEL), gnu::noinline]] R OnAvx512(const A& a) {
+#if defined(__clang__)
+[[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2")]]
+#else
+[[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2,prefer-vector-width=512")]]
+#endif
+[[gnu::noinline]] R
+OnAvx512(const A& a) {
   return Body::Run(a);
 }
-#undef MEGALITH_WIDE_LEVEL
 
 template <typename Body, typename R, typename A>
 constexpr Leveled<R, A> Compile(R (*)(const A&)) {

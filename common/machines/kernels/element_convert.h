@@ -25,6 +25,22 @@ template <typename T>
 ReadRun<T> ReaderOf(DType from);
 template <typename T>
 WriteRun<T> WriterOf(DType to);
+template <>
+ReadRun<float> ReaderOf<float>(DType from);
+template <>
+ReadRun<double> ReaderOf<double>(DType from);
+template <>
+ReadRun<uint32_t> ReaderOf<uint32_t>(DType from);
+template <>
+ReadRun<uint64_t> ReaderOf<uint64_t>(DType from);
+template <>
+WriteRun<float> WriterOf<float>(DType to);
+template <>
+WriteRun<double> WriterOf<double>(DType to);
+template <>
+WriteRun<uint32_t> WriterOf<uint32_t>(DType to);
+template <>
+WriteRun<uint64_t> WriterOf<uint64_t>(DType to);
 
 // The type of products and sums for operands and a result of these types: f64 if any is f64 or
 // c128, else f32, for inexact results; u64 if any has 64 bits, else u32, for integers and booleans.

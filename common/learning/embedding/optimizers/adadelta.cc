@@ -29,7 +29,7 @@ struct Step {
       const float u = below == 0 ? 0.0F : std::sqrt(accum_update[i] + epsilon) / below * gd;
       const float next = w[i] - u * lr;
       const float update = accum_update[i] * ratio + u * u * rest;
-      const bool ok = Finite(next) & Finite(a) & Finite(update);
+      const bool ok = Finite(next, a, update);
       StoreIf(ok, next, &w[i]);
       StoreIf(ok, a, &accum[i]);
       StoreIf(ok, update, &accum_update[i]);

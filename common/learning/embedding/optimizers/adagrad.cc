@@ -22,7 +22,7 @@ template <bool kStepAlongDecayed>
     const float sum = norm[i] + gd * gd;
     const float rate = sum == 0 ? 0.0F : lr / std::sqrt(sum);
     const float next = w[i] - rate * (kStepAlongDecayed ? gd : g[i]);
-    const bool ok = Finite(next) & Finite(sum);
+    const bool ok = Finite(next, sum);
     StoreIf(ok, next, &w[i]);
     StoreIf(ok, sum, &norm[i]);
     return !ok | (sum == 0);
@@ -33,7 +33,8 @@ struct Step {
   [[gnu::always_inline]] static bool Run(const RowStep& row) {
     if (!row.monolith || row.params->f[kDecay] == 0) return Range<true>(row, 0, row.dim);
     const int64_t whole = WholeLanes(row.dim);
-    return Range<false>(row, 0, whole) | Range<true>(row, whole, row.dim);
+    const bool in_groups = Range<false>(row, 0, whole);
+    return Range<true>(row, whole, row.dim) || in_groups;
   }
 };
 

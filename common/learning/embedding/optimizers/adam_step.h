@@ -36,7 +36,7 @@ template <bool kMaximum, bool kLookAhead>
     const float direction = kLookAhead ? gd * (1.0F - r.beta1) + r.beta1 * m : m;
     const float below = std::sqrt(most) + r.epsilon;
     const float next = below == 0 ? w[i] : w[i] - direction * r.rate / below;
-    const bool ok = Finite(next) & Finite(m) & Finite(v);
+    const bool ok = Finite(next, m, v);
     StoreIf(ok, next, &w[i]);
     StoreIf(ok, m, &first[i]);
     StoreIf(ok, v, &second[i]);

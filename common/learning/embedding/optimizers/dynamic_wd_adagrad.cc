@@ -24,7 +24,7 @@ template <bool kStepAlongDecayed>
     const float sum = norm[i] + gd * gd;
     const float rate = sum == 0 ? 0.0F : lr / std::sqrt(sum);
     const float next = w[i] - (rate * (kStepAlongDecayed ? gd : g[i]) + lr * beside * w[i]);
-    const bool ok = Finite(next) & Finite(sum);
+    const bool ok = Finite(next, sum);
     StoreIf(ok, next, &w[i]);
     StoreIf(ok, sum, &norm[i]);
     return !ok | (sum == 0);
@@ -38,8 +38,8 @@ struct Step {
     const float inside = decouple ? 0.0F : decay;
     const float beside = decouple ? decay : 0.0F;
     const int64_t whole = row.monolith && inside != 0 ? WholeLanes(row.dim) : 0;
-    const bool guarded = Range<false>(row, inside, beside, 0, whole) |
-                         Range<true>(row, inside, beside, whole, row.dim);
+    const bool in_groups = Range<false>(row, inside, beside, 0, whole);
+    const bool guarded = Range<true>(row, inside, beside, whole, row.dim) || in_groups;
     std::memcpy(row.state + row.dim * static_cast<int64_t>(sizeof(float)), &row.global_step,
                 sizeof(row.global_step));
     return guarded;

@@ -34,7 +34,7 @@ struct Step {
       const bool inside = std::fabs(z) <= l1;
       const bool undefined = !inside & (below == 0);
       const float next = Select(inside, 0, Select(undefined, w[i], moved));
-      const bool ok = Finite(next) & Finite(z) & Finite(sum);
+      const bool ok = Finite(next, z, sum);
       StoreIf(ok, next, &w[i]);
       StoreIf(ok, sum, &norm[i]);
       StoreIf(ok, z, &zero[i]);

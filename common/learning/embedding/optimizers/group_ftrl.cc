@@ -51,7 +51,7 @@ struct Step {
     if (lr == 0) return true;
     const bool overflows = AnyElement(0, row.dim, [&](int64_t i) __attribute__((always_inline)) {
       const Sums sums = At(row, i);
-      return !Finite(sums.norm) | !Finite(sums.zero);
+      return !Finite(sums.norm, sums.zero);
     });
     if (overflows) return true;
     const double length = std::sqrt(SumOfSquares(
@@ -62,7 +62,8 @@ struct Step {
         static_cast<float>(length < l1 || length == 0 ? 0.0 : lr * ((l1 - length) / length));
     const float shift = row.params->f[kL2] * lr;
     const int64_t whole = row.monolith ? WholeLanes(row.dim) : 0;
-    return Range(row, scale, -shift, 0, whole) | Range(row, scale, shift, whole, row.dim);
+    const bool in_groups = Range(row, scale, -shift, 0, whole);
+    return Range(row, scale, shift, whole, row.dim) || in_groups;
   }
 };
 

@@ -24,7 +24,7 @@ struct Step {
     return AnyElement(0, row.dim, [&](int64_t i) __attribute__((always_inline)) {
       const float n = momentum * velocity[i] - lr * (g[i] + wd * w[i]);
       const float next = w[i] + (ahead * n - behind * velocity[i]);
-      const bool ok = Finite(next) & Finite(n);
+      const bool ok = Finite(next, n);
       StoreIf(ok, next, &w[i]);
       StoreIf(ok, n, &velocity[i]);
       return !ok;

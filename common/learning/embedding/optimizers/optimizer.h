@@ -100,8 +100,12 @@ void InitState(const OptimizerDef& optimizer, const Params& params, int64_t dim,
 inline constexpr int64_t kLanes = 8;
 inline int64_t WholeLanes(int64_t dim) { return dim - dim % kLanes; }
 
-// Whether an element may take these values: no comparison with NaN or an infinity holds.
-[[gnu::always_inline]] inline bool Finite(float x) { return std::fabs(x) <= FLT_MAX; }
+// Whether an element may take these values: no comparison with NaN or an infinity holds. All are
+// looked at, so that the loop around stays without branches.
+template <typename... Floats>
+[[gnu::always_inline]] inline bool Finite(Floats... x) {
+  return (static_cast<int>(std::fabs(x) <= FLT_MAX) & ...) != 0;
+}
 
 // Stores where `ok`, as a select: the loop around stays without branches.
 [[gnu::always_inline]] inline void StoreIf(bool ok, float value, float* at) {

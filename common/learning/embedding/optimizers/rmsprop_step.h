@@ -21,7 +21,7 @@ enum { kLearningRate, kDecay, kMomentum };
     const auto n = static_cast<float>(momentum * moment[i] + share * dx * dx);
     const auto next =
         static_cast<float>(w[i] - rate / (std::sqrt(static_cast<double>(n)) + 1) * dx);
-    const bool ok = Finite(next) & Finite(n);
+    const bool ok = Finite(next, n);
     StoreIf(ok, next, &w[i]);
     StoreIf(ok, n, &moment[i]);
     return !ok;

@@ -1,0 +1,99 @@
+// Configuration of the parameter server.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/foundation/config/field.h"
+#include "common/learning/embedding/gradients.h"
+
+namespace megalith::services {
+
+// Which words are ids: layout v2 has bit 63 clear.
+enum class IdLayout : uint8_t { kV1 = 0, kV2 = 1 };
+
+struct ParameterServerConfig {
+  IdLayout id_layout = IdLayout::kV2;
+  int32_t shard = 0;
+  int32_t shards = 1;
+  int64_t max_tables = 1 << 16;
+  int64_t max_ids = 1 << 22;
+  embedding::NonFinite non_finite = embedding::NonFinite::kReject;
+  std::string filter;
+  int64_t filter_capacity = 300'000'000;
+  int32_t filter_splits = 7;
+  int32_t filter_threshold = 0;
+  std::vector<std::string> filter_thresholds;
+  int64_t max_clients = 4096;
+  int64_t update_window = 4096;
+  bool log = false;
+  int64_t log_segment_bytes = 64ll << 20;
+};
+
+}  // namespace megalith::services
+
+namespace megalith::config {
+
+template <>
+struct EnumWords<services::IdLayout> {
+  static constexpr std::string_view kWords[] = {"v1", "v2"};
+};
+
+template <>
+struct EnumWords<embedding::NonFinite> {
+  static constexpr std::string_view kWords[] = {"reject", "skip", "clip"};
+};
+
+}  // namespace megalith::config
+
+namespace megalith::services {
+
+inline constexpr config::ConfigField<ParameterServerConfig> kParameterServerFields[] = {
+    config::Field<&ParameterServerConfig::id_layout>(
+        "id_layout", "v2: ids with bit 63 set are refused; v1: every 64-bit word is an id"),
+    config::Field<&ParameterServerConfig::shard>(
+        "shard", "which shard this server is; ids of other shards are refused"),
+    config::Field<&ParameterServerConfig::shards>("shards",
+                                                  "servers that the ids are divided among")
+        .Range(1, 1 << 16),
+    config::Field<&ParameterServerConfig::max_tables>("max_tables", "tables of one server")
+        .Range(1, 1 << 20),
+    config::Field<&ParameterServerConfig::max_ids>("max_ids", "ids of one request")
+        .Range(1, 1 << 28),
+    config::Field<&ParameterServerConfig::non_finite>(
+        "non_finite",
+        "what is done with gradients that are not finite, where a request does not "
+        "say: the request is refused, the row left out, or its values clipped"),
+    config::Field<&ParameterServerConfig::filter>(
+        "filter",
+        "admission filter: sliding_hash_filter, probabilistic_filter or no_filter; empty: "
+        "sliding_hash_filter if a threshold is above 0"),
+    config::Field<&ParameterServerConfig::filter_capacity>(
+        "filter_capacity", "ids that the sliding filter tells apart before it forgets the oldest")
+        .Range(1, int64_t{1} << 40),
+    config::Field<&ParameterServerConfig::filter_splits>(
+        "filter_splits", "parts in which the sliding filter forgets")
+        .Range(1, 1000),
+    config::Field<&ParameterServerConfig::filter_threshold>(
+        "filter_threshold", "how often an id is turned away before it gets a row"),
+    config::Field<&ParameterServerConfig::filter_thresholds>(
+        "filter_thresholds", "the same for slots that differ, as slot:threshold"),
+    config::Field<&ParameterServerConfig::max_clients>(
+        "max_clients", "clients whose updates are told apart, so that none is applied twice")
+        .Range(1, 1 << 20),
+    config::Field<&ParameterServerConfig::update_window>(
+        "update_window",
+        "how far behind a client's newest update an older one may arrive; a multiple of 64")
+        .Range(64, 1 << 20),
+    config::Field<&ParameterServerConfig::log>(
+        "log",
+        "whether changes are on the device before they are answered, so that a server that "
+        "is killed loses none"),
+    config::Field<&ParameterServerConfig::log_segment_bytes>(
+        "log_segment_bytes", "size after which the log goes on in a new file")
+        .Range(1 << 10, int64_t{1} << 40),
+};
+
+}  // namespace megalith::services

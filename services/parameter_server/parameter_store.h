@@ -1,0 +1,147 @@
+// What one parameter server holds: tables, the marks of applied updates, and the log.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/foundation/base/cancellation.h"
+#include "common/foundation/base/clock.h"
+#include "common/foundation/base/file_system.h"
+#include "common/foundation/base/status.h"
+#include "common/foundation/telemetry/metrics.h"
+#include "common/learning/embedding/server/applied_sequences.h"
+#include "common/learning/embedding/server/update_log.h"
+#include "common/learning/embedding/server/value_format.h"
+#include "common/learning/embedding/table_set.h"
+#include "megalith/table/v1/table.pb.h"
+#include "services/parameter_server/config.h"
+#include "services/parameter_server/store_metrics.h"
+
+namespace megalith::services {
+
+// Every change takes one path: it is checked and unpacked, then, in one step that a snapshot does
+// not cut, applied, marked as applied and taken into the log, and answered when the log has it.
+// With a log, changes of one table are applied one after the other, in the log's order, so that a
+// replay ends with the same rows; without one they run side by side.
+//
+// Thread-safe. What each method promises: protos/megalith/table/v1/table.proto.
+class ParameterStore {
+ public:
+  // Opens the log, if the configuration asks for one, in `<directory>/log` and replays it.
+  // Errors: kInvalidArgument  the configuration; those of UpdateLog::Open and of the replay.
+  static Result<std::unique_ptr<ParameterStore>> Open(const ParameterServerConfig& config,
+                                                      const std::string& directory,
+                                                      uint64_t max_response_bytes,
+                                                      telemetry::MetricRegistry& metrics,
+                                                      FileSystem& files, const Clock& clock);
+
+  Result<table::v1::CreateTableResponse> CreateTable(const table::v1::CreateTableRequest& request,
+                                                     const Cancellation& cancellation);
+  Result<table::v1::AlterTableResponse> AlterTable(const table::v1::AlterTableRequest& request,
+                                                   const Cancellation& cancellation);
+  Result<table::v1::DropTableResponse> DropTable(const table::v1::DropTableRequest& request,
+                                                 const Cancellation& cancellation);
+  Result<table::v1::ListTablesResponse> ListTables(const table::v1::ListTablesRequest& request);
+  Result<table::v1::LookupResponse> Lookup(const table::v1::LookupRequest& request);
+  Result<table::v1::ApplyResponse> Apply(const table::v1::ApplyRequest& request,
+                                         const Cancellation& cancellation);
+  Result<table::v1::AssignResponse> Assign(const table::v1::AssignRequest& request,
+                                           const Cancellation& cancellation);
+  Result<table::v1::AssignResponse> AssignAdd(const table::v1::AssignRequest& request,
+                                              const Cancellation& cancellation);
+  Result<table::v1::ReinitializeResponse> Reinitialize(
+      const table::v1::ReinitializeRequest& request, const Cancellation& cancellation);
+  Result<table::v1::EraseResponse> Erase(const table::v1::EraseRequest& request,
+                                         const Cancellation& cancellation);
+  Result<table::v1::EvictResponse> Evict(const table::v1::EvictRequest& request,
+                                         const Cancellation& cancellation);
+  Result<table::v1::LookupEntriesResponse> LookupEntries(
+      const table::v1::LookupEntriesRequest& request);
+  Result<table::v1::StatsResponse> Stats(const table::v1::StatsRequest& request);
+
+  embedding::TableSet& tables() { return *tables_; }
+
+ private:
+  // What a change is in the log (persistent: never change).
+  enum class Kind : uint8_t {
+    kCreateTable = 1,
+    kAlterTable = 2,
+    kDropTable = 3,
+    kApply = 4,
+    kAssign = 5,
+    kAssignAdd = 6,
+    kReinitialize = 7,
+    kErase = 8,
+    kEvict = 9,
+  };
+
+  // A change that is checked as far as it can be without the tables.
+  template <typename Response>
+  struct Plan {
+    std::vector<std::string_view> tables;  // that it changes
+    bool catalog = false;                  // it changes which tables there are
+    std::function<Result<Response>()> run;
+  };
+  template <typename Request, typename Response>
+  using Planner = Result<Plan<Response>> (ParameterStore::*)(const Request&);
+
+  // Held by a change that goes into the log, so that the log's order is the order of application.
+  class Order {
+   public:
+    Order(ParameterStore& store, std::span<const std::string_view> tables, bool all);
+
+   private:
+    std::vector<std::unique_lock<std::mutex>> locks_;
+  };
+
+  ParameterStore(const ParameterServerConfig& config, uint64_t max_response_bytes,
+                 telemetry::MetricRegistry& metrics, const Clock& clock);
+
+  template <typename Request, typename Response>
+  Result<Response> Change(Kind kind, const Request& request, Planner<Request, Response> planner,
+                          const Cancellation& cancellation);
+  Status Replay(std::string_view record);
+  template <typename Request, typename Response>
+  Status ReplayAs(std::string_view bytes, Planner<Request, Response> planner);
+
+  Result<Plan<table::v1::CreateTableResponse>> PlanCreateTable(
+      const table::v1::CreateTableRequest& request);
+  Result<Plan<table::v1::AlterTableResponse>> PlanAlterTable(
+      const table::v1::AlterTableRequest& request);
+  Result<Plan<table::v1::DropTableResponse>> PlanDropTable(
+      const table::v1::DropTableRequest& request);
+  Result<Plan<table::v1::ApplyResponse>> PlanApply(const table::v1::ApplyRequest& request);
+  Result<Plan<table::v1::AssignResponse>> PlanWrite(const table::v1::AssignRequest& request,
+                                                    bool add);
+  Result<Plan<table::v1::AssignResponse>> PlanAssign(const table::v1::AssignRequest& request);
+  Result<Plan<table::v1::AssignResponse>> PlanAssignAdd(const table::v1::AssignRequest& request);
+  Result<Plan<table::v1::ReinitializeResponse>> PlanReinitialize(
+      const table::v1::ReinitializeRequest& request);
+  Result<Plan<table::v1::EraseResponse>> PlanErase(const table::v1::EraseRequest& request);
+  Result<Plan<table::v1::EvictResponse>> PlanEvict(const table::v1::EvictRequest& request);
+
+  // The ids of one part, checked. `at_most` is lowered by their number.
+  Result<embedding::Unpacked<embedding::Fid>> Ids(const std::string& bytes, int64_t* at_most) const;
+
+  static constexpr size_t kOrders = 64;
+
+  const ParameterServerConfig config_;
+  const uint64_t max_response_bytes_;
+  const Clock& clock_;
+  StoreMetrics metrics_;
+  std::unique_ptr<embedding::TableSet> tables_;
+  embedding::AppliedSequences applied_;
+  std::array<std::mutex, kOrders> orders_;
+  std::unique_ptr<embedding::UpdateLog> log_;  // null: changes live in memory only
+};
+
+}  // namespace megalith::services

@@ -1,0 +1,121 @@
+#include "services/parameter_server/table_service.h"
+
+namespace megalith::services {
+
+namespace v1 = table::v1;
+
+Result<std::unique_ptr<TableService>> TableService::Make(const ParameterServerConfig& config,
+                                                         ServiceContext& context) {
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<ParameterStore> store,
+      ParameterStore::Open(config, JoinPath(context.data_directory, "tables"),
+                           static_cast<uint64_t>(context.process.config().max_response_bytes),
+                           context.process.metrics(), context.process.files(),
+                           context.process.clock()));
+  return std::unique_ptr<TableService>(new TableService(std::move(store), context));
+}
+
+TableService::TableService(std::unique_ptr<ParameterStore> store, ServiceContext& context)
+    : Service("megalith.table.v1.TableService", context.process.threads()),
+      store_(std::move(store)) {
+  Unary("CreateTable", this, &TableService::CreateTable);
+  Unary("AlterTable", this, &TableService::AlterTable);
+  Unary("DropTable", this, &TableService::DropTable);
+  Unary("ListTables", this, &TableService::ListTables);
+  Unary("Lookup", this, &TableService::Lookup);
+  Unary("Apply", this, &TableService::Apply);
+  Unary("Assign", this, &TableService::Assign);
+  Unary("AssignAdd", this, &TableService::AssignAdd);
+  Unary("Reinitialize", this, &TableService::Reinitialize);
+  Unary("Erase", this, &TableService::Erase);
+  Unary("Evict", this, &TableService::Evict);
+  Unary("LookupEntries", this, &TableService::LookupEntries);
+  Unary("Stats", this, &TableService::Stats);
+}
+
+Result<v1::CreateTableResponse> TableService::CreateTable(const v1::CreateTableRequest& request,
+                                                          const rpc::Call& call) {
+  return store_->CreateTable(request, call.cancellation());
+}
+
+Result<v1::AlterTableResponse> TableService::AlterTable(const v1::AlterTableRequest& request,
+                                                        const rpc::Call& call) {
+  return store_->AlterTable(request, call.cancellation());
+}
+
+Result<v1::DropTableResponse> TableService::DropTable(const v1::DropTableRequest& request,
+                                                      const rpc::Call& call) {
+  return store_->DropTable(request, call.cancellation());
+}
+
+Result<v1::ListTablesResponse> TableService::ListTables(const v1::ListTablesRequest& request,
+                                                        const rpc::Call&) {
+  return store_->ListTables(request);
+}
+
+Result<v1::LookupResponse> TableService::Lookup(const v1::LookupRequest& request,
+                                                const rpc::Call&) {
+  return store_->Lookup(request);
+}
+
+Result<v1::ApplyResponse> TableService::Apply(const v1::ApplyRequest& request,
+                                              const rpc::Call& call) {
+  return store_->Apply(request, call.cancellation());
+}
+
+Result<v1::AssignResponse> TableService::Assign(const v1::AssignRequest& request,
+                                                const rpc::Call& call) {
+  return store_->Assign(request, call.cancellation());
+}
+
+Result<v1::AssignResponse> TableService::AssignAdd(const v1::AssignRequest& request,
+                                                   const rpc::Call& call) {
+  return store_->AssignAdd(request, call.cancellation());
+}
+
+Result<v1::ReinitializeResponse> TableService::Reinitialize(const v1::ReinitializeRequest& request,
+                                                            const rpc::Call& call) {
+  return store_->Reinitialize(request, call.cancellation());
+}
+
+Result<v1::EraseResponse> TableService::Erase(const v1::EraseRequest& request,
+                                              const rpc::Call& call) {
+  return store_->Erase(request, call.cancellation());
+}
+
+Result<v1::EvictResponse> TableService::Evict(const v1::EvictRequest& request,
+                                              const rpc::Call& call) {
+  return store_->Evict(request, call.cancellation());
+}
+
+Result<v1::LookupEntriesResponse> TableService::LookupEntries(
+    const v1::LookupEntriesRequest& request, const rpc::Call&) {
+  return store_->LookupEntries(request);
+}
+
+Result<v1::StatsResponse> TableService::Stats(const v1::StatsRequest& request, const rpc::Call&) {
+  return store_->Stats(request);
+}
+
+Result<ServiceList> MakeParameterServer(const ParameterServerConfig& config,
+                                        ServiceContext& context) {
+  ASSIGN_OR_RETURN(auto service, TableService::Make(config, context));
+  ServiceList list;
+  list.push_back(std::move(service));
+  return list;
+}
+
+ServiceSpec ParameterServerSpec() {
+  const auto config = std::make_shared<ParameterServerConfig>();
+  return {
+      .name = "parameter_server",
+      .description = "Holds embedding tables: looks rows up and applies gradients to them.",
+      .add_fields =
+          [config](config::Loader& loader) {
+            loader.Add<ParameterServerConfig>(kParameterServerFields, config.get());
+          },
+      .make = [config](ServiceContext& context) { return MakeParameterServer(*config, context); },
+      .on_started = nullptr};
+}
+
+}  // namespace megalith::services

@@ -1,0 +1,64 @@
+// megalith.table.v1: a ParameterStore behind gRPC.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/fleet/rpc/service.h"
+#include "megalith/table/v1/table.pb.h"
+#include "services/common/service_context.h"
+#include "services/common/service_main.h"
+#include "services/parameter_server/config.h"
+#include "services/parameter_server/parameter_store.h"
+
+namespace megalith::services {
+
+// Thread-safe. What each method promises: protos/megalith/table/v1/table.proto.
+class TableService final : public rpc::Service {
+ public:
+  // Opens the store in `<data_directory>/tables`. Errors: those of ParameterStore::Open.
+  static Result<std::unique_ptr<TableService>> Make(const ParameterServerConfig& config,
+                                                    ServiceContext& context);
+
+  Result<table::v1::CreateTableResponse> CreateTable(const table::v1::CreateTableRequest& request,
+                                                     const rpc::Call& call);
+  Result<table::v1::AlterTableResponse> AlterTable(const table::v1::AlterTableRequest& request,
+                                                   const rpc::Call& call);
+  Result<table::v1::DropTableResponse> DropTable(const table::v1::DropTableRequest& request,
+                                                 const rpc::Call& call);
+  Result<table::v1::ListTablesResponse> ListTables(const table::v1::ListTablesRequest& request,
+                                                   const rpc::Call& call);
+  Result<table::v1::LookupResponse> Lookup(const table::v1::LookupRequest& request,
+                                           const rpc::Call& call);
+  Result<table::v1::ApplyResponse> Apply(const table::v1::ApplyRequest& request,
+                                         const rpc::Call& call);
+  Result<table::v1::AssignResponse> Assign(const table::v1::AssignRequest& request,
+                                           const rpc::Call& call);
+  Result<table::v1::AssignResponse> AssignAdd(const table::v1::AssignRequest& request,
+                                              const rpc::Call& call);
+  Result<table::v1::ReinitializeResponse> Reinitialize(
+      const table::v1::ReinitializeRequest& request, const rpc::Call& call);
+  Result<table::v1::EraseResponse> Erase(const table::v1::EraseRequest& request,
+                                         const rpc::Call& call);
+  Result<table::v1::EvictResponse> Evict(const table::v1::EvictRequest& request,
+                                         const rpc::Call& call);
+  Result<table::v1::LookupEntriesResponse> LookupEntries(
+      const table::v1::LookupEntriesRequest& request, const rpc::Call& call);
+  Result<table::v1::StatsResponse> Stats(const table::v1::StatsRequest& request,
+                                         const rpc::Call& call);
+
+ private:
+  TableService(std::unique_ptr<ParameterStore> store, ServiceContext& context);
+
+  const std::unique_ptr<ParameterStore> store_;
+};
+
+// The services of a parameter server.
+Result<ServiceList> MakeParameterServer(const ParameterServerConfig& config,
+                                        ServiceContext& context);
+
+// The process megalith-parameter-server.
+ServiceSpec ParameterServerSpec();
+
+}  // namespace megalith::services
