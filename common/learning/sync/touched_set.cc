@@ -112,9 +112,14 @@ void TouchedSet::Insert(const std::string& table, std::span<const Fid> fids, uin
       // Read under the lock: who collects ends the generation first and then takes every lock.
       const uint32_t generation = generation_.load(std::memory_order_acquire);
       Touch();  // after it: a generation that has ended gets no first touch any more
+      const size_t count = ends[s + 1] - ends[s];
+      while ((shard.used + count) * 4 > shard.slots.size() * 3) Grow(shard);
+      const size_t mask = shard.slots.size() - 1;
+      for (size_t k = ends[s]; k < ends[s + 1]; ++k) {
+        __builtin_prefetch(&shard.slots[(hashes[order[k]] >> 6) & mask], 1);
+      }
       size_t added = 0;
       for (size_t k = ends[s]; k < ends[s + 1]; ++k) {
-        if (shard.used * 4 >= shard.slots.size() * 3) Grow(shard);
         const size_t i = order[k];
         Slot& slot = *Place(shard, chunk[i], entry.number, hashes[i]);
         if (slot.table == 0) {
@@ -296,9 +301,10 @@ TouchedSet::Census TouchedSet::Filter(Keep&& keep) {
     }
     if (kept.size() == shard.used) continue;
     size_.fetch_sub(shard.used - kept.size(), std::memory_order_relaxed);
-    // Memory follows need, but a shard in steady use keeps its slots.
+    // Memory follows what the shard had between two passes, so that in steady use it keeps its
+    // slots.
     size_t slots = shard.slots.size();
-    while (slots > kFirstSlots && kept.size() * 8 < slots) slots /= 2;
+    while (slots > kFirstSlots && shard.used * 8 < slots) slots /= 2;
     if (slots == shard.slots.size()) {
       std::fill(shard.slots.begin(), shard.slots.end(), Slot{});
     } else {

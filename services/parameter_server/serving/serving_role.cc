@@ -55,8 +55,8 @@ class PredictionService final : public rpc::Service {
       : Service("tensorflow.serving.PredictionService", threads), role_(std::move(role)) {
     Unary("Predict", this, &PredictionService::Predict);
   }
-  Result<PredictResponse> Predict(const PredictRequest& request, const rpc::Call&) {
-    return role_->Predict(request);
+  Result<PredictResponse> Predict(const PredictRequest& request, const rpc::Call& call) {
+    return role_->Predict(request, call.cancellation());
   }
 
  private:
@@ -120,7 +120,10 @@ Result<ServingRole::Kind> ServingRole::KindOf(const std::string& signature) cons
                                    "\" not found."));
 }
 
-Status ServingRole::Assign(const std::vector<TableRows>& rows, const TableMap& tables) {
+Status ServingRole::Assign(const std::vector<TableRows>& rows, const TableMap& tables,
+                           const Cancellation& cancellation) {
+  const std::lock_guard lock(assign_mu_);
+  RETURN_IF_ERROR(cancellation.Check());
   // A snapshot has the whole message or nothing of it.
   const embedding::WriteGate::Shared gate(set_.gate());
   for (const TableRows& of_table : rows) {
@@ -134,7 +137,8 @@ Status ServingRole::Assign(const std::vector<TableRows>& rows, const TableMap& t
   return OkStatus();
 }
 
-Result<PredictResponse> ServingRole::Predict(const PredictRequest& request) {
+Result<PredictResponse> ServingRole::Predict(const PredictRequest& request,
+                                             const Cancellation& cancellation) {
   RETURN_IF_ERROR(CheckModel(request.has_model_spec(), request.model_spec()));
   ASSIGN_OR_RETURN(const Kind kind, KindOf(request.model_spec().signature_name()));
   const TableMap tables = set_.Tables();
@@ -149,14 +153,14 @@ Result<PredictResponse> ServingRole::Predict(const PredictRequest& request) {
       ASSIGN_OR_RETURN(rows, sync::ParseSingleAssign(request, dims));
       for (const TableDim& table : dims) outputs.insert(table.table + "_result");
       RETURN_IF_ERROR(CheckOutputFilter(request, outputs));
-      RETURN_IF_ERROR(Assign(rows, tables));
+      RETURN_IF_ERROR(Assign(rows, tables, cancellation));
       sync::FillSingleAssigned(rows, &response);
       break;
     }
     case Kind::kNativeAssign: {
       ASSIGN_OR_RETURN(rows, sync::ParseNativeAssign(request, dims));
       RETURN_IF_ERROR(CheckOutputFilter(request, {"result"}));
-      RETURN_IF_ERROR(Assign(rows, tables));
+      RETURN_IF_ERROR(Assign(rows, tables, cancellation));
       sync::FillNativeAssigned(&response);
       break;
     }

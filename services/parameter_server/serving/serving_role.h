@@ -5,11 +5,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "common/fleet/rpc/service.h"
+#include "common/foundation/base/cancellation.h"
 #include "common/foundation/telemetry/metrics.h"
 #include "common/learning/embedding/table_set.h"
 #include "common/learning/sync/sync_proto.h"
@@ -46,8 +49,12 @@ class ServingRole {
   //         kNotFound            another model or version;
   //         kFailedPrecondition  no such signature;
   //         kResourceExhausted   the answer would be above max_floats.
+  // Rows are assigned one request at a time, and not once the caller has given up: a request that
+  // was held up must not undo what its sender has sent since. Errors besides: those of
+  // Cancellation::Check.
   Result<tensorflow::serving::PredictResponse> Predict(
-      const tensorflow::serving::PredictRequest& request);
+      const tensorflow::serving::PredictRequest& request,
+      const Cancellation& cancellation = Cancellation());
   // Errors: kInvalidArgument, kNotFound as above.
   Result<tensorflow::serving::GetModelStatusResponse> GetModelStatus(
       const tensorflow::serving::GetModelStatusRequest& request) const;
@@ -62,11 +69,13 @@ class ServingRole {
   Status CheckModel(bool present, const tensorflow::serving::ModelSpec& spec) const;
   Result<Kind> KindOf(const std::string& signature) const;
   Status Assign(const std::vector<sync::TableRows>& rows,
-                const std::map<std::string, std::shared_ptr<embedding::Table>>& tables);
+                const std::map<std::string, std::shared_ptr<embedding::Table>>& tables,
+                const Cancellation& cancellation);
 
   const ServingRoleOptions options_;
   embedding::TableSet& set_;
   std::atomic<int64_t> version_;
+  std::mutex assign_mu_;  // held by who assigns
   telemetry::Counter& assigned_;
   telemetry::Counter& erased_;
   telemetry::Counter& refused_;

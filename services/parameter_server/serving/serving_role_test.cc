@@ -128,6 +128,14 @@ TEST_F(ServingRoleTest, BadInputChangesNothing) {
   }
 }
 
+TEST_F(ServingRoleTest, ARequestWhoseSenderHasGivenUpChangesNothing) {
+  Cancellation given_up;
+  given_up.Cancel();
+  EXPECT_EQ(role_->Predict(Assign(sync::WireForm::kNative), given_up).status().code(),
+            Code::kCancelled);
+  EXPECT_EQ((*set_->Get("A"))->size(), 0U);
+}
+
 TEST_F(ServingRoleTest, LooksUpRowsInBothForms) {
   ASSERT_TRUE(role_->Predict(Assign(sync::WireForm::kNative)).ok());
   PredictRequest single = Request("lookup");
