@@ -59,6 +59,7 @@ ServiceSpec AllInOneSpec(const Engines& engines) {
             loader.Add<CompileServiceConfig>(kCompileServiceFields, &config->compile, "compile_");
             loader.Add<ExecuteServiceConfig>(kExecuteServiceFields, &config->execute, "execute_");
             loader.Add<ParameterServerConfig>(kParameterServerFields, &config->tables, "table_");
+            loader.Add<SyncConfig>(kSyncFields, &config->tables.sync, "table_sync_");
           },
       .make = [config,
                engines](ServiceContext& context) { return MakeFleet(*config, engines, context); },

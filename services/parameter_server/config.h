@@ -8,6 +8,7 @@
 
 #include "common/foundation/config/field.h"
 #include "common/learning/embedding/gradients.h"
+#include "services/parameter_server/serving/sync_config.h"
 
 namespace megalith::services {
 
@@ -36,6 +37,7 @@ struct ParameterServerConfig {
   int64_t log_segment_bytes = 64ll << 20;
   std::string checkpoint_dir;
   int32_t checkpoint_keep = 10;
+  SyncConfig sync;  // its fields carry the prefix "sync_"
 };
 
 }  // namespace megalith::services

@@ -49,7 +49,8 @@ Result<embedding::FilterConfig> FilterOf(const ParameterServerConfig& config) {
 
 Result<std::unique_ptr<ParameterStore>> ParameterStore::Open(
     const ParameterServerConfig& config, const std::string& directory, uint64_t max_response_bytes,
-    telemetry::MetricRegistry& metrics, FileSystem& files, const Clock& clock) {
+    embedding::SetObserver* observer, telemetry::MetricRegistry& metrics, FileSystem& files,
+    const Clock& clock) {
   if (config.shard >= config.shards) {
     return InvalidArgument(StrCat("shard is ", config.shard, ", wanted 0 to ", config.shards - 1));
   }
@@ -62,7 +63,7 @@ Result<std::unique_ptr<ParameterStore>> ParameterStore::Open(
       new ParameterStore(config, max_response_bytes, metrics, files, clock));
   ASSIGN_OR_RETURN(store->tables_,
                    TableSet::Make({.filter = filter,
-                                   .observer = nullptr,
+                                   .observer = observer,
                                    .hash_seed = EntropySeed(),
                                    .max_tables = static_cast<size_t>(config.max_tables)}));
   RETURN_IF_ERROR(store->OpenLog(directory));

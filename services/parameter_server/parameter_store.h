@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <span>
 #include <string>
@@ -43,6 +44,7 @@ namespace megalith::services {
 // Thread-safe. What each method promises: protos/megalith/table/v1/table.proto.
 class ParameterStore {
  public:
+  // `observer` may be null, or outlives the store and hears of every change of rows.
   // Restores the newest checkpoint, then opens the log, if the configuration asks for one, in
   // `<directory>/log` and makes the changes again that the checkpoint does not have.
   // Errors: kInvalidArgument  the configuration; those of RestoreTables, of UpdateLog::Open and of
@@ -50,6 +52,7 @@ class ParameterStore {
   static Result<std::unique_ptr<ParameterStore>> Open(const ParameterServerConfig& config,
                                                       const std::string& directory,
                                                       uint64_t max_response_bytes,
+                                                      embedding::SetObserver* observer,
                                                       telemetry::MetricRegistry& metrics,
                                                       FileSystem& files, const Clock& clock);
 
@@ -94,6 +97,19 @@ class ParameterStore {
   Result<table::v1::StatsResponse> Stats(const table::v1::StatsRequest& request);
 
   embedding::TableSet& tables() { return *tables_; }
+
+  // Hears of saves and of whole restores, that of the start included. To be set before the first
+  // call.
+  struct CheckpointListener {
+    std::function<void()> at_moment;  // of a save, with no write going on
+    // Once for each at_moment: the step if its checkpoint is published, else nothing.
+    std::function<void(std::optional<int64_t> step)> saved;
+    std::function<void(int64_t step)> restored;
+  };
+  void Listen(CheckpointListener listener) {
+    listener_ = std::move(listener);
+    if (restored_step_ && listener_.restored) listener_.restored(*restored_step_);
+  }
 
  private:
   // What a change is in the log (persistent: never change).
@@ -180,10 +196,13 @@ class ParameterStore {
   FileSystem& files_;
   const Clock& clock_;
   StoreMetrics metrics_;
+  CheckpointListener listener_;
+  std::optional<int64_t> restored_step_;  // at the start
   Helpers helpers_;
   std::unique_ptr<embedding::TableSet> tables_;
   embedding::DenseStore dense_;
   embedding::AppliedSequences applied_;
+  std::mutex saving_;  // held by the one save
   std::array<std::mutex, kOrders> orders_;
   std::unique_ptr<embedding::UpdateLog> log_;  // null: changes live in memory only
 };

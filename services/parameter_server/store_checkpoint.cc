@@ -1,5 +1,6 @@
 // The part of a ParameterStore that saves and restores.
 #include <memory>
+#include <mutex>
 #include <utility>
 
 #include "common/foundation/base/strings.h"
@@ -41,6 +42,8 @@ Status NoDirectory() {
 Result<v1::SaveResponse> ParameterStore::Save(const v1::SaveRequest& request,
                                               const Cancellation& cancellation) {
   if (config_.checkpoint_dir.empty()) return NoDirectory();
+  const std::unique_lock<std::mutex> alone(saving_, std::try_to_lock);
+  if (!alone.owns_lock()) return FailedPrecondition("another save is under way");
   uint64_t log_number = 0;
   embedding::SaveOptions options{.directory = config_.checkpoint_dir,
                                  .step = request.step(),
@@ -49,7 +52,10 @@ Result<v1::SaveResponse> ParameterStore::Save(const v1::SaveRequest& request,
     options.sidecar.emplace().overhead = request.sidecar_percent() / 100.0;
   }
   options.retention.keep = static_cast<size_t>(config_.checkpoint_keep);
+  bool begun = false;
   options.capture = [&] {
+    begun = true;
+    if (listener_.at_moment) listener_.at_moment();
     Attachments attachments;
     attachments.watermark = applied_.Snapshot();
     attachments.blobs[kDense] =
@@ -61,7 +67,13 @@ Result<v1::SaveResponse> ParameterStore::Save(const v1::SaveRequest& request,
   options.cancellation = &cancellation;
   options.files = &files_;
   options.clock = &clock_;
-  ASSIGN_OR_RETURN(const embedding::SaveReport report, embedding::SaveTables(*tables_, options));
+  const Result<embedding::SaveReport> saved = embedding::SaveTables(*tables_, options);
+  if (begun && listener_.saved) {
+    const bool published = saved.ok() && saved->published;
+    listener_.saved(published ? std::optional(request.step()) : std::nullopt);
+  }
+  if (!saved.ok()) return saved.status();
+  const embedding::SaveReport& report = *saved;
   // What it holds is safe without the log. A part of a checkpoint that others have not finished is
   // not; the log is cut then when the server starts again.
   if (log_ != nullptr && report.published) RETURN_IF_ERROR(log_->Truncate(log_number));
@@ -108,6 +120,7 @@ Status ParameterStore::RestoreAtStart(uint64_t* log_number) {
   ASSIGN_OR_RETURN(const RestoreReport report, embedding::RestoreTables(*tables_, options));
   if (!report.found) return OkStatus();
   RETURN_IF_ERROR(TakeAttachments(report, log_number));
+  restored_step_ = report.step;
   telemetry::Log(telemetry::Level::info, "table_checkpoint_restored",
                  {{"prefix", report.prefix}, {"step", report.step}, {"rows", report.rows}});
   for (const std::string& note : report.notes) {
@@ -139,7 +152,10 @@ Result<v1::RestoreResponse> ParameterStore::Restore(const v1::RestoreRequest& re
   // A part of the tables is no moment of the server, so the marks stay as they are.
   const bool whole = !request.merge() && request.tables().empty() && request.slots().empty();
   uint64_t log_number = 0;
-  if (report.found && whole) RETURN_IF_ERROR(TakeAttachments(report, &log_number));
+  if (report.found && whole) {
+    RETURN_IF_ERROR(TakeAttachments(report, &log_number));
+    if (listener_.restored) listener_.restored(report.step);
+  }
   v1::RestoreResponse response;
   response.set_found(report.found);
   response.set_prefix(report.prefix);

@@ -8,17 +8,44 @@ namespace v1 = table::v1;
 
 Result<std::unique_ptr<TableService>> TableService::Make(const ParameterServerConfig& config,
                                                          ServiceContext& context) {
+  ASSIGN_OR_RETURN(std::unique_ptr<SyncRole> sync,
+                   SyncRole::Make(config.sync, config.shard, context));
   ASSIGN_OR_RETURN(
       std::unique_ptr<ParameterStore> store,
       ParameterStore::Open(config, JoinPath(context.data_directory, "tables"),
                            static_cast<uint64_t>(context.process.config().max_response_bytes),
-                           context.process.metrics(), context.process.files(),
+                           sync->observer(), context.process.metrics(), context.process.files(),
                            context.process.clock()));
-  return std::unique_ptr<TableService>(new TableService(std::move(store), context));
+  return std::unique_ptr<TableService>(
+      new TableService(std::move(sync), std::move(store), context));
 }
 
-TableService::TableService(std::unique_ptr<ParameterStore> store, ServiceContext& context)
+TableService::~TableService() { sync_->Stop(); }
+
+Result<ServiceList> TableService::StartSync() {
+  ASSIGN_OR_RETURN(ServiceList services, sync_->Attach(store_->tables()));
+  ParameterStore::CheckpointListener listener;
+  if (sync::Syncer* const syncer = sync_->syncer()) {
+    listener.at_moment = [this, syncer] { moment_ = syncer->checkpoints().Begin(); };
+    listener.saved = [this, syncer](std::optional<int64_t> step) {
+      if (step) {
+        syncer->checkpoints().Publish(moment_, *step);
+      } else {
+        syncer->checkpoints().Abandon(moment_);
+      }
+    };
+  }
+  if (ServingRole* const serving = sync_->serving()) {
+    listener.restored = [serving](int64_t step) { serving->SetVersion(step); };
+  }
+  store_->Listen(std::move(listener));
+  return services;
+}
+
+TableService::TableService(std::unique_ptr<SyncRole> sync, std::unique_ptr<ParameterStore> store,
+                           ServiceContext& context)
     : Service("megalith.table.v1.TableService", context.process.threads()),
+      sync_(std::move(sync)),
       store_(std::move(store)) {
   Unary("CreateTable", this, &TableService::CreateTable);
   Unary("AlterTable", this, &TableService::AlterTable);
@@ -149,7 +176,7 @@ Result<v1::StatsResponse> TableService::Stats(const v1::StatsRequest& request, c
 Result<ServiceList> MakeParameterServer(const ParameterServerConfig& config,
                                         ServiceContext& context) {
   ASSIGN_OR_RETURN(auto service, TableService::Make(config, context));
-  ServiceList list;
+  ASSIGN_OR_RETURN(ServiceList list, service->StartSync());
   list.push_back(std::move(service));
   list.push_back(std::make_unique<CoordinationService>(config));
   return list;
@@ -163,6 +190,7 @@ ServiceSpec ParameterServerSpec() {
       .add_fields =
           [config](config::Loader& loader) {
             loader.Add<ParameterServerConfig>(kParameterServerFields, config.get());
+            loader.Add<SyncConfig>(kSyncFields, &config->sync, "sync_");
           },
       .make = [config](ServiceContext& context) { return MakeParameterServer(*config, context); },
       .on_started = nullptr};

@@ -11,15 +11,22 @@
 #include "services/common/service_main.h"
 #include "services/parameter_server/config.h"
 #include "services/parameter_server/parameter_store.h"
+#include "services/parameter_server/serving/sync_role.h"
 
 namespace megalith::services {
 
 // Thread-safe. What each method promises: protos/megalith/table/v1/table.proto.
 class TableService final : public rpc::Service {
  public:
-  // Opens the store in `<data_directory>/tables`. Errors: those of ParameterStore::Open.
+  // Opens the store in `<data_directory>/tables`. Errors: those of ParameterStore::Open and of
+  // SyncRole::Make.
   static Result<std::unique_ptr<TableService>> Make(const ParameterServerConfig& config,
                                                     ServiceContext& context);
+  ~TableService() override;
+
+  // Begins to send rows to serving servers, or returns the services that take them, as the
+  // configuration says; once. Errors: those of SyncRole::Attach.
+  Result<ServiceList> StartSync();
 
   Result<table::v1::CreateTableResponse> CreateTable(const table::v1::CreateTableRequest& request,
                                                      const rpc::Call& call);
@@ -65,8 +72,11 @@ class TableService final : public rpc::Service {
                                          const rpc::Call& call);
 
  private:
-  TableService(std::unique_ptr<ParameterStore> store, ServiceContext& context);
+  TableService(std::unique_ptr<SyncRole> sync, std::unique_ptr<ParameterStore> store,
+               ServiceContext& context);
 
+  const std::unique_ptr<SyncRole> sync_;  // the tables report to it
+  sync::TouchedSet::Target moment_ = {};  // of the save under way
   const std::unique_ptr<ParameterStore> store_;
 };
 

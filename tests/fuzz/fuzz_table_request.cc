@@ -109,8 +109,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   config.max_ids = 1000;
   config.max_tables = 20;
   config.max_dense_bytes = 1 << 16;
-  auto store =
-      ParameterStore::Open(config, "/nonexistent", 1 << 20, metrics, RealFileSystem(), RealClock());
+  auto store = ParameterStore::Open(config, "/nonexistent", 1 << 20, nullptr, metrics,
+                                    RealFileSystem(), RealClock());
   CHECK(store.ok());
   CHECK((*store)->CreateTable(Table(), kForever).ok());
   std::string_view rest(reinterpret_cast<const char*>(data), size);
