@@ -17,6 +17,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -410,6 +411,66 @@ void Run(const Options& options) {
   }
 }
 
+std::unique_ptr<Table> MakeAdagrad(size_t dim) {
+  TableConfig config;
+  config.segments = {{.dim = static_cast<int64_t>(dim)}};
+  config.segments[0].optimizer = {.name = "adagrad", .fields = {}, .base = {}};
+  return *Table::Make(config, {});
+}
+
+void Fill(Table& table, size_t rows, std::atomic<uint64_t>& filled) {
+  const auto dim = static_cast<size_t>(table.dim());
+  std::vector<Fid> fids;
+  const std::vector<float> values(1024 * dim, 0.5F);
+  for (uint64_t i = 0; i < rows; i += 1024) {
+    fids.clear();
+    for (uint64_t k = i; k < std::min<uint64_t>(rows, i + 1024); ++k) fids.push_back(FidOf(k));
+    (void)*table.Assign(fids, std::span(values).first(fids.size() * dim), 1);
+    filled = i + fids.size();
+  }
+}
+
+// Median, 99.99th percentile and slowest of lookups of one fid each, in milliseconds.
+std::array<double, 3> Latencies(const Table& table, const std::atomic<uint64_t>& known,
+                                const std::function<bool()>& go_on) {
+  std::vector<double> took;
+  std::vector<float> out(static_cast<size_t>(table.dim()));
+  Rng rng(7);
+  while (go_on()) {
+    const Fid fid = FidOf(rng.Below(std::max<uint64_t>(known, 1)));
+    const auto start = std::chrono::steady_clock::now();
+    (void)*table.Lookup({&fid, 1}, out);
+    const std::chrono::duration<double, std::milli> ms = std::chrono::steady_clock::now() - start;
+    took.push_back(ms.count());
+  }
+  std::sort(took.begin(), took.end());
+  return {took[took.size() / 2], took[took.size() - 1 - took.size() / 10000], took.back()};
+}
+
+// Lookups in a table while it grows from nothing, beside lookups in it while another grows: what
+// the machine's pauses and the memory traffic cost is in both, waiting for the table only in the
+// first.
+void Growth(const Options& options) {
+  const size_t dim = options.dims.front();
+  const std::unique_ptr<Table> table = MakeAdagrad(dim);
+  std::atomic<uint64_t> filled{0};
+  const auto start = std::chrono::steady_clock::now();
+  std::jthread writer([&] { Fill(*table, options.rows, filled); });
+  const auto own = Latencies(*table, filled, [&] { return filled < options.rows; });
+  writer.join();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  const std::unique_ptr<Table> other = MakeAdagrad(dim);
+  std::atomic<uint64_t> other_filled{0};
+  std::jthread other_writer([&] { Fill(*other, options.rows, other_filled); });
+  const auto beside = Latencies(*table, filled, [&] { return other_filled < options.rows; });
+  std::printf(
+      "growth to %zu rows of dim %zu: %.1f M rows/s; a lookup meanwhile takes %.4f ms "
+      "(median), %.3f (99.99 %%), %.2f (slowest); while another table grows %.4f, %.3f, "
+      "%.2f\n",
+      options.rows, dim, static_cast<double>(options.rows) / seconds.count() * 1e-6, own[0], own[1],
+      own[2], beside[0], beside[1], beside[2]);
+}
+
 }  // namespace
 }  // namespace megalith::embedding
 
@@ -423,5 +484,6 @@ int main(int argc, char** argv) {
     if (flag == "--batches") options.batches = Numbers(argv[i + 1]);
     if (flag == "--seconds") options.seconds = std::strtod(argv[i + 1], nullptr);
   }
+  megalith::embedding::Growth(options);
   megalith::embedding::Run(options);
 }

@@ -26,6 +26,9 @@ struct ParameterServerConfig {
   int32_t filter_splits = 7;
   int32_t filter_threshold = 0;
   std::vector<std::string> filter_thresholds;
+  int64_t max_dense_bytes = 4ll << 30;
+  int32_t coordination_threads = 64;
+  int64_t max_queued_item_bytes = 256ll << 20;
   int64_t max_clients = 4096;
   int64_t update_window = 4096;
   bool log = false;
@@ -80,6 +83,13 @@ inline constexpr config::ConfigField<ParameterServerConfig> kParameterServerFiel
         "filter_threshold", "how often an id is turned away before it gets a row"),
     config::Field<&ParameterServerConfig::filter_thresholds>(
         "filter_thresholds", "the same for slots that differ, as slot:threshold"),
+    config::Field<&ParameterServerConfig::max_dense_bytes>(
+        "max_dense_bytes", "values and optimizer state of all dense variables"),
+    config::Field<&ParameterServerConfig::coordination_threads>(
+        "coordination_threads", "calls that wait at barriers and queues at the same time")
+        .Range(1, 10'000),
+    config::Field<&ParameterServerConfig::max_queued_item_bytes>("max_queued_item_bytes",
+                                                                 "items of all queues"),
     config::Field<&ParameterServerConfig::max_clients>(
         "max_clients", "clients whose updates are told apart, so that none is applied twice")
         .Range(1, 1 << 20),

@@ -96,6 +96,7 @@ ParameterStore::ParameterStore(const ParameterServerConfig& config, uint64_t max
       max_response_bytes_(max_response_bytes),
       clock_(clock),
       metrics_(metrics),
+      dense_({.max_bytes = static_cast<uint64_t>(config.max_dense_bytes)}),
       applied_({.max_clients = static_cast<size_t>(config.max_clients),
                 .window = static_cast<uint64_t>(config.update_window)},
                clock) {}
@@ -141,6 +142,14 @@ Status ParameterStore::Replay(std::string_view record) {
       return ReplayAs(bytes, &ParameterStore::PlanErase);
     case Kind::kEvict:
       return ReplayAs(bytes, &ParameterStore::PlanEvict);
+    case Kind::kCreateVariable:
+      return ReplayAs(bytes, &ParameterStore::PlanCreateVariable);
+    case Kind::kDropVariable:
+      return ReplayAs(bytes, &ParameterStore::PlanDropVariable);
+    case Kind::kApplyVariables:
+      return ReplayAs(bytes, &ParameterStore::PlanApplyVariables);
+    case Kind::kAssignVariables:
+      return ReplayAs(bytes, &ParameterStore::PlanAssignVariables);
   }
   return DataLoss(StrCat("the record is of kind ", static_cast<int>(record[0]),
                          ", which this version does not know"));
@@ -150,7 +159,8 @@ Status ParameterStore::Replay(std::string_view record) {
 
 Result<ParameterStore::Plan<v1::CreateTableResponse>> ParameterStore::PlanCreateTable(
     const v1::CreateTableRequest& request) {
-  ASSIGN_OR_RETURN(embedding::TableConfig config, TableConfigFromProto(request.config()));
+  ASSIGN_OR_RETURN(embedding::TableConfig config,
+                   TableConfigOf(request.config(), request.monolith_config()));
   Plan<v1::CreateTableResponse> plan;
   plan.catalog = true;
   plan.run = [this, &request, config = std::move(config)]() -> Result<v1::CreateTableResponse> {
@@ -162,7 +172,8 @@ Result<ParameterStore::Plan<v1::CreateTableResponse>> ParameterStore::PlanCreate
 
 Result<ParameterStore::Plan<v1::AlterTableResponse>> ParameterStore::PlanAlterTable(
     const v1::AlterTableRequest& request) {
-  ASSIGN_OR_RETURN(embedding::TableConfig config, TableConfigFromProto(request.config()));
+  ASSIGN_OR_RETURN(embedding::TableConfig config,
+                   TableConfigOf(request.config(), request.monolith_config()));
   Plan<v1::AlterTableResponse> plan;
   plan.catalog = true;
   plan.run = [this, &request, config = std::move(config)]() -> Result<v1::AlterTableResponse> {

@@ -1,4 +1,5 @@
-// What one parameter server holds: tables, the marks of applied updates, and the log.
+// What one parameter server holds: tables, dense variables, the marks of applied updates, and the
+// log.
 #pragma once
 
 #include <array>
@@ -19,6 +20,7 @@
 #include "common/foundation/base/status.h"
 #include "common/foundation/telemetry/metrics.h"
 #include "common/learning/embedding/server/applied_sequences.h"
+#include "common/learning/embedding/server/dense_store.h"
 #include "common/learning/embedding/server/update_log.h"
 #include "common/learning/embedding/server/value_format.h"
 #include "common/learning/embedding/table_set.h"
@@ -66,6 +68,18 @@ class ParameterStore {
                                          const Cancellation& cancellation);
   Result<table::v1::LookupEntriesResponse> LookupEntries(
       const table::v1::LookupEntriesRequest& request);
+  Result<table::v1::CreateVariableResponse> CreateVariable(
+      const table::v1::CreateVariableRequest& request, const Cancellation& cancellation);
+  Result<table::v1::DropVariableResponse> DropVariable(
+      const table::v1::DropVariableRequest& request, const Cancellation& cancellation);
+  Result<table::v1::ListVariablesResponse> ListVariables(
+      const table::v1::ListVariablesRequest& request);
+  Result<table::v1::ReadVariablesResponse> ReadVariables(
+      const table::v1::ReadVariablesRequest& request);
+  Result<table::v1::ApplyVariablesResponse> ApplyVariables(
+      const table::v1::ApplyVariablesRequest& request, const Cancellation& cancellation);
+  Result<table::v1::AssignVariablesResponse> AssignVariables(
+      const table::v1::AssignVariablesRequest& request, const Cancellation& cancellation);
   Result<table::v1::StatsResponse> Stats(const table::v1::StatsRequest& request);
 
   embedding::TableSet& tables() { return *tables_; }
@@ -82,6 +96,10 @@ class ParameterStore {
     kReinitialize = 7,
     kErase = 8,
     kEvict = 9,
+    kCreateVariable = 10,
+    kDropVariable = 11,
+    kApplyVariables = 12,
+    kAssignVariables = 13,
   };
 
   // A change that is checked as far as it can be without the tables.
@@ -128,6 +146,14 @@ class ParameterStore {
       const table::v1::ReinitializeRequest& request);
   Result<Plan<table::v1::EraseResponse>> PlanErase(const table::v1::EraseRequest& request);
   Result<Plan<table::v1::EvictResponse>> PlanEvict(const table::v1::EvictRequest& request);
+  Result<Plan<table::v1::CreateVariableResponse>> PlanCreateVariable(
+      const table::v1::CreateVariableRequest& request);
+  Result<Plan<table::v1::DropVariableResponse>> PlanDropVariable(
+      const table::v1::DropVariableRequest& request);
+  Result<Plan<table::v1::ApplyVariablesResponse>> PlanApplyVariables(
+      const table::v1::ApplyVariablesRequest& request);
+  Result<Plan<table::v1::AssignVariablesResponse>> PlanAssignVariables(
+      const table::v1::AssignVariablesRequest& request);
 
   // The ids of one part, checked. `at_most` is lowered by their number.
   Result<embedding::Unpacked<embedding::Fid>> Ids(const std::string& bytes, int64_t* at_most) const;
@@ -139,6 +165,7 @@ class ParameterStore {
   const Clock& clock_;
   StoreMetrics metrics_;
   std::unique_ptr<embedding::TableSet> tables_;
+  embedding::DenseStore dense_;
   embedding::AppliedSequences applied_;
   std::array<std::mutex, kOrders> orders_;
   std::unique_ptr<embedding::UpdateLog> log_;  // null: changes live in memory only

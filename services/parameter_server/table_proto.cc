@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/foundation/base/strings.h"
+#include "common/learning/embedding/embedding_proto.h"
 
 namespace megalith::services {
 
@@ -49,15 +50,51 @@ Result<SegmentConfig> SegmentFromProto(const v1::Segment& proto) {
   return segment;
 }
 
-}  // namespace
-
-Result<RuleConfig> RuleFromProto(const v1::Rule& proto) { return RuleAt(proto, 1); }
-
 v1::Rule RuleToProto(const RuleConfig& rule) {
   v1::Rule proto;
   proto.set_name(rule.name);
   for (const auto& [name, value] : rule.fields) (*proto.mutable_fields())[name] = value;
   if (!rule.base.empty()) *proto.mutable_base() = RuleToProto(rule.base[0]);
+  return proto;
+}
+
+Result<embedding::Compatibility> CompatibilityFrom(v1::TableConfig::Compatibility proto) {
+  switch (proto) {
+    case v1::TableConfig::COMPATIBILITY_UNSPECIFIED:
+    case v1::TableConfig::COMPATIBILITY_CORRECTED:
+      return embedding::Compatibility::kCorrected;
+    case v1::TableConfig::COMPATIBILITY_MONOLITH:
+      return embedding::Compatibility::kMonolith;
+    default:
+      return InvalidArgument(StrCat("compatibility ", static_cast<int>(proto), " is unknown"));
+  }
+}
+
+v1::TableConfig::Compatibility CompatibilityTo(embedding::Compatibility compatibility) {
+  return compatibility == embedding::Compatibility::kCorrected
+             ? v1::TableConfig::COMPATIBILITY_CORRECTED
+             : v1::TableConfig::COMPATIBILITY_MONOLITH;
+}
+
+}  // namespace
+
+Result<embedding::DenseConfig> VariableConfigFromProto(const v1::VariableConfig& proto) {
+  embedding::DenseConfig config;
+  config.shape.assign(proto.shape().begin(), proto.shape().end());
+  config.row_begin = proto.row_begin();
+  config.row_end = proto.row_end();
+  RETURN_IF_ERROR(RuleInto(proto.optimizer(), &config.optimizer));
+  ASSIGN_OR_RETURN(config.compatibility, CompatibilityFrom(proto.compatibility()));
+  return config;
+}
+
+v1::VariableConfig VariableConfigToProto(const embedding::DenseConfig& config) {
+  v1::VariableConfig proto;
+  proto.mutable_shape()->Add(config.shape.begin(), config.shape.end());
+  proto.set_row_begin(config.row_begin);
+  proto.set_row_end(config.row_end);
+  *proto.mutable_optimizer() = RuleToProto(config.optimizer);
+  proto.set_compatibility(CompatibilityTo(config.compatibility));
   return proto;
 }
 
@@ -78,18 +115,7 @@ Result<TableConfig> TableConfigFromProto(const v1::TableConfig& proto) {
     default:
       return InvalidArgument(StrCat("kind ", static_cast<int>(proto.kind()), " is unknown"));
   }
-  switch (proto.compatibility()) {
-    case v1::TableConfig::COMPATIBILITY_UNSPECIFIED:
-    case v1::TableConfig::COMPATIBILITY_CORRECTED:
-      config.compatibility = embedding::Compatibility::kCorrected;
-      break;
-    case v1::TableConfig::COMPATIBILITY_MONOLITH:
-      config.compatibility = embedding::Compatibility::kMonolith;
-      break;
-    default:
-      return InvalidArgument(
-          StrCat("compatibility ", static_cast<int>(proto.compatibility()), " is unknown"));
-  }
+  ASSIGN_OR_RETURN(config.compatibility, CompatibilityFrom(proto.compatibility()));
   config.initial_capacity = std::max<uint64_t>(proto.initial_capacity(), 1);
   config.skip_zero_embedding = proto.skip_zero_embedding();
   if (proto.has_expire_days()) config.expire.default_days = proto.expire_days();
@@ -99,6 +125,18 @@ Result<TableConfig> TableConfigFromProto(const v1::TableConfig& proto) {
   if (proto.has_max_bytes()) config.max_bytes = proto.max_bytes();
   config.seed = proto.seed();
   return config;
+}
+
+Result<TableConfig> TableConfigOf(const v1::TableConfig& ours, const std::string& monolith) {
+  if (monolith.empty()) return TableConfigFromProto(ours);
+  if (!ours.segments().empty()) {
+    return InvalidArgument("the request has both config and monolith_config");
+  }
+  ::monolith::hash_table::EmbeddingHashTableConfig proto;
+  if (!proto.ParseFromString(monolith)) {
+    return InvalidArgument("monolith_config is no EmbeddingHashTableConfig");
+  }
+  return embedding::TableConfigFromProto(proto).Annotate("monolith_config");
 }
 
 v1::TableConfig TableConfigToProto(const TableConfig& config) {
@@ -113,9 +151,7 @@ v1::TableConfig TableConfigToProto(const TableConfig& config) {
   }
   proto.set_kind(config.kind == embedding::EntryKind::kTraining ? v1::TableConfig::KIND_TRAINING
                                                                 : v1::TableConfig::KIND_SERVING);
-  proto.set_compatibility(config.compatibility == embedding::Compatibility::kCorrected
-                              ? v1::TableConfig::COMPATIBILITY_CORRECTED
-                              : v1::TableConfig::COMPATIBILITY_MONOLITH);
+  proto.set_compatibility(CompatibilityTo(config.compatibility));
   proto.set_initial_capacity(config.initial_capacity);
   proto.set_skip_zero_embedding(config.skip_zero_embedding);
   proto.set_expire_days(config.expire.default_days);

@@ -1,5 +1,7 @@
 #include "services/parameter_server/table_service.h"
 
+#include "services/parameter_server/coordination_service.h"
+
 namespace megalith::services {
 
 namespace v1 = table::v1;
@@ -30,6 +32,12 @@ TableService::TableService(std::unique_ptr<ParameterStore> store, ServiceContext
   Unary("Erase", this, &TableService::Erase);
   Unary("Evict", this, &TableService::Evict);
   Unary("LookupEntries", this, &TableService::LookupEntries);
+  Unary("CreateVariable", this, &TableService::CreateVariable);
+  Unary("DropVariable", this, &TableService::DropVariable);
+  Unary("ListVariables", this, &TableService::ListVariables);
+  Unary("ReadVariables", this, &TableService::ReadVariables);
+  Unary("ApplyVariables", this, &TableService::ApplyVariables);
+  Unary("AssignVariables", this, &TableService::AssignVariables);
   Unary("Stats", this, &TableService::Stats);
 }
 
@@ -93,6 +101,36 @@ Result<v1::LookupEntriesResponse> TableService::LookupEntries(
   return store_->LookupEntries(request);
 }
 
+Result<v1::CreateVariableResponse> TableService::CreateVariable(
+    const v1::CreateVariableRequest& request, const rpc::Call& call) {
+  return store_->CreateVariable(request, call.cancellation());
+}
+
+Result<v1::DropVariableResponse> TableService::DropVariable(const v1::DropVariableRequest& request,
+                                                            const rpc::Call& call) {
+  return store_->DropVariable(request, call.cancellation());
+}
+
+Result<v1::ListVariablesResponse> TableService::ListVariables(
+    const v1::ListVariablesRequest& request, const rpc::Call&) {
+  return store_->ListVariables(request);
+}
+
+Result<v1::ReadVariablesResponse> TableService::ReadVariables(
+    const v1::ReadVariablesRequest& request, const rpc::Call&) {
+  return store_->ReadVariables(request);
+}
+
+Result<v1::ApplyVariablesResponse> TableService::ApplyVariables(
+    const v1::ApplyVariablesRequest& request, const rpc::Call& call) {
+  return store_->ApplyVariables(request, call.cancellation());
+}
+
+Result<v1::AssignVariablesResponse> TableService::AssignVariables(
+    const v1::AssignVariablesRequest& request, const rpc::Call& call) {
+  return store_->AssignVariables(request, call.cancellation());
+}
+
 Result<v1::StatsResponse> TableService::Stats(const v1::StatsRequest& request, const rpc::Call&) {
   return store_->Stats(request);
 }
@@ -102,6 +140,7 @@ Result<ServiceList> MakeParameterServer(const ParameterServerConfig& config,
   ASSIGN_OR_RETURN(auto service, TableService::Make(config, context));
   ServiceList list;
   list.push_back(std::move(service));
+  list.push_back(std::make_unique<CoordinationService>(config));
   return list;
 }
 

@@ -45,6 +45,18 @@ class TableService final : public rpc::Service {
                                          const rpc::Call& call);
   Result<table::v1::LookupEntriesResponse> LookupEntries(
       const table::v1::LookupEntriesRequest& request, const rpc::Call& call);
+  Result<table::v1::CreateVariableResponse> CreateVariable(
+      const table::v1::CreateVariableRequest& request, const rpc::Call& call);
+  Result<table::v1::DropVariableResponse> DropVariable(
+      const table::v1::DropVariableRequest& request, const rpc::Call& call);
+  Result<table::v1::ListVariablesResponse> ListVariables(
+      const table::v1::ListVariablesRequest& request, const rpc::Call& call);
+  Result<table::v1::ReadVariablesResponse> ReadVariables(
+      const table::v1::ReadVariablesRequest& request, const rpc::Call& call);
+  Result<table::v1::ApplyVariablesResponse> ApplyVariables(
+      const table::v1::ApplyVariablesRequest& request, const rpc::Call& call);
+  Result<table::v1::AssignVariablesResponse> AssignVariables(
+      const table::v1::AssignVariablesRequest& request, const rpc::Call& call);
   Result<table::v1::StatsResponse> Stats(const table::v1::StatsRequest& request,
                                          const rpc::Call& call);
 

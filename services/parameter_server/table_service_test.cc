@@ -10,6 +10,7 @@
 #include "common/fleet/rpc/channel.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/telemetry/metric_table.h"
+#include "common/learning/embedding/embedding_proto.h"
 #include "tests/support/service_host.h"
 
 namespace megalith::services {
@@ -279,6 +280,171 @@ TEST_F(TableServiceTest, WithALogARestartHasEveryRowBitForBit) {
   again.mutable_id()->set_sequence(30);
   EXPECT_TRUE(Apply(again)->already_applied());
   EXPECT_EQ(Lookup("t", {0, 1, 2, 3})->rows(), before);
+}
+
+TEST_F(TableServiceTest, RowsAreAssignedErasedMadeAnewAndEvicted) {
+  Start();
+  v1::CreateTableRequest create = SgdTable("t", 1, 5);
+  create.mutable_config()->set_expire_days(1);
+  ASSERT_TRUE(Create(create).ok());
+  v1::AssignRequest assign;
+  v1::ValueBatch* part = assign.add_parts();
+  part->set_table("t");
+  part->set_ids(Ids({1, 2}));
+  part->set_values(Values({10, 20}));
+  assign.set_update_time(100);
+  assign.mutable_id()->set_client("c");
+  assign.mutable_id()->set_sequence(1);
+  ASSERT_TRUE(Call<v1::AssignResponse>("Assign", assign).ok());
+  assign.mutable_id()->set_sequence(2);
+  ASSERT_EQ(Call<v1::AssignResponse>("AssignAdd", assign)->parts(0).applied(), 2);
+  EXPECT_TRUE(Call<v1::AssignResponse>("AssignAdd", assign)->already_applied());
+  EXPECT_THAT(Floats(Lookup("t", {1, 2})->rows()), ElementsAre(20, 40));
+  assign.clear_id();
+  assign.mutable_parts(0)->set_values(Values({1}));
+  EXPECT_EQ(Call<v1::AssignResponse>("Assign", assign).status().code(), Code::kInvalidArgument);
+  assign.mutable_parts(0)->set_values(Values({1, std::numeric_limits<float>::infinity()}));
+  EXPECT_EQ(Call<v1::AssignResponse>("Assign", assign).status().code(), Code::kInvalidArgument);
+
+  v1::LookupEntriesRequest entries;
+  entries.mutable_ids()->set_table("t");
+  entries.mutable_ids()->set_ids(Ids({1, 9}));
+  const auto dumps = Call<v1::LookupEntriesResponse>("LookupEntries", entries);
+  ASSERT_TRUE(dumps.ok());
+  EXPECT_FALSE(dumps->entries(0).empty());
+  EXPECT_TRUE(dumps->entries(1).empty());
+
+  v1::ReinitializeRequest anew;
+  *anew.mutable_ids() = entries.ids();
+  anew.set_now(200'000);
+  EXPECT_THAT(Call<v1::ReinitializeResponse>("Reinitialize", anew)->statuses(), ElementsAre(1, 0));
+  EXPECT_THAT(Floats(Lookup("t", {1, 9})->rows()), ElementsAre(5, 5));
+
+  v1::EvictRequest evict;
+  evict.set_table("t");
+  EXPECT_EQ(Call<v1::EvictResponse>("Evict", evict)->evicted(), 1);
+  EXPECT_EQ(Lookup("t", {2})->parts(0).hits(), 0);
+  v1::EraseRequest erase;
+  *erase.add_parts() = entries.ids();
+  EXPECT_EQ(Call<v1::EraseResponse>("Erase", erase)->erased(), 2);
+  EXPECT_EQ(Call<v1::EraseResponse>("Erase", erase)->erased(), 0);
+}
+
+TEST_F(TableServiceTest, MonolithsOwnConfigurationMakesATable) {
+  Start();
+  embedding::TableConfig config;
+  config.segments.push_back({.dim = 4, .optimizer = {.name = "ftrl"}});
+  v1::CreateTableRequest request;
+  request.set_name("theirs");
+  request.set_monolith_config(embedding::TableConfigToProto(config)->SerializeAsString());
+  ASSERT_TRUE(Create(request).ok());
+  const auto list = Call<v1::ListTablesResponse>("ListTables", v1::ListTablesRequest());
+  EXPECT_EQ(list->tables(0).config().compatibility(), v1::TableConfig::COMPATIBILITY_MONOLITH);
+  EXPECT_EQ(list->tables(0).config().segments(0).optimizer().name(), "ftrl");
+  *request.mutable_config() = SgdTable("theirs", 1).config();
+  EXPECT_EQ(Create(request).code(), Code::kInvalidArgument);
+  request.clear_config();
+  request.set_monolith_config("no message");
+  EXPECT_EQ(Create(request).code(), Code::kInvalidArgument);
+}
+
+TEST_F(TableServiceTest, DenseVariablesTakeSteps) {
+  ParameterServerConfig config;
+  config.log = true;
+  Start(config);
+  v1::CreateVariableRequest create;
+  create.set_name("w");
+  for (const int64_t size : {4, 2}) create.mutable_config()->add_shape(size);
+  create.mutable_config()->set_row_begin(1);
+  create.mutable_config()->set_row_end(3);
+  create.mutable_config()->mutable_optimizer()->set_name("adagrad");
+  create.set_initial_values(Values({1, 2, 3, 4}));
+  ASSERT_TRUE(Call<v1::CreateVariableResponse>("CreateVariable", create).ok());
+  v1::ApplyVariablesRequest apply;
+  v1::VariableValues* gradients = apply.add_gradients();
+  gradients->set_name("w");
+  gradients->set_values(Values({1, 1, 1, 1}));
+  gradients->set_learning_rate(0.5);
+  apply.mutable_id()->set_client("c");
+  apply.mutable_id()->set_sequence(1);
+  ASSERT_TRUE(Call<v1::ApplyVariablesResponse>("ApplyVariables", apply).ok());
+  EXPECT_TRUE(Call<v1::ApplyVariablesResponse>("ApplyVariables", apply)->already_applied());
+  apply.mutable_id()->set_sequence(2);
+  apply.mutable_gradients(0)->set_values(Values({1}));
+  EXPECT_EQ(Call<v1::ApplyVariablesResponse>("ApplyVariables", apply).status().code(),
+            Code::kInvalidArgument);
+  v1::AssignVariablesRequest assign;
+  *assign.add_values() = *gradients;
+  assign.mutable_values(0)->set_name("none");
+  EXPECT_EQ(Call<v1::AssignVariablesResponse>("AssignVariables", assign).status().code(),
+            Code::kNotFound);
+  v1::ReadVariablesRequest read;
+  read.add_names("w");
+  const auto before = Call<v1::ReadVariablesResponse>("ReadVariables", read);
+  ASSERT_TRUE(before.ok()) << before.status().ToString();
+  EXPECT_EQ(before->variables(0).updates(), 1);
+  EXPECT_EQ(before->variables(0).config().row_begin(), 1);
+  EXPECT_NEAR(Floats(before->variables(0).values())[0], 1 - 0.5 / std::sqrt(1.1), 1e-6);
+
+  host_.Stop();
+  Start(config);
+  const auto after = Call<v1::ReadVariablesResponse>("ReadVariables", read);
+  ASSERT_TRUE(after.ok());
+  EXPECT_EQ(after->variables(0).values(), before->variables(0).values());
+  EXPECT_EQ(Call<v1::ListVariablesResponse>("ListVariables", v1::ListVariablesRequest())
+                ->variables(0)
+                .name(),
+            "w");
+  v1::DropVariableRequest drop;
+  drop.set_name("w");
+  EXPECT_TRUE(Call<v1::DropVariableResponse>("DropVariable", drop).ok());
+  EXPECT_EQ(Call<v1::ReadVariablesResponse>("ReadVariables", read).status().code(),
+            Code::kNotFound);
+}
+
+TEST_F(TableServiceTest, TrainersMeetAtABarrierAndPassItemsOn) {
+  Start();
+  const auto call = [this]<typename Request, typename Response>(const char* method,
+                                                                const Request& request, Response*) {
+    return rpc::UnaryMethod<Request, Response>(
+        host_.channel(), "megalith.table.v1.CoordinationService", method)(request);
+  };
+  std::vector<std::thread> trainers;
+  for (int t = 0; t < 8; ++t) {
+    trainers.emplace_back([&, t] {
+      v1::BarrierRequest request;
+      request.set_name("step");
+      request.set_participants(8);
+      request.set_participant(StrCat(t));
+      v1::BarrierResponse* type = nullptr;
+      EXPECT_TRUE(call("Barrier", request, type).ok());
+    });
+  }
+  for (std::thread& t : trainers) t.join();
+  v1::PushRequest push;
+  push.set_queue("q");
+  push.set_capacity(1);
+  push.set_producer("p");
+  push.set_sequence(1);
+  push.set_item("item");
+  v1::PushResponse* pushed = nullptr;
+  EXPECT_TRUE(call("Push", push, pushed).ok());
+  v1::CloseQueueRequest close;
+  close.set_queue("q");
+  v1::CloseQueueResponse* closed = nullptr;
+  EXPECT_TRUE(call("CloseQueue", close, closed).ok());
+  v1::PopRequest pop;
+  pop.set_queue("q");
+  pop.set_consumer("c");
+  pop.set_sequence(1);
+  v1::PopResponse* popped = nullptr;
+  EXPECT_EQ(call("Pop", pop, popped)->item(), "item");
+  pop.set_sequence(2);
+  EXPECT_EQ(call("Pop", pop, popped).status().code(), Code::kOutOfRange);
+  v1::RemoveRequest remove;
+  remove.set_name("q");
+  v1::RemoveResponse* removed = nullptr;
+  EXPECT_TRUE(call("Remove", remove, removed).ok());
 }
 
 }  // namespace

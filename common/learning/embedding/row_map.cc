@@ -201,6 +201,9 @@ Result<RowMap::Shard*> RowMap::Split(Shard& shard) {
   other.used = leaving;
   other.depth.store(depth + 1, std::memory_order_relaxed);
   other.prefix.store(prefix * 2 + 1, std::memory_order_relaxed);
+  // For a moment both shards answer for the rows that move, alike since both are locked: so no
+  // reader is without an answer.
+  Publish(other);
   {
     const Changing changing(shard);
     shard.index.store(stay, std::memory_order_release);
@@ -211,7 +214,6 @@ Result<RowMap::Shard*> RowMap::Split(Shard& shard) {
   shard.erased = 0;
   ++shard.rebuilds;
   retired_.Retire(&old);
-  Publish(other);
   return &other;
 }
 

@@ -41,6 +41,7 @@ namespace megalith::embedding {
 class RowMap {
  public:
   static constexpr uint32_t kMaxShardRows = 1 << 18;  // unless told otherwise
+  static constexpr int kReadAttempts = 256;           // before a reader asks for the lock
   static constexpr size_t kChunk = 32;                // fids in flight at once
 
   // `max_bytes` bounds rows and index together. `hash_seed` decides where fids go; take it at
@@ -470,12 +471,20 @@ class RowMap {
 
 template <typename Into, typename Done>
 void RowMap::Visit(std::span<const Fid> fids, size_t bytes, Into&& into, Done&& done) const {
-  Pipeline(fids, bytes, [&](size_t i, const Probe& probe) {
+  Pipeline(fids, bytes, [&](size_t i, Probe& probe) {
     bool found = false;
     uint32_t timestamp = 0;
     const auto place = [&] { return into(i); };
-    if (!TryRead(fids[i], bytes, probe, place, found, timestamp)) [[unlikely]] {
-      ReadLocked(fids[i], bytes, probe, place, found, timestamp);
+    // The lock is the last resort: who holds it may be rebuilding the index, which takes a while,
+    // whereas what makes a reading fail is over in nanoseconds.
+    int attempts = 0;
+    while (!TryRead(fids[i], bytes, probe, place, found, timestamp)) [[unlikely]] {
+      if (++attempts == kReadAttempts) {
+        ReadLocked(fids[i], bytes, probe, place, found, timestamp);
+        break;
+      }
+      probe.shard = Locate(probe.hash);
+      probe.entry = nullptr;
     }
     done(i, found, timestamp);
   });
@@ -504,8 +513,10 @@ Status RowMap::Update(std::span<const Fid> fids, OnMissing&& on_missing, OnRow&&
       if (room.ok()) {
         uint32_t timestamp = 0;
         on_row(i, copy, timestamp, true);
-        const Changing changing(*probe.shard);
+        // Nobody can read the row yet (who found it under another fid sees that it was erased), so
+        // readers need not wait for the first touch of its memory.
         CopyIn(copy, bytes, arena_.Row(number));
+        const Changing changing(*probe.shard);
         Enter(fids[i], timestamp, number, probe);
       } else {
         on_full(i);

@@ -20,19 +20,35 @@ Status AsDamage(const Status& status) {
   return status;
 }
 
-// Markers of parts that have no manifest: whoever wrote them did not come to the end.
+// The server in the name of one of our files; nothing for other files.
+std::optional<uint32_t> ServerInName(std::string_view name, std::string_view stem) {
+  if (!name.starts_with(stem)) return std::nullopt;
+  name.remove_prefix(stem.size());
+  if (name.empty()) return 0;
+  const std::optional<uint64_t> server =
+      name.starts_with('_') ? ParseUint(name.substr(1)) : std::nullopt;
+  if (!server || *server > UINT32_MAX) return std::nullopt;
+  return static_cast<uint32_t>(*server);
+}
+
+// Errors: kAborted  a server did not come to its end: a marker without manifest, or fewer parts
+// than there are servers; kDataLoss  a manifest was there and is not.
 Status CheckFinished(FileSystem& files, const std::string& directory,
                      const std::map<uint32_t, FoundManifest>& manifests) {
-  const std::string marker = MarkerName(std::nullopt);
   ASSIGN_OR_RETURN(const std::vector<FileInfo> listing, files.List(directory));
   for (const FileInfo& file : listing) {
-    if (!file.name.starts_with(marker)) continue;
-    const std::string_view rest = std::string_view(file.name).substr(marker.size());
-    const std::optional<uint64_t> server =
-        rest.empty() ? std::optional<uint64_t>(0) : ParseUint(rest.substr(1));
-    if (!server || manifests.contains(static_cast<uint32_t>(*server))) continue;
+    const auto server = ServerInName(file.name, MarkerName(std::nullopt));
+    if (!server || manifests.contains(*server)) continue;
     return Status(Code::kAborted, StrCat("'", directory, "' was never finished: '", file.name,
                                          "' says that server ", *server, " was still saving"));
+  }
+  for (const FileInfo& file : listing) {
+    const auto server = ServerInName(file.name, AttachmentName(std::nullopt));
+    if (!server || manifests.contains(*server)) continue;
+    const bool numbered = file.name != AttachmentName(std::nullopt);
+    const std::string name = ManifestName(numbered ? server : std::nullopt);
+    return DataLoss(
+        StrCat("'", JoinPath(directory, name), "' is missing, '", file.name, "' is there"));
   }
   if (manifests.empty() || manifests.size() == manifests.begin()->second.manifest.servers)
     return OkStatus();

@@ -118,10 +118,14 @@ TEST_F(StateTest, TheNewestComesFirstThenTheOthersThatExist) {
 TEST_F(StateTest, WithoutAListTheOneAssetDirectoryCounts) {
   EXPECT_THAT(*ChooseCheckpoints(files_, directory_.path()), IsEmpty());
   EXPECT_THAT(*ChooseCheckpoints(files_, At("none")), IsEmpty());
+  // An empty one is of a save that has just begun.
   ASSERT_TRUE(files_.MakeDirectory(At("model.ckpt-7.assets")).ok());
+  EXPECT_THAT(*ChooseCheckpoints(files_, directory_.path()), IsEmpty());
+  ASSERT_TRUE(files_.WriteAtomically(At("model.ckpt-7.assets/t-00000-of-00001"), "").ok());
   EXPECT_THAT(*ChooseCheckpoints(files_, directory_.path()),
               ElementsAre(CheckpointChoice{At("model.ckpt-7"), 7, true}));
   ASSERT_TRUE(files_.MakeDirectory(At("other.assets")).ok());
+  ASSERT_TRUE(files_.WriteAtomically(At("other.assets/t-00000-of-00001"), "").ok());
   const Status several = ChooseCheckpoints(files_, directory_.path()).status();
   EXPECT_EQ(several.code(), Code::kFailedPrecondition);
   EXPECT_THAT(several.message(), HasSubstr("model.ckpt-7.assets, other.assets"));

@@ -41,6 +41,29 @@ RowCounts CountsOf(const std::map<uint32_t, FoundManifest>& parts) {
   return out;
 }
 
+// Of saves that came to no end: their marker has not been touched for long, and they are older than
+// what was just published.
+void RemoveAbandoned(FileSystem& files, const std::string& directory, int64_t now_nanos,
+                     const std::string& published) {
+  constexpr int64_t kLongNanos = int64_t{3600} * 1'000'000'000;
+  constexpr std::string_view kAssets = ".assets";
+  const Result<std::vector<FileInfo>> listing = files.List(directory);
+  if (!listing.ok()) return;
+  for (const FileInfo& entry : *listing) {
+    if (!entry.is_directory || !entry.name.ends_with(kAssets)) continue;
+    std::string prefix = JoinPath(directory, entry.name);
+    prefix.resize(prefix.size() - kAssets.size());
+    const Result<std::vector<FileInfo>> inside = files.List(AssetDirectory(prefix));
+    if (!inside.ok() || prefix == published) continue;
+    bool abandoned = false;
+    for (const FileInfo& file : *inside) {
+      abandoned = abandoned || (file.name.starts_with(MarkerName(std::nullopt)) &&
+                                now_nanos - file.modified_unix_nanos > kLongNanos);
+    }
+    if (abandoned) (void)RemoveCheckpoint(files, prefix);
+  }
+}
+
 bool AllThere(const std::map<uint32_t, FoundManifest>& parts) {
   return !parts.empty() && parts.size() == parts.begin()->second.manifest.servers;
 }
@@ -75,6 +98,7 @@ Result<PublishReport> PublishCheckpoint(FileSystem& files, const Clock& clock,
     const Result<int64_t> old_step = StepOf(old);
     if (old_step.ok()) (void)files.Remove(JoinPath(directory, StrCat("ckpt.info-", *old_step)));
   }
+  RemoveAbandoned(files, directory, clock.UnixNanos(), prefix);
   return report;
 }
 

@@ -18,6 +18,15 @@ bool Exists(FileSystem& files, const std::string& prefix) {
   return files.Stat(StrCat(prefix, ".index")).ok() || files.Stat(AssetDirectory(prefix)).ok();
 }
 
+// A save that did not come to its end left its marker (table_checkpoint.h).
+bool IsUnfinished(FileSystem& files, const std::string& assets) {
+  const Result<std::vector<FileInfo>> listing = files.List(assets);
+  return listing.ok() && (listing->empty() ||
+                          std::any_of(listing->begin(), listing->end(), [](const FileInfo& file) {
+                            return file.name.starts_with("megalith_saving");
+                          }));
+}
+
 Result<std::vector<CheckpointChoice>> SparseOnly(FileSystem& files, const std::string& directory) {
   constexpr std::string_view kSuffix = ".assets";
   std::vector<std::string> found;
@@ -25,8 +34,11 @@ Result<std::vector<CheckpointChoice>> SparseOnly(FileSystem& files, const std::s
   if (!listing.ok() && listing.status().code() == Code::kNotFound)
     return std::vector<CheckpointChoice>();
   RETURN_IF_ERROR(listing);
-  for (const FileInfo& file : *listing)
-    if (file.is_directory && file.name.ends_with(kSuffix)) found.push_back(file.name);
+  for (const FileInfo& file : *listing) {
+    if (file.is_directory && file.name.ends_with(kSuffix) &&
+        !IsUnfinished(files, JoinPath(directory, file.name)))
+      found.push_back(file.name);
+  }
   if (found.empty()) return std::vector<CheckpointChoice>();
   if (found.size() > 1) {
     return FailedPrecondition(

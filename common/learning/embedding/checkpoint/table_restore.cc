@@ -6,6 +6,7 @@
 #include "common/foundation/base/strings.h"
 #include "common/foundation/durability/bundle.h"
 #include "common/learning/embedding/checkpoint/checkpoint_source.h"
+#include "common/learning/embedding/checkpoint/delta_files.h"
 #include "common/learning/embedding/checkpoint/file_names.h"
 #include "common/learning/embedding/checkpoint/parallel_tasks.h"
 #include "common/learning/embedding/checkpoint/row_loader.h"
@@ -15,6 +16,31 @@
 
 namespace megalith::embedding {
 namespace {
+
+// Writes damaged files as they were, where there are sidecars. False: nothing was repaired.
+bool Repair(FileSystem& files, const std::string& directory, std::vector<std::string>* notes) {
+  const Result<std::vector<FileInfo>> listing = files.List(directory);
+  if (!listing.ok()) return false;
+  bool repaired = false;
+  for (const FileInfo& file : *listing) {
+    if (!file.name.starts_with(SidecarName(std::nullopt)) ||
+        file.name.find(".tmp.") != std::string::npos)
+      continue;
+    const Result<std::string> sidecar = files.Read(JoinPath(directory, file.name));
+    if (!sidecar.ok()) continue;
+    const auto report = durability::RepairBundle(files, directory, *sidecar);
+    if (!report.ok()) {
+      notes->push_back(StrCat("'", directory, "' cannot be repaired from '", file.name,
+                              "': ", report.status().message()));
+      continue;
+    }
+    if (report->damaged.empty()) continue;
+    repaired = true;
+    notes->push_back(StrCat("'", directory, "': repaired ", Join(report->damaged, ", "), " from '",
+                            file.name, "'"));
+  }
+  return repaired;
+}
 
 // One try to restore one checkpoint. Nothing of the set has changed when it fails.
 class Attempt {
@@ -34,10 +60,12 @@ class Attempt {
     resharded_ = source_.servers != options_.placement.servers;
     servers_ = ServersToRead(source_.servers, options_.placement.server.value_or(0),
                              options_.placement.servers);
+    RETURN_IF_ERROR(FindChain());
     RETURN_IF_ERROR(MatchTables());
     RETURN_IF_ERROR(Verify());
     RETURN_IF_ERROR(MakeTables());
     RETURN_IF_ERROR(LoadBase());
+    for (const FoundDelta& delta : deltas_) RETURN_IF_ERROR(LoadDelta(delta));
     RETURN_IF_ERROR(ReadAllAttachments());
     DropExpired();
     RETURN_IF_ERROR(RestoreTheFilter());
@@ -64,6 +92,29 @@ class Attempt {
   std::vector<std::string> OtherNames(const std::string& name) const {
     const auto found = options_.other_names.find(name);
     return found == options_.other_names.end() ? std::vector<std::string>() : found->second;
+  }
+
+  // Finds the deltas that are whole, and the tables that came with them.
+  Status FindChain() {
+    if (!options_.deltas) return OkStatus();
+    const auto mend = [&](const std::string& directory) {
+      return options_.repair && Repair(files_, directory, &report_.notes);
+    };
+    ASSIGN_OR_RETURN(deltas_,
+                     FindDeltas(files_, report_.prefix, source_, servers_, mend, &report_.notes));
+    report_.deltas = static_cast<uint32_t>(deltas_.size());
+    for (const FoundDelta& delta : deltas_) {
+      report_.step = delta.step;
+      for (const auto& [server, part] : delta.manifests) {
+        for (const auto& [name, table] : part.manifest.tables) {
+          SourceTable& known = source_.tables[name];
+          known.layout = part.manifest.layout;
+          known.config = table.config;
+          known.max_update_time = std::max(known.max_update_time, table.max_update_time);
+        }
+      }
+    }
+    return OkStatus();
   }
 
   // Finds out which table of the files becomes which of the set.
@@ -205,6 +256,45 @@ class Attempt {
     return OkStatus();
   }
 
+  Status LoadDelta(const FoundDelta& delta) {
+    return RunTasks(servers_.size(), options_.threads, [&](size_t i) -> Status {
+      const Manifest& manifest = delta.manifests.at(servers_[i]).manifest;
+      ASSIGN_OR_RETURN(
+          const auto reader,
+          DeltaReader::Open(files_, JoinPath(delta.directory, DeltaName(manifest.server))));
+      return LoadChanges(*reader);
+    });
+  }
+
+  Status LoadChanges(DeltaReader& reader) {
+    std::vector<RowLoader> loaders;
+    std::vector<Target*> targets;
+    while (true) {
+      ASSIGN_OR_RETURN(const std::optional<DeltaRecord> record, reader.Next());
+      if (!record || record->table) {
+        for (RowLoader& loader : loaders) {
+          RETURN_IF_ERROR(loader.Flush());
+          Count(loader);
+        }
+        loaders.clear();
+        targets.clear();
+      }
+      if (!record) return OkStatus();
+      if (record->table) {
+        const auto found = by_file_name_.find(std::string(*record->table));
+        if (found == by_file_name_.end()) continue;
+        targets = found->second;
+        for (Target* target : targets)
+          loaders.emplace_back(*target->aside, target->name, options_, slots_, resharded_);
+      }
+      for (size_t i = 0; i < targets.size(); ++i) {
+        if (record->entry)
+          RETURN_IF_ERROR(loaders[i].Add(*record->entry, [&] { return reader.Where(); }));
+        targets[i]->aside->Erase(record->erased);
+      }
+    }
+  }
+
   void Count(const RowLoader& loader) {
     const std::lock_guard lock(mu_);
     report_.rows += loader.rows;
@@ -213,11 +303,12 @@ class Attempt {
   }
 
   Status ReadAllAttachments() {
+    const auto& manifests = deltas_.empty() ? source_.manifests : deltas_.back().manifests;
+    const std::string& directory = deltas_.empty() ? source_.directory : deltas_.back().directory;
     for (const uint32_t server : servers_) {
-      const auto part = source_.manifests.find(server);
-      if (part == source_.manifests.end()) continue;
-      const std::string path =
-          JoinPath(source_.directory, AttachmentName(part->second.manifest.server));
+      const auto part = manifests.find(server);
+      if (part == manifests.end()) continue;
+      const std::string path = JoinPath(directory, AttachmentName(part->second.manifest.server));
       ASSIGN_OR_RETURN(report_.attachments[server], ReadAttachments(files_, path));
     }
     return OkStatus();
@@ -295,6 +386,7 @@ class Attempt {
   FileSystem& files_;
   const std::set<uint32_t> slots_;
   CheckpointSource source_;
+  std::vector<FoundDelta> deltas_;
   bool resharded_ = false;
   std::vector<uint32_t> servers_;
   std::vector<Target> targets_;
@@ -302,31 +394,6 @@ class Attempt {
   std::mutex mu_;
   RestoreReport report_;  // counts are guarded by mu_ while rows are loaded
 };
-
-// Writes damaged files as they were, where there are sidecars. False: nothing was repaired.
-bool Repair(FileSystem& files, const std::string& directory, std::vector<std::string>* notes) {
-  const Result<std::vector<FileInfo>> listing = files.List(directory);
-  if (!listing.ok()) return false;
-  bool repaired = false;
-  for (const FileInfo& file : *listing) {
-    if (!file.name.starts_with(SidecarName(std::nullopt)) ||
-        file.name.find(".tmp.") != std::string::npos)
-      continue;
-    const Result<std::string> sidecar = files.Read(JoinPath(directory, file.name));
-    if (!sidecar.ok()) continue;
-    const auto report = durability::RepairBundle(files, directory, *sidecar);
-    if (!report.ok()) {
-      notes->push_back(StrCat("'", directory, "' cannot be repaired from '", file.name,
-                              "': ", report.status().message()));
-      continue;
-    }
-    if (report->damaged.empty()) continue;
-    repaired = true;
-    notes->push_back(StrCat("'", directory, "': repaired ", Join(report->damaged, ", "), " from '",
-                            file.name, "'"));
-  }
-  return repaired;
-}
 
 Status CheckOptions(const RestoreOptions& options) {
   RETURN_IF_ERROR(CheckPlacement(options.placement));
