@@ -173,6 +173,34 @@ TEST(SyncProtoTest, WhatDoesNotFitIsRefusedAndSaysWhy) {
   }
 }
 
+// Whatever arrives, it is refused or understood: no crash, and rows that fit their tables.
+TEST(SyncProtoTest, DamagedMessagesAreRefusedOrUnderstood) {
+  const uint64_t seed = EntropySeed();
+  SCOPED_TRACE(StrCat("seed ", seed));
+  Rng rng(seed);
+  int understood = 0;
+  for (int round = 0; round < 20'000; ++round) {
+    const WireForm form = rng.Below(2) == 0 ? WireForm::kSingle : WireForm::kNative;
+    std::string bytes = ToPredictRequest(Golden(form)).SerializeAsString();
+    for (uint64_t n = 1 + rng.Below(3); n-- > 0;) {
+      bytes[rng.Below(bytes.size())] = static_cast<char>(rng.Next());
+    }
+    if (rng.Below(8) == 0) bytes.resize(rng.Below(bytes.size()));
+    PredictRequest request;
+    if (!request.ParseFromString(bytes)) continue;
+    (void)ParseSingleLookup(request, kTables, 1000);
+    (void)ParseNativeLookup(request, kTables, 1000);
+    const auto rows = form == WireForm::kSingle ? ParseSingleAssign(request, kTables)
+                                                : ParseNativeAssign(request, kTables);
+    if (!rows.ok()) continue;
+    ++understood;
+    for (const TableRows& of_table : *rows) {
+      ASSERT_EQ(of_table.values.size(), of_table.fids.size() * static_cast<size_t>(of_table.dim));
+    }
+  }
+  EXPECT_GT(understood, 0);
+}
+
 // Parts are cut by the size of Monolith's own message.
 TEST(SyncProtoTest, SizesAreThoseOfPushRequest) {
   const uint64_t seed = EntropySeed();

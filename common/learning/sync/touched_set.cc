@@ -128,9 +128,9 @@ void TouchedSet::Insert(const std::string& table, std::span<const Fid> fids, uin
           ++shard.used;
           ++added;
         }
-        slot.generation = generation;
+        if (slot.generation != generation) slot.generation = generation;
         // Stays when the row is written again: two callers may be heard in the wrong order.
-        slot.table |= flag;
+        if ((slot.table & flag) != flag) slot.table |= flag;
       }
       if (added != 0) size_.fetch_add(added, std::memory_order_relaxed);
     }
