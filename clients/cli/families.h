@@ -15,6 +15,7 @@ std::span<const CommandDef> BenchCommands();
 std::span<const CommandDef> ServicesCommands();
 std::span<const CommandDef> CacheCommands();
 std::span<const CommandDef> LedgerCommands();
+std::span<const CommandDef> TableCommands();
 std::span<const CommandDef> ConformanceCommands();
 std::span<const CommandDef> CompletionCommands();
 

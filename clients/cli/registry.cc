@@ -9,7 +9,7 @@ std::span<const CommandDef* const> AllCommands() {
     std::vector<const CommandDef*> out;
     for (const std::span<const CommandDef> family :
          {TraceCommands(), ConvertCommands(), CompileCommands(), RunCommands(), BenchCommands(),
-          ServicesCommands(), CacheCommands(), LedgerCommands(), ConformanceCommands(),
+          ServicesCommands(), CacheCommands(), LedgerCommands(), TableCommands(), ConformanceCommands(),
           CompletionCommands()}) {
       for (const CommandDef& command : family) out.push_back(&command);
     }

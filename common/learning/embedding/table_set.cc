@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/foundation/base/nearest_name.h"
+#include "common/foundation/base/rng.h"
 #include "common/foundation/base/strings.h"
 
 namespace megalith::embedding {
@@ -60,10 +61,11 @@ TableSet::TableSet(Options options)
 
 TableSet::~TableSet() = default;
 
-Result<TableSet::Member> TableSet::MakeMember(const std::string& name, TableConfig config) const {
+Result<TableSet::Member> TableSet::MakeMember(const std::string& name, TableConfig config,
+                                              uint64_t hash_seed) const {
   Member member;
   Table::Options options{
-      .filter = filter_, .observer = nullptr, .gate = gate_, .hash_seed = options_.hash_seed};
+      .filter = filter_, .observer = nullptr, .gate = gate_, .hash_seed = hash_seed};
   if (options_.observer != nullptr) {
     member.observer = std::make_shared<NamedObserver>(name, options_.observer);
     options.observer = member.observer;
@@ -88,7 +90,7 @@ Status TableSet::Create(const std::string& name, TableConfig config) {
     return ResourceExhausted(
         StrCat("the server has ", options_.max_tables, " tables, which is its max_tables"));
   }
-  auto member = MakeMember(name, std::move(config));
+  auto member = MakeMember(name, std::move(config), options_.hash_seed);
   if (!member.ok()) return member.status().Annotate(StrCat("table '", name, "'"));
   if (member->observer != nullptr) member->observer->SetLive(true);
   members_.emplace(name, *std::move(member));
@@ -152,7 +154,7 @@ std::map<std::string, std::shared_ptr<Table>> TableSet::Tables() const {
 
 Result<std::shared_ptr<Table>> TableSet::MakeAside(const std::string& name, TableConfig config) {
   RETURN_IF_ERROR(CheckName(name));
-  ASSIGN_OR_RETURN(Member member, MakeMember(name, std::move(config)));
+  ASSIGN_OR_RETURN(Member member, MakeMember(name, std::move(config), EntropySeed()));
   const std::unique_lock lock(mu_);
   std::erase_if(aside_, [](const auto& entry) { return entry.second.first.expired(); });
   aside_[member.table.get()] = {member.table, member.observer};

@@ -66,7 +66,8 @@ class TableSet {
 
   // A table beside the set's, of the same gate and filter, that nobody sees or hears of yet: what a
   // restore fills before Replace puts it in place of the one with its name, all names at one
-  // moment.
+  // moment. Its fids are hashed by a seed of its own: rows that are loaded in the order in which a
+  // table of the same seed gave them fill a growing index from one end, with ever longer probes.
   Result<std::shared_ptr<Table>> MakeAside(const std::string& name, TableConfig config);
   void Replace(std::map<std::string, std::shared_ptr<Table>> tables);
 
@@ -153,7 +154,7 @@ class TableSet {
   };
 
   explicit TableSet(Options options);
-  Result<Member> MakeMember(const std::string& name, TableConfig config) const;
+  Result<Member> MakeMember(const std::string& name, TableConfig config, uint64_t hash_seed) const;
   Status Missing(std::string_view name) const;  // requires mu_
   Result<Fused> Fuse(const TableMap& tables, std::span<const int64_t> sizes, int64_t shards,
                      int64_t max_floats) const;

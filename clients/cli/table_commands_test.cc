@@ -1,0 +1,159 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "clients/cli/session.h"
+#include "common/foundation/base/strings.h"
+#include "common/foundation/tensor/npy.h"
+#include "common/learning/embedding/checkpoint/incremental_saver.h"
+#include "common/learning/embedding/checkpoint/table_checkpoint.h"
+#include "tests/support/cli_fixture.h"
+
+namespace megalith::cli {
+namespace {
+
+using embedding::Fid;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class TableCliTest : public CliTest {
+ protected:
+  TableCliTest() : changes_(1000) {
+    embedding::TableSet::Options options;
+    options.observer = &changes_;
+    set_ = *embedding::TableSet::Make(std::move(options));
+    saver_ = std::make_unique<embedding::IncrementalSaver>(
+        *set_, changes_, embedding::IncrementalSaver::Options{.max_changed_share = 1});
+    embedding::TableConfig config;
+    config.segments.resize(1);
+    config.segments[0].dim = 2;
+    config.segments[0].optimizer.name = "adagrad";
+    CHECK(set_->Create("user", config).ok());
+    Put({1, 2, 3, 4, (Fid{7} << 48) | 123}, 1000);
+  }
+  void Put(const std::vector<Fid>& fids, int64_t time) {
+    std::vector<float> values;
+    for (const Fid fid : fids) {
+      values.push_back(static_cast<float>(fid % 1000));
+      values.push_back(0.5f);
+    }
+    ASSERT_TRUE((*set_->Get("user"))->Assign(fids, values, time).ok());
+  }
+  void Save(int64_t step) {
+    embedding::SaveOptions save;
+    save.directory = Model();
+    save.step = step;
+    const auto saved = saver_->Save(save);
+    ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  }
+  std::string Model() const { return files_.path(); }
+
+  embedding::ChangeLog changes_;
+  std::unique_ptr<embedding::TableSet> set_;
+  std::unique_ptr<embedding::IncrementalSaver> saver_;
+};
+
+TEST_F(TableCliTest, CheckpointsAreListedAndExplainedWithoutAServer) {
+  Save(12);
+  ASSERT_EQ(Run({"table", "ls", "--checkpoint", Model()}), 0) << Err();
+  EXPECT_THAT(Out(), AllOf(HasSubstr("user"), HasSubstr("5"), HasSubstr("2:adagrad")));
+  ASSERT_EQ(
+      Run({"table", "stat", "--verify", "--json", "--checkpoint", Model() + "/model.ckpt-12"}), 0)
+      << Err();
+  EXPECT_EQ(OutJson()["written_by"], "megalith");
+  EXPECT_EQ(OutJson()["step"], 12);
+  EXPECT_GE(OutJson()["verified_files"].get<int>(), 3);
+  const std::string file =
+      JoinPath(Model(), "model.ckpt-12.assets/MonolithMultiHashTable_-00000-of-00001");
+  std::string bytes = *RealFileSystem().Read(file);
+  bytes[40] = static_cast<char>(bytes[40] ^ 1);
+  ASSERT_TRUE(RealFileSystem().WriteAtomically(file, bytes).ok());
+  EXPECT_NE(Run({"table", "stat", "--verify", "--checkpoint", Model()}), 0);
+  EXPECT_THAT(Err(), AllOf(HasSubstr(file), HasSubstr("offset")));
+}
+
+TEST_F(TableCliTest, RowsAreShownWithTheirState) {
+  Save(1);
+  ASSERT_EQ(Run({"table", "get", "user", "3", "7:123", "99", "--checkpoint", Model()}), 0) << Err();
+  EXPECT_THAT(Out(), AllOf(HasSubstr("id 3 (slot 0, signature 3)"), HasSubstr("values   3 0.5"),
+                           HasSubstr("adagrad"), HasSubstr("norm  0.1 0.1"),
+                           HasSubstr("(slot 7, signature 123)"), HasSubstr("id 99: no row"),
+                           HasSubstr("1970-01-01T00:16:40Z")));
+  EXPECT_EQ(Run({"table", "get", "user", "99", "--checkpoint", Model()}), 4);
+  EXPECT_EQ(Run({"table", "get", "usr", "1", "--checkpoint", Model()}), 4);
+  EXPECT_THAT(Err(), HasSubstr("it has user"));
+  EXPECT_EQ(Run({"table", "get", "user", "x", "--checkpoint", Model()}), 3);
+  EXPECT_THAT(Err(), HasSubstr("'x' is no id"));
+}
+
+TEST_F(TableCliTest, RowsOfDeltasCountAndCompactionKeepsThem) {
+  Save(1);
+  Put({2, 6}, 2000);
+  ASSERT_TRUE((*set_->Get("user"))->Erase(std::vector<Fid>{4}) == 1);
+  Save(2);
+  ASSERT_EQ(Run({"table", "get", "user", "6", "--json", "--checkpoint", Model()}), 0) << Err();
+  EXPECT_EQ(OutJson()["rows"][0]["update_time"], 2000);
+  EXPECT_EQ(Run({"table", "get", "user", "4", "--checkpoint", Model()}), 4);
+  EXPECT_NE(Run({"table", "reshard", Model(), Model() + "/to", "--servers=2"}), 0);
+  EXPECT_THAT(Err(), HasSubstr("table compact"));
+  ASSERT_EQ(Run({"table", "compact", Model(), "--json"}), 0) << Err();
+  EXPECT_EQ(OutJson()["rows"], 5);
+  ASSERT_EQ(Run({"table", "diff", Model() + "/model.ckpt-1", Model() + "/model.ckpt-2", "--json"}),
+            0)
+      << Err();
+  EXPECT_EQ(OutJson()["tables"]["user"]["equal"], 5);
+}
+
+TEST_F(TableCliTest, CheckpointsAreComparedAndResharded) {
+  Save(1);
+  const std::string to = JoinPath(Model(), "wide.assets");
+  ASSERT_EQ(Run({"table", "reshard", Model() + "/model.ckpt-1", to, "--servers=3"}), 0) << Err();
+  EXPECT_THAT(Out(), HasSubstr("5 rows of 1 tables moved from 1 servers to 3"));
+  EXPECT_EQ(Run({"table", "diff", Model() + "/model.ckpt-1", to}), 0) << Err();
+  Put({2}, 1500);
+  Put({8}, 1500);
+  ASSERT_TRUE(saver_
+                  ->SaveWhole([&] {
+                    embedding::SaveOptions save;
+                    save.directory = Model();
+                    save.step = 5;
+                    return save;
+                  }())
+                  .ok());
+  EXPECT_EQ(Run({"table", "diff", to, Model() + "/model.ckpt-5"}), 1);
+  EXPECT_THAT(Out(), AllOf(HasSubstr("4 equal"), HasSubstr("only on the right: 1 (8)"),
+                           HasSubstr("different: 1 (2)")));
+}
+
+TEST_F(TableCliTest, TablesAreExportedForNumPyAndAsText) {
+  Save(1);
+  const std::string out = JoinPath(Model(), "rows");
+  ASSERT_EQ(Run({"table", "export", "user", "--checkpoint", Model(), "-o", out}), 0) << Err();
+  const auto ids = tensor::ParseNpy(*RealFileSystem().Read(out + ".ids.npy"));
+  ASSERT_TRUE(ids.ok()) << ids.status().ToString();
+  const auto values = tensor::ParseNpy(*RealFileSystem().Read(out + ".values.npy"));
+  ASSERT_TRUE(values.ok()) << values.status().ToString();
+  ASSERT_EQ(Run({"table", "export", "user", "--checkpoint", Model(), "-o", out, "--format=tsv"}), 0)
+      << Err();
+  const std::string text = *RealFileSystem().Read(out + ".tsv");
+  EXPECT_THAT(text,
+              AllOf(HasSubstr("id\tupdate_time\tv0\tv1\n"), HasSubstr("\n3\t1000\t3\t0.5\n")));
+  EXPECT_EQ(Run({"table", "export", "user"}), 3);
+  EXPECT_THAT(Err(), HasSubstr("--checkpoint is missing"));
+}
+
+TEST_F(TableCliTest, WithoutACheckpointTheServerIsAsked) {
+  ASSERT_EQ(Run({"table", "ls", "--json"}), 0) << Err();
+  EXPECT_EQ(OutJson()["tables"].size(), 0u);
+  EXPECT_EQ(Run({"table", "stat"}), 0) << Err();
+  EXPECT_EQ(Run({"table", "get", "user", "1"}), 4) << Err();
+  EXPECT_EQ(Run({"table", "put", "user", "1=1,2"}), 4) << Err();
+  EXPECT_EQ(Run({"table", "put", "user", "1=1,x"}), 3);
+  EXPECT_EQ(Run({"table", "evict", "user"}), 4) << Err();
+  EXPECT_EQ(Run({"table", "evict", "user", "5"}), 4) << Err();
+  Save(1);
+  EXPECT_EQ(Run({"table", "diff", Model()}), 1);
+  EXPECT_THAT(Out(), HasSubstr("only on the left: 5"));
+}
+
+}  // namespace
+}  // namespace megalith::cli

@@ -1,0 +1,53 @@
+// The calls of a parameter server that commands need.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "clients/cli/session.h"
+#include "common/foundation/base/status.h"
+#include "common/learning/embedding/fid.h"
+
+namespace megalith::cli {
+
+struct ServerTable {
+  std::string name;
+  uint64_t rows = 0;
+  int64_t dim = 0;  // of List only; what follows of Stats only
+  uint64_t bytes = 0;
+  uint64_t lookups = 0;
+  uint64_t hits = 0;
+  uint64_t evicted = 0;
+  int64_t updates = 0;
+  int64_t max_update_time = 0;
+};
+
+// One server: the session's. Errors of all: those of the calls.
+class TableServer {
+ public:
+  static Result<TableServer> Of(Session& session);
+  ~TableServer();
+  TableServer(TableServer&&) noexcept;
+
+  Result<std::vector<ServerTable>> List() const;
+  Result<std::vector<ServerTable>> Stats() const;
+  // EntryDumps without ids; empty where there is no row.
+  Result<std::vector<std::string>> Entries(const std::string& table,
+                                           std::span<const embedding::Fid> fids) const;
+  // Returns rows written, or dropped.
+  Result<int64_t> Assign(const std::string& table, std::span<const embedding::Fid> fids,
+                         std::span<const float> values, int64_t update_time) const;
+  Result<int64_t> Evict(const std::string& table, std::optional<int64_t> now) const;
+  Result<int64_t> Erase(const std::string& table, std::span<const embedding::Fid> fids) const;
+
+ private:
+  struct Methods;
+  TableServer();
+  std::unique_ptr<Methods> methods_;
+};
+
+}  // namespace megalith::cli
