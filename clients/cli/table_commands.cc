@@ -234,6 +234,59 @@ Status RunEvict(Session& session, const Arguments& arguments) {
   return OkStatus();
 }
 
+Status RunCreate(Session& session, const Arguments& arguments) {
+  const std::string& table = arguments.positional()[0];
+  const std::vector<std::string> segments = arguments.GetAll("segment");
+  if (segments.empty()) {
+    return InvalidArgument("--segment is missing, such as --segment=16,optimizer=adagrad");
+  }
+  ASSIGN_OR_RETURN(const TableServer server, TableServer::Of(session));
+  RETURN_IF_ERROR(server.Create(table, segments, arguments.Has("serving")));
+  session.Print(Json{{"created", table}}.dump(), StrCat("table '", table, "' is there"));
+  return OkStatus();
+}
+
+Status RunSave(Session& session, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const std::optional<int64_t> step, arguments.GetInt("step"));
+  ASSIGN_OR_RETURN(const std::optional<int64_t> percent, arguments.GetInt("sidecar-percent"));
+  if (!step.has_value() || *step < 0) {
+    return InvalidArgument("--step is missing or negative: the number of the checkpoint");
+  }
+  if (percent.value_or(0) < 0 || percent.value_or(0) > 100) {
+    return InvalidArgument("--sidecar-percent is 0 to 100");
+  }
+  ASSIGN_OR_RETURN(const TableServer server, TableServer::Of(session));
+  ASSIGN_OR_RETURN(const SavedTables saved, server.Save(*step, percent.value_or(0)));
+  const std::string then = saved.published ? "" : "; other servers have yet to save their part";
+  session.Print(Json{{"checkpoint", saved.prefix},
+                     {"published", saved.published},
+                     {"rows", saved.rows},
+                     {"expired_rows", saved.expired_rows},
+                     {"bytes", saved.bytes}}
+                    .dump(),
+                StrCat(saved.rows, " rows (", saved.bytes, " bytes) saved to ", saved.prefix, ", ",
+                       saved.expired_rows, " expired left out", then));
+  return OkStatus();
+}
+
+Status RunRestore(Session& session, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const std::optional<int64_t> step, arguments.GetInt("step"));
+  ASSIGN_OR_RETURN(const TableServer server, TableServer::Of(session));
+  ASSIGN_OR_RETURN(const RestoredTables restored,
+                   server.Restore(step, arguments.Has("merge"), arguments.GetAll("table")));
+  if (!restored.found) return NotFound("the server's checkpoint_dir has no checkpoint");
+  std::string text = StrCat(restored.rows, " rows of ", restored.tables.size(), " tables (",
+                            Join(restored.tables, ", "), ") restored from ", restored.prefix);
+  for (const std::string& note : restored.notes) text += StrCat("\n", note);
+  session.Print(Json{{"checkpoint", restored.prefix},
+                     {"rows", restored.rows},
+                     {"tables", restored.tables},
+                     {"notes", restored.notes}}
+                    .dump(),
+                text);
+  return OkStatus();
+}
+
 constexpr FlagDef kCheckpoint = {.name = "checkpoint",
                                  .value_name = "PATH",
                                  .help =
@@ -244,6 +297,22 @@ constexpr FlagDef kCheckpointOnly[] = {kCheckpoint};
 constexpr FlagDef kStatFlags[] = {
     kCheckpoint,
     {.name = "verify", .value_name = "", .help = "hold every file against its digest"}};
+constexpr FlagDef kCreateFlags[] = {
+    {.name = "segment",
+     .value_name = "SEGMENT",
+     .help = "DIM[,optimizer=NAME][,optimizer.FIELD=NUMBER], also initializer and compressor "
+             "(docs/optimizers.md); again for each segment of the row",
+     .repeated = true},
+    {.name = "serving", .value_name = "", .help = "compressed values without optimizer state"}};
+constexpr FlagDef kSaveFlags[] = {
+    {.name = "step", .value_name = "N", .help = "number of the checkpoint"},
+    {.name = "sidecar-percent",
+     .value_name = "P",
+     .help = "share of the files that can be repaired when damaged; default 0"}};
+constexpr FlagDef kRestoreFlags[] = {
+    {.name = "step", .value_name = "N", .help = "which; default the newest that is whole"},
+    {.name = "merge", .value_name = "", .help = "keep rows that the checkpoint does not have"},
+    {.name = "table", .value_name = "NAME", .help = "only this table", .repeated = true}};
 constexpr FlagDef kPutFlags[] = {
     {.name = "time", .value_name = "SECONDS", .help = "update time since 1970; default now"}};
 constexpr FlagDef kEvictFlags[] = {
@@ -303,6 +372,25 @@ constexpr CommandDef kCommands[] = {
      .help = "Drop the rows of these ids, or without ids those that have expired.",
      .flags = kEvictFlags,
      .run = RunEvict},
+    {.name = "table create",
+     .positional = "TABLE",
+     .min_positional = 1,
+     .max_positional = 1,
+     .help = "Make a table on the server. The same table again changes nothing.",
+     .flags = kCreateFlags,
+     .run = RunCreate,
+     .examples = "megalithctl table create user "
+                 "--segment=16,optimizer=adagrad,optimizer.learning_rate=0.05,"
+                 "initializer=random_uniform"},
+    {.name = "table save",
+     .help = "Save the server's tables as they are at this moment into its checkpoint_dir.",
+     .flags = kSaveFlags,
+     .run = RunSave,
+     .examples = "megalithctl table save --step=1200"},
+    {.name = "table restore",
+     .help = "Put a checkpoint of the server's checkpoint_dir in place of its tables.",
+     .flags = kRestoreFlags,
+     .run = RunRestore},
     {.name = "table reshard",
      .positional = "CHECKPOINT TO",
      .min_positional = 2,

@@ -6,7 +6,9 @@
 #include "common/foundation/tensor/npy.h"
 #include "common/learning/embedding/checkpoint/incremental_saver.h"
 #include "common/learning/embedding/checkpoint/table_checkpoint.h"
+#include "services/allinone/fleet.h"
 #include "tests/support/cli_fixture.h"
+#include "tests/support/fake_engines.h"
 
 namespace megalith::cli {
 namespace {
@@ -153,6 +155,54 @@ TEST_F(TableCliTest, WithoutACheckpointTheServerIsAsked) {
   Save(1);
   EXPECT_EQ(Run({"table", "diff", Model()}), 1);
   EXPECT_THAT(Out(), HasSubstr("only on the left: 5"));
+}
+
+class TableServerCliTest : public CliTest {
+ protected:
+  TableServerCliTest() {
+    services::EmbeddedFleet::Options options;
+    options.process.listen = {"127.0.0.1:0"};
+    options.fleet.tables.checkpoint_dir = JoinPath(files_.path(), "model");
+    fleet_ = *services::EmbeddedFleet::Start(std::move(options), testing::FakeEngines(&world_));
+  }
+  // With the server's address.
+  int On(std::vector<std::string> words) {
+    words.push_back("--address=" + fleet_->server().addresses()[0]);
+    return Run(words);
+  }
+  testing::FakeWorld world_;
+  std::unique_ptr<services::EmbeddedFleet> fleet_;
+};
+
+TEST_F(TableServerCliTest, SegmentsOfAnotherFormAreRefused) {
+  EXPECT_EQ(On({"table", "create", "item"}), 3);
+  EXPECT_THAT(Err(), HasSubstr("--segment is missing"));
+  EXPECT_EQ(On({"table", "create", "item", "--segment=x"}), 3);
+  EXPECT_EQ(On({"table", "create", "item", "--segment=2,optimiser=sgd"}), 3);
+  EXPECT_THAT(Err(), HasSubstr("'optimiser=sgd' in a segment"));
+  EXPECT_EQ(On({"table", "create", "item", "--segment=2,optimizer=sdg"}), 3) << Err();
+}
+
+TEST_F(TableServerCliTest, ATableIsMadeFilledSavedAndRestored) {
+  ASSERT_EQ(On({"table", "create", "item", "--segment=2,optimizer=adagrad",
+                "--segment=1,optimizer=ftrl,optimizer.beta=1"}),
+            0)
+      << Err();
+  ASSERT_EQ(On({"table", "put", "item", "7=1,2,3", "8=4,5,6", "--time=50"}), 0) << Err();
+  ASSERT_EQ(On({"table", "get", "item", "7"}), 0) << Err();
+  EXPECT_THAT(Out(), AllOf(HasSubstr("adagrad"), HasSubstr("ftrl")));
+  EXPECT_EQ(On({"table", "save"}), 3);
+  EXPECT_THAT(Err(), HasSubstr("--step is missing"));
+  ASSERT_EQ(On({"table", "save", "--step=3", "--json"}), 0) << Err();
+  EXPECT_EQ(OutJson()["rows"], 2);
+  EXPECT_EQ(OutJson()["published"], true);
+  ASSERT_EQ(On({"table", "evict", "item", "7"}), 0) << Err();
+  EXPECT_EQ(On({"table", "get", "item", "7"}), 4);
+  EXPECT_EQ(On({"table", "diff", JoinPath(files_.path(), "model")}), 1) << Err();
+  ASSERT_EQ(On({"table", "restore"}), 0) << Err();
+  EXPECT_THAT(Out(), HasSubstr("2 rows of 1 tables (item) restored from"));
+  EXPECT_EQ(On({"table", "get", "item", "7"}), 0) << Err();
+  EXPECT_EQ(On({"table", "diff", JoinPath(files_.path(), "model")}), 0) << Out() << Err();
 }
 
 }  // namespace

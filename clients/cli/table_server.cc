@@ -31,7 +31,10 @@ struct TableServer::Methods {
         entries(c, kService, "LookupEntries"),
         assign(c, kService, "Assign"),
         evict(c, kService, "Evict"),
-        erase(c, kService, "Erase") {}
+        erase(c, kService, "Erase"),
+        create(c, kService, "CreateTable"),
+        save(c, kService, "Save"),
+        restore(c, kService, "Restore") {}
   rpc::CallOptions options;
   rpc::UnaryMethod<v1::ListTablesRequest, v1::ListTablesResponse> list;
   rpc::UnaryMethod<v1::StatsRequest, v1::StatsResponse> stats;
@@ -39,6 +42,9 @@ struct TableServer::Methods {
   rpc::UnaryMethod<v1::AssignRequest, v1::AssignResponse> assign;
   rpc::UnaryMethod<v1::EvictRequest, v1::EvictResponse> evict;
   rpc::UnaryMethod<v1::EraseRequest, v1::EraseResponse> erase;
+  rpc::UnaryMethod<v1::CreateTableRequest, v1::CreateTableResponse> create;
+  rpc::UnaryMethod<v1::SaveRequest, v1::SaveResponse> save;
+  rpc::UnaryMethod<v1::RestoreRequest, v1::RestoreResponse> restore;
 };
 
 TableServer::TableServer() = default;
@@ -123,6 +129,92 @@ Result<int64_t> TableServer::Erase(const std::string& table,
   part.set_ids(Bytes(fids));
   ASSIGN_OR_RETURN(const v1::EraseResponse response, methods_->erase(request, methods_->options));
   return response.erased();
+}
+
+namespace {
+
+// "optimizer=adagrad" or "optimizer.beta=1" into the rule that it names.
+Status SetRule(std::string_view item, v1::Segment& segment) {
+  const size_t equals = item.find('=');
+  const std::string_view key = item.substr(0, equals);
+  const size_t dot = key.find('.');
+  const std::string_view kind = key.substr(0, dot);
+  v1::Rule* rule = kind == "optimizer"     ? segment.mutable_optimizer()
+                   : kind == "initializer" ? segment.mutable_initializer()
+                   : kind == "compressor"  ? segment.mutable_compressor()
+                                           : nullptr;
+  if (rule == nullptr || equals == std::string_view::npos) {
+    return InvalidArgument(StrCat("'", item,
+                                  "' in a segment: wanted optimizer=NAME, optimizer.FIELD=NUMBER, "
+                                  "or the same of initializer or compressor"));
+  }
+  const std::string value(item.substr(equals + 1));
+  if (dot == std::string_view::npos) {
+    rule->set_name(value);
+    return OkStatus();
+  }
+  char* end = nullptr;
+  const double number = std::strtod(value.c_str(), &end);
+  if (value.empty() || *end != '\0') {
+    return InvalidArgument(StrCat("'", item, "' in a segment: '", value, "' is no number"));
+  }
+  (*rule->mutable_fields())[std::string(key.substr(dot + 1))] = number;
+  return OkStatus();
+}
+
+Status ParseSegment(std::string_view text, v1::Segment& segment) {
+  const std::vector<std::string_view> items = Split(text, ',');
+  const std::string first(items[0]);
+  char* end = nullptr;
+  const int64_t dim = std::strtoll(first.c_str(), &end, 10);
+  if (first.empty() || *end != '\0' || dim < 1) {
+    return InvalidArgument(StrCat(
+        "segment '", text, "' begins with its number of values, such as 16,optimizer=adagrad"));
+  }
+  segment.set_dim(dim);
+  for (size_t i = 1; i < items.size(); ++i) RETURN_IF_ERROR(SetRule(items[i], segment));
+  return OkStatus();
+}
+
+}  // namespace
+
+Status TableServer::Create(const std::string& table, const std::vector<std::string>& segments,
+                           bool serving) const {
+  v1::CreateTableRequest request;
+  request.set_name(table);
+  v1::TableConfig& config = *request.mutable_config();
+  for (const std::string& segment : segments) {
+    RETURN_IF_ERROR(ParseSegment(segment, *config.add_segments()));
+  }
+  if (serving) config.set_kind(v1::TableConfig::KIND_SERVING);
+  return methods_->create(request, methods_->options).status();
+}
+
+Result<SavedTables> TableServer::Save(int64_t step, int64_t sidecar_percent) const {
+  v1::SaveRequest request;
+  request.set_step(step);
+  request.set_sidecar_percent(static_cast<uint32_t>(sidecar_percent));
+  ASSIGN_OR_RETURN(const v1::SaveResponse response, methods_->save(request, methods_->options));
+  return SavedTables{.prefix = response.prefix(),
+                     .published = response.published(),
+                     .rows = response.rows(),
+                     .expired_rows = response.expired_rows(),
+                     .bytes = response.bytes()};
+}
+
+Result<RestoredTables> TableServer::Restore(std::optional<int64_t> step, bool merge,
+                                            const std::vector<std::string>& tables) const {
+  v1::RestoreRequest request;
+  request.set_step(step.value_or(0));
+  request.set_merge(merge);
+  for (const std::string& table : tables) request.add_tables(table);
+  ASSIGN_OR_RETURN(const v1::RestoreResponse response,
+                   methods_->restore(request, methods_->options));
+  return RestoredTables{.found = response.found(),
+                        .prefix = response.prefix(),
+                        .rows = response.rows(),
+                        .tables = {response.tables().begin(), response.tables().end()},
+                        .notes = {response.notes().begin(), response.notes().end()}};
 }
 
 }  // namespace megalith::cli

@@ -26,6 +26,22 @@ struct ServerTable {
   int64_t max_update_time = 0;
 };
 
+struct SavedTables {
+  std::string prefix;
+  bool published = false;  // every shard has saved its part
+  uint64_t rows = 0;
+  uint64_t expired_rows = 0;
+  uint64_t bytes = 0;
+};
+
+struct RestoredTables {
+  bool found = false;
+  std::string prefix;
+  uint64_t rows = 0;
+  std::vector<std::string> tables;
+  std::vector<std::string> notes;
+};
+
 // One server: the session's. Errors of all: those of the calls.
 class TableServer {
  public:
@@ -33,6 +49,14 @@ class TableServer {
   ~TableServer();
   TableServer(TableServer&&) noexcept;
 
+  // `segments`: "DIM[,optimizer=NAME][,optimizer.FIELD=NUMBER]..." each, and the same for
+  // initializer and compressor. Errors besides: kInvalidArgument  a segment of another form.
+  Status Create(const std::string& table, const std::vector<std::string>& segments,
+                bool serving) const;
+  Result<SavedTables> Save(int64_t step, int64_t sidecar_percent) const;
+  // Of the newest whole checkpoint without `step`.
+  Result<RestoredTables> Restore(std::optional<int64_t> step, bool merge,
+                                 const std::vector<std::string>& tables) const;
   Result<std::vector<ServerTable>> List() const;
   Result<std::vector<ServerTable>> Stats() const;
   // EntryDumps without ids; empty where there is no row.
