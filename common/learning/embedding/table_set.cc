@@ -7,6 +7,7 @@
 #include "common/foundation/base/nearest_name.h"
 #include "common/foundation/base/rng.h"
 #include "common/foundation/base/strings.h"
+#include "common/learning/embedding/hashing.h"
 
 namespace megalith::embedding {
 namespace {
@@ -90,7 +91,9 @@ Status TableSet::Create(const std::string& name, TableConfig config) {
     return ResourceExhausted(
         StrCat("the server has ", options_.max_tables, " tables, which is its max_tables"));
   }
-  auto member = MakeMember(name, std::move(config), options_.hash_seed);
+  // A seed of its own: rows that are read in the order of one table's index and written to another
+  // of equal seed would all begin in the same buckets of the growing index.
+  auto member = MakeMember(name, std::move(config), Mix(options_.hash_seed, ++created_));
   if (!member.ok()) return member.status().Annotate(StrCat("table '", name, "'"));
   if (member->observer != nullptr) member->observer->SetLive(true);
   members_.emplace(name, *std::move(member));

@@ -164,6 +164,7 @@ class TableSet {
   const std::shared_ptr<WriteGate> gate_;
   mutable std::shared_mutex mu_;
   std::map<std::string, Member, std::less<>> members_;  // guarded by mu_
+  uint64_t created_ = 0;                                // guarded by mu_; tables so far
   // Made aside and not yet put in place.
   std::map<const Table*, std::pair<std::weak_ptr<Table>, std::shared_ptr<NamedObserver>>>
       aside_;  // guarded by mu_

@@ -231,5 +231,26 @@ TEST(TableSetTest, ASnapshotThatNobodyReadsEndsWithItsObject) {
   EXPECT_TRUE(set->TakeSnapshot({}).ok());
 }
 
+// Rows written in the order in which another table of the set gives its ids were quadratic work
+// when both tables had one seed.
+TEST(TableSetTest, RowsCopiedInAnotherTablesOrderAreSpreadOverTheIndex) {
+  const auto set = MakeSet();
+  ASSERT_TRUE(set->Create("from", Sgd(1)).ok());
+  ASSERT_TRUE(set->Create("to", Sgd(1)).ok());
+  std::vector<Fid> fids(200000);
+  for (size_t i = 0; i < fids.size(); ++i) fids[i] = static_cast<Fid>(i);
+  ASSERT_TRUE(Put(*set, "from", fids, std::vector<float>(fids.size(), 1)).ok());
+  std::vector<Fid> ordered;
+  for (uint64_t cursor = 0; (*set->Get("from"))->ScanFids(&cursor, &ordered);) {
+  }
+  ASSERT_EQ(ordered.size(), fids.size());
+  ASSERT_TRUE(Put(*set, "to", ordered, std::vector<float>(fids.size(), 2)).ok());
+  EXPECT_EQ((*set->Get("to"))->size(), fids.size());
+  std::vector<Fid> other_order;
+  for (uint64_t cursor = 0; (*set->Get("to"))->ScanFids(&cursor, &other_order);) {
+  }
+  EXPECT_NE(other_order, ordered);
+}
+
 }  // namespace
 }  // namespace megalith::embedding
