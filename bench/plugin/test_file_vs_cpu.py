@@ -61,7 +61,10 @@ def main():
         for platform in ("cpu", "megalith"):
             results[platform] = measure(platform, args)
             print(platform, results[platform], file=sys.stderr, flush=True)
-    (wall, cpu, _), (our_wall, our_cpu, _) = results["cpu"], results["megalith"]
+    (wall, cpu, counts), (our_wall, our_cpu, our_counts) = results["cpu"], results["megalith"]
+    if not counts or counts != our_counts:
+        sys.exit("The outcomes differ, so the times say nothing. Is the plugin installed, or named by --package and "
+                 "--libraries?")
     print("| what | goal | CPU, s | megalith, s | ratio | processor time: CPU, s | megalith, s | ratio |")
     print("|---|---|---|---|---|---|---|---|")
     print(f"| `{args.test}`{' (x64)' if args.x64 else ''} | 0.7 | {wall:.0f} | {our_wall:.0f} | {our_wall / wall:.2f} |"
