@@ -250,7 +250,8 @@ Result<ParameterStore::Plan<v1::ReinitializeResponse>> ParameterStore::PlanReini
   plan.tables.push_back(request.ids().table());
   plan.run = [this, &request, ids]() -> Result<v1::ReinitializeResponse> {
     ASSIGN_OR_RETURN(const std::shared_ptr<Table> table, tables_->Get(request.ids().table()));
-    const std::vector<int32_t> statuses = table->Reinitialize(ids->span(), request.now());
+    ASSIGN_OR_RETURN(const std::vector<int32_t> statuses,
+                     table->Reinitialize(ids->span(), request.now()));
     v1::ReinitializeResponse response;
     response.mutable_statuses()->Add(statuses.begin(), statuses.end());
     metrics_.Holds(request.ids().table(), *table);

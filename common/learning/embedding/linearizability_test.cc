@@ -150,7 +150,7 @@ class Client {
         op.count = table_.Erase(one);
         break;
       case Kind::kReinitialize:
-        op.count = table_.Reinitialize(one, 0)[0];
+        op.count = table_.Reinitialize(one, 0).value()[0];
         break;
     }
   }

@@ -18,8 +18,12 @@ bool IsZeroRow(std::span<const float> values) {
   return norm < std::numeric_limits<float>::min();
 }
 
-uint32_t ClampTime(int64_t time) {
-  return static_cast<uint32_t>(std::clamp<int64_t>(time, 0, UINT32_MAX));
+// Rows keep 32 bits of it. A time in milliseconds would make every other row expire.
+Status CheckTime(int64_t time) {
+  if (time >= 0 && time <= UINT32_MAX) return OkStatus();
+  return InvalidArgument("the time " + std::to_string(time) +
+                         " is not in seconds since 1970; those are 0 to " +
+                         std::to_string(UINT32_MAX));
 }
 
 }  // namespace
@@ -208,6 +212,7 @@ void Table::WriteRun(std::span<const Fid> fids, const float* values, uint32_t ti
 Result<WriteReport> Table::Write(std::span<const Fid> fids, std::span<const float> values,
                                  int64_t update_time, bool add) {
   RETURN_IF_ERROR(CheckBatch(fids.size(), values.size()));
+  RETURN_IF_ERROR(CheckTime(update_time));
   const auto dim = static_cast<size_t>(layout_->dim());
   if (!AllFinite(values)) {
     const size_t at = FirstNonFinite(values);
@@ -216,7 +221,7 @@ Result<WriteReport> Table::Write(std::span<const Fid> fids, std::span<const floa
   }
   const WriteGate::Shared gate(*options_.gate);
   RaiseMaxUpdateTime(update_time);
-  const uint32_t time = ClampTime(update_time);
+  const auto time = static_cast<uint32_t>(update_time);
   WriteReport report;
   std::vector<Fid> written;
   std::vector<Fid> erased;
@@ -272,6 +277,7 @@ Result<PreparedGradients> Table::Prepare(const Gradients& gradients) const {
     RETURN_IF_ERROR(
         CheckBatch(gradients.fids.size(), gradients.snapshots.size()).Annotate("snapshots"));
   }
+  RETURN_IF_ERROR(CheckTime(gradients.update_time));
   if (gradients.global_step < 0) return InvalidArgument("global_step is negative");
   const std::span<const float> rates = gradients.learning_rates;
   if (!rates.empty() && rates.size() != static_cast<size_t>(layout_->slices())) {
@@ -296,7 +302,7 @@ Result<WriteReport> Table::Optimize(const Gradients& gradients) {
 WriteReport Table::Apply(const PreparedGradients& batch) {
   const WriteGate::Shared gate(*options_.gate);
   RaiseMaxUpdateTime(batch.update_time);
-  const uint32_t time = ClampTime(batch.update_time);
+  const auto time = static_cast<uint32_t>(batch.update_time);
   WriteReport report;
   report.non_finite = batch.non_finite;
   std::vector<Fid> written;
@@ -319,7 +325,8 @@ WriteReport Table::Apply(const PreparedGradients& batch) {
   return report;
 }
 
-std::vector<int32_t> Table::Reinitialize(std::span<const Fid> fids, int64_t now) {
+Result<std::vector<int32_t>> Table::Reinitialize(std::span<const Fid> fids, int64_t now) {
+  RETURN_IF_ERROR(CheckTime(now));
   const WriteGate::Shared gate(*options_.gate);
   RaiseMaxUpdateTime(now);
   std::vector<int32_t> had_row(fids.size());
@@ -329,7 +336,7 @@ std::vector<int32_t> Table::Reinitialize(std::span<const Fid> fids, int64_t now)
       fids, [](size_t) { return RowMap::Missing::kInsert; },
       [&](size_t i, std::byte* row, uint32_t& timestamp, bool created) {
         layout_->Init(fids[i], row);
-        timestamp = ClampTime(now);
+        timestamp = static_cast<uint32_t>(now);
         had_row[i] = created ? 0 : 1;
         ++report.applied;
         report.created += created ? 1 : 0;
@@ -355,6 +362,7 @@ bool Table::Expired(Fid fid, uint32_t timestamp, int64_t now) const {
 int64_t Table::Evict() { return Evict(max_update_time()); }
 
 int64_t Table::Evict(int64_t now) {
+  now = std::clamp<int64_t>(now, 0, UINT32_MAX);  // rows are of no other time
   const WriteGate::Shared gate(*options_.gate);
   std::vector<Fid> dropped;
   state_->map.EraseIf([&](Fid fid, uint32_t timestamp) { return Expired(fid, timestamp, now); },

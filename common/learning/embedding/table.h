@@ -106,8 +106,8 @@ class Table {
   }
 
   // Overwrites values; a new row gets fresh optimizer state, an existing one keeps its own.
-  // Errors of this and of AssignAdd: kInvalidArgument  values.size() != fids.size() * dim(), or a
-  // value is not finite (no row has changed then).
+  // Errors of this and of AssignAdd: kInvalidArgument  values.size() != fids.size() * dim(), a
+  // value is not finite, or update_time is not in seconds since 1970 (no row has changed then).
   Result<WriteReport> Assign(std::span<const Fid> fids, std::span<const float> values,
                              int64_t update_time);
 
@@ -116,8 +116,9 @@ class Table {
                                 int64_t update_time);
 
   // One optimizer step per row (Gradients says which). A new row starts from its initial values.
-  // Errors: kInvalidArgument     sizes do not fit, a gradient is not finite under kReject, or a
-  //                              learning rate is not finite (no row has changed then);
+  // Errors: kInvalidArgument     sizes do not fit, a gradient is not finite under kReject, a
+  //                              learning rate is not finite, or update_time is not in seconds
+  //                              since 1970 (no row has changed then);
   //         kFailedPrecondition  a serving table does not learn.
   Result<WriteReport> Optimize(const Gradients& gradients);
 
@@ -128,7 +129,8 @@ class Table {
 
   // Back to initial values and fresh state, at time `now`; made if missing, whatever the filter
   // says. 1 for each fid that had a row, else 0; -1 where max_bytes has no room.
-  std::vector<int32_t> Reinitialize(std::span<const Fid> fids, int64_t now);
+  // Errors: kInvalidArgument  `now` is not in seconds since 1970.
+  Result<std::vector<int32_t>> Reinitialize(std::span<const Fid> fids, int64_t now);
 
   // Drops rows whose slot's expiry lies `now` - timestamp seconds back or more. Without `now`, the
   // newest update time the table has seen is meant. Returns how many.

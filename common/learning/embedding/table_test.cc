@@ -121,7 +121,7 @@ TEST(TableTest, FollowsTheWorkedTraceOfTheSpecification) {
     EXPECT_NEAR(state[1].arrays[0].values[0], 1.1, 1e-6);  // kept
   });
 
-  EXPECT_THAT(table->Reinitialize(std::vector<Fid>{1, 99}, 400), ElementsAre(1, 0));
+  EXPECT_THAT(table->Reinitialize(std::vector<Fid>{1, 99}, 400).value(), ElementsAre(1, 0));
   EXPECT_THAT(Row(*table, 1), ElementsAre(0.5F, 1, 1));
   EXPECT_THAT(Row(*table, 99), ElementsAre(0.5F, 1, 1));
   EXPECT_EQ(table->size(), 4U);
@@ -160,6 +160,27 @@ TEST(TableTest, ATableThatOnlySawTimeZeroExpiresNothing) {
   const auto table = MakeTable(config);
   Put(*table, {1, 2}, {1, 2}, 0);
   EXPECT_EQ(table->Evict(), 0);
+}
+
+TEST(TableTest, TimesThatAreNoSecondsAreRefused) {
+  TableConfig config = SgdConfig();
+  config.expire.default_days = 1;
+  const auto table = MakeTable(config);
+  const std::vector<Fid> fids{1};
+  const std::vector<float> values{1};
+  for (const int64_t time : {int64_t{-1}, int64_t{1'700'000'000'000}, INT64_MAX, INT64_MIN}) {
+    EXPECT_EQ(table->Assign(fids, values, time).status().code(), Code::kInvalidArgument);
+    EXPECT_EQ(table->AssignAdd(fids, values, time).status().code(), Code::kInvalidArgument);
+    EXPECT_EQ(table->Reinitialize(fids, time).status().code(), Code::kInvalidArgument);
+    EXPECT_EQ(
+        table->Optimize({.fids = fids, .values = values, .update_time = time}).status().code(),
+        Code::kInvalidArgument);
+  }
+  EXPECT_EQ(table->size(), 0);
+  EXPECT_EQ(table->max_update_time(), 0);
+  Put(*table, {1}, {1}, 1'700'000'000);
+  EXPECT_EQ(table->Evict(INT64_MIN), 0);
+  EXPECT_EQ(table->Evict(INT64_MAX), 1);
 }
 
 TEST(TableTest, DuplicatesAreStepsInOrderUnlessDeduplicated) {
@@ -210,7 +231,7 @@ TEST(TableTest, AFilterHoldsBackNewFidsButNoneThatHasARow) {
   EXPECT_EQ(table->Optimize(batch)->filtered, 1);
   EXPECT_EQ(table->Optimize(batch)->applied, 1);
   // Reinitialisation asks nobody.
-  EXPECT_THAT(table->Reinitialize(std::vector<Fid>{10}, 5), ElementsAre(0));
+  EXPECT_THAT(table->Reinitialize(std::vector<Fid>{10}, 5).value(), ElementsAre(0));
   EXPECT_TRUE(table->Contains(10));
 }
 

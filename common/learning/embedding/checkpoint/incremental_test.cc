@@ -42,7 +42,7 @@ class IncrementalTest : public CheckpointTest {
             table->Erase(std::vector<Fid>{first, first + 1, first + 2});
             break;
           case 1:
-            table->Reinitialize(std::vector<Fid>{first, 500 + first}, now);
+            ASSERT_TRUE(table->Reinitialize(std::vector<Fid>{first, 500 + first}, now).ok());
             break;
           case 2:
             table->Evict(now - 3 * 86'400);
