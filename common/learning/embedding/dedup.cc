@@ -3,15 +3,18 @@
 #include <algorithm>
 #include <bit>
 
+#include "common/foundation/base/rng.h"
+#include "common/learning/embedding/hashing.h"
+
 namespace megalith::embedding {
 namespace {
 
 constexpr uint32_t kFree = UINT32_MAX;
 
-uint64_t Mix(Fid fid) {
-  uint64_t h = static_cast<uint64_t>(fid) * 0x9e3779b97f4a7c15ULL;
-  h ^= h >> 32;
-  return h * 0xd6e8feb86659fd93ULL;
+// At random: clients choose fids, and must not be able to choose ones that collide.
+uint64_t HashSeed() {
+  static const uint64_t seed = EntropySeed();
+  return seed;
 }
 
 }  // namespace
@@ -25,8 +28,9 @@ DistinctFids Distinct(std::span<const Fid> fids) {
   const size_t places = std::bit_ceil(std::max<size_t>(2 * fids.size(), 8));
   const int shift = 64 - std::countr_zero(places);
   std::vector<uint32_t> table(places, kFree);
+  const uint64_t seed = HashSeed();
   for (size_t i = 0; i < fids.size(); ++i) {
-    size_t place = Mix(fids[i]) >> shift;
+    size_t place = Mix(static_cast<uint64_t>(fids[i]) ^ seed) >> shift;
     while (table[place] != kFree && out.fids[table[place]] != fids[i]) {
       place = (place + 1) & (places - 1);
     }

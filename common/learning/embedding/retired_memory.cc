@@ -1,6 +1,5 @@
 #include "common/learning/embedding/retired_memory.h"
 
-#include <cstdlib>
 #include <thread>
 
 namespace megalith::embedding {
@@ -16,7 +15,7 @@ size_t ThreadNumber() {
 
 RetiredMemory::~RetiredMemory() {
   for (const auto& list : retired_) {
-    for (void* memory : list) std::free(memory);
+    for (const Retired& retired : list) retired.free(retired.memory);
   }
 }
 
@@ -38,16 +37,16 @@ bool RetiredMemory::Advance() {
   for (const Counts& counts : counts_) {
     if (counts.of_epoch[older].load(std::memory_order_seq_cst) != 0) return false;
   }
-  for (void* memory : retired_[older]) std::free(memory);
+  for (const Retired& retired : retired_[older]) retired.free(retired.memory);
   retired_[older].clear();
   epoch_.store(epoch + 1, std::memory_order_seq_cst);
   return true;
 }
 
-void RetiredMemory::Retire(void* memory) {
+void RetiredMemory::Retire(void* memory, void (*free)(void*)) {
   if (memory == nullptr) return;
   const std::lock_guard lock(mu_);
-  retired_[epoch_.load(std::memory_order_relaxed) % 2].push_back(memory);
+  retired_[epoch_.load(std::memory_order_relaxed) % 2].push_back({memory, free});
   Advance();
 }
 

@@ -33,8 +33,8 @@ class RetiredMemory {
     std::atomic<int64_t>* count_;
   };
 
-  // Takes memory of std::aligned_alloc or std::malloc that no new reader can reach any more.
-  void Retire(void* memory);
+  // Takes memory that no new reader can reach any more, and how to free it.
+  void Retire(void* memory, void (*free)(void*));
 
   // Waits until every Reader that lives now has gone. Not to be called by one that has a Reader.
   void Synchronize();
@@ -48,7 +48,11 @@ class RetiredMemory {
   mutable std::array<Counts, 16> counts_;  // threads are spread over them
   std::atomic<uint64_t> epoch_{1};
   std::mutex mu_;
-  std::array<std::vector<void*>, 2> retired_;  // guarded by mu_; by epoch modulo 2
+  struct Retired {
+    void* memory;
+    void (*free)(void*);
+  };
+  std::array<std::vector<Retired>, 2> retired_;  // guarded by mu_; by epoch modulo 2
 };
 
 }  // namespace megalith::embedding

@@ -1,9 +1,9 @@
 #include "common/learning/embedding/row_arena.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <string>
+
+#include "common/foundation/base/large_memory.h"
 
 namespace megalith::embedding {
 namespace {
@@ -11,20 +11,6 @@ namespace {
 constexpr size_t kLargePage = size_t{2} << 20;
 constexpr size_t kBlockBytes = size_t{4} << 20;  // a block is at least this and less than twice
 constexpr size_t kFirstDirectory = 8;
-
-// `bytes` (a multiple of kLargePage) of zeroed memory at a multiple of kLargePage, null if there
-// is none. The system's own choice of address would spoil the first and last large page.
-std::byte* MapBlock(size_t bytes) {
-  void* memory = mmap(nullptr, bytes + kLargePage, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) return nullptr;
-  const auto start = reinterpret_cast<uintptr_t>(memory);
-  const uintptr_t aligned = (start + kLargePage - 1) / kLargePage * kLargePage;
-  if (aligned > start) munmap(memory, aligned - start);
-  const uintptr_t tail = start + kLargePage - aligned;
-  if (tail > 0) munmap(reinterpret_cast<void*>(aligned + bytes), tail);
-  return reinterpret_cast<std::byte*>(aligned);
-}
 
 }  // namespace
 
@@ -38,18 +24,17 @@ RowArena::RowArena(size_t payload_bytes) : row_bytes_((payload_bytes + 7) / 8 * 
 
 RowArena::~RowArena() {
   const std::vector<std::byte*>& blocks = block_directories_.back();
-  for (size_t i = 0; i < block_count_; ++i) munmap(blocks[i], block_bytes_);
+  for (size_t i = 0; i < block_count_; ++i) UnmapZeroed(blocks[i], block_bytes_);
 }
 
 Status RowArena::AddBlock() {
-  std::byte* memory = MapBlock(block_bytes_);
+  auto* memory = static_cast<std::byte*>(
+      MapZeroed(block_bytes_, block_count_ > 0 ? Pages::kLarge : Pages::kSmall));
   if (memory == nullptr) {
     return ResourceExhausted("the system gives no memory for another " +
                              std::to_string(block_bytes_) +
                              " bytes of rows; evict rows or set the table's max_bytes lower");
   }
-  // Advice only: a system that does not take it serves us as before.
-  if (block_count_ > 0) madvise(memory, block_bytes_, MADV_HUGEPAGE);
   if (block_count_ == block_directories_.back().size()) {
     std::vector<std::byte*> larger = block_directories_.back();
     larger.resize(2 * larger.size(), nullptr);
@@ -77,7 +62,7 @@ Result<uint32_t> RowArena::Reserve(uint32_t count) {
 void RowArena::Reset() {
   const std::lock_guard lock(mu_);
   const std::vector<std::byte*>& blocks = block_directories_.back();
-  for (size_t i = 0; i < block_count_; ++i) munmap(blocks[i], block_bytes_);
+  for (size_t i = 0; i < block_count_; ++i) UnmapZeroed(blocks[i], block_bytes_);
   block_count_ = 0;
   block_directories_.clear();
   block_directories_.emplace_back(kFirstDirectory, nullptr);

@@ -1,20 +1,22 @@
 #include "common/learning/embedding/row_map.h"
 
-#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
 #include <thread>
+
+#include "common/foundation/base/large_memory.h"
 
 namespace megalith::embedding {
 namespace {
 
-constexpr uint64_t kEntryBytes = 16;
-constexpr size_t kLargePage = size_t{2} << 20;
-constexpr uint32_t kMaxReservedRows = 64;  // that one shard takes from the arena at once
+constexpr uint64_t kLargeIndex = uint64_t{2} << 20;  // from this size on the system's own pages
+constexpr uint32_t kMaxReservedRows = 64;            // that one shard takes from the arena at once
 constexpr uint32_t kMaxDepth = 24;
 // The directory has at most 2^this entries per shard; hashes that would split a shard further are
 // not spread as hashes are, and their shard grows instead.
@@ -31,6 +33,19 @@ uint32_t BucketsFor(uint64_t rows) {
   return static_cast<uint32_t>(std::max<uint64_t>(1, (rows * 100 + 4 * 72 - 1) / (4 * 72)));
 }
 
+uint64_t PhysicalMemory() {
+  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+         static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+void FreeEntries(void* memory, uint64_t bytes) {
+  if (bytes >= kLargeIndex) {
+    UnmapZeroed(memory, bytes);
+  } else {
+    std::free(memory);
+  }
+}
+
 Status NoMemory() {
   return ResourceExhausted("the system gives no memory for the table's index; evict rows");
 }
@@ -44,9 +59,13 @@ struct RowMap::CopiedRows {
   std::vector<std::byte> payloads;
 
   void Add(Fid fid, Word word, const std::byte* payload, size_t bytes) {
+    // The fid comes last: without memory for one of them the others are overwritten next time.
+    const size_t at = fids.size();
+    payloads.resize((at + 1) * bytes);
+    std::memcpy(payloads.data() + at * bytes, payload, bytes);
+    timestamps.resize(at + 1);
+    timestamps[at] = word.timestamp();
     fids.push_back(fid);
-    timestamps.push_back(word.timestamp());
-    payloads.insert(payloads.end(), payload, payload + bytes);
   }
   void Clear() {
     fids.clear();
@@ -57,19 +76,28 @@ struct RowMap::CopiedRows {
 struct RowMap::Shard::Kept : RowMap::CopiedRows {};
 
 RowMap::Shard::Shard() = default;
-RowMap::Shard::~Shard() { std::free(index.load(std::memory_order_relaxed)); }
+RowMap::Shard::~Shard() { Index::Free(index.load(std::memory_order_relaxed)); }
 
 RowMap::Index* RowMap::Index::Make(uint32_t buckets) {
-  // Large ones in pages of 2 MiB, as far as they fill such; see RowArena.
-  const uint64_t bytes = Bytes(buckets);
-  const bool large = bytes >= kLargePage;
+  const uint64_t bytes = EntryBytes(buckets);
   void* memory = nullptr;
-  if (posix_memalign(&memory, large ? kLargePage : 64, bytes) != 0) return nullptr;
-  if (large) madvise(memory, bytes / kLargePage * kLargePage, MADV_HUGEPAGE);
-  std::memset(memory, 0, bytes);
-  auto* index = static_cast<Index*>(memory);
-  index->buckets = buckets;
+  if (bytes >= kLargeIndex) {
+    memory = MapZeroed(bytes, Pages::kLarge);
+  } else if ((memory = AllocateArray(bytes)) != nullptr) {
+    std::memset(memory, 0, bytes);
+  }
+  if (memory == nullptr) return nullptr;
+  auto* index =
+      new (std::nothrow) Index{.buckets = buckets, .entries = static_cast<Entry*>(memory)};
+  if (index == nullptr) FreeEntries(memory, bytes);
   return index;
+}
+
+void RowMap::Index::Free(void* memory) {
+  if (memory == nullptr) return;
+  auto* index = static_cast<Index*>(memory);
+  FreeEntries(index->entries, EntryBytes(index->buckets));
+  delete index;
 }
 
 RowMap::Directory::Directory(uint32_t bits) : depth(bits), shards(size_t{1} << bits) {}
@@ -92,11 +120,11 @@ RowMap::RowMap(size_t payload_bytes, uint64_t max_bytes, uint64_t hash_seed,
 RowMap::~RowMap() = default;
 
 double RowMap::load_factor() const {
-  const uint64_t entries = index_bytes_.load(std::memory_order_relaxed) / kEntryBytes;
+  const uint64_t entries = index_bytes_.load(std::memory_order_relaxed) / sizeof(Entry);
   return static_cast<double>(rows()) / static_cast<double>(entries);
 }
 
-void RowMap::LockSlowly(const Shard& shard) {
+void RowMap::Locked::AcquireSlowly(const Shard& shard) {
   int spins = 0;
   do {
     while (shard.locked.load(std::memory_order_relaxed) != 0) {
@@ -110,7 +138,7 @@ void RowMap::LockSlowly(const Shard& shard) {
 }
 
 RowMap::Entry* RowMap::FindFrom(Index& index, Entry* bucket, Fid fid, Word& word) {
-  Entry* const end = index.entries() + index.count();
+  Entry* const end = index.entries + index.count();
   for (uint32_t probed = 0; probed < index.buckets; ++probed) {
     bool ends = false;
     for (uint32_t k = 0; k < kBucketEntries; ++k) {
@@ -120,13 +148,13 @@ RowMap::Entry* RowMap::FindFrom(Index& index, Entry* bucket, Fid fid, Word& word
     }
     if (ends) return nullptr;
     bucket += kBucketEntries;
-    if (bucket == end) bucket = index.entries();
+    if (bucket == end) bucket = index.entries;
   }
   return nullptr;
 }
 
 void RowMap::Put(Index& index, Fid fid, Word word) const {
-  Entry* const end = index.entries() + index.count();
+  Entry* const end = index.entries + index.count();
   for (Entry* bucket = BucketAt(index, Hash(fid));;) {
     for (uint32_t k = 0; k < kBucketEntries; ++k) {
       if (!bucket[k].Get().never_used()) continue;
@@ -134,7 +162,7 @@ void RowMap::Put(Index& index, Fid fid, Word word) const {
       return;
     }
     bucket += kBucketEntries;
-    if (bucket == end) bucket = index.entries();
+    if (bucket == end) bucket = index.entries;
   }
 }
 
@@ -153,8 +181,8 @@ Status RowMap::Rebuild(Shard& shard, uint32_t buckets) {
   Index* index = Index::Make(buckets);
   if (index == nullptr) return NoMemory();
   for (uint64_t i = 0; i < old.count(); ++i) {
-    const Word word = old.entries()[i].Get();
-    if (word.live()) Put(*index, old.entries()[i].fid.load(std::memory_order_relaxed), word);
+    const Word word = old.entries[i].Get();
+    if (word.live()) Put(*index, old.entries[i].fid.load(std::memory_order_relaxed), word);
   }
   index_bytes_.fetch_add(Index::Bytes(buckets) - Index::Bytes(old.buckets),
                          std::memory_order_relaxed);
@@ -164,40 +192,39 @@ Status RowMap::Rebuild(Shard& shard, uint32_t buckets) {
     const Changing changing(shard);
     shard.index.store(index, std::memory_order_release);
   }
-  retired_.Retire(&old);
+  retired_.Retire(&old, Index::Free);
   return OkStatus();
 }
 
-Result<RowMap::Shard*> RowMap::Split(Shard& shard) {
+Status RowMap::Split(Locked& locked, uint64_t hash) {
+  Shard& shard = locked.shard();
   Index& old = *shard.index.load(std::memory_order_relaxed);
   const uint32_t depth = shard.depth.load(std::memory_order_relaxed);
-  const std::span<Entry> entries(old.entries(), old.count());
+  const std::span<Entry> entries(old.entries, old.count());
   const auto leaves = [&](const Entry& entry) {
     return (Leading(Hash(entry.fid.load(std::memory_order_relaxed)), depth + 1) & 1) != 0;
   };
   uint32_t leaving = 0;
   for (const Entry& entry : entries) leaving += entry.Get().live() && leaves(entry) ? 1 : 0;
-  Index* stay = Index::Make(BucketsFor(uint64_t{shard.used} - leaving + 1));
-  Index* leave = Index::Make(BucketsFor(uint64_t{leaving} + 1));
-  if (stay == nullptr || leave == nullptr) {
-    std::free(stay);
-    std::free(leave);
-    return NoMemory();
-  }
+  OwnedIndex stay(Index::Make(BucketsFor(uint64_t{shard.used} - leaving + 1)));
+  OwnedIndex leave(Index::Make(BucketsFor(uint64_t{leaving} + 1)));
+  if (stay == nullptr || leave == nullptr) return NoMemory();
   for (const Entry& entry : entries) {
     const Word word = entry.Get();
     if (!word.live()) continue;
     Put(leaves(entry) ? *leave : *stay, entry.fid.load(std::memory_order_relaxed), word);
   }
+
+  // What may find no memory comes first; from then on nothing fails.
+  const std::lock_guard lock(mu_);
+  DeepenDirectory(depth + 1);
+  Shard& other = shards_.emplace_back();
+  Locked other_locked(other);
   index_bytes_.fetch_add(
       Index::Bytes(stay->buckets) + Index::Bytes(leave->buckets) - Index::Bytes(old.buckets),
       std::memory_order_relaxed);
-
-  const std::lock_guard lock(mu_);
-  Shard& other = shards_.emplace_back();
-  Lock(other);  // the caller unlocks the one of the two that it does not need
   const uint32_t prefix = shard.prefix.load(std::memory_order_relaxed);
-  other.index.store(leave, std::memory_order_relaxed);
+  other.index.store(leave.release(), std::memory_order_relaxed);
   other.used = leaving;
   other.depth.store(depth + 1, std::memory_order_relaxed);
   other.prefix.store(prefix * 2 + 1, std::memory_order_relaxed);
@@ -206,29 +233,33 @@ Result<RowMap::Shard*> RowMap::Split(Shard& shard) {
   Publish(other);
   {
     const Changing changing(shard);
-    shard.index.store(stay, std::memory_order_release);
+    shard.index.store(stay.release(), std::memory_order_release);
     shard.depth.store(depth + 1, std::memory_order_release);
     shard.prefix.store(prefix * 2, std::memory_order_release);
   }
   shard.used -= leaving;
   shard.erased = 0;
   ++shard.rebuilds;
-  retired_.Retire(&old);
-  return &other;
+  if (!shard.Holds(hash)) locked.Swap(other_locked);
+  retired_.Retire(&old, Index::Free);
+  return OkStatus();
+}
+
+void RowMap::DeepenDirectory(uint32_t depth) {
+  while (directories_.back()->depth < depth) {
+    const Directory& directory = *directories_.back();
+    auto larger = std::make_unique<Directory>(directory.depth + 1);
+    for (size_t i = 0; i < larger->shards.size(); ++i) {
+      larger->shards[i].store(directory.shards[i / 2].load(std::memory_order_relaxed),
+                              std::memory_order_relaxed);
+    }
+    directories_.push_back(std::move(larger));
+  }
 }
 
 void RowMap::Publish(Shard& shard) {
   Directory* directory = directories_.back().get();
   const uint32_t depth = shard.depth.load(std::memory_order_relaxed);
-  while (directory->depth < depth) {
-    auto larger = std::make_unique<Directory>(directory->depth + 1);
-    for (size_t i = 0; i < larger->shards.size(); ++i) {
-      larger->shards[i].store(directory->shards[i / 2].load(std::memory_order_relaxed),
-                              std::memory_order_relaxed);
-    }
-    directories_.push_back(std::move(larger));
-    directory = directories_.back().get();
-  }
   const uint32_t free_bits = directory->depth - depth;
   const size_t first = size_t{shard.prefix.load(std::memory_order_relaxed)} << free_bits;
   for (size_t i = 0; i < size_t{1} << free_bits; ++i) {
@@ -264,7 +295,7 @@ bool RowMap::MaySplit(const Shard& shard) const {
   return (size_t{1} << (depth + 1)) <= (shards_.size() << kMaxDirectorySlack);
 }
 
-Status RowMap::MakeRoom(Probe& probe, uint32_t& number) {
+Status RowMap::MakeRoom(Probe& probe, Locked& locked, uint32_t& number) {
   const auto buckets = [](const Shard& shard) {
     return shard.index.load(std::memory_order_relaxed)->buckets;
   };
@@ -276,10 +307,8 @@ Status RowMap::MakeRoom(Probe& probe, uint32_t& number) {
       RETURN_IF_ERROR(grown);
       continue;
     }
-    ASSIGN_OR_RETURN(Shard * other, Split(shard));
-    const bool moved = !shard.Holds(probe.hash);
-    Unlock(moved ? shard : *other);
-    if (moved) probe.shard = other;
+    RETURN_IF_ERROR(Split(locked, probe.hash));
+    probe.shard = &locked.shard();
   }
   return TakeRow(*probe.shard, number);
 }
@@ -294,7 +323,7 @@ void RowMap::Remove(Shard& shard, Entry& entry, Word word) {
   const uint32_t number = word.number();
   // Where probing ends in this bucket anyway, the entry can be as new.
   Index& index = *shard.index.load(std::memory_order_relaxed);
-  const Entry* bucket = &entry - (&entry - index.entries()) % kBucketEntries;
+  const Entry* bucket = &entry - (&entry - index.entries) % kBucketEntries;
   const bool ends = std::any_of(bucket, bucket + kBucketEntries,
                                 [](const Entry& e) { return e.Get().never_used(); });
   const Changing changing(shard);
@@ -311,23 +340,21 @@ bool RowMap::Erase(Fid fid) {
   const RetiredMemory::Reader reader(retired_);
   Probe probe;
   probe.hash = Hash(fid);
-  probe.shard = Locate(probe.hash);
-  Settle(fid, probe);
-  if (probe.entry != nullptr) {
-    KeepForSnapshot(*probe.shard, *probe.entry, probe.word);
-    Remove(*probe.shard, *probe.entry, probe.word);
-  }
-  Unlock(*probe.shard);
-  return probe.entry != nullptr;
+  const Locked locked(*this, probe.hash, Locate(probe.hash));
+  Settle(fid, locked, probe);
+  if (probe.entry == nullptr) return false;
+  KeepForSnapshot(*probe.shard, *probe.entry, probe.word);
+  Remove(*probe.shard, *probe.entry, probe.word);
+  return true;
 }
 
 void RowMap::EraseIf(const std::function<bool(Fid fid, uint32_t timestamp)>& drop,
                      std::vector<Fid>* dropped) {
   for (size_t i = 0; Shard* shard = ShardAt(i); ++i) {
-    Lock(*shard);
+    const Locked locked(*shard);
     Index& index = *shard->index.load(std::memory_order_relaxed);
     for (uint64_t k = 0; k < index.count(); ++k) {
-      Entry& entry = index.entries()[k];
+      Entry& entry = index.entries[k];
       Word word = entry.Get();
       const Fid fid = entry.fid.load(std::memory_order_relaxed);
       if (!word.live() || !drop(fid, word.timestamp())) continue;
@@ -338,7 +365,6 @@ void RowMap::EraseIf(const std::function<bool(Fid fid, uint32_t timestamp)>& dro
     // An index that is mostly air is given back; failing to leaves it as it is.
     const uint32_t wanted = BucketsFor(uint64_t{shard->used} + 1);
     if (wanted < index.buckets / 2) (void)Rebuild(*shard, wanted);
-    Unlock(*shard);
   }
 }
 
@@ -347,10 +373,10 @@ void RowMap::EraseIf(const std::function<bool(Fid fid, uint32_t timestamp)>& dro
 // rebuilds 8 bits, bucket 32 bits}.
 bool RowMap::ScanFids(uint64_t* cursor, std::vector<Fid>* fids) const {
   const uint64_t number = *cursor >> 40;
-  const Shard* shard = ShardAt(number);
+  Shard* shard = ShardAt(number);
   if (shard == nullptr) return false;
   fids->reserve(fids->size() + kFidsPerScan);  // not under the lock
-  Lock(*shard);
+  const Locked locked(*shard);
   Index& index = *shard->index.load(std::memory_order_relaxed);
   const uint64_t rebuilds = shard->rebuilds & 0xff;
   const bool rebuilt = ((*cursor >> 32) & 0xff) != rebuilds;
@@ -358,50 +384,50 @@ bool RowMap::ScanFids(uint64_t* cursor, std::vector<Fid>* fids) const {
   size_t found = 0;
   for (; bucket < index.buckets && found + kBucketEntries <= kFidsPerScan; ++bucket) {
     for (uint32_t k = 0; k < kBucketEntries; ++k) {
-      const Entry& entry = index.entries()[bucket * kBucketEntries + k];
+      const Entry& entry = index.entries[bucket * kBucketEntries + k];
       if (!entry.Get().live()) continue;
       fids->push_back(entry.fid.load(std::memory_order_relaxed));
       ++found;
     }
   }
   const bool ended = bucket >= index.buckets;
-  Unlock(*shard);
   *cursor = ended ? (number + 1) << 40 : number << 40 | rebuilds << 32 | bucket;
   return true;
 }
 
 Status RowMap::Reserve(uint64_t rows) {
-  const std::lock_guard lock(mu_);
-  if (shards_.size() > 1 || shards_.front().used > 0 || rows < max_shard_rows_ / 2) {
-    return OkStatus();
+  if (rows > RowArena::kMaxRows) {
+    return InvalidArgument("initial_capacity " + std::to_string(rows) + ": a table holds at most " +
+                           std::to_string(RowArena::kMaxRows) + " rows; use more servers");
   }
+  const std::lock_guard lock(mu_);
+  if (shards_.size() > 1 || shards_.front().used > 0) return OkStatus();
   uint32_t depth = 0;
-  while ((rows >> depth) > max_shard_rows_ / 2 && depth < 24) ++depth;
+  while ((rows >> depth) > max_shard_rows_ / 2 && depth < kMaxDepth) ++depth;
   const uint32_t buckets = BucketsFor((rows >> depth) + 1);
   const uint64_t index_bytes = Index::Bytes(buckets) << depth;
-  if (index_bytes > max_bytes_) {
+  const uint64_t limit = std::min(max_bytes_.load(), PhysicalMemory());
+  if (index_bytes > limit) {
     return ResourceExhausted("initial_capacity " + std::to_string(rows) + " needs " +
-                             std::to_string(index_bytes) + " bytes of index, max_bytes is " +
-                             std::to_string(max_bytes_.load()));
+                             std::to_string(index_bytes) + " bytes of index; max_bytes and the " +
+                             "machine's memory allow " + std::to_string(limit));
   }
   return Subdivide(depth, buckets);
 }
 
 Status RowMap::Subdivide(uint32_t depth, uint32_t buckets) {
-  std::vector<Index*> indexes(size_t{1} << depth);
-  for (Index*& index : indexes) {
-    index = Index::Make(buckets);
-    if (index != nullptr) continue;
-    for (Index* made : indexes) std::free(made);
-    return NoMemory();
+  std::vector<OwnedIndex> indexes(size_t{1} << depth);
+  for (OwnedIndex& index : indexes) {
+    index.reset(Index::Make(buckets));
+    if (index == nullptr) return NoMemory();
   }
-  std::free(shards_.front().index.load(std::memory_order_relaxed));
   auto directory = std::make_unique<Directory>(depth);
+  Index::Free(shards_.front().index.load(std::memory_order_relaxed));
   for (size_t prefix = 0; prefix < indexes.size(); ++prefix) {
     Shard& shard = prefix == 0 ? shards_.front() : shards_.emplace_back();
     shard.depth = depth;
     shard.prefix = static_cast<uint32_t>(prefix);
-    shard.index.store(indexes[prefix], std::memory_order_relaxed);
+    shard.index.store(indexes[prefix].release(), std::memory_order_relaxed);
     directory->shards[prefix].store(&shard, std::memory_order_relaxed);
   }
   index_bytes_ = Index::Bytes(buckets) << depth;
@@ -417,7 +443,7 @@ Status RowMap::Clear() {
   const std::lock_guard lock(mu_);
   uint64_t index_bytes = 0;
   for (Shard& shard : shards_) {
-    Lock(shard);
+    const Locked locked(shard);
     Index* empty = Index::Make(1);
     CHECK(empty != nullptr);
     Index* old = shard.index.load(std::memory_order_relaxed);
@@ -425,13 +451,12 @@ Status RowMap::Clear() {
       const Changing changing(shard);
       shard.index.store(empty, std::memory_order_release);
     }
-    retired_.Retire(old);
+    retired_.Retire(old, Index::Free);
     shard.used = shard.erased = 0;
     shard.free_head = kNoRow;
     shard.fresh_next = shard.fresh_end = 0;
     ++shard.rebuilds;
     index_bytes += Index::Bytes(1);
-    Unlock(shard);
   }
   index_bytes_.store(index_bytes, std::memory_order_relaxed);
   rows_.store(0, std::memory_order_relaxed);
@@ -465,28 +490,31 @@ Status RowMap::BeginSnapshot() {
 
 bool RowMap::ReadSome(Shard& shard, ShardCursor& cursor, size_t limit, CopiedRows& out) {
   const bool parity = parity_.load(std::memory_order_relaxed);
-  Lock(shard);
-  if (cursor.rebuilds != shard.rebuilds) cursor = {.rebuilds = shard.rebuilds, .entry = 0};
-  Index& index = *shard.index.load(std::memory_order_relaxed);
-  size_t taken = 0;
-  uint64_t i = cursor.entry;
-  for (; i < index.count() && taken < limit; ++i) {
-    if (i + kReadAhead < index.count()) {
-      const Word ahead = index.entries()[i + kReadAhead].Get();
-      if (ahead.live()) Fetch(arena_.Row(ahead.number()), row_bytes());
+  std::unique_ptr<Shard::Kept> kept;
+  bool more = false;
+  {
+    const Locked locked(shard);
+    if (cursor.rebuilds != shard.rebuilds) cursor = {.rebuilds = shard.rebuilds, .entry = 0};
+    Index& index = *shard.index.load(std::memory_order_relaxed);
+    size_t taken = 0;
+    uint64_t i = cursor.entry;
+    for (; i < index.count() && taken < limit; ++i) {
+      if (i + kReadAhead < index.count()) {
+        const Word ahead = index.entries[i + kReadAhead].Get();
+        if (ahead.live()) Fetch(arena_.Row(ahead.number()), row_bytes());
+      }
+      Entry& entry = index.entries[i];
+      const Word word = entry.Get();
+      if (!word.live() || word.parity() == parity) continue;
+      out.Add(entry.fid.load(std::memory_order_relaxed), word, arena_.Row(word.number()),
+              row_bytes());
+      entry.Set(Word(word.timestamp(), word.row() ^ kParityBit));
+      ++taken;
     }
-    Entry& entry = index.entries()[i];
-    const Word word = entry.Get();
-    if (!word.live() || word.parity() == parity) continue;
-    out.Add(entry.fid.load(std::memory_order_relaxed), word, arena_.Row(word.number()),
-            row_bytes());
-    entry.Set(Word(word.timestamp(), word.row() ^ kParityBit));
-    ++taken;
+    more = i < index.count();
+    cursor.entry = i;
+    kept = std::move(shard.kept);
   }
-  const bool more = i < index.count();
-  cursor.entry = i;
-  const std::unique_ptr<Shard::Kept> kept = std::move(shard.kept);
-  Unlock(shard);
   if (kept != nullptr) {
     out.fids.insert(out.fids.end(), kept->fids.begin(), kept->fids.end());
     out.timestamps.insert(out.timestamps.end(), kept->timestamps.begin(), kept->timestamps.end());

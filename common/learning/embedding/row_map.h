@@ -33,6 +33,7 @@
 
 #include "common/foundation/base/status.h"
 #include "common/learning/embedding/fid.h"
+#include "common/learning/embedding/hashing.h"
 #include "common/learning/embedding/retired_memory.h"
 #include "common/learning/embedding/row_arena.h"
 
@@ -52,7 +53,7 @@ class RowMap {
   RowMap(const RowMap&) = delete;
   RowMap& operator=(const RowMap&) = delete;
 
-  // Of one row: the payload padded to four.
+  // Of one row: the payload padded to eight.
   size_t row_bytes() const { return arena_.row_bytes(); }
   uint64_t rows() const { return rows_.load(std::memory_order_relaxed); }
   // Rows handed out and index.
@@ -65,8 +66,9 @@ class RowMap {
   // A lower bound than what is used refuses new rows, no more.
   void SetMaxBytes(uint64_t max_bytes) { max_bytes_.store(max_bytes, std::memory_order_relaxed); }
 
-  // Makes room for `rows` at once, if the map is still empty; before others use it.
-  // Errors: kResourceExhausted.
+  // Makes room for `rows` at once, if the map is still empty; before others use it. The system
+  // gives the memory as it is touched. Errors: kInvalidArgument     more rows than a map holds
+  //         kResourceExhausted.
   Status Reserve(uint64_t rows);
 
   // For every fid in order: copies the first `bytes` of its payload to into(i) and calls
@@ -80,9 +82,8 @@ class RowMap {
   // Calls on_missing(i) for a fid without a row; where it answers kInsert a row is made with
   // timestamp 0 and undefined payload. Then on_row(i, payload, timestamp, created) under the row's
   // lock, for changing a copy of payload and timestamp that readers see when it returns, at once;
-  // not called for skipped fids. Returns
-  // kResourceExhausted if new rows were refused for want of memory (on_full(i) was called for
-  // each); every other fid has been worked all the same.
+  // not called for skipped fids. Returns kResourceExhausted if new rows were refused for want of
+  // memory (on_full(i) was called for each); every other fid has been worked all the same.
   template <typename OnMissing, typename OnRow, typename OnFull>
   Status Update(std::span<const Fid> fids, OnMissing&& on_missing, OnRow&& on_row,
                 OnFull&& on_full);
@@ -161,17 +162,24 @@ class RowMap {
   };
   static_assert(sizeof(Entry) == 16);
 
-  // Entries of a shard and how many; made and freed in one piece.
+  // Entries of a shard and how many. Large ones lie in the system's own pages and cost no memory
+  // before they are touched.
   struct alignas(64) Index {
     uint32_t buckets;
-
-    // They follow in memory, from the next cache line on.
-    Entry* entries() { return reinterpret_cast<Entry*>(this + 1); }
+    Entry* entries;
 
     uint64_t count() const { return uint64_t{buckets} * kBucketEntries; }
-    static uint64_t Bytes(uint64_t buckets) { return sizeof(Index) + buckets * 64; }
+    static uint64_t Bytes(uint64_t buckets) { return sizeof(Index) + EntryBytes(buckets); }
+    static uint64_t EntryBytes(uint64_t buckets) {
+      return buckets * kBucketEntries * sizeof(Entry);
+    }
     static Index* Make(uint32_t buckets);  // null: no memory
+    static void Free(void* index);         // null: nothing
   };
+  struct FreeIndex {
+    void operator()(Index* index) const { Index::Free(index); }
+  };
+  using OwnedIndex = std::unique_ptr<Index, FreeIndex>;
 
   struct alignas(64) Shard {
     mutable std::atomic<uint32_t> locked{0};
@@ -271,38 +279,47 @@ class RowMap {
     Word word;           // of the entry
   };
 
-  uint64_t Hash(Fid fid) const {
-    // The finaliser of MurmurHash3 (public domain): a bijection of 64-bit words.
-    uint64_t h = static_cast<uint64_t>(fid) ^ hash_seed_;
-    h = (h ^ (h >> 33)) * 0xff51afd7ed558ccdULL;
-    h = (h ^ (h >> 33)) * 0xc4ceb9fe1a85ec53ULL;
-    return h ^ (h >> 33);
-  }
+  uint64_t Hash(Fid fid) const { return Mix(static_cast<uint64_t>(fid) ^ hash_seed_); }
   // Leading bits; defined for bits = 0 too.
   static uint64_t Leading(uint64_t hash, uint32_t bits) { return (hash >> 1) >> (63 - bits); }
   Shard* Locate(uint64_t hash) const {
     const Directory* directory = directory_.load(std::memory_order_acquire);
     return directory->shards[Leading(hash, directory->depth)].load(std::memory_order_acquire);
   }
-  static void Lock(const Shard& shard) {
-    if (shard.locked.exchange(1, std::memory_order_acquire) != 0) LockSlowly(shard);
-  }
-  static void LockSlowly(const Shard& shard);
-  static void Unlock(const Shard& shard) { shard.locked.store(0, std::memory_order_release); }
 
-  // Locks the shard that holds `hash` now, starting from `shard`, which may have split since.
-  Shard* LockOwner(uint64_t hash, Shard* shard) const {
-    while (true) {
-      Lock(*shard);
-      if (shard->Holds(hash)) return shard;
-      Unlock(*shard);
-      shard = Locate(hash);
+  // Holds a shard's lock.
+  class [[nodiscard]] Locked {
+   public:
+    explicit Locked(Shard& shard) : shard_(&shard) { Acquire(shard); }
+    // Of the shard that holds `hash` now, starting from `shard`, which may have split since.
+    Locked(const RowMap& map, uint64_t hash, Shard* shard) {
+      while (true) {
+        Acquire(*shard);
+        if (shard->Holds(hash)) break;
+        Release(*shard);
+        shard = map.Locate(hash);
+      }
+      shard_ = shard;
     }
-  }
+    ~Locked() { Release(*shard_); }
+    Locked(const Locked&) = delete;
+    Locked& operator=(const Locked&) = delete;
+    void Swap(Locked& other) { std::swap(shard_, other.shard_); }
+    Shard& shard() const { return *shard_; }
+
+   private:
+    static void Acquire(const Shard& shard) {
+      if (shard.locked.exchange(1, std::memory_order_acquire) != 0) AcquireSlowly(shard);
+    }
+    static void AcquireSlowly(const Shard& shard);
+    static void Release(const Shard& shard) { shard.locked.store(0, std::memory_order_release); }
+
+    Shard* shard_;
+  };
 
   static Entry* BucketAt(Index& index, uint64_t hash) {
     const uint64_t low = static_cast<uint32_t>(hash);
-    return index.entries() + ((low * index.buckets) >> 32) * kBucketEntries;
+    return index.entries + ((low * index.buckets) >> 32) * kBucketEntries;
   }
 
   // The entry of `fid` and its word; null if there is none. Without the lock the answer may be of
@@ -393,37 +410,39 @@ class RowMap {
   template <typename Into>
   void ReadLocked(Fid fid, size_t bytes, const Probe& probe, Into&& into, bool& found,
                   uint32_t& timestamp) const {
-    Shard* owner = LockOwner(probe.hash, probe.shard);
+    const Locked locked(*this, probe.hash, probe.shard);
+    Index& index = *locked.shard().index.load(std::memory_order_relaxed);
     Word word;
-    found = Find(*owner->index.load(std::memory_order_relaxed), probe.hash, fid, word) != nullptr;
+    found = Find(index, probe.hash, fid, word) != nullptr;
     if (found) {
       CopyOut(arena_.Row(word.number()), bytes, into());
       timestamp = word.timestamp();
     }
-    Unlock(*owner);
   }
 
-  // Locks the shard of `fid` and finds its row.
-  void Settle(Fid fid, Probe& probe) const {
-    probe.shard = LockOwner(probe.hash, probe.shard);
+  // Finds the row of `fid` in its shard, which is locked.
+  void Settle(Fid fid, const Locked& locked, Probe& probe) const {
+    probe.shard = &locked.shard();
     Index& index = *probe.shard->index.load(std::memory_order_relaxed);
     probe.entry = Find(index, probe.hash, fid, probe.word);
     if (probe.entry != nullptr) probe.payload = arena_.Row(probe.word.number());
   }
 
   // Takes a row for a new fid and makes room for its entry; the shard that is locked afterwards may
-  // be another. Errors: kResourceExhausted (the lock is held all the same).
-  Status MakeRoom(Probe& probe, uint32_t& number);
+  // be another. Errors: kResourceExhausted (a lock is held all the same).
+  Status MakeRoom(Probe& probe, Locked& locked, uint32_t& number);
   // Enters it. Requires the lock.
   void Enter(Fid fid, uint32_t timestamp, uint32_t number, Probe& probe);
   Status TakeRow(Shard& shard, uint32_t& number);
   // Rebuilds the index with `buckets` buckets. Requires the lock.
   Status Rebuild(Shard& shard, uint32_t buckets);
   bool MaySplit(const Shard& shard) const;
-  // Moves the entries whose next hash bit is one to a new shard. Requires the lock, which stays
-  // held; the new shard comes back locked too, so that nobody else inserts in between.
-  Result<Shard*> Split(Shard& shard);
-  // Enters a shard into the directory, which is enlarged where it must be. Requires mu_.
+  // Moves the entries whose next hash bit is one to a new shard. Of the two, the one that holds
+  // `hash` is locked afterwards, without a moment in which somebody else could insert.
+  Status Split(Locked& locked, uint64_t hash);
+  // Makes the directory tell shards of `depth` bits apart. Requires mu_.
+  void DeepenDirectory(uint32_t depth);
+  // Enters a shard into the directory, which is deep enough. Requires mu_.
   void Publish(Shard& shard);
   // Makes the one empty shard into 2^depth shards of `buckets` buckets. Requires mu_.
   Status Subdivide(uint32_t depth, uint32_t buckets);
@@ -498,7 +517,8 @@ Status RowMap::Update(std::span<const Fid> fids, OnMissing&& on_missing, OnRow&&
   const RowScratch scratch(bytes);
   std::byte* const copy = scratch.data();
   Pipeline(fids, bytes, [&](size_t i, Probe& probe) {
-    Settle(fids[i], probe);
+    Locked locked(*this, probe.hash, probe.shard);
+    Settle(fids[i], locked, probe);
     if (probe.entry != nullptr) {
       KeepForSnapshot(*probe.shard, *probe.entry, probe.word);
       __builtin_memcpy(copy, probe.payload, bytes);
@@ -509,7 +529,7 @@ Status RowMap::Update(std::span<const Fid> fids, OnMissing&& on_missing, OnRow&&
       probe.entry->Set(Word(timestamp, probe.word.row()));
     } else if (on_missing(i) == Missing::kInsert) {
       uint32_t number = 0;
-      Status room = MakeRoom(probe, number);
+      Status room = MakeRoom(probe, locked, number);
       if (room.ok()) {
         uint32_t timestamp = 0;
         on_row(i, copy, timestamp, true);
@@ -523,7 +543,6 @@ Status RowMap::Update(std::span<const Fid> fids, OnMissing&& on_missing, OnRow&&
         full = std::move(room);
       }
     }
-    Unlock(*probe.shard);
   });
   return full;
 }

@@ -5,12 +5,14 @@
 #include <atomic>
 #include <cstring>
 #include <map>
+#include <numeric>
 #include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "common/foundation/base/rng.h"
+#include "common/learning/embedding/hashing.h"
 
 namespace megalith::embedding {
 namespace {
@@ -157,18 +159,29 @@ TEST(RowMapTest, RefusesNewRowsBeyondItsByteBudgetAndKeepsServingOldOnes) {
   EXPECT_TRUE(Set(map, std::span(&other, 1), 3).ok());
 }
 
-// The fid that has hash `h` under seed 0: the finaliser run backwards.
+// The y with odd * y = 1 modulo 2^64, by Newton's method: each step doubles the right bits.
+constexpr uint64_t Inverse(uint64_t odd) {
+  uint64_t y = odd;
+  for (int i = 0; i < 5; ++i) y *= 2 - odd * y;
+  return y;
+}
+
+// The fid that has hash `h` under seed 0: Mix run backwards.
 Fid FidWithHash(uint64_t h) {
-  const auto unshift = [](uint64_t x) { return x ^ (x >> 33); };
-  h = unshift(h) * 0x9cb4b2f8129337dbULL;
-  h = unshift(h) * 0x4f74430c22a54005ULL;
-  return static_cast<Fid>(unshift(h));
+  h ^= h >> 31 ^ h >> 62;
+  h *= Inverse(0x94D049BB133111EBu);
+  h ^= h >> 27 ^ h >> 54;
+  h *= Inverse(0xBF58476D1CE4E5B9u);
+  h ^= h >> 30 ^ h >> 60;
+  const uint64_t fid = h - 0x9E3779B97F4A7C15u;
+  return static_cast<Fid>(fid);
 }
 
 TEST(RowMapTest, FidsChosenToCollideStillHaveRowsOfTheirOwn) {
   RowMap map(kPayload, UINT64_MAX, 0, kSmallShard);
   std::set<Fid> fids;
   // Equal leading bits, which choose the shard, and equal bits that choose the bucket.
+  ASSERT_EQ(Mix(static_cast<uint64_t>(FidWithHash(12345))), 12345U);
   for (uint64_t i = 0; i < 500; ++i) fids.insert(FidWithHash((uint64_t{0xabc} << 52) | i << 32));
   for (uint64_t i = 0; i < 3000; ++i) fids.insert(FidWithHash((uint64_t{0xdef} << 52) | i << 14));
   const std::vector<Fid> list(fids.begin(), fids.end());
@@ -178,6 +191,31 @@ TEST(RowMapTest, FidsChosenToCollideStillHaveRowsOfTheirOwn) {
     ASSERT_NE(row, nullptr) << list[i];
     EXPECT_EQ(WordOf(row), 9U);
   });
+}
+
+TEST(RowMapTest, ReservingMoreRowsThanAMapHoldsIsRefused) {
+  RowMap map(kPayload, UINT64_MAX, 0);
+  for (const uint64_t rows : {uint64_t{RowArena::kMaxRows} + 1, UINT64_MAX / 64, UINT64_MAX}) {
+    EXPECT_EQ(map.Reserve(rows).code(), Code::kInvalidArgument) << rows;
+  }
+  // Room that is never used is address space, not memory.
+  ASSERT_TRUE(map.Reserve(uint64_t{1} << 26).ok());
+  const std::vector<Fid> fids{1, 2, 3};
+  ASSERT_TRUE(Set(map, fids, 5).ok());
+  EXPECT_EQ(map.rows(), 3U);
+}
+
+TEST(RowMapTest, ReservedRoomIsTakenBeforeTheMapGrows) {
+  for (const uint64_t rows : {100, 5000}) {
+    RowMap map(kPayload, UINT64_MAX, 0, kSmallShard);
+    ASSERT_TRUE(map.Reserve(rows).ok());
+    const uint64_t index_bytes = map.bytes();
+    std::vector<Fid> fids(rows * 3 / 4);
+    std::iota(fids.begin(), fids.end(), 0);
+    ASSERT_TRUE(Set(map, fids, 1).ok());
+    EXPECT_GE(index_bytes, rows * 16);
+    EXPECT_LT(map.bytes() - index_bytes, 2 * fids.size() * map.row_bytes() + 64 * map.row_bytes());
+  }
 }
 
 TEST(RowMapTest, ASnapshotIsOneMomentWhileWritersGoOn) {
