@@ -1,6 +1,7 @@
 #include "clients/cli/table_server.h"
 
 #include <bit>
+#include <optional>
 #include <utility>
 
 #include "common/foundation/base/strings.h"
@@ -153,25 +154,22 @@ Status SetRule(std::string_view item, v1::Segment& segment) {
     rule->set_name(value);
     return OkStatus();
   }
-  char* end = nullptr;
-  const double number = std::strtod(value.c_str(), &end);
-  if (value.empty() || *end != '\0') {
+  const std::optional<double> number = ParseDouble(value);
+  if (!number.has_value()) {
     return InvalidArgument(StrCat("'", item, "' in a segment: '", value, "' is no number"));
   }
-  (*rule->mutable_fields())[std::string(key.substr(dot + 1))] = number;
+  (*rule->mutable_fields())[std::string(key.substr(dot + 1))] = *number;
   return OkStatus();
 }
 
 Status ParseSegment(std::string_view text, v1::Segment& segment) {
   const std::vector<std::string_view> items = Split(text, ',');
-  const std::string first(items[0]);
-  char* end = nullptr;
-  const int64_t dim = std::strtoll(first.c_str(), &end, 10);
-  if (first.empty() || *end != '\0' || dim < 1) {
+  const std::optional<int64_t> dim = ParseInt(items[0]);
+  if (dim.value_or(0) < 1) {
     return InvalidArgument(StrCat(
         "segment '", text, "' begins with its number of values, such as 16,optimizer=adagrad"));
   }
-  segment.set_dim(dim);
+  segment.set_dim(*dim);
   for (size_t i = 1; i < items.size(); ++i) RETURN_IF_ERROR(SetRule(items[i], segment));
   return OkStatus();
 }
