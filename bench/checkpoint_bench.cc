@@ -132,7 +132,6 @@ void Run(uint64_t rows, int64_t dim, const std::string& directory) {
   // A writer alone for as long as a save takes, then beside a save.
   SaveOptions save;
   save.directory = directory;
-  save.threads = 1;
   save.retention.keep = 1;
   Writer writer(table, rows, dim);
   for (int round = 0; round < 3; ++round) {

@@ -22,7 +22,11 @@ constexpr uint32_t kMaxDepth = 24;
 // not spread as hashes are, and their shard grows instead.
 constexpr uint32_t kMaxDirectorySlack = 5;
 constexpr size_t kReadAhead = 8;       // rows fetched ahead by passes over a shard
-constexpr size_t kRowsPerRead = 1024;  // copied under one hold of a shard's lock
+constexpr size_t kRowsPerRead = 1024;  // of a snapshot, handed over at once
+// Copied under one hold of a shard's lock. A writer to a table of few shards often meets the reader
+// of a snapshot, which should be gone after a microsecond.
+constexpr size_t kRowsPerHold = 32;
+constexpr size_t kRowsPerBlock = 128;  // kept aside
 constexpr size_t kFidsPerScan = 16384;
 
 // At most 86 in a hundred entries are used; a rebuilt index has 72 used, so room for a fifth more.
@@ -52,28 +56,35 @@ Status NoMemory() {
 
 }  // namespace
 
-// Rows as they were at a snapshot, copied out of the map.
+// Rows as they were at a snapshot, copied out of the map; room for `capacity` of them.
 struct RowMap::CopiedRows {
-  std::vector<Fid> fids;
-  std::vector<uint32_t> timestamps;
-  std::vector<std::byte> payloads;
+  CopiedRows(size_t capacity, size_t row_bytes) : row_bytes(row_bytes) {
+    fids.reserve(capacity);
+    timestamps.reserve(capacity);
+    payloads = std::make_unique_for_overwrite<std::byte[]>(capacity * row_bytes);
+  }
+  size_t size() const { return fids.size(); }
+  bool full() const { return fids.size() == fids.capacity(); }
 
-  void Add(Fid fid, Word word, const std::byte* payload, size_t bytes) {
-    // The fid comes last: without memory for one of them the others are overwritten next time.
-    const size_t at = fids.size();
-    payloads.resize((at + 1) * bytes);
-    std::memcpy(payloads.data() + at * bytes, payload, bytes);
-    timestamps.resize(at + 1);
-    timestamps[at] = word.timestamp();
+  // Requires !full().
+  void Add(Fid fid, Word word, const std::byte* payload) {
+    std::memcpy(payloads.get() + size() * row_bytes, payload, row_bytes);
+    timestamps.push_back(word.timestamp());
     fids.push_back(fid);
   }
   void Clear() {
     fids.clear();
     timestamps.clear();
-    payloads.clear();
   }
+
+  size_t row_bytes;
+  std::vector<Fid> fids;
+  std::vector<uint32_t> timestamps;
+  std::unique_ptr<std::byte[]> payloads;
 };
-struct RowMap::Shard::Kept : RowMap::CopiedRows {};
+struct RowMap::Shard::Kept {
+  std::vector<CopiedRows> blocks;  // all but the last are full
+};
 
 RowMap::Shard::Shard() = default;
 RowMap::Shard::~Shard() { Index::Free(index.load(std::memory_order_relaxed)); }
@@ -473,8 +484,9 @@ RowMap::Shard* RowMap::ShardAt(size_t index) const {
 
 void RowMap::Keep(Shard& shard, Entry& entry, Word& word) {
   if (shard.kept == nullptr) shard.kept = std::make_unique<Shard::Kept>();
-  shard.kept->Add(entry.fid.load(std::memory_order_relaxed), word, arena_.Row(word.number()),
-                  row_bytes());
+  std::vector<CopiedRows>& blocks = shard.kept->blocks;
+  if (blocks.empty() || blocks.back().full()) blocks.emplace_back(kRowsPerBlock, row_bytes());
+  blocks.back().Add(entry.fid.load(std::memory_order_relaxed), word, arena_.Row(word.number()));
   // Readers do not look at parity, so this is no change to them.
   word = Word(word.timestamp(), word.row() ^ kParityBit);
   entry.Set(word);
@@ -488,61 +500,62 @@ Status RowMap::BeginSnapshot() {
   return OkStatus();
 }
 
-bool RowMap::ReadSome(Shard& shard, ShardCursor& cursor, size_t limit, CopiedRows& out) {
+bool RowMap::ReadSome(Shard& shard, ShardCursor& cursor, CopiedRows& out) {
   const bool parity = parity_.load(std::memory_order_relaxed);
-  std::unique_ptr<Shard::Kept> kept;
-  bool more = false;
-  {
-    const Locked locked(shard);
-    if (cursor.rebuilds != shard.rebuilds) cursor = {.rebuilds = shard.rebuilds, .entry = 0};
-    Index& index = *shard.index.load(std::memory_order_relaxed);
-    size_t taken = 0;
-    uint64_t i = cursor.entry;
-    for (; i < index.count() && taken < limit; ++i) {
-      if (i + kReadAhead < index.count()) {
-        const Word ahead = index.entries[i + kReadAhead].Get();
-        if (ahead.live()) Fetch(arena_.Row(ahead.number()), row_bytes());
-      }
-      Entry& entry = index.entries[i];
-      const Word word = entry.Get();
-      if (!word.live() || word.parity() == parity) continue;
-      out.Add(entry.fid.load(std::memory_order_relaxed), word, arena_.Row(word.number()),
-              row_bytes());
-      entry.Set(Word(word.timestamp(), word.row() ^ kParityBit));
-      ++taken;
+  const Locked locked(shard);
+  if (cursor.rebuilds != shard.rebuilds) cursor = {.rebuilds = shard.rebuilds, .entry = 0};
+  Index& index = *shard.index.load(std::memory_order_relaxed);
+  const size_t limit = std::min(out.size() + kRowsPerHold, kRowsPerRead);
+  uint64_t i = cursor.entry;
+  for (; i < index.count() && out.size() < limit; ++i) {
+    if (i + kReadAhead < index.count()) {
+      const Word ahead = index.entries[i + kReadAhead].Get();
+      if (ahead.live()) Fetch(arena_.Row(ahead.number()), row_bytes());
     }
-    more = i < index.count();
-    cursor.entry = i;
-    kept = std::move(shard.kept);
+    Entry& entry = index.entries[i];
+    const Word word = entry.Get();
+    if (!word.live() || word.parity() == parity) continue;
+    out.Add(entry.fid.load(std::memory_order_relaxed), word, arena_.Row(word.number()));
+    entry.Set(Word(word.timestamp(), word.row() ^ kParityBit));
   }
-  if (kept != nullptr) {
-    out.fids.insert(out.fids.end(), kept->fids.begin(), kept->fids.end());
-    out.timestamps.insert(out.timestamps.end(), kept->timestamps.begin(), kept->timestamps.end());
-    out.payloads.insert(out.payloads.end(), kept->payloads.begin(), kept->payloads.end());
-  }
-  return more;
+  cursor.entry = i;
+  return i < index.count();
+}
+
+std::unique_ptr<RowMap::Shard::Kept> RowMap::TakeKept(Shard& shard) {
+  const Locked locked(shard);
+  return std::move(shard.kept);
 }
 
 Status RowMap::ReadSnapshot(const std::function<Status(std::span<const RowView> rows)>& sink) {
   CHECK(snapshot_.load(std::memory_order_acquire));
   Status status;
-  CopiedRows copied;
   std::vector<RowView> views;
-  // Shards that come from splits meanwhile are at the end of the list, so they are read too. After
-  // an error the walk goes on without the sink: every entry must come out with the new parity.
+  // After an error the walk goes on without the sink: every entry must come out with the new
+  // parity.
+  const auto hand_over = [&](const CopiedRows& rows) {
+    if (!status.ok() || rows.size() == 0) return;
+    views.clear();
+    for (size_t i = 0; i < rows.size(); ++i) {
+      views.push_back({.fid = rows.fids[i],
+                       .timestamp = rows.timestamps[i],
+                       .payload = rows.payloads.get() + i * row_bytes()});
+    }
+    status = sink(views);
+  };
+  CopiedRows copied(kRowsPerRead, row_bytes());
+  // Shards that come from splits meanwhile are at the end of the list, so they are read too.
   for (size_t index = 0; Shard* shard = ShardAt(index); ++index) {
     ShardCursor cursor;
     for (bool more = true; more;) {
       copied.Clear();
-      more = ReadSome(*shard, cursor, kRowsPerRead, copied);
-      if (!status.ok() || copied.fids.empty()) continue;
-      views.clear();
-      for (size_t i = 0; i < copied.fids.size(); ++i) {
-        views.push_back({.fid = copied.fids[i],
-                         .timestamp = copied.timestamps[i],
-                         .payload = copied.payloads.data() + i * row_bytes()});
+      do more = ReadSome(*shard, cursor, copied);
+      while (more && !copied.full());
+      hand_over(copied);
+      // Early too, so that what is kept aside does not pile up. After the walk's end none is added.
+      if (const auto kept = TakeKept(*shard)) {
+        for (const CopiedRows& block : kept->blocks) hand_over(block);
       }
-      status = sink(views);
     }
   }
   snapshot_.store(false, std::memory_order_release);

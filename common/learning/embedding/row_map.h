@@ -469,8 +469,10 @@ class RowMap {
     uint64_t entry = 0;
   };
   struct CopiedRows;
-  // Copies up to `limit` rows of the snapshot, and those kept aside; true if more may remain.
-  bool ReadSome(Shard& shard, ShardCursor& cursor, size_t limit, CopiedRows& out);
+  // Copies some rows of the snapshot; true if more may remain.
+  bool ReadSome(Shard& shard, ShardCursor& cursor, CopiedRows& out);
+  // Rows of the shard that were kept aside so far; may be null.
+  static std::unique_ptr<Shard::Kept> TakeKept(Shard& shard);
 
   RowArena arena_;
   mutable RetiredMemory retired_;

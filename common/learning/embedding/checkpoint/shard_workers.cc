@@ -98,7 +98,12 @@ struct ShardWorkers::Worker {
     return OkStatus();
   }
 
+  // Without a thread of its own the caller writes.
   Status Hand(Batch batch) {
+    if (!thread.joinable()) {
+      if (failed.ok()) failed = Write(batch);
+      return failed;
+    }
     std::unique_lock lock(mu);
     wake.wait(lock, [&] { return waiting.size() < kMaxWaiting || !failed.ok(); });
     RETURN_IF_ERROR(failed);
@@ -127,6 +132,7 @@ Result<std::unique_ptr<ShardWorkers>> ShardWorkers::Start(FileSystem& files,
     worker.owner = out.get();
     worker.layout = layout;
   }
+  if (threads == 0) return out;
   // Once nothing moves any more.
   for (const auto& worker : out->workers_)
     worker->thread = std::thread([w = worker.get()] { w->Run(); });

@@ -34,7 +34,7 @@ class ShardWorkers {
     std::map<int32_t, int64_t> rows_of_slot;
   };
 
-  // Errors: those of opening files.
+  // With no `threads`, who adds rows writes them too. Errors: those of opening files.
   static Result<std::unique_ptr<ShardWorkers>> Start(FileSystem& files,
                                                      const std::string& directory,
                                                      const std::string& base, uint32_t shards,

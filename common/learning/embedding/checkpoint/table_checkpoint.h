@@ -30,6 +30,9 @@ struct Placement {
 // Errors: kInvalidArgument  server not below servers, or servers without a server.
 Status CheckPlacement(const Placement& placement);
 
+// Half of the machine's processors less the one that calls, at most 7.
+uint32_t ThreadsBesideWriters();
+
 struct SaveProgress {
   uint64_t rows = 0;
   uint64_t rows_total = 0;
@@ -42,7 +45,9 @@ struct SaveOptions {
   Placement placement;
   TableLayout layout = TableLayout::kNative;
   std::optional<uint32_t> shards;  // files of each table; nothing: by rows, as Monolith does
-  uint32_t threads = 4;            // that encode and write, at most one for each shard
+  // That encode and write besides the caller's, which reads; at most one for each shard. Half of
+  // the processors are left to writers, unless the caller says otherwise.
+  uint32_t threads = ThreadsBesideWriters();
   // Rows that have expired stay out of the files (section 4.2) and in memory.
   bool leave_out_expired = true;
   std::optional<durability::SidecarOptions> sidecar;  // RaptorQ symbols to repair files from

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "common/foundation/base/strings.h"
@@ -190,6 +191,10 @@ Status CheckPlacement(const Placement& placement) {
         StrCat("a place among ", placement.servers, " servers needs the server's number"));
   }
   return OkStatus();
+}
+
+uint32_t ThreadsBesideWriters() {
+  return std::clamp<uint32_t>(std::thread::hardware_concurrency() / 2, 1, 8) - 1;
 }
 
 std::string CheckpointPrefix(const std::string& directory, int64_t step) {
