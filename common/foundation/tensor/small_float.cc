@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "common/foundation/base/status.h"
+#include "common/foundation/tensor/half.h"
 
 namespace megalith::tensor {
 namespace {
@@ -162,33 +163,8 @@ uint16_t EncodeSmallFloat(DType dtype, double value) {
   return static_cast<uint16_t>(code | sign);
 }
 
-F16::F16(float v) {
-  // Branches on the exponent of the float; every step is exact but the one rounding addition.
-  const uint32_t u = std::bit_cast<uint32_t>(v);
-  const uint32_t sign = (u >> 16) & 0x8000u;
-  const uint32_t magnitude = u & 0x7FFFFFFFu;
-  if (magnitude > 0x7F800000u) {
-    bits = static_cast<uint16_t>(sign | 0x7E00u);
-  } else if (magnitude >= 0x477FF000u) {  // rounds to 65536 or beyond
-    bits = static_cast<uint16_t>(sign | 0x7C00u);
-  } else if (magnitude >= 0x38800000u) {  // normal
-    const uint32_t rounded = magnitude - 0x38000000u + 0xFFFu + ((magnitude >> 13) & 1u);
-    bits = static_cast<uint16_t>(sign | (rounded >> 13));
-  } else {
-    const float scaled = std::bit_cast<float>(magnitude) * 0x1p24f;
-    bits = static_cast<uint16_t>(sign | static_cast<uint32_t>(std::nearbyintf(scaled)));
-  }
-}
+F16::F16(float v) : bits(HalfOf(v)) {}
 
-F16::operator float() const {
-  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
-  const uint32_t exponent = (bits >> 10) & 31u;
-  const uint32_t mantissa = bits & 0x3FFu;
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7F800000u | (mantissa << 13));
-  if (exponent != 0)
-    return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
-  const float v = static_cast<float>(mantissa) * 0x1p-24f;
-  return sign ? -v : v;
-}
+F16::operator float() const { return FloatOf(bits); }
 
 }  // namespace megalith::tensor

@@ -4,7 +4,7 @@
 #include <bit>
 #include <cmath>
 
-#include "common/learning/embedding/half.h"
+#include "common/foundation/tensor/half.h"
 #include "common/learning/embedding/hashing.h"
 
 namespace megalith::embedding {
@@ -15,21 +15,21 @@ constexpr uint32_t kExtraBits = (1U << 13) - 1;
 
 float Rounded(float value, uint64_t random) {
   const float magnitude = std::fabs(value);
-  if (!(magnitude < kLargestHalf)) {
-    return std::isnan(value) ? value : std::copysign(kLargestHalf, value);
+  if (!(magnitude < tensor::kLargestHalf)) {
+    return std::isnan(value) ? value : std::copysign(tensor::kLargestHalf, value);
   }
   float out;
-  if (magnitude < kSmallestNormalHalf) {
+  if (magnitude < tensor::kSmallestNormalHalf) {
     // Multiples of the smallest half; the quotient is exact.
-    const float quotient = magnitude / kSmallestHalf;
+    const float quotient = magnitude / tensor::kSmallestHalf;
     const float lower = std::floor(quotient);
     const auto draw = static_cast<float>(random >> 40) * 0x1p-24F;
-    out = (lower + (draw < quotient - lower ? 1.0F : 0.0F)) * kSmallestHalf;
+    out = (lower + (draw < quotient - lower ? 1.0F : 0.0F)) * tensor::kSmallestHalf;
   } else {
     // A random number below one unit of the half carries into it as often as it should.
     const uint32_t bits = std::bit_cast<uint32_t>(magnitude);
     out = std::bit_cast<float>((bits + static_cast<uint32_t>(random & kExtraBits)) & ~kExtraBits);
-    out = std::min(out, kLargestHalf);
+    out = std::min(out, tensor::kLargestHalf);
   }
   return std::copysign(out, value);
 }

@@ -9,8 +9,8 @@
 #include <cstring>
 #include <limits>
 
+#include "common/foundation/tensor/half.h"
 #include "common/foundation/tensor/small_float.h"
-#include "common/learning/embedding/half.h"
 #include "common/learning/embedding/row_layout.h"
 
 namespace megalith::embedding {
@@ -54,20 +54,21 @@ TEST(CompressorTest, Fp16RoundsToNearest) {
 TEST(CompressorTest, HalvesConvertAsIeeeSays) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
     const auto half = static_cast<uint16_t>(bits);
-    const float value = FloatOf(half);
+    const float value = tensor::FloatOf(half);
     const double wanted = tensor::DecodeSmallFloat(tensor::DType::kF16, half);
     if (std::isnan(wanted)) {
       EXPECT_TRUE(std::isnan(value)) << bits;
-      EXPECT_TRUE(std::isnan(FloatOf(HalfOf(value)))) << bits;
+      EXPECT_TRUE(std::isnan(tensor::FloatOf(tensor::HalfOf(value)))) << bits;
       continue;
     }
     ASSERT_EQ(value, wanted) << bits;
-    ASSERT_EQ(HalfOf(value), half) << bits;
+    ASSERT_EQ(tensor::HalfOf(value), half) << bits;
     // The floats around it and around the tie above it.
-    for (const float near : {value, (value + FloatOf(static_cast<uint16_t>(half + 1))) / 2}) {
+    for (const float near :
+         {value, (value + tensor::FloatOf(static_cast<uint16_t>(half + 1))) / 2}) {
       for (const float x : {std::nextafter(near, -kInf), near, std::nextafter(near, kInf)}) {
         if (!std::isfinite(x)) continue;
-        ASSERT_EQ(HalfOf(x), tensor::EncodeSmallFloat(tensor::DType::kF16, x)) << x;
+        ASSERT_EQ(tensor::HalfOf(x), tensor::EncodeSmallFloat(tensor::DType::kF16, x)) << x;
       }
     }
   }

@@ -1,8 +1,8 @@
 // IEEE binary16, to nearest with ties to even.
 #include <cstring>
 
+#include "common/foundation/tensor/half.h"
 #include "common/learning/embedding/compressors/compressor.h"
-#include "common/learning/embedding/half.h"
 
 namespace megalith::embedding {
 namespace {
@@ -14,7 +14,7 @@ struct Encode {
     const float* const values = e.values;
     std::byte* const stored = e.stored;
     return EachElement(e.dim, [&](int64_t i) __attribute__((always_inline)) {
-      const uint16_t half = HalfOf(values[i]);
+      const uint16_t half = tensor::HalfOf(values[i]);
       std::memcpy(stored + i * 2, &half, sizeof(half));
     });
   }
@@ -27,7 +27,7 @@ struct Decode {
     return EachElement(d.dim, [&](int64_t i) __attribute__((always_inline)) {
       uint16_t half = 0;
       std::memcpy(&half, stored + i * 2, sizeof(half));
-      values[i] = FloatOf(half);
+      values[i] = tensor::FloatOf(half);
     });
   }
 };

@@ -4,7 +4,8 @@
 #include <cstring>
 
 #include "common/foundation/base/strings.h"
-#include "common/learning/embedding/half.h"
+#include "common/foundation/tensor/half.h"
+#include "common/foundation/tensor/small_float.h"
 
 namespace megalith::embedding {
 namespace {
@@ -27,12 +28,6 @@ Unpacked<T> Borrow(std::string_view bytes) {
 
 }  // namespace
 
-uint16_t Bf16Of(float value) {
-  const auto word = std::bit_cast<uint32_t>(value);
-  if ((word & 0x7FFFFFFFU) > 0x7F800000U) return static_cast<uint16_t>((word >> 16) | 0x40U);
-  return static_cast<uint16_t>((word + 0x7FFFU + ((word >> 16) & 1U)) >> 16);
-}
-
 void PackValues(std::span<const float> values, ValueFormat format, char* to) {
   if (values.empty()) return;
   if (format == ValueFormat::kFp32) {
@@ -41,7 +36,7 @@ void PackValues(std::span<const float> values, ValueFormat format, char* to) {
   }
   const bool half = format == ValueFormat::kFp16;
   for (const float value : values) {
-    const uint16_t word = half ? HalfOf(value) : Bf16Of(value);
+    const uint16_t word = half ? tensor::HalfOf(value) : tensor::BF16(value).bits;
     std::memcpy(to, &word, sizeof(word));
     to += sizeof(word);
   }
@@ -66,7 +61,8 @@ Result<Unpacked<float>> UnpackValues(std::string_view bytes, ValueFormat format)
   for (size_t i = 0; i < out.copy_.size(); ++i) {
     uint16_t word;
     std::memcpy(&word, bytes.data() + i * sizeof(word), sizeof(word));
-    out.copy_[i] = half ? FloatOf(word) : std::bit_cast<float>(static_cast<uint32_t>(word) << 16);
+    out.copy_[i] =
+        half ? tensor::FloatOf(word) : std::bit_cast<float>(static_cast<uint32_t>(word) << 16);
   }
   return out;
 }

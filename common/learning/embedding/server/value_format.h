@@ -18,9 +18,6 @@ enum class ValueFormat : uint8_t { kFp32 = 1, kFp16 = 2, kBf16 = 3 };
 
 inline size_t BytesOf(ValueFormat format) { return format == ValueFormat::kFp32 ? 4 : 2; }
 
-// The nearest bf16, ties to even; NaN stays one.
-uint16_t Bf16Of(float value);
-
 // Writes `values` to `to`, which has room for values.size() * BytesOf(format) bytes. fp16 beyond
 // its range becomes an infinity.
 void PackValues(std::span<const float> values, ValueFormat format, char* to);

@@ -22,6 +22,12 @@ TEST(ValueFormatTest, NumbersThatAFormatHoldsComeBack) {
   }
 }
 
+uint16_t Bf16Of(float value) {
+  uint16_t bits = 0;
+  PackValues({&value, 1}, ValueFormat::kBf16, reinterpret_cast<char*>(&bits));
+  return bits;
+}
+
 TEST(ValueFormatTest, Bf16RoundsToNearestEven) {
   EXPECT_EQ(Bf16Of(1.0F), 0x3F80);
   EXPECT_EQ(Bf16Of(std::nextafter(1.00390625F, 2.0F)), 0x3F81);

@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstdint>
 
-namespace megalith::embedding {
+namespace megalith::tensor {
 
 inline constexpr float kLargestHalf = 65504;
 inline constexpr float kSmallestNormalHalf = 0x1p-14F;
@@ -38,4 +38,4 @@ inline constexpr float kSmallestHalf = 0x1p-24F;
   return std::bit_cast<float>((magnitude >= (0x7C00U << 13) ? special : finite) | sign);
 }
 
-}  // namespace megalith::embedding
+}  // namespace megalith::tensor
