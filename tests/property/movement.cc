@@ -275,14 +275,13 @@ void MoveElements(const Inexactness& inexactness, const Movement& movement,
 Tensor FiniteMagnitude(const Tensor& t) {
   if (!tensor::IsInexact(t.dtype())) return t;
   Tensor out = *Tensor::Create(t.dtype(), t.shape());
+  const auto finite = [](double v) { return std::isfinite(v) ? std::abs(v) : 0; };
   for (int64_t i = 0; i < t.size(); ++i) {
     if (tensor::IsComplex(t.dtype())) {
       const std::complex<double> z = t.ComplexAt(i);
-      const double size = std::abs(z.real()) + std::abs(z.imag());
-      out.SetComplex(i, {std::isfinite(size) ? size : 0, 0});
+      out.SetComplex(i, {finite(z.real()) + finite(z.imag()), 0});
     } else {
-      const double v = std::abs(t.DoubleAt(i));
-      out.SetDouble(i, std::isfinite(v) ? v : 0);
+      out.SetDouble(i, finite(t.DoubleAt(i)));
     }
   }
   return out;

@@ -189,6 +189,33 @@ TEST(ExpectationTest, SumsThatMayOverflowDecideEitherWay) {
   }
 }
 
+// One part of a complex number counts though the other is infinite: max + max + -inf is NaN if the
+// first two are added first. A sum that stays small has one answer.
+TEST(ExpectationTest, PartsOfComplexSumsMayOverflow) {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  for (const double large : {std::numeric_limits<double>::max(), 1.0}) {
+    stablehlo::FuncBuilder b("main");
+    const stablehlo::ValueId x = b.Arg({DType::kC128, {3}});
+    const stablehlo::TensorType scalar = stablehlo::TensorType::Scalar(DType::kC128);
+    b.Return({b.Reduce(x, b.Splat(scalar, 0), {0}, "stablehlo.add")});
+    RandomProgram program;
+    ASSERT_TRUE(b.FinishInto(&program.module).ok());
+    program.inputs = {*Tensor::Create(DType::kC128, {3})};
+    program.inputs[0].SetComplex(0, {-kInf, large});
+    program.inputs[0].SetComplex(1, {0, large});
+    program.inputs[0].SetComplex(2, {0, -kInf});
+    const auto expectation = Expectation::Of(program);
+    ASSERT_TRUE(expectation.ok()) << expectation.status().ToString();
+    Tensor other = *Tensor::Create(DType::kC128, {});
+    other.SetComplex(0, {-kInf, -kInf});
+    const bool minus_infinity = expectation->Difference(0, other).empty();
+    other.SetComplex(0, {-kInf, std::numeric_limits<double>::quiet_NaN()});
+    const bool nan = expectation->Difference(0, other).empty();
+    EXPECT_TRUE(minus_infinity);
+    EXPECT_EQ(nan, large != 1.0);
+  }
+}
+
 TEST(ExpectationTest, OtherSumsDecideOneWay) {
   const double inf = HUGE_VAL;
   for (const auto& numbers : {std::vector<double>{-1, -1, inf}, std::vector<double>{1e30, 1e30, 1},
