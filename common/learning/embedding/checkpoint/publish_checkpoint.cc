@@ -4,6 +4,8 @@
 
 #include "common/foundation/base/file_lock.h"
 #include "common/foundation/base/strings.h"
+#include "common/learning/embedding/checkpoint/checkpoint_source.h"
+#include "common/learning/embedding/checkpoint/delta_files.h"
 #include "common/learning/embedding/checkpoint/file_names.h"
 #include "common/learning/embedding/checkpoint/manifest.h"
 #include "common/learning/embedding/checkpoint/state_files.h"
@@ -100,6 +102,21 @@ Result<PublishReport> PublishCheckpoint(FileSystem& files, const Clock& clock,
   }
   RemoveAbandoned(files, directory, clock.UnixNanos(), prefix);
   return report;
+}
+
+Result<std::optional<CheckpointHead>> FindHead(FileSystem& files, const std::string& directory) {
+  ASSIGN_OR_RETURN(const auto list, ReadCheckpointList(files, directory));
+  if (!list || list->newest.empty()) return std::optional<CheckpointHead>();
+  ASSIGN_OR_RETURN(const int64_t step, StepOf(list->newest));
+  CheckpointHead head{.base_step = step, .step = step};
+  ASSIGN_OR_RETURN(const CheckpointSource base,
+                   OpenCheckpoint(files, AssetDirectory(list->newest)));
+  std::vector<std::string> notes;
+  ASSIGN_OR_RETURN(
+      const std::vector<FoundDelta> deltas,
+      FindDeltas(files, list->newest, base, {}, [](const std::string&) { return false; }, &notes));
+  if (!deltas.empty()) head.step = deltas.back().step;
+  return std::optional(head);
 }
 
 }  // namespace megalith::embedding
