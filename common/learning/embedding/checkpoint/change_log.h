@@ -47,7 +47,7 @@ class ChangeLog final : public SetObserver {
   uint64_t fids() const { return fids_.load(std::memory_order_relaxed); }
 
  private:
-  static constexpr size_t kStripes = 16;
+  static constexpr size_t kStripes = 16;  // by fid
   struct alignas(64) Stripe {
     std::mutex mu;
     std::map<std::string, FidSet> tables;  // guarded by mu
