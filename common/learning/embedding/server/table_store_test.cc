@@ -4,10 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <iostream>
 #include <thread>
 
+#include "common/foundation/base/rng.h"
 #include "common/foundation/base/strings.h"
 #include "common/learning/embedding/checkpoint/manifest.h"
 #include "common/learning/embedding/server/checkpoint_schedule.h"
@@ -173,6 +176,8 @@ class TableStoreTest : public ::testing::Test {
     EXPECT_TRUE(*added);
   }
   Status Again(std::string_view record) {
+    if (record[0] == 'm') return again_(record);
+    if (record[0] == 'n') return store_->tables().Create(std::string(record), config_);
     if (record[0] == 'c') return store_->tables().Create("t", config_);
     if (record[0] == 'd') return store_->dense().Assign("w", std::vector<float>{2});
     return store_->MakeAgain(AddOf(record));
@@ -207,6 +212,7 @@ class TableStoreTest : public ::testing::Test {
   TableConfig config_ = Sgd();
   Placement placement_;
   bool log_ = true;
+  std::function<Status(std::string_view record)> again_;  // of records that begin with 'm'
   std::unique_ptr<TableStore> store_;
 };
 
@@ -260,6 +266,81 @@ TEST_F(TableStoreTest, ADamagedNewestCheckpointLosesNothingWithTheLog) {
       // Two are damaged: rather no start than a start without acknowledged changes.
       EXPECT_EQ(opened.status().code(), Code::kDataLoss);
     }
+  }
+}
+
+TEST_F(TableStoreTest, ChangesOfManyTablesThatOverlapAreReplayedToTheSameRows) {
+  // What a change makes of a row depends on what those before it have made: 3 * row + its number,
+  // modulo 2^20, in some of eight tables, in an order of its own.
+  constexpr int kTables = 8;
+  constexpr int kChanges = 120;
+  const uint64_t seed = EntropySeed();
+  std::cout << "seed " << seed << "\n";
+  const auto change_of = [this](std::string_view record) {
+    const std::vector<std::string_view> words = Split(record, ' ');
+    const float number = static_cast<float>(*ParseUint(words[1]));
+    TableStore::Change change;
+    change.client = "m";
+    change.sequence = *ParseUint(words[1]);
+    auto names = std::make_shared<std::vector<std::string>>();
+    for (size_t i = 2; i < words.size(); ++i) names->emplace_back(words[i]);
+    for (const std::string& name : *names) change.tables.push_back(name);
+    change.record = [record = std::string(record)] { return record; };
+    change.check = [] { return OkStatus(); };
+    change.part = [this, number, names](size_t i) {
+      const auto table = *store_->tables().Get((*names)[i]);
+      for (Fid id = 0; id < 3; ++id) {
+        float value = 0;
+        EXPECT_TRUE(table->Lookup(std::span(&id, 1), std::span(&value, 1)).ok());
+        value = std::fmod(3 * value + number, 1048576.0F);
+        EXPECT_TRUE(table->Assign(std::span(&id, 1), std::span(&value, 1), 1).ok());
+      }
+    };
+    return change;
+  };
+  const auto rows = [this] {
+    std::vector<float> out;
+    for (const auto& [name, table] : store_->tables().Tables()) {
+      const Fid ids[] = {0, 1, 2};
+      float values[3];
+      EXPECT_TRUE(table->Lookup(ids, values).ok());
+      out.insert(out.end(), values, values + 3);
+    }
+    return out;
+  };
+  again_ = [&](std::string_view record) { return store_->MakeAgain(change_of(record)); };
+  Open();
+  for (int t = 0; t < kTables; ++t) {
+    TableStore::Change create;
+    create.catalog = true;
+    create.record = [t] { return StrCat("n", t); };
+    create.run = [this, t] { return store_->tables().Create(StrCat("n", t), config_); };
+    ASSERT_TRUE(store_->Make(create, kForever).ok());
+  }
+  std::atomic<uint64_t> next{1};
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&, thread] {
+      Rng rng(seed + static_cast<uint64_t>(thread));
+      for (int i = 0; i < kChanges; ++i) {
+        const uint64_t number = next.fetch_add(1);
+        std::string record = StrCat("m ", number);
+        const uint64_t first = rng.Below(kTables);
+        for (uint64_t k = 0; k <= rng.Below(kTables); ++k)
+          StrAppend(&record, " n", (first + k * 3) % kTables);
+        const auto made = store_->Make(change_of(record), kForever);
+        EXPECT_TRUE(made.ok() && *made);
+        if (thread == 0 && i % 50 == 25) Save(i, TableStore::SaveMode::kEither);
+      }
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  const std::vector<float> live = rows();
+  Open();
+  EXPECT_EQ(rows(), live);
+  for (uint64_t number = 1; number < next; ++number) {
+    const auto again = store_->Make(change_of(StrCat("m ", number, " n1")), kForever);
+    EXPECT_TRUE(again.ok() && !*again) << number;
   }
 }
 
