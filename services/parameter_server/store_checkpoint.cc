@@ -11,6 +11,16 @@ namespace megalith::services {
 namespace v1 = table::v1;
 using embedding::TableStore;
 
+namespace {
+
+void WarnOfLog(const TableStore::Saved& saved) {
+  if (saved.log_cut.ok()) return;
+  telemetry::Log(telemetry::Level::warn, "table_log_not_cut",
+                 {{"prefix", saved.report.prefix}, {"error", saved.log_cut.ToString()}});
+}
+
+}  // namespace
+
 Result<v1::SaveResponse> ParameterStore::Save(const v1::SaveRequest& request,
                                               const Cancellation& cancellation) {
   TableStore::SaveRequest save{
@@ -29,7 +39,9 @@ Result<v1::SaveResponse> ParameterStore::Save(const v1::SaveRequest& request,
   if (request.sidecar_percent() > 0) {
     save.sidecar.emplace().overhead = request.sidecar_percent() / 100.0;
   }
-  ASSIGN_OR_RETURN(const embedding::SaveReport report, store_->Save(save, cancellation));
+  ASSIGN_OR_RETURN(const TableStore::Saved saved, store_->Save(save, cancellation));
+  WarnOfLog(saved);
+  const embedding::SaveReport& report = saved.report;
   v1::SaveResponse response;
   response.set_prefix(report.prefix);
   response.set_published(report.published);
@@ -57,12 +69,14 @@ void ParameterStore::SaveSlot(const embedding::CheckpointSchedule::Slot& slot,
                    {{"step", slot.step}, {"error", saved.status().ToString()}});
     return;
   }
+  WarnOfLog(*saved);
+  const embedding::SaveReport& report = saved->report;
   telemetry::Log(telemetry::Level::info, "table_checkpoint_saved",
-                 {{"prefix", saved->prefix},
-                  {"delta", saved->delta},
-                  {"published", saved->published},
-                  {"rows", saved->rows},
-                  {"bytes", saved->bytes},
+                 {{"prefix", report.prefix},
+                  {"delta", report.delta},
+                  {"published", report.published},
+                  {"rows", report.rows},
+                  {"bytes", report.bytes},
                   {"seconds", watch.Seconds()}});
 }
 

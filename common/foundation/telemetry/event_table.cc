@@ -77,6 +77,9 @@ constexpr EventDef kEvents[] = {
      "the server begins with the rows of a checkpoint"},
     {"table_checkpoint_saved", Level::info, "prefix delta published rows bytes seconds",
      "a checkpoint that was due is saved; published: the parts of all servers are there"},
+    {"table_log_not_cut", Level::warn, "prefix error",
+     "a checkpoint is saved, but files of the log that it makes superfluous stay until the next "
+     "one. Check the checkpoints and the disk if it repeats"},
     {"table_log_opened", Level::info, "directory segments records seconds",
      "the update log was read, and the changes that no checkpoint has were made again"},
     {"table_log_tail_dropped", Level::warn, "file bytes",

@@ -216,9 +216,10 @@ Result<SaveReport> IncrementalSaver::Delta(const SaveOptions& options) {
   }
   part.Keep();
   // Others may not have saved theirs, or those before: then nobody would restore it.
-  const auto found = FindHead(*options.files, options.directory);
-  report->published = found.ok() && *found && (*found)->base_step == last_->base_step &&
-                      (*found)->step >= options.step;
+  const auto heads = FindHeads(*options.files, options.directory, 1);
+  report->published = heads.ok() && !heads->empty() &&
+                      heads->front().base_step == last_->base_step &&
+                      heads->front().step >= options.step;
   last_->step = options.step;
   last_->manifest = report->manifest;
   ++last_->deltas;

@@ -104,19 +104,34 @@ Result<PublishReport> PublishCheckpoint(FileSystem& files, const Clock& clock,
   return report;
 }
 
-Result<std::optional<CheckpointHead>> FindHead(FileSystem& files, const std::string& directory) {
-  ASSIGN_OR_RETURN(const auto list, ReadCheckpointList(files, directory));
-  if (!list || list->newest.empty()) return std::optional<CheckpointHead>();
-  ASSIGN_OR_RETURN(const int64_t step, StepOf(list->newest));
-  CheckpointHead head{.base_step = step, .step = step};
+namespace {
+
+Result<CheckpointHead> HeadOf(FileSystem& files, const CheckpointChoice& choice) {
   ASSIGN_OR_RETURN(const CheckpointSource base,
-                   OpenCheckpoint(files, AssetDirectory(list->newest)));
+                   OpenCheckpoint(files, AssetDirectory(choice.prefix)));
   std::vector<std::string> notes;
   ASSIGN_OR_RETURN(
       const std::vector<FoundDelta> deltas,
-      FindDeltas(files, list->newest, base, {}, [](const std::string&) { return false; }, &notes));
-  if (!deltas.empty()) head.step = deltas.back().step;
-  return std::optional(head);
+      FindDeltas(files, choice.prefix, base, {}, [](const std::string&) { return false; }, &notes));
+  return CheckpointHead{.base_step = choice.step,
+                        .step = deltas.empty() ? choice.step : deltas.back().step};
+}
+
+}  // namespace
+
+Result<std::vector<CheckpointHead>> FindHeads(FileSystem& files, const std::string& directory,
+                                              size_t at_most) {
+  std::vector<CheckpointHead> out;
+  ASSIGN_OR_RETURN(const auto list, ReadCheckpointList(files, directory));
+  if (!list || list->newest.empty()) return out;
+  ASSIGN_OR_RETURN(const auto choices, ChooseCheckpoints(files, directory));
+  for (const CheckpointChoice& choice : choices) {
+    if (out.size() == at_most) break;
+    const Result<CheckpointHead> head = HeadOf(files, choice);
+    if (!head.ok() && out.empty()) return head.status();
+    if (head.ok()) out.push_back(*head);
+  }
+  return out;
 }
 
 }  // namespace megalith::embedding

@@ -98,15 +98,18 @@ Result<PublishReport> PublishCheckpoint(FileSystem& files, const Clock& clock,
                                         const std::string& directory, int64_t step,
                                         const RetentionRules& retention);
 
-// What a restore without a wish would take now: the newest checkpoint and its deltas, as far as the
-// parts of all servers are there. Looks at manifests, not at rows.
+// A checkpoint that the file `checkpoint` lists, and the last of its deltas of which, and of those
+// before it, the parts of all servers are there.
 struct CheckpointHead {
   int64_t base_step = 0;
   int64_t step = 0;
 };
-// Nothing: there is none. Errors: kDataLoss  a manifest is damaged or a part is missing; those of
+// Those that a restore without a wish would take, at most `at_most`: the newest first, then what it
+// would fall back to. Looks at manifests, not at rows; of those behind the newest leaves out what
+// is damaged. Errors: kDataLoss  a manifest of the newest is damaged or a part is missing; those of
 // the file system.
-Result<std::optional<CheckpointHead>> FindHead(FileSystem& files, const std::string& directory);
+Result<std::vector<CheckpointHead>> FindHeads(FileSystem& files, const std::string& directory,
+                                              size_t at_most);
 
 // "<directory>/model.ckpt-<step>".
 std::string CheckpointPrefix(const std::string& directory, int64_t step);

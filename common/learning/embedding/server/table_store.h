@@ -125,7 +125,11 @@ class TableStore {
   // damaged one day, the one before it and the log still hold every change. Errors: those of
   // SaveTables and IncrementalSaver; kFailedPrecondition  there is no directory, or another save or
   // restore is under way.
-  Result<SaveReport> Save(const SaveRequest& request, const Cancellation& cancellation);
+  struct Saved {
+    SaveReport report;
+    Status log_cut;  // why files of the log that are not needed any more are still there
+  };
+  Result<Saved> Save(const SaveRequest& request, const Cancellation& cancellation);
 
   struct RestoreRequest {
     std::optional<int64_t> step;  // nothing: the newest that is whole

@@ -102,7 +102,8 @@ Attachments TableStore::Capture(uint64_t* log_number) {
   return out;
 }
 
-Result<SaveReport> TableStore::Save(const SaveRequest& request, const Cancellation& cancellation) {
+Result<TableStore::Saved> TableStore::Save(const SaveRequest& request,
+                                           const Cancellation& cancellation) {
   if (options_.checkpoint_directory.empty()) return NoDirectory();
   const std::unique_lock<std::mutex> alone(saving_, std::try_to_lock);
   if (!alone.owns_lock()) return FailedPrecondition("another save or restore is under way");
@@ -139,24 +140,18 @@ Result<SaveReport> TableStore::Save(const SaveRequest& request, const Cancellati
   if (!saved.ok()) return saved.status();
   moment.at = {.base_step = saved->base_step, .step = saved->step};
   saved_.push_back(moment);
-  RETURN_IF_ERROR(CutLog().Annotate(StrCat("'", saved->prefix, "' is saved, but cutting the log")));
-  return saved;
+  return Saved{.report = *saved, .log_cut = CutLog()};
 }
 
 // The checkpoint may have become whole long after this server's part: what counts is what a restore
-// would take now.
+// would take now, and what it would fall back to.
 Status TableStore::CutLog() {
   if (log_ == nullptr) return OkStatus();
-  ASSIGN_OR_RETURN(const std::optional<CheckpointHead> head,
-                   FindHead(*options_.files, options_.checkpoint_directory));
-  if (!head) return OkStatus();
-  const auto newest = std::find_if(saved_.rbegin(), saved_.rend(), [&](const SavedMoment& moment) {
-    return moment.at.base_step == head->base_step && moment.at.step <= head->step;
-  });
-  if (newest == saved_.rend()) return OkStatus();
-  // Of another base: the end of the chain that is used should this one be damaged.
-  const auto before = std::find_if(newest, saved_.rend(), [&](const SavedMoment& moment) {
-    return moment.at.base_step != head->base_step;
+  ASSIGN_OR_RETURN(const std::vector<CheckpointHead> heads,
+                   FindHeads(*options_.files, options_.checkpoint_directory, 2));
+  if (heads.size() < 2) return OkStatus();
+  const auto before = std::find_if(saved_.rbegin(), saved_.rend(), [&](const SavedMoment& moment) {
+    return moment.at.base_step == heads[1].base_step && moment.at.step <= heads[1].step;
   });
   if (before == saved_.rend()) return OkStatus();
   const uint64_t number = before->log_number;

@@ -192,7 +192,9 @@ class TableStoreTest : public ::testing::Test {
   SaveReport Save(int64_t step, TableStore::SaveMode mode = TableStore::SaveMode::kWhole) {
     const auto saved = store_->Save({.step = step, .mode = mode, .sidecar = {}}, kForever);
     EXPECT_TRUE(saved.ok()) << saved.status().ToString();
-    return saved.ok() ? *saved : SaveReport{};
+    if (!saved.ok()) return {};
+    EXPECT_TRUE(saved->log_cut.ok()) << saved->log_cut.ToString();
+    return saved->report;
   }
   Result<RestoreReport> Restore(std::optional<int64_t> step = {}, bool merge = false) {
     return store_->Restore({.step = step, .merge = merge, .tables = {}, .slots = {}}, kForever);
