@@ -37,6 +37,10 @@ struct ParameterServerConfig {
   int64_t log_segment_bytes = 64ll << 20;
   std::string checkpoint_dir;
   int32_t checkpoint_keep = 10;
+  std::chrono::seconds checkpoint_interval{0};
+  int32_t checkpoint_whole_every = 12;
+  int32_t checkpoint_max_deltas = 24;
+  int64_t checkpoint_max_changes = 4 << 20;
   SyncConfig sync;  // its fields carry the prefix "sync_"
 };
 
@@ -119,6 +123,23 @@ inline constexpr config::ConfigField<ParameterServerConfig> kParameterServerFiel
     config::Field<&ParameterServerConfig::checkpoint_keep>("checkpoint_keep",
                                                            "newest checkpoints that are kept")
         .Range(1, 1'000'000),
+    config::Field<&ParameterServerConfig::checkpoint_interval>(
+        "checkpoint_interval_s",
+        "time between checkpoints that the server saves by itself, at multiples of it, under the "
+        "unix time as the step; 0: only those that are asked for")
+        .Range(0, 30 * 24 * 3600),
+    config::Field<&ParameterServerConfig::checkpoint_whole_every>(
+        "checkpoint_whole_every",
+        "of so many of those one is whole, the others are deltas of the rows that changed")
+        .Range(1, 1'000'000),
+    config::Field<&ParameterServerConfig::checkpoint_max_deltas>(
+        "checkpoint_max_deltas", "deltas that follow one whole checkpoint at most")
+        .Range(1, 10'000),
+    config::Field<&ParameterServerConfig::checkpoint_max_changes>(
+        "checkpoint_max_changes",
+        "rows changed since the last save that are kept track of, 22 bytes each; with more the "
+        "next is a whole one; 0: no deltas")
+        .Range(0, int64_t{1} << 32),
 };
 
 }  // namespace megalith::services

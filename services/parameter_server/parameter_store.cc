@@ -1,6 +1,5 @@
 #include "services/parameter_server/parameter_store.h"
 
-#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -13,14 +12,8 @@
 namespace megalith::services {
 
 namespace v1 = table::v1;
-using embedding::AppliedSequences;
-using embedding::Fid;
 using embedding::Table;
-using embedding::TableSet;
-using embedding::Unpacked;
-using embedding::UpdateLog;
-using embedding::ValueFormat;
-using embedding::WriteGate;
+using embedding::TableStore;
 
 namespace {
 
@@ -58,80 +51,83 @@ Result<std::unique_ptr<ParameterStore>> ParameterStore::Open(
     return InvalidArgument(
         StrCat("update_window is ", config.update_window, ", wanted a multiple of 64"));
   }
+  if (config.checkpoint_interval.count() != 0 && config.checkpoint_dir.empty()) {
+    return InvalidArgument("checkpoint_interval_s needs a checkpoint_dir");
+  }
   ASSIGN_OR_RETURN(const embedding::FilterConfig filter, FilterOf(config));
   std::unique_ptr<ParameterStore> store(
-      new ParameterStore(config, max_response_bytes, metrics, files, clock));
-  ASSIGN_OR_RETURN(store->tables_,
-                   TableSet::Make({.filter = filter,
-                                   .observer = observer,
-                                   .hash_seed = EntropySeed(),
-                                   .max_tables = static_cast<size_t>(config.max_tables)}));
-  RETURN_IF_ERROR(store->OpenLog(directory));
+      new ParameterStore(config, max_response_bytes, metrics, clock));
+  TableStore::Options options;
+  options.tables = {.filter = filter,
+                    .observer = observer,
+                    .hash_seed = EntropySeed(),
+                    .max_tables = static_cast<size_t>(config.max_tables)};
+  options.dense.max_bytes = static_cast<uint64_t>(config.max_dense_bytes);
+  options.updates.max_clients = static_cast<size_t>(config.max_clients);
+  options.updates.window = static_cast<uint64_t>(config.update_window);
+  if (config.log) options.log_directory = JoinPath(directory, "log");
+  options.log_segment_bytes = static_cast<uint64_t>(config.log_segment_bytes);
+  options.on_log_commit = [metrics = &store->metrics_](const embedding::UpdateLog::Commit& commit) {
+    metrics->Logged(commit);
+  };
+  options.checkpoint_directory = config.checkpoint_dir;
+  if (config.shards > 1) {
+    options.placement = {.server = static_cast<uint32_t>(config.shard),
+                         .servers = static_cast<uint32_t>(config.shards)};
+  }
+  options.retention.keep = static_cast<size_t>(config.checkpoint_keep);
+  options.max_changed_rows = static_cast<uint64_t>(config.checkpoint_max_changes);
+  options.deltas.max_deltas = static_cast<uint32_t>(config.checkpoint_max_deltas);
+  options.files = &files;
+  options.clock = &clock;
+  ASSIGN_OR_RETURN(store->store_, TableStore::Make(std::move(options)));
+  RETURN_IF_ERROR(store->OpenStore(directory));
   return store;
 }
 
-Status ParameterStore::OpenLog(const std::string& directory) {
-  uint64_t checkpointed = 0;
-  if (!config_.checkpoint_dir.empty()) RETURN_IF_ERROR(RestoreAtStart(&checkpointed));
-  if (!config_.log) return OkStatus();
-  UpdateLog::Opened opened;
-  const Stopwatch watch(clock_);
-  UpdateLog::Options options{
-      .directory = JoinPath(directory, "log"),
-      .segment_bytes = static_cast<uint64_t>(config_.log_segment_bytes),
-      .checkpointed = checkpointed,
-      .on_commit = [this](const UpdateLog::Commit& commit) { metrics_.Logged(commit); }};
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<UpdateLog> log,
-      UpdateLog::Open(
-          std::move(options), files_,
-          [this](uint64_t, std::string_view record) { return Replay(record); }, &opened));
-  RETURN_IF_ERROR(log->Truncate(checkpointed));
-  log_ = std::move(log);
+void ParameterStore::Listen(TableStore::Listener listener) {
+  store_->Listen(std::move(listener));
+  if (config_.checkpoint_interval.count() == 0) return;
+  schedule_ = std::make_unique<embedding::CheckpointSchedule>(
+      embedding::CheckpointSchedule::Options{.interval = config_.checkpoint_interval,
+                                             .whole_every = config_.checkpoint_whole_every,
+                                             .clock = &clock_},
+      [this](const embedding::CheckpointSchedule::Slot& slot, const Cancellation& cancellation) {
+        SaveSlot(slot, cancellation);
+      });
+}
+
+Status ParameterStore::OpenStore(const std::string& directory) {
+  ASSIGN_OR_RETURN(const TableStore::OpenReport report,
+                   store_->Open([this](std::string_view record) { return Replay(record); }));
+  const embedding::RestoreReport& restored = report.restored;
+  if (restored.found) {
+    telemetry::Log(telemetry::Level::info, "table_checkpoint_restored",
+                   {{"prefix", restored.prefix}, {"step", restored.step}, {"rows", restored.rows}});
+  }
+  for (const std::string& note : restored.notes) {
+    telemetry::Log(telemetry::Level::warn, "table_checkpoint_note", {{"note", note}});
+  }
+  if (!store_->logs()) return OkStatus();
   telemetry::Log(telemetry::Level::info, "table_log_opened",
                  {{"directory", directory},
-                  {"segments", opened.segments},
-                  {"records", opened.replayed},
-                  {"seconds", watch.Seconds()}});
-  if (opened.torn_bytes != 0) {
+                  {"segments", report.log.segments},
+                  {"records", report.log.replayed},
+                  {"seconds", report.log_seconds}});
+  if (report.log.torn_bytes != 0) {
     telemetry::Log(telemetry::Level::warn, "table_log_tail_dropped",
-                   {{"file", opened.torn_file}, {"bytes", opened.torn_bytes}});
+                   {{"file", report.log.torn_file}, {"bytes", report.log.torn_bytes}});
   }
   return OkStatus();
 }
 
 ParameterStore::ParameterStore(const ParameterServerConfig& config, uint64_t max_response_bytes,
-                               telemetry::MetricRegistry& metrics, FileSystem& files,
-                               const Clock& clock)
+                               telemetry::MetricRegistry& metrics, const Clock& clock)
     : config_(config),
       max_response_bytes_(max_response_bytes),
-      files_(files),
       clock_(clock),
       metrics_(metrics),
-      helpers_(static_cast<size_t>(config.lookup_helpers)),
-      dense_({.max_bytes = static_cast<uint64_t>(config.max_dense_bytes)}),
-      applied_({.max_clients = static_cast<size_t>(config.max_clients),
-                .window = static_cast<uint64_t>(config.update_window)},
-               clock) {}
-
-ParameterStore::Order::Order(ParameterStore& store, std::span<const std::string_view> tables,
-                             bool all) {
-  // A filter counts over all tables, so that its answers depend on the order among tables too.
-  const bool filtered = store.tables_->filter_config().thresholds.Max() > 0;
-  std::vector<size_t> indexes;
-  if (all) {
-    for (size_t i = 0; i < kOrders; ++i) indexes.push_back(i);
-  } else if (filtered) {
-    indexes.push_back(0);
-  } else {
-    for (const std::string_view table : tables) {
-      indexes.push_back(std::hash<std::string_view>()(table) % kOrders);
-    }
-    std::sort(indexes.begin(), indexes.end());
-    indexes.erase(std::unique(indexes.begin(), indexes.end()), indexes.end());
-  }
-  for (const size_t i : indexes) locks_.emplace_back(store.orders_[i]);
-}
+      helpers_(static_cast<size_t>(config.lookup_helpers)) {}
 
 Status ParameterStore::Replay(std::string_view record) {
   if (record.empty()) return DataLoss("the record is empty");
@@ -180,7 +176,7 @@ Result<ParameterStore::Plan<v1::CreateTableResponse>> ParameterStore::PlanCreate
   Plan<v1::CreateTableResponse> plan;
   plan.catalog = true;
   plan.run = [this, &request, config = std::move(config)]() -> Result<v1::CreateTableResponse> {
-    RETURN_IF_ERROR(tables_->Create(request.name(), config));
+    RETURN_IF_ERROR(tables().Create(request.name(), config));
     return v1::CreateTableResponse();
   };
   return plan;
@@ -193,7 +189,7 @@ Result<ParameterStore::Plan<v1::AlterTableResponse>> ParameterStore::PlanAlterTa
   Plan<v1::AlterTableResponse> plan;
   plan.catalog = true;
   plan.run = [this, &request, config = std::move(config)]() -> Result<v1::AlterTableResponse> {
-    RETURN_IF_ERROR(tables_->Alter(request.name(), config));
+    RETURN_IF_ERROR(tables().Alter(request.name(), config));
     return v1::AlterTableResponse();
   };
   return plan;
@@ -204,7 +200,7 @@ Result<ParameterStore::Plan<v1::DropTableResponse>> ParameterStore::PlanDropTabl
   Plan<v1::DropTableResponse> plan;
   plan.catalog = true;
   plan.run = [this, &request]() -> Result<v1::DropTableResponse> {
-    RETURN_IF_ERROR(tables_->Drop(request.name()));
+    RETURN_IF_ERROR(tables().Drop(request.name()));
     metrics_.Dropped(request.name());
     return v1::DropTableResponse();
   };
@@ -228,7 +224,7 @@ Result<v1::DropTableResponse> ParameterStore::DropTable(const v1::DropTableReque
 
 Result<v1::ListTablesResponse> ParameterStore::ListTables(const v1::ListTablesRequest&) {
   v1::ListTablesResponse response;
-  for (const auto& [name, table] : tables_->Tables()) {
+  for (const auto& [name, table] : tables().Tables()) {
     v1::TableInfo* info = response.add_tables();
     info->set_name(name);
     *info->mutable_config() = TableConfigToProto(table->config());
@@ -245,10 +241,10 @@ Result<v1::StatsResponse> ParameterStore::Stats(const v1::StatsRequest& request)
     metrics_.Holds(name, table);
   };
   if (request.tables().empty()) {
-    for (const auto& [name, table] : tables_->Tables()) add(name, *table);
+    for (const auto& [name, table] : tables().Tables()) add(name, *table);
   }
   for (const std::string& name : request.tables()) {
-    ASSIGN_OR_RETURN(const std::shared_ptr<Table> table, tables_->Get(name));
+    ASSIGN_OR_RETURN(const std::shared_ptr<Table> table, tables().Get(name));
     add(name, *table);
   }
   return response;

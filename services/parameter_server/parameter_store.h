@@ -2,15 +2,9 @@
 // log.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
-#include <optional>
-#include <shared_mutex>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,26 +14,18 @@
 #include "common/foundation/base/file_system.h"
 #include "common/foundation/base/status.h"
 #include "common/foundation/telemetry/metrics.h"
-#include "common/learning/embedding/server/applied_sequences.h"
-#include "common/learning/embedding/server/dense_store.h"
-#include "common/learning/embedding/server/update_log.h"
+#include "common/learning/embedding/server/checkpoint_schedule.h"
+#include "common/learning/embedding/server/table_store.h"
 #include "common/learning/embedding/server/value_format.h"
-#include "common/learning/embedding/table_set.h"
 #include "megalith/table/v1/table.pb.h"
 #include "services/parameter_server/config.h"
 #include "services/parameter_server/helpers.h"
 #include "services/parameter_server/store_metrics.h"
 
-namespace megalith::embedding {
-struct RestoreReport;
-}
-
 namespace megalith::services {
 
-// Every change takes one path: it is checked and unpacked, then, in one step that a snapshot does
-// not cut, applied, marked as applied and taken into the log, and answered when the log has it.
-// With a log, changes of one table are applied one after the other, in the log's order, so that a
-// replay ends with the same rows; without one they run side by side.
+// An embedding::TableStore in the messages of megalith.table.v1: each change is checked and
+// unpacked as far as that needs no table, and goes the store's one path.
 //
 // Thread-safe. What each method promises: protos/megalith/table/v1/table.proto.
 class ParameterStore {
@@ -78,6 +64,7 @@ class ParameterStore {
                                          const Cancellation& cancellation);
   Result<table::v1::LookupEntriesResponse> LookupEntries(
       const table::v1::LookupEntriesRequest& request);
+  Result<table::v1::ScanIdsResponse> ScanIds(const table::v1::ScanIdsRequest& request);
   Result<table::v1::CreateVariableResponse> CreateVariable(
       const table::v1::CreateVariableRequest& request, const Cancellation& cancellation);
   Result<table::v1::DropVariableResponse> DropVariable(
@@ -96,20 +83,11 @@ class ParameterStore {
                                              const Cancellation& cancellation);
   Result<table::v1::StatsResponse> Stats(const table::v1::StatsRequest& request);
 
-  embedding::TableSet& tables() { return *tables_; }
+  embedding::TableSet& tables() { return store_->tables(); }
 
-  // Hears of saves and of whole restores, that of the start included. To be set before the first
-  // call.
-  struct CheckpointListener {
-    std::function<void()> at_moment;  // of a save, with no write going on
-    // Once for each at_moment: the step if its checkpoint is published, else nothing.
-    std::function<void(std::optional<int64_t> step)> saved;
-    std::function<void(int64_t step)> restored;
-  };
-  void Listen(CheckpointListener listener) {
-    listener_ = std::move(listener);
-    if (restored_step_ && listener_.restored) listener_.restored(*restored_step_);
-  }
+  // Hears of saves and of whole restores, that of the start included. To be called before the first
+  // call of any other; saves by schedule begin with it.
+  void Listen(embedding::TableStore::Listener listener);
 
  private:
   // What a change is in the log (persistent: never change).
@@ -135,29 +113,23 @@ class ParameterStore {
     std::vector<std::string_view> tables;  // that it changes
     bool catalog = false;                  // it changes which tables there are
     std::function<Result<Response>()> run;
+    // Instead of `run`: see TableStore::Change.
+    std::function<Status()> prepare;
+    std::function<Status()> check;
+    std::function<void(size_t)> part;
+    std::function<Response()> finish;  // once all parts are done
   };
   template <typename Request, typename Response>
   using Planner = Result<Plan<Response>> (ParameterStore::*)(const Request&);
 
-  // Held by a change that goes into the log, so that the log's order is the order of application.
-  class Order {
-   public:
-    Order(ParameterStore& store, std::span<const std::string_view> tables, bool all);
-
-   private:
-    std::vector<std::unique_lock<std::mutex>> locks_;
-  };
-
   ParameterStore(const ParameterServerConfig& config, uint64_t max_response_bytes,
-                 telemetry::MetricRegistry& metrics, FileSystem& files, const Clock& clock);
+                 telemetry::MetricRegistry& metrics, const Clock& clock);
 
   template <typename Request, typename Response>
   Result<Response> Change(Kind kind, const Request& request, Planner<Request, Response> planner,
                           const Cancellation& cancellation);
-  Status OpenLog(const std::string& directory);
-  // Restores the newest checkpoint, if there is one; `log_number` is the last record that it has.
-  Status RestoreAtStart(uint64_t* log_number);
-  Status TakeAttachments(const embedding::RestoreReport& report, uint64_t* log_number);
+  Status OpenStore(const std::string& directory);
+  void SaveSlot(const embedding::CheckpointSchedule::Slot& slot, const Cancellation& cancellation);
   Status Replay(std::string_view record);
   template <typename Request, typename Response>
   Status ReplayAs(std::string_view bytes, Planner<Request, Response> planner);
@@ -189,22 +161,13 @@ class ParameterStore {
   // The ids of one part, checked. `at_most` is lowered by their number.
   Result<embedding::Unpacked<embedding::Fid>> Ids(const std::string& bytes, int64_t* at_most) const;
 
-  static constexpr size_t kOrders = 64;
-
   const ParameterServerConfig config_;
   const uint64_t max_response_bytes_;
-  FileSystem& files_;
   const Clock& clock_;
   StoreMetrics metrics_;
-  CheckpointListener listener_;
-  std::optional<int64_t> restored_step_;  // at the start
   Helpers helpers_;
-  std::unique_ptr<embedding::TableSet> tables_;
-  embedding::DenseStore dense_;
-  embedding::AppliedSequences applied_;
-  std::mutex saving_;  // held by the one save
-  std::array<std::mutex, kOrders> orders_;
-  std::unique_ptr<embedding::UpdateLog> log_;  // null: changes live in memory only
+  std::unique_ptr<embedding::TableStore> store_;
+  std::unique_ptr<embedding::CheckpointSchedule> schedule_;  // null: none. Ends first
 };
 
 }  // namespace megalith::services

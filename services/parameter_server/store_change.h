@@ -1,7 +1,6 @@
 // The path that every change of a ParameterStore takes; for its own files only.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -20,49 +19,51 @@ const table::v1::UpdateId* IdOf(const Request& request) {
   }
 }
 
+// `plan` and `response` outlive what comes back.
+template <typename Request, typename Plan, typename Response>
+embedding::TableStore::Change ChangeOf(const Request& request, const Plan& plan,
+                                       Response* response) {
+  embedding::TableStore::Change change;
+  if (const table::v1::UpdateId* id = IdOf(request)) {
+    change.client = id->client();
+    change.sequence = id->sequence();
+  }
+  change.tables = plan.tables;
+  change.catalog = plan.catalog;
+  if (plan.part) {
+    change.prepare = plan.prepare;
+    change.check = plan.check;
+    change.part = plan.part;
+    return change;
+  }
+  change.run = [&plan, response]() -> Status {
+    ASSIGN_OR_RETURN(*response, plan.run());
+    return OkStatus();
+  };
+  return change;
+}
+
 template <typename Request, typename Response>
 Result<Response> ParameterStore::Change(Kind kind, const Request& request,
                                         Planner<Request, Response> planner,
                                         const Cancellation& cancellation) {
   ASSIGN_OR_RETURN(const Plan<Response> plan, (this->*planner)(request));
-  embedding::AppliedSequences::Ticket ticket;
-  const table::v1::UpdateId* const id = IdOf(request);
-  if (id != nullptr) {
-    ASSIGN_OR_RETURN(ticket, applied_.Begin(id->client(), id->sequence(), cancellation));
-    if constexpr (requires(Response r) { r.set_already_applied(true); }) {
-      if (ticket.already_applied()) {
-        // Whoever applied it may not have waited for the log.
-        if (log_ != nullptr) RETURN_IF_ERROR(log_->Wait(log_->last()));
-        metrics_.Repeated();
-        Response response;
-        response.set_already_applied(true);
-        return response;
-      }
+  Response response;
+  embedding::TableStore::Change change = ChangeOf(request, plan, &response);
+  change.record = [&]() -> Result<std::string> {
+    std::string record(1, static_cast<char>(kind));
+    if (!request.AppendToString(&record)) return ResourceExhausted("the request is above 2 GiB");
+    return record;
+  };
+  ASSIGN_OR_RETURN(const bool now, store_->Make(change, cancellation));
+  if (now && plan.finish) response = plan.finish();
+  if constexpr (requires { response.set_already_applied(true); }) {
+    if (!now) {
+      metrics_.Repeated();
+      response.set_already_applied(true);
     }
   }
-  std::string record;
-  if (log_ != nullptr) {
-    RETURN_IF_ERROR(log_->Ready());
-    record += static_cast<char>(kind);
-    if (!request.AppendToString(&record)) return ResourceExhausted("the request is above 2 GiB");
-  }
-  RETURN_IF_ERROR(cancellation.Check());
-  uint64_t number = 0;
-  std::optional<Response> response;
-  {
-    std::optional<Order> order;
-    if (log_ != nullptr) order.emplace(*this, plan.tables, plan.catalog);
-    // A snapshot has the rows, the mark and the record's number, or none of them.
-    std::optional<embedding::WriteGate::Shared> gate;
-    if (!plan.catalog) gate.emplace(tables_->gate());
-    Result<Response> result = plan.run();
-    if (!result.ok()) return result.status();
-    response = *std::move(result);
-    if (id != nullptr) ticket.Commit();
-    if (log_ != nullptr) number = log_->Append(record);
-  }
-  if (log_ != nullptr) RETURN_IF_ERROR(log_->Wait(number));
-  return *std::move(response);
+  return response;
 }
 
 template <typename Request, typename Response>
@@ -72,9 +73,8 @@ Status ParameterStore::ReplayAs(std::string_view bytes, Planner<Request, Respons
     return DataLoss(StrCat("the bytes are no ", Request::descriptor()->name()));
   }
   ASSIGN_OR_RETURN(const Plan<Response> plan, (this->*planner)(request));
-  RETURN_IF_ERROR(plan.run().status());
-  if (const table::v1::UpdateId* id = IdOf(request)) applied_.Record(id->client(), id->sequence());
-  return OkStatus();
+  Response response;
+  return store_->MakeAgain(ChangeOf(request, plan, &response));
 }
 
 }  // namespace megalith::services

@@ -39,7 +39,7 @@ Result<ParameterStore::Plan<v1::CreateVariableResponse>> ParameterStore::PlanCre
   plan.tables.push_back(request.name());
   plan.run = [this, &request, config = std::move(config),
               initial]() -> Result<v1::CreateVariableResponse> {
-    RETURN_IF_ERROR(dense_.Create(request.name(), config, initial->span()));
+    RETURN_IF_ERROR(store_->dense().Create(request.name(), config, initial->span()));
     return v1::CreateVariableResponse();
   };
   return plan;
@@ -50,7 +50,7 @@ Result<ParameterStore::Plan<v1::DropVariableResponse>> ParameterStore::PlanDropV
   Plan<v1::DropVariableResponse> plan;
   plan.tables.push_back(request.name());
   plan.run = [this, &request]() -> Result<v1::DropVariableResponse> {
-    RETURN_IF_ERROR(dense_.Drop(request.name()));
+    RETURN_IF_ERROR(store_->dense().Drop(request.name()));
     return v1::DropVariableResponse();
   };
   return plan;
@@ -78,12 +78,12 @@ Result<ParameterStore::Plan<v1::ApplyVariablesResponse>> ParameterStore::PlanApp
                                       .non_finite = non_finite};
     };
     for (int i = 0; i < request.gradients_size(); ++i) {
-      RETURN_IF_ERROR(dense_.Check(request.gradients(i).name(), gradient(i)));
+      RETURN_IF_ERROR(store_->dense().Check(request.gradients(i).name(), gradient(i)));
     }
     v1::ApplyVariablesResponse response;
     for (int i = 0; i < request.gradients_size(); ++i) {
       // After the check only a drop at the same time can come between; the step is lost with it.
-      const auto report = dense_.Apply(request.gradients(i).name(), gradient(i));
+      const auto report = store_->dense().Apply(request.gradients(i).name(), gradient(i));
       if (report.ok()) response.set_non_finite(response.non_finite() + report->non_finite);
     }
     return response;
@@ -103,12 +103,13 @@ Result<ParameterStore::Plan<v1::AssignVariablesResponse>> ParameterStore::PlanAs
   }
   plan.run = [this, &request, values]() -> Result<v1::AssignVariablesResponse> {
     for (int i = 0; i < request.values_size(); ++i) {
-      RETURN_IF_ERROR(dense_.Check(request.values(i).name(),
-                                   {.values = (*values)[static_cast<size_t>(i)].span()}));
+      RETURN_IF_ERROR(store_->dense().Check(request.values(i).name(),
+                                            {.values = (*values)[static_cast<size_t>(i)].span()}));
     }
     for (int i = 0; i < request.values_size(); ++i) {
       // As in a step: only a drop can come between.
-      (void)dense_.Assign(request.values(i).name(), (*values)[static_cast<size_t>(i)].span());
+      (void)store_->dense().Assign(request.values(i).name(),
+                                   (*values)[static_cast<size_t>(i)].span());
     }
     return v1::AssignVariablesResponse();
   };
@@ -138,7 +139,7 @@ Result<v1::AssignVariablesResponse> ParameterStore::AssignVariables(
 
 Result<v1::ListVariablesResponse> ParameterStore::ListVariables(const v1::ListVariablesRequest&) {
   v1::ListVariablesResponse response;
-  for (const auto& [name, variable] : dense_.Snapshot()) {
+  for (const auto& [name, variable] : store_->dense().Snapshot()) {
     *response.add_variables() = InfoOf(name, variable);
   }
   return response;
@@ -150,7 +151,7 @@ Result<v1::ReadVariablesResponse> ParameterStore::ReadVariables(
   v1::ReadVariablesResponse response;
   uint64_t bytes = kHeaderRoomBytes;
   for (const std::string& name : request.names()) {
-    ASSIGN_OR_RETURN(const DenseStore::Variable variable, dense_.Get(name));
+    ASSIGN_OR_RETURN(const DenseStore::Variable variable, store_->dense().Get(name));
     bytes += variable.state->values.size() * BytesOf(format);
     if (bytes > max_response_bytes_) {
       return ResourceExhausted(StrCat("the values up to variable '", name, "' have ", bytes,

@@ -65,7 +65,7 @@ Result<v1::LookupResponse> ParameterStore::Lookup(const v1::LookupRequest& reque
   size_t floats = 0;
   std::vector<Part> parts;
   for (const v1::IdBatch& batch : request.parts()) {
-    ASSIGN_OR_RETURN(std::shared_ptr<Table> table, tables_->Get(batch.table()));
+    ASSIGN_OR_RETURN(std::shared_ptr<Table> table, store_->tables().Get(batch.table()));
     ASSIGN_OR_RETURN(Unpacked<Fid> ids, Ids(batch.ids(), &at_most));
     // At most 2^28 ids of 2^16 values.
     const size_t size = ids.size() * static_cast<size_t>(table->dim());
@@ -107,35 +107,29 @@ Result<v1::LookupResponse> ParameterStore::Lookup(const v1::LookupRequest& reque
   return response;
 }
 
-Result<ParameterStore::Plan<v1::ApplyResponse>> ParameterStore::PlanApply(
-    const v1::ApplyRequest& request) {
+namespace {
+
+// The steps of one request, made ready without a lock.
+struct Steps {
   struct Part {
     Unpacked<Fid> ids;
     Unpacked<float> gradients;
     Unpacked<float> snapshots;
+    std::shared_ptr<Table> table;
+    embedding::PreparedGradients prepared;
+    embedding::WriteReport report;
   };
-  ASSIGN_OR_RETURN(const ValueFormat format, FormatFromProto(request.format()));
-  ASSIGN_OR_RETURN(const embedding::NonFinite non_finite,
-                   NonFiniteFromProto(request.non_finite(), config_.non_finite));
-  auto parts = std::make_shared<std::vector<Part>>();
-  Plan<v1::ApplyResponse> plan;
-  int64_t at_most = config_.max_ids;
-  for (const v1::GradientBatch& batch : request.parts()) {
-    Part part;
-    ASSIGN_OR_RETURN(part.ids, Ids(batch.ids(), &at_most));
-    ASSIGN_OR_RETURN(part.gradients, embedding::UnpackValues(batch.gradients(), format));
-    ASSIGN_OR_RETURN(part.snapshots, embedding::UnpackValues(batch.snapshots(), format));
-    parts->push_back(std::move(part));
-    plan.tables.push_back(batch.table());
-  }
-  plan.run = [this, &request, non_finite, parts]() -> Result<v1::ApplyResponse> {
-    // All that can fail comes before the first step.
-    std::vector<std::pair<std::shared_ptr<Table>, embedding::PreparedGradients>> prepared;
-    for (size_t i = 0; i < parts->size(); ++i) {
+  embedding::NonFinite non_finite = embedding::NonFinite::kReject;
+  std::vector<Part> parts;
+
+  // For the tables there are now; nothing where they are still the same.
+  Status Prepare(const embedding::TableSet& tables, const v1::ApplyRequest& request) {
+    for (size_t i = 0; i < parts.size(); ++i) {
       const v1::GradientBatch& batch = request.parts(static_cast<int>(i));
-      const Part& part = (*parts)[i];
-      ASSIGN_OR_RETURN(std::shared_ptr<Table> table, tables_->Get(batch.table()));
-      Result<embedding::PreparedGradients> gradients =
+      Part& part = parts[i];
+      ASSIGN_OR_RETURN(std::shared_ptr<Table> table, tables.Get(batch.table()));
+      if (table == part.table) continue;
+      Result<embedding::PreparedGradients> prepared =
           table->Prepare({.fids = part.ids.span(),
                           .values = part.gradients.span(),
                           .learning_rates = {batch.learning_rates().data(),
@@ -145,19 +139,46 @@ Result<ParameterStore::Plan<v1::ApplyResponse>> ParameterStore::PlanApply(
                           .global_step = request.global_step(),
                           .dedup = request.dedup(),
                           .non_finite = non_finite});
-      if (!gradients.ok()) {
-        return gradients.status().Annotate(StrCat("part ", i, ", table '", batch.table(), "'"));
+      if (!prepared.ok()) {
+        return prepared.status().Annotate(StrCat("part ", i, ", table '", batch.table(), "'"));
       }
-      prepared.emplace_back(std::move(table), *std::move(gradients));
+      part.prepared = *std::move(prepared);
+      part.table = std::move(table);
     }
+    return OkStatus();
+  }
+};
+
+}  // namespace
+
+Result<ParameterStore::Plan<v1::ApplyResponse>> ParameterStore::PlanApply(
+    const v1::ApplyRequest& request) {
+  ASSIGN_OR_RETURN(const ValueFormat format, FormatFromProto(request.format()));
+  const auto steps = std::make_shared<Steps>();
+  ASSIGN_OR_RETURN(steps->non_finite, NonFiniteFromProto(request.non_finite(), config_.non_finite));
+  Plan<v1::ApplyResponse> plan;
+  int64_t at_most = config_.max_ids;
+  for (const v1::GradientBatch& batch : request.parts()) {
+    Steps::Part& part = steps->parts.emplace_back();
+    ASSIGN_OR_RETURN(part.ids, Ids(batch.ids(), &at_most));
+    ASSIGN_OR_RETURN(part.gradients, embedding::UnpackValues(batch.gradients(), format));
+    ASSIGN_OR_RETURN(part.snapshots, embedding::UnpackValues(batch.snapshots(), format));
+    plan.tables.push_back(batch.table());
+  }
+  plan.prepare = [this, &request, steps] { return steps->Prepare(store_->tables(), request); };
+  plan.check = plan.prepare;
+  plan.part = [steps](size_t i) {
+    Steps::Part& part = steps->parts[i];
+    part.report = part.table->Apply(part.prepared);
+  };
+  plan.finish = [this, &request, steps] {
     v1::ApplyResponse response;
-    for (size_t i = 0; i < prepared.size(); ++i) {
+    for (size_t i = 0; i < steps->parts.size(); ++i) {
       const std::string& name = request.parts(static_cast<int>(i)).table();
-      const auto& [table, gradients] = prepared[i];
-      const embedding::WriteReport report = table->Apply(gradients);
-      *response.add_parts() = ReportToProto(report);
-      metrics_.Written(name, report);
-      metrics_.Holds(name, *table);
+      const Steps::Part& part = steps->parts[i];
+      *response.add_parts() = ReportToProto(part.report);
+      metrics_.Written(name, part.report);
+      metrics_.Holds(name, *part.table);
     }
     return response;
   };
@@ -195,7 +216,7 @@ Result<ParameterStore::Plan<v1::AssignResponse>> ParameterStore::PlanWrite(
     std::vector<std::shared_ptr<Table>> tables;
     for (size_t i = 0; i < parts->size(); ++i) {
       const v1::ValueBatch& batch = request.parts(static_cast<int>(i));
-      ASSIGN_OR_RETURN(std::shared_ptr<Table> table, tables_->Get(batch.table()));
+      ASSIGN_OR_RETURN(std::shared_ptr<Table> table, store_->tables().Get(batch.table()));
       const size_t wanted = (*parts)[i].ids.size() * static_cast<size_t>(table->dim());
       if ((*parts)[i].values.size() != wanted) {
         return InvalidArgument(StrCat("table '", batch.table(), "': ", (*parts)[i].ids.size(),
@@ -249,7 +270,8 @@ Result<ParameterStore::Plan<v1::ReinitializeResponse>> ParameterStore::PlanReini
   Plan<v1::ReinitializeResponse> plan;
   plan.tables.push_back(request.ids().table());
   plan.run = [this, &request, ids]() -> Result<v1::ReinitializeResponse> {
-    ASSIGN_OR_RETURN(const std::shared_ptr<Table> table, tables_->Get(request.ids().table()));
+    ASSIGN_OR_RETURN(const std::shared_ptr<Table> table,
+                     store_->tables().Get(request.ids().table()));
     ASSIGN_OR_RETURN(const std::vector<int32_t> statuses,
                      table->Reinitialize(ids->span(), request.now()));
     v1::ReinitializeResponse response;
@@ -281,7 +303,7 @@ Result<ParameterStore::Plan<v1::EraseResponse>> ParameterStore::PlanErase(
   plan.run = [this, &request, parts]() -> Result<v1::EraseResponse> {
     std::vector<std::shared_ptr<Table>> tables;
     for (const v1::IdBatch& batch : request.parts()) {
-      ASSIGN_OR_RETURN(std::shared_ptr<Table> table, tables_->Get(batch.table()));
+      ASSIGN_OR_RETURN(std::shared_ptr<Table> table, store_->tables().Get(batch.table()));
       tables.push_back(std::move(table));
     }
     v1::EraseResponse response;
@@ -304,7 +326,7 @@ Result<ParameterStore::Plan<v1::EvictResponse>> ParameterStore::PlanEvict(
   Plan<v1::EvictResponse> plan;
   plan.tables.push_back(request.table());
   plan.run = [this, &request]() -> Result<v1::EvictResponse> {
-    ASSIGN_OR_RETURN(const std::shared_ptr<Table> table, tables_->Get(request.table()));
+    ASSIGN_OR_RETURN(const std::shared_ptr<Table> table, store_->tables().Get(request.table()));
     v1::EvictResponse response;
     response.set_evicted(request.has_now() ? table->Evict(request.now()) : table->Evict());
     metrics_.Evicted(request.table(), static_cast<uint64_t>(response.evicted()));
@@ -322,7 +344,7 @@ Result<v1::EvictResponse> ParameterStore::Evict(const v1::EvictRequest& request,
 Result<v1::LookupEntriesResponse> ParameterStore::LookupEntries(
     const v1::LookupEntriesRequest& request) {
   int64_t at_most = config_.max_ids;
-  ASSIGN_OR_RETURN(const std::shared_ptr<Table> table, tables_->Get(request.ids().table()));
+  ASSIGN_OR_RETURN(const std::shared_ptr<Table> table, store_->tables().Get(request.ids().table()));
   ASSIGN_OR_RETURN(const Unpacked<Fid> ids, Ids(request.ids().ids(), &at_most));
   // A dump has the payload's numbers and a few bytes around each array.
   const uint64_t bytes = ids.size() * (table->layout().payload_bytes() + 64);
@@ -334,6 +356,17 @@ Result<v1::LookupEntriesResponse> ParameterStore::LookupEntries(
   ASSIGN_OR_RETURN(std::vector<std::string> entries, table->LookupEntries(ids.span()));
   v1::LookupEntriesResponse response;
   for (std::string& entry : entries) response.add_entries(std::move(entry));
+  return response;
+}
+
+Result<v1::ScanIdsResponse> ParameterStore::ScanIds(const v1::ScanIdsRequest& request) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<Table> table, store_->tables().Get(request.table()));
+  uint64_t cursor = request.cursor();
+  std::vector<Fid> ids;
+  v1::ScanIdsResponse response;
+  response.set_done(!table->ScanFids(&cursor, &ids));
+  response.set_cursor(cursor);
+  embedding::AppendIds(ids, response.mutable_ids());
   return response;
 }
 

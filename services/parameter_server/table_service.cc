@@ -24,7 +24,7 @@ TableService::~TableService() { sync_->Stop(); }
 
 Result<ServiceList> TableService::StartSync() {
   ASSIGN_OR_RETURN(ServiceList services, sync_->Attach(store_->tables()));
-  ParameterStore::CheckpointListener listener;
+  embedding::TableStore::Listener listener;
   if (sync::Syncer* const syncer = sync_->syncer()) {
     listener.at_moment = [this, syncer] { moment_ = syncer->checkpoints().Begin(); };
     listener.saved = [this, syncer](std::optional<int64_t> step) {
@@ -59,6 +59,7 @@ TableService::TableService(std::unique_ptr<SyncRole> sync, std::unique_ptr<Param
   Unary("Erase", this, &TableService::Erase);
   Unary("Evict", this, &TableService::Evict);
   Unary("LookupEntries", this, &TableService::LookupEntries);
+  Unary("ScanIds", this, &TableService::ScanIds);
   Unary("CreateVariable", this, &TableService::CreateVariable);
   Unary("DropVariable", this, &TableService::DropVariable);
   Unary("ListVariables", this, &TableService::ListVariables);
@@ -128,6 +129,11 @@ Result<v1::EvictResponse> TableService::Evict(const v1::EvictRequest& request,
 Result<v1::LookupEntriesResponse> TableService::LookupEntries(
     const v1::LookupEntriesRequest& request, const rpc::Call&) {
   return store_->LookupEntries(request);
+}
+
+Result<v1::ScanIdsResponse> TableService::ScanIds(const v1::ScanIdsRequest& request,
+                                                  const rpc::Call&) {
+  return store_->ScanIds(request);
 }
 
 Result<v1::CreateVariableResponse> TableService::CreateVariable(

@@ -52,6 +52,8 @@ class TableService final : public rpc::Service {
                                          const rpc::Call& call);
   Result<table::v1::LookupEntriesResponse> LookupEntries(
       const table::v1::LookupEntriesRequest& request, const rpc::Call& call);
+  Result<table::v1::ScanIdsResponse> ScanIds(const table::v1::ScanIdsRequest& request,
+                                             const rpc::Call& call);
   Result<table::v1::CreateVariableResponse> CreateVariable(
       const table::v1::CreateVariableRequest& request, const rpc::Call& call);
   Result<table::v1::DropVariableResponse> DropVariable(

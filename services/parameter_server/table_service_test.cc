@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <thread>
@@ -426,16 +427,25 @@ TEST_F(TableServiceTest, ACheckpointHasRowsMarksAndVariablesAndTheLogGoesOnFromI
     }
   };
   step(1, 50);
+  // Rows that do not change any more, so that a delta is worth it.
+  ASSERT_TRUE(Apply(Gradient("t", {3, 4, 5, 6}, std::vector<float>(8, 1))).ok());
   v1::SaveRequest save;
   save.set_step(7);
   const auto saved = Call<v1::SaveResponse>("Save", save);
   ASSERT_TRUE(saved.ok()) << saved.status().ToString();
   EXPECT_TRUE(saved->published());
-  EXPECT_EQ(saved->rows(), 2u);
+  EXPECT_EQ(saved->rows(), 6u);
   EXPECT_EQ(Call<v1::SaveResponse>("Save", save).status().code(), Code::kAlreadyExists);
   step(51, 60);
-  EXPECT_EQ(Call<v1::RestoreResponse>("Restore", v1::RestoreRequest()).status().code(),
-            Code::kFailedPrecondition);
+  save.set_step(8);
+  save.set_mode(v1::SAVE_MODE_DELTA);
+  const auto delta = Call<v1::SaveResponse>("Save", save);
+  ASSERT_TRUE(delta.ok()) << delta.status().ToString();
+  EXPECT_TRUE(delta->delta());
+  EXPECT_TRUE(delta->published());
+  EXPECT_EQ(delta->rows(), 2u);
+  save.set_mode(static_cast<v1::SaveMode>(9));
+  EXPECT_EQ(Call<v1::SaveResponse>("Save", save).status().code(), Code::kInvalidArgument);
   host_.Stop();
   Start(config);
   EXPECT_THAT(Floats(Lookup("t", {1, 2})->rows()), Each(-60));
@@ -448,21 +458,60 @@ TEST_F(TableServiceTest, ACheckpointHasRowsMarksAndVariablesAndTheLogGoesOnFromI
   EXPECT_THAT(Floats(Call<v1::ReadVariablesResponse>("ReadVariables", read)->variables(0).values()),
               ElementsAre(3));
 
+  // A checkpoint that is restored while the server runs is there after a kill, too.
+  step(61, 65);
+  const auto rolled_back = Call<v1::RestoreResponse>("Restore", v1::RestoreRequest());
+  ASSERT_TRUE(rolled_back.ok()) << rolled_back.status().ToString();
+  EXPECT_EQ(rolled_back->step(), 8);
+  EXPECT_THAT(Floats(Lookup("t", {1, 2})->rows()), Each(-60));
+  host_.Stop();
+  Start(config);
+  EXPECT_THAT(Floats(Lookup("t", {1, 2})->rows()), Each(-60));
+  step(61, 61);
+
   // Without a log the server has what the checkpoint has, and takes it again when asked.
   host_.Stop();
   config.log = false;
   Start(config);
-  EXPECT_THAT(Floats(Lookup("t", {1, 2})->rows()), Each(-50));
-  request.mutable_id()->set_sequence(51);
+  EXPECT_THAT(Floats(Lookup("t", {1, 2})->rows()), Each(-60));
+  request.mutable_id()->set_sequence(61);
   EXPECT_FALSE(Apply(request)->already_applied());
   const auto restored = Call<v1::RestoreResponse>("Restore", v1::RestoreRequest());
   ASSERT_TRUE(restored.ok()) << restored.status().ToString();
-  EXPECT_EQ(restored->step(), 7);
-  EXPECT_THAT(Floats(Lookup("t", {1, 2})->rows()), Each(-50));
+  EXPECT_EQ(restored->step(), 8);
+  EXPECT_THAT(Floats(Lookup("t", {1, 2})->rows()), Each(-60));
   EXPECT_FALSE(Apply(request)->already_applied());
   v1::RestoreRequest none;
-  none.set_step(8);
+  none.set_step(9);
   EXPECT_EQ(Call<v1::RestoreResponse>("Restore", none).status().code(), Code::kNotFound);
+}
+
+TEST_F(TableServiceTest, IdsOfATableComePartByPart) {
+  Start();
+  ASSERT_TRUE(Create(SgdTable("t", 1)).ok());
+  std::vector<Fid> ids;
+  for (Fid id = 1; id <= 30'000; ++id) ids.push_back(id);
+  ASSERT_TRUE(Apply(Gradient("t", ids, std::vector<float>(ids.size(), 1))).ok());
+  std::vector<Fid> found;
+  v1::ScanIdsRequest request;
+  request.set_table("t");
+  int parts = 0;
+  while (true) {
+    const auto part = Call<v1::ScanIdsResponse>("ScanIds", request);
+    ASSERT_TRUE(part.ok()) << part.status().ToString();
+    const auto unpacked = embedding::UnpackIds(part->ids());
+    found.insert(found.end(), unpacked->span().begin(), unpacked->span().end());
+    ++parts;
+    if (part->done()) break;
+    request.set_cursor(part->cursor());
+  }
+  std::sort(found.begin(), found.end());
+  EXPECT_EQ(found, ids);
+  EXPECT_GT(parts, 2);
+  request.set_cursor(UINT64_MAX);
+  EXPECT_TRUE(Call<v1::ScanIdsResponse>("ScanIds", request)->done());
+  request.set_table("none");
+  EXPECT_EQ(Call<v1::ScanIdsResponse>("ScanIds", request).status().code(), Code::kNotFound);
 }
 
 TEST_F(TableServiceTest, WithoutAPlaceForThemThereAreNoCheckpoints) {

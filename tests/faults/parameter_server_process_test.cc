@@ -1,8 +1,9 @@
-// A parameter server with a log that is killed again and again under load. MEGALITH_KILLS says how
-// often (10 by default).
+// A parameter server with a log that is killed again and again under load, also while it saves
+// checkpoints and deltas by schedule. MEGALITH_KILLS says how often (10 by default).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
@@ -41,7 +42,9 @@ class ParameterServerProcessTest : public ::testing::Test {
     auto server =
         testing::StartServer(MEGALITH_PARAMETER_SERVER_BINARY, directory_.path(),
                              {"--data_dir=" + JoinPath(directory_.path(), "data"), "--log=true",
-                              "--log_segment_bytes=65536", "--log_level=error"});
+                              "--log_segment_bytes=65536", "--log_level=error",
+                              "--checkpoint_dir=" + JoinPath(directory_.path(), "model"),
+                              "--checkpoint_interval_s=1", "--checkpoint_whole_every=4"});
     ASSERT_TRUE(server.ok()) << server.status().ToString();
     server_ = *std::move(server);
     handle_ = *registry_.Register({.service = "ps_0", .address = server_.address});
@@ -73,6 +76,14 @@ class ParameterServerProcessTest : public ::testing::Test {
     int wrong = 0;
     for (const float value : rows) wrong += value == wanted ? 0 : 1;
     return wrong;
+  }
+
+  int64_t Checkpoints(const std::string& kind) const {
+    const auto listing = RealFileSystem().List(JoinPath(directory_.path(), "model"));
+    if (!listing.ok()) return 0;
+    return std::count_if(listing->begin(), listing->end(), [&](const FileInfo& file) {
+      return file.name.find(kind) != std::string::npos;
+    });
   }
 
   TempDirectory directory_;
@@ -113,7 +124,9 @@ TEST_F(ParameterServerProcessTest, NoAcknowledgedUpdateIsLostAndNoneIsAppliedTwi
   }
   const int kills = Kills();
   for (int round = 0; round < kills; ++round) {
-    std::this_thread::sleep_for(std::chrono::microseconds(rng.Below(300'000)));
+    // Now and then long enough for deltas to follow a checkpoint.
+    std::this_thread::sleep_for(
+        std::chrono::microseconds(rng.Below(round % 8 == 5 ? 4'000'000 : 300'000)));
     Kill();
     Start();
     if (HasFatalFailure()) break;
@@ -134,7 +147,9 @@ TEST_F(ParameterServerProcessTest, NoAcknowledgedUpdateIsLostAndNoneIsAppliedTwi
     Kill();
     ASSERT_NO_FATAL_FAILURE(Start());
   }
-  std::cout << kills << " kills, " << (next - kFirstSingle) / 2 << " updates\n";
+  std::cout << kills << " kills, " << (next - kFirstSingle) / 2 << " updates, "
+            << Checkpoints(".assets") << " checkpoints and " << Checkpoints(".delta-")
+            << " deltas are left\n";
 }
 
 }  // namespace

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <mutex>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "common/fleet/stubs/latency_quantile.h"
@@ -122,13 +121,7 @@ Result<std::unique_ptr<ShardedTableClient>> ShardedTableClient::Make(std::vector
                                                                      TableClientOptions options) {
   if (shards.empty()) return InvalidArgument("tables need at least one shard, got none");
   if (options.seed == 0) options.seed = EntropySeed();
-  if (options.client_id.empty()) {
-    Rng rng(options.seed);
-    for (int i = 0; i < 2; ++i) {
-      const uint64_t word = rng.Next();
-      options.client_id += HexEncode({reinterpret_cast<const uint8_t*>(&word), sizeof(word)});
-    }
-  }
+  if (options.client_id.empty()) options.client_id = RandomClientId(options.seed);
   return std::unique_ptr<ShardedTableClient>(
       new ShardedTableClient(std::move(shards), std::move(options)));
 }
@@ -153,8 +146,11 @@ Result<std::unique_ptr<ShardedTableClient>> ShardedTableClient::Discover(
 
 ShardedTableClient::ShardedTableClient(std::vector<TableShard> shards, TableClientOptions options)
     : options_(std::move(options)),
-      jitter_(options_.seed),
-      fan_out_("tables", options_.threads, options_.threads),
+      shard_calls_({.timeout = options_.timeout,
+                    .attempt_timeout = options_.attempt_timeout,
+                    .retry = options_.retry,
+                    .threads = options_.threads,
+                    .seed = options_.seed}),
       calls_("tablecalls", options_.threads, options_.threads) {
   for (const TableShard& shard : shards) {
     shards_.push_back(std::make_unique<Shard>(shard, options_));
@@ -162,67 +158,12 @@ ShardedTableClient::ShardedTableClient(std::vector<TableShard> shards, TableClie
 }
 
 ShardedTableClient::~ShardedTableClient() {
-  fan_out_.Shutdown();
+  shard_calls_.Shutdown();
   calls_.Shutdown();
 }
 
 uint64_t ShardedTableClient::hedged() const { return hedged_.load(); }
 uint64_t ShardedTableClient::hedges_won() const { return hedges_won_.load(); }
-
-Status ShardedTableClient::OnShards(std::span<const size_t> shards,
-                                    const std::function<Status(size_t)>& call) {
-  std::mutex mu;
-  std::condition_variable ended;
-  std::vector<Status> statuses(shards.size());
-  size_t running = 0;  // guarded by mu
-  for (size_t i = 1; i < shards.size(); ++i) {
-    {
-      const std::lock_guard<std::mutex> lock(mu);
-      ++running;
-    }
-    const auto run = [&, i] {
-      Status status = call(shards[i]);
-      const std::lock_guard<std::mutex> lock(mu);
-      statuses[i] = std::move(status);
-      if (--running == 0) ended.notify_one();
-    };
-    // With all threads busy the caller does the work itself.
-    if (!fan_out_.Submit(run).ok()) run();
-  }
-  if (!shards.empty()) statuses[0] = call(shards[0]);
-  std::unique_lock<std::mutex> lock(mu);
-  ended.wait(lock, [&] { return running == 0; });
-  for (size_t i = 0; i < shards.size(); ++i) {
-    if (!statuses[i].ok()) return statuses[i].Annotate(StrCat("shard ", shards[i]));
-  }
-  return OkStatus();
-}
-
-Status ShardedTableClient::Retry(const Cancellation& cancellation,
-                                 const std::function<Status(const rpc::CallOptions&)>& attempt) {
-  const auto now = [] { return std::chrono::steady_clock::now(); };
-  auto end = now() + options_.timeout;
-  if (const auto left = cancellation.Left()) end = std::min(end, now() + *left);
-  Rng rng(jitter_.fetch_add(1, std::memory_order_relaxed));
-  for (int tries = 1;; ++tries) {
-    RETURN_IF_ERROR(cancellation.Check());
-    const auto left = std::chrono::ceil<milliseconds>(end - now());
-    const bool whole = left <= options_.attempt_timeout;
-    const Status status =
-        attempt({.timeout = std::max(milliseconds(1), whole ? left : options_.attempt_timeout),
-                 .cancellation = &cancellation});
-    const bool again =
-        rpc::IsRetryable(status.code()) || (status.code() == Code::kDeadlineExceeded && !whole);
-    if (status.ok() || !again || tries >= options_.retry.max_attempts) return status;
-    const nanoseconds pause = rpc::BackoffAfter(options_.retry, tries, rng);
-    // A retry that could not end in time would only hide the real error.
-    if (now() + pause >= end) return status;
-    for (const auto until = now() + pause; now() < until;) {
-      RETURN_IF_ERROR(cancellation.Check());
-      std::this_thread::sleep_for(std::min<nanoseconds>(kPollInterval, until - now()));
-    }
-  }
-}
 
 // --- lookup ---
 
@@ -281,7 +222,7 @@ Status ShardedTableClient::LookupShard(size_t index,
                                        std::span<const size_t> batches, std::deque<Part>& parts,
                                        const Cancellation& cancellation) {
   v1::LookupResponse response;
-  RETURN_IF_ERROR(Retry(cancellation, [&](const rpc::CallOptions& options) {
+  RETURN_IF_ERROR(shard_calls_.Retry(cancellation, [&](const rpc::CallOptions& options) {
     auto answer = Hedged(*shards_[index], request, options);
     if (answer.ok()) response = *std::move(answer);
     return answer.status();
@@ -336,7 +277,7 @@ Result<int64_t> ShardedTableClient::Lookup(std::span<const RowsWanted> batches,
   for (size_t s = 0; s < shards; ++s) {
     if (requests[s] != nullptr) used.push_back(s);
   }
-  RETURN_IF_ERROR(OnShards(used, [&](size_t s) {
+  RETURN_IF_ERROR(shard_calls_.OnShards(used, [&](size_t s) {
     return LookupShard(s, requests[s], batches_of[s], parts, cancellation);
   }));
   int64_t hits = 0;
@@ -401,8 +342,8 @@ Result<std::vector<WriteReport>> ShardedTableClient::Apply(std::span<const Table
   }
   std::mutex mu;
   std::vector<WriteReport> reports(batches.size());  // guarded by mu
-  RETURN_IF_ERROR(OnShards(used, [&](size_t s) {
-    return Retry(cancellation, [&](const rpc::CallOptions& call) -> Status {
+  RETURN_IF_ERROR(shard_calls_.OnShards(used, [&](size_t s) {
+    return shard_calls_.Retry(cancellation, [&](const rpc::CallOptions& call) -> Status {
       ASSIGN_OR_RETURN(const v1::ApplyResponse response,
                        shards_[s]->primary.apply(requests[s], call));
       if (response.already_applied()) return OkStatus();
@@ -423,21 +364,17 @@ Result<std::vector<WriteReport>> ShardedTableClient::Apply(std::span<const Table
 
 Status ShardedTableClient::CreateTable(const v1::CreateTableRequest& request,
                                        const Cancellation& cancellation) {
-  std::vector<size_t> all(shards_.size());
-  for (size_t s = 0; s < all.size(); ++s) all[s] = s;
-  return OnShards(all, [&](size_t s) {
-    return Retry(cancellation, [&](const rpc::CallOptions& call) {
+  return shard_calls_.OnAll(shards_.size(), [&](size_t s) {
+    return shard_calls_.Retry(cancellation, [&](const rpc::CallOptions& call) {
       return shards_[s]->primary.create(request, call).status();
     });
   });
 }
 
 Result<std::vector<v1::StatsResponse>> ShardedTableClient::Stats(const Cancellation& cancellation) {
-  std::vector<size_t> all(shards_.size());
-  for (size_t s = 0; s < all.size(); ++s) all[s] = s;
   std::vector<v1::StatsResponse> stats(shards_.size());
-  RETURN_IF_ERROR(OnShards(all, [&](size_t s) {
-    return Retry(cancellation, [&](const rpc::CallOptions& call) -> Status {
+  RETURN_IF_ERROR(shard_calls_.OnAll(shards_.size(), [&](size_t s) {
+    return shard_calls_.Retry(cancellation, [&](const rpc::CallOptions& call) -> Status {
       ASSIGN_OR_RETURN(stats[s], shards_[s]->primary.stats(v1::StatsRequest(), call));
       return OkStatus();
     });

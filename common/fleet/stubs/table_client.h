@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -13,6 +12,7 @@
 
 #include "common/fleet/discovery/registry.h"
 #include "common/fleet/rpc/channel.h"
+#include "common/fleet/stubs/shard_calls.h"
 #include "common/foundation/base/status.h"
 #include "common/foundation/base/thread_pool.h"
 #include "common/learning/embedding/server/value_format.h"
@@ -87,11 +87,6 @@ class ShardedTableClient final : public embedding::TableClient {
   struct Part;
   ShardedTableClient(std::vector<TableShard> shards, TableClientOptions options);
 
-  // Runs call(i) for each of `shards`, side by side; the first error by number, with its shard.
-  Status OnShards(std::span<const size_t> shards, const std::function<Status(size_t)>& call);
-  // Runs `attempt` until it succeeds, fails for good, or time is over.
-  Status Retry(const Cancellation& cancellation,
-               const std::function<Status(const rpc::CallOptions&)>& attempt);
   // A lookup of one shard, of its replica too if it takes long.
   Result<table::v1::LookupResponse> Hedged(
       Shard& shard, const std::shared_ptr<const table::v1::LookupRequest>& request,
@@ -104,10 +99,9 @@ class ShardedTableClient final : public embedding::TableClient {
   std::vector<std::unique_ptr<Shard>> shards_;
   std::atomic<uint64_t> hedged_{0};
   std::atomic<uint64_t> hedges_won_{0};
-  std::atomic<uint64_t> jitter_;
   // They end first: their tasks use the shards. Two, so that who waits never holds the thread that
   // it waits for.
-  ThreadPool fan_out_;
+  ShardCalls shard_calls_;
   ThreadPool calls_;
 };
 

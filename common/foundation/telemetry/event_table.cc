@@ -68,10 +68,18 @@ constexpr EventDef kEvents[] = {
     {"sync_target_bootstrap", Level::info, "target reason from_checkpoint",
      "a target is new, or another run of it, and is sent every row, or those changed since the "
      "checkpoint that it has loaded"},
+    {"table_checkpoint_failed", Level::warn, "step error",
+     "a checkpoint that was due could not be saved; what came before stays. The next one is tried "
+     "at its time; a delta that cannot be waits for the next whole one"},
     {"table_checkpoint_note", Level::warn, "note",
      "what the restore of a checkpoint met on its way: checkpoints passed over, files repaired"},
     {"table_checkpoint_restored", Level::info, "prefix step rows",
      "the server begins with the rows of a checkpoint"},
+    {"table_checkpoint_saved", Level::info, "prefix delta published rows bytes seconds",
+     "a checkpoint that was due is saved; published: the parts of all servers are there"},
+    {"table_log_not_cut", Level::warn, "prefix error",
+     "a checkpoint is saved, but files of the log that it makes superfluous stay until the next "
+     "one. Check the checkpoints and the disk if it repeats"},
     {"table_log_opened", Level::info, "directory segments records seconds",
      "the update log was read, and the changes that no checkpoint has were made again"},
     {"table_log_tail_dropped", Level::warn, "file bytes",

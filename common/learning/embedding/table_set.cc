@@ -164,7 +164,8 @@ Result<std::shared_ptr<Table>> TableSet::MakeAside(const std::string& name, Tabl
   return member.table;
 }
 
-void TableSet::Replace(std::map<std::string, std::shared_ptr<Table>> tables) {
+void TableSet::Replace(std::map<std::string, std::shared_ptr<Table>> tables,
+                       const std::function<void()>& also) {
   // With the gate closed no write is between finding its table and changing it.
   const WriteGate::Exclusive gate(*gate_);
   const std::unique_lock lock(mu_);
@@ -179,11 +180,19 @@ void TableSet::Replace(std::map<std::string, std::shared_ptr<Table>> tables) {
     if (member.observer != nullptr) member.observer->SetLive(true);
     place = std::move(member);
   }
-  if (options_.observer == nullptr) return;
-  for (const auto& [name, table] : tables) options_.observer->Replaced(name);
+  if (options_.observer != nullptr) {
+    for (const auto& [name, table] : tables) options_.observer->Replaced(name);
+  }
+  if (also) also();
+}
+
+void TableSet::Snapshot::EndFilter() {
+  if (filter_ != nullptr) filter_->EndMoment();
+  filter_ = nullptr;
 }
 
 TableSet::Snapshot::~Snapshot() {
+  EndFilter();
   for (const auto& [name, moment] : moments_) {
     if (moment.read) continue;
     (void)tables_.at(name)->ReadSnapshot(
@@ -227,6 +236,8 @@ Result<std::unique_ptr<TableSet::Snapshot>> TableSet::TakeSnapshot(
     snapshot->moments_[name] = {
         .rows = table->size(), .max_update_time = table->max_update_time(), .read = false};
   }
+  RETURN_IF_ERROR(filter_->BeginMoment());
+  snapshot->filter_ = filter_;
   if (at_moment) at_moment();
   return snapshot;
 }

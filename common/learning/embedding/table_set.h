@@ -69,7 +69,9 @@ class TableSet {
   // moment. Its fids are hashed by a seed of its own: rows that are loaded in the order in which a
   // table of the same seed gave them fill a growing index from one end, with ever longer probes.
   Result<std::shared_ptr<Table>> MakeAside(const std::string& name, TableConfig config);
-  void Replace(std::map<std::string, std::shared_ptr<Table>> tables);
+  // `also` runs at that moment, with no write going on anywhere in the set; it must be short.
+  void Replace(std::map<std::string, std::shared_ptr<Table>> tables,
+               const std::function<void()>& also = {});
 
   AdmissionFilter& filter() const { return *filter_; }
   const FilterConfig& filter_config() const { return options_.filter; }
@@ -81,11 +83,14 @@ class TableSet {
   WriteGate& gate() const { return *gate_; }
 
   // Runs `at_moment` at the moment between batches, with no write going on anywhere in the set;
-  // it must be short. Then the tables' rows at that moment can be read, each once, in any order.
-  // Errors: kFailedPrecondition  another snapshot of the set is not finished.
+  // it must be short. Then the tables' rows at that moment can be read, each once, in any order,
+  // and filter() dumps what it held at that moment until EndFilter. Errors: kFailedPrecondition
+  // another snapshot of the set is not finished.
   class Snapshot {
    public:
     ~Snapshot();  // finishes what was not read
+    // The filter has been dumped, or will not be; what it kept aside is given back.
+    void EndFilter();
     const std::map<std::string, std::shared_ptr<Table>>& tables() const { return tables_; }
     // Rows and newest update time at the moment.
     uint64_t rows(const std::string& table) const;
@@ -103,6 +108,7 @@ class TableSet {
       bool read = false;
     };
     std::mutex mu_;
+    std::shared_ptr<AdmissionFilter> filter_;  // null: its moment is over
     std::map<std::string, std::shared_ptr<Table>> tables_;
     std::map<std::string, Moment> moments_;  // `read` is guarded by mu_
   };

@@ -71,6 +71,8 @@ Status WriteAttachments(FileSystem& files, const std::string& path, const Attach
   RETURN_IF_ERROR(WriteBlob(out, nullptr, attachments.watermark));
   for (const auto& [name, blob] : attachments.blobs)
     RETURN_IF_ERROR(WriteBlob(out, &name, blob == nullptr ? std::string_view() : *blob));
+  for (const auto& [name, encode] : attachments.encoders)
+    RETURN_IF_ERROR(WriteBlob(out, &name, encode()));
   return file->Publish();
 }
 

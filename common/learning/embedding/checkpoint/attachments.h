@@ -2,6 +2,7 @@
 // docs/formats/tables.md.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -18,6 +19,9 @@ struct Attachments {
   // Dense variables and whatever else belongs to the same moment, by name. Shared, so that taking
   // them at the moment need not copy.
   std::map<std::string, std::shared_ptr<const std::string>> blobs;
+  // Blobs whose bytes are only made when they are written. What they are made of must stay as it
+  // was at the moment, such as a copy that is shared until somebody changes it.
+  std::map<std::string, std::function<std::string()>> encoders;
 };
 
 // Errors: those of writing. A null blob counts as empty.

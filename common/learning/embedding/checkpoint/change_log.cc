@@ -1,22 +1,36 @@
 #include "common/learning/embedding/checkpoint/change_log.h"
 
-#include <functional>
-#include <thread>
 #include <utility>
 
 #include "common/foundation/base/strings.h"
 
 namespace megalith::embedding {
+namespace {
+
+// Fibonacci hashing: the upper bits of a product.
+constexpr int kStripeBits = 4;
+size_t StripeOf(Fid fid) {
+  return static_cast<uint64_t>(fid) * 0x9e3779b97f4a7c15u >> (64 - kStripeBits);
+}
+
+}  // namespace
 
 void ChangeLog::Add(const std::string& table, std::span<const Fid> fids) {
   if (given_up_.load(std::memory_order_relaxed)) return;
-  // A stripe for each thread, so that writers seldom wait for each other; a fid may be in several.
-  Stripe& stripe = stripes_[std::hash<std::thread::id>()(std::this_thread::get_id()) % kStripes];
+  // Stripe by stripe, so that writers seldom wait for each other and a fid counts once whoever
+  // changes it.
+  std::array<size_t, kStripes + 1> ends = {};
+  for (const Fid fid : fids) ++ends[StripeOf(fid) + 1];
+  for (size_t s = 0; s < kStripes; ++s) ends[s + 1] += ends[s];
+  std::vector<Fid> sorted(fids.size());
+  std::array<size_t, kStripes + 1> next = ends;
+  for (const Fid fid : fids) sorted[next[StripeOf(fid)]++] = fid;
   uint64_t fresh = 0;
-  {
-    const std::lock_guard lock(stripe.mu);
-    FidSet& set = stripe.tables[table];
-    for (const Fid fid : fids) fresh += set.Insert(fid) ? 1 : 0;
+  for (size_t s = 0; s < kStripes; ++s) {
+    if (ends[s] == ends[s + 1]) continue;
+    const std::lock_guard lock(stripes_[s].mu);
+    FidSet& set = stripes_[s].tables[table];
+    for (size_t i = ends[s]; i < ends[s + 1]; ++i) fresh += set.Insert(sorted[i]) ? 1 : 0;
   }
   if (fids_.fetch_add(fresh, std::memory_order_relaxed) + fresh > max_fids_)
     GiveUp(StrCat("more than ", max_fids_, " rows changed since the last save"));

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/learning/embedding/checkpoint/fid_set.h"
@@ -20,7 +21,9 @@ namespace megalith::embedding {
 // one.
 class ChangeLog final : public SetObserver {
  public:
-  explicit ChangeLog(uint64_t max_fids) : max_fids_(max_fids) {}
+  // With `incomplete`, why changes before this are not listed: the first Take begins the list.
+  explicit ChangeLog(uint64_t max_fids, std::string incomplete = "")
+      : max_fids_(max_fids), given_up_(!incomplete.empty()), incomplete_(std::move(incomplete)) {}
 
   void Written(const std::string& table, std::span<const Fid> fids) override { Add(table, fids); }
   void Erased(const std::string& table, std::span<const Fid> fids) override { Add(table, fids); }
@@ -44,7 +47,7 @@ class ChangeLog final : public SetObserver {
   uint64_t fids() const { return fids_.load(std::memory_order_relaxed); }
 
  private:
-  static constexpr size_t kStripes = 16;
+  static constexpr size_t kStripes = 16;  // by fid
   struct alignas(64) Stripe {
     std::mutex mu;
     std::map<std::string, FidSet> tables;  // guarded by mu

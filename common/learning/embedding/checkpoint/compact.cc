@@ -188,9 +188,18 @@ class PartCompaction {
 
   Status CopyFilter() {
     const std::string base = HashFilterBase(manifest_.server.value_or(0));
-    for (const auto& [name, digest] : base_.manifests.at(server_).manifest.files) {
+    // The newest that was saved: each delta has the whole filter, if there is one.
+    const Manifest* source = &base_.manifests.at(server_).manifest;
+    std::string directory = base_.directory;
+    for (const FoundDelta& delta : deltas_) {
+      const Manifest& manifest = delta.manifests.at(server_).manifest;
+      if (!manifest.files.contains(StrCat(base, ".hash"))) continue;
+      source = &manifest;
+      directory = delta.directory;
+    }
+    for (const auto& [name, digest] : source->files) {
       if (!name.starts_with(StrCat(base, "-")) && name != StrCat(base, ".hash")) continue;
-      ASSIGN_OR_RETURN(const auto from, files_.OpenRead(JoinPath(base_.directory, name)));
+      ASSIGN_OR_RETURN(const auto from, files_.OpenRead(JoinPath(directory, name)));
       ASSIGN_OR_RETURN(const auto to,
                        StagedFile::Create(part_.files(), JoinPath(part_.directory(), name), rng_));
       std::vector<char> buffer(kCopyBytes);

@@ -33,10 +33,10 @@ struct CompactReport {
 };
 
 // Writes the checkpoint of the last delta's step that restores to what base and deltas restore to,
-// for all servers, and publishes it. The hash filter is the base's. Memory: 40 bytes for each fid
-// that is in a delta. A server that saves deltas goes on from the new base by itself; do not
-// compact while it is saving. Errors leave nothing: kNotFound  no base; kDataLoss  the base is
-// damaged; kFailedPrecondition  the base is Monolith's; kResourceExhausted, kCancelled; those of
+// for all servers, and publishes it. The hash filter is that of the last delta. Memory: 40 bytes
+// for each fid that is in a delta. A server that saves deltas goes on from the new base by itself;
+// do not compact while it is saving. Errors leave nothing: kNotFound  no base; kDataLoss  the base
+// is damaged; kFailedPrecondition  the base is Monolith's; kResourceExhausted, kCancelled; those of
 // files.
 Result<CompactReport> CompactCheckpoint(const CompactOptions& options);
 

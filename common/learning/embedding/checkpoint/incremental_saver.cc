@@ -59,14 +59,16 @@ class TableDelta {
   FidSet written_;
 };
 
-Result<SaveReport> WriteDelta(PartWriter& part, Moment& moment, Manifest manifest,
+Result<SaveReport> WriteDelta(TableSet& set, PartWriter& part, Moment& moment, Manifest manifest,
                               const std::map<std::string, FidSet>& changes,
                               const SaveOptions& options) {
   SaveReport report;
+  report.base_step = manifest.delta->base_step;
   report.step = options.step;
   report.prefix = part.directory();
   report.delta = true;
   Rng rng(EntropySeed());
+  ASSIGN_OR_RETURN(report.filter_cells_cut, SaveFilterOfMoment(set, moment, part, rng));
   const std::string name = DeltaName(options.placement.server);
   ASSIGN_OR_RETURN(const auto out,
                    DeltaWriter::Create(part.files(), JoinPath(part.directory(), name), rng));
@@ -90,17 +92,34 @@ Result<SaveReport> WriteDelta(PartWriter& part, Moment& moment, Manifest manifes
 
 Result<SaveReport> IncrementalSaver::Save(const SaveOptions& options) {
   const std::lock_guard lock(mu_);
+  RETURN_IF_ERROR(CheckStep(options));
+  FollowCompaction(options);
+  if (!CheckDelta(options).ok()) return Whole(options);
+  Result<SaveReport> delta = Delta(options);
+  // The changes were not all known: what is sure to hold them is a whole one.
+  if (!delta.ok() && delta.status().code() == Code::kOutOfRange) return Whole(options);
+  return delta;
+}
+
+Result<SaveReport> IncrementalSaver::SaveDelta(const SaveOptions& options) {
+  const std::lock_guard lock(mu_);
+  RETURN_IF_ERROR(CheckStep(options));
+  FollowCompaction(options);
+  RETURN_IF_ERROR(CheckDelta(options));
+  Result<SaveReport> delta = Delta(options);
+  if (!delta.ok() && delta.status().code() == Code::kOutOfRange) {
+    return FailedPrecondition(StrCat(delta.status().message(), ": save a whole checkpoint"));
+  }
+  return delta;
+}
+
+Status IncrementalSaver::CheckStep(const SaveOptions& options) const {
   RETURN_IF_ERROR(CheckPlacement(options.placement));
   if (last_ && last_->directory == options.directory && options.step <= last_->step) {
     return InvalidArgument(StrCat("step ", options.step, " does not come after step ", last_->step,
                                   ", which is saved"));
   }
-  FollowCompaction(options);
-  if (!DeltaIsPossible(options)) return Whole(options);
-  Result<SaveReport> delta = Delta(options);
-  // The changes were not all known: what is sure to hold them is a whole one.
-  if (!delta.ok() && delta.status().code() == Code::kOutOfRange) return Whole(options);
-  return delta;
+  return OkStatus();
 }
 
 Result<SaveReport> IncrementalSaver::SaveWhole(const SaveOptions& options) {
@@ -108,26 +127,33 @@ Result<SaveReport> IncrementalSaver::SaveWhole(const SaveOptions& options) {
   return Whole(options);
 }
 
-bool IncrementalSaver::NextIsWhole(const SaveOptions& options) {
-  const std::lock_guard lock(mu_);
-  FollowCompaction(options);
-  return !DeltaIsPossible(options) || changes_.incomplete();
-}
-
-bool IncrementalSaver::DeltaIsPossible(const SaveOptions& options) const {
+Status IncrementalSaver::CheckDelta(const SaveOptions& options) const {
+  const auto no = [](const auto&... why) {
+    return FailedPrecondition(StrCat(why..., ": save a whole checkpoint"));
+  };
   if (!last_ || last_->directory != options.directory ||
       last_->placement.server != options.placement.server ||
-      last_->placement.servers != options.placement.servers || last_->layout != options.layout ||
-      last_->deltas >= options_.max_deltas)
-    return false;
+      last_->placement.servers != options.placement.servers || last_->layout != options.layout) {
+    return no("this process has saved no checkpoint yet that a delta could follow");
+  }
+  if (last_->deltas >= options_.max_deltas) {
+    return no("checkpoint ", last_->base_step, " has ", last_->deltas, " deltas, the most it may");
+  }
   uint64_t rows = 0;
   for (const auto& [name, table] : set_.Tables()) rows += table->size();
-  if (static_cast<double>(changes_.fids()) > options_.max_changed_share * static_cast<double>(rows))
-    return false;
+  if (static_cast<double>(changes_.fids()) >
+      options_.max_changed_share * static_cast<double>(rows)) {
+    return no(changes_.fids(), " of ", rows, " rows changed, above the share of ",
+              options_.max_changed_share);
+  }
+  if (changes_.incomplete()) return no("not all changes since the last save are known");
   const std::string base = CheckpointPrefix(options.directory, last_->base_step);
   const std::string head =
       last_->step == last_->base_step ? AssetDirectory(base) : DeltaDirectory(base, last_->step);
-  return options.files->Stat(JoinPath(head, ManifestName(options.placement.server))).ok();
+  if (!options.files->Stat(JoinPath(head, ManifestName(options.placement.server))).ok()) {
+    return no("'", head, "' is gone");
+  }
+  return OkStatus();
 }
 
 // A compaction may have made a base of the chain that the last save ended.
@@ -168,7 +194,8 @@ Result<SaveReport> IncrementalSaver::Whole(const SaveOptions& options) {
 Result<SaveReport> IncrementalSaver::Delta(const SaveOptions& options) {
   const std::string base = CheckpointPrefix(options.directory, last_->base_step);
   PartWriter part(*options.files, DeltaDirectory(base, options.step), options.placement.server);
-  RETURN_IF_ERROR(part.Begin({DeltaName(options.placement.server)}));
+  RETURN_IF_ERROR(part.Begin(
+      {DeltaName(options.placement.server), HashFilterBase(options.placement.server.value_or(0))}));
   ChangeLog::Changes taken;
   ASSIGN_OR_RETURN(Moment moment, TakeMoment(set_, options, [&] { taken = changes_.Take(); }));
   if (!taken.incomplete.empty()) {
@@ -181,14 +208,18 @@ Result<SaveReport> IncrementalSaver::Delta(const SaveOptions& options) {
   manifest.delta = DeltaLink{.base_step = last_->base_step,
                              .previous_step = last_->step,
                              .previous_manifest = last_->manifest};
-  Result<SaveReport> report = WriteDelta(part, moment, std::move(manifest), changes, options)
+  Result<SaveReport> report = WriteDelta(set_, part, moment, std::move(manifest), changes, options)
                                   .Annotate(StrCat("saving '", part.directory(), "'"));
   if (!report.ok()) {
     changes_.PutBack({.incomplete = "", .parts = {changes}});
     return report;
   }
   part.Keep();
-  report->published = true;
+  // Others may not have saved theirs, or those before: then nobody would restore it.
+  const auto heads = FindHeads(*options.files, options.directory, 1);
+  report->published = heads.ok() && !heads->empty() &&
+                      heads->front().base_step == last_->base_step &&
+                      heads->front().step >= options.step;
   last_->step = options.step;
   last_->manifest = report->manifest;
   ++last_->deltas;

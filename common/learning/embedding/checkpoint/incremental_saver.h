@@ -30,9 +30,11 @@ class IncrementalSaver {
   // SaveReport::delta says which. After an error the next save has the same changes. Errors: those
   // of SaveTables; kInvalidArgument  the step is not above the last one.
   Result<SaveReport> Save(const SaveOptions& options);
-  // Whether Save would save a whole one now. Servers of one checkpoint save all the same: whoever
-  // asks them to save asks this of all first, and where one says yes, has all of them SaveWhole.
-  bool NextIsWhole(const SaveOptions& options);
+  // A delta or nothing. Servers of one checkpoint save all the same: whoever has them save asks all
+  // for a delta, and where one cannot, has all of them SaveWhole under the same step; the deltas of
+  // the others are then of no use and go with their base.
+  // Errors: kFailedPrecondition  the next save must be a whole one; says why.
+  Result<SaveReport> SaveDelta(const SaveOptions& options);
   // A whole checkpoint in any case.
   Result<SaveReport> SaveWhole(const SaveOptions& options);
 
@@ -49,7 +51,9 @@ class IncrementalSaver {
   };
   Result<SaveReport> Whole(const SaveOptions& options);
   Result<SaveReport> Delta(const SaveOptions& options);
-  bool DeltaIsPossible(const SaveOptions& options) const;
+  Status CheckStep(const SaveOptions& options) const;
+  // Why the next one is a whole one, if it is.
+  Status CheckDelta(const SaveOptions& options) const;
   void FollowCompaction(const SaveOptions& options);
 
   TableSet& set_;

@@ -135,6 +135,48 @@ TEST_F(IncrementalTest, CompactionRestoresToTheSameAndCanBeResharded) {
   EXPECT_EQ(report.step, 4);
 }
 
+TEST_F(IncrementalTest, DeltasHaveTheFilterAsItWasAtTheirMoment) {
+  FilterConfig filter;
+  filter.thresholds.default_threshold = 3;
+  filter.capacity = 1000;
+  ChangeLog changes(1000);
+  TableSet::Options options{.filter = filter, .observer = &changes};
+  const auto set = MakeSet({{"a", ConfigOf({"sgd"}, 1)}}, std::move(options));
+  IncrementalSaver saver(*set, changes, {.max_deltas = 6, .max_changed_share = 1});
+  const auto see = [](TableSet& of, Fid fid) {
+    Rng rng(1);
+    Train(**of.Get("a"), fid, 1, rng);
+    return (*of.Get("a"))->Contains(fid);
+  };
+  for (int i = 0; i < 4; ++i) see(*set, 1);
+  ASSERT_TRUE(saver.Save(Save(1)).ok());
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(see(*set, 2));
+  SaveOptions second = Save(2);
+  // What is counted after the moment is not in it.
+  second.capture = [&] {
+    return Attachments{.watermark = "", .blobs = {}, .encoders = {{"late", [&] {
+                                                                     EXPECT_TRUE(see(*set, 2));
+                                                                     return std::string("bytes");
+                                                                   }}}};
+  };
+  const auto saved = saver.Save(second);
+  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  EXPECT_TRUE(saved->delta);
+  for (const bool compacted : {false, true}) {
+    SCOPED_TRACE(compacted);
+    if (compacted) {
+      ASSERT_TRUE(CompactCheckpoint({.directory = Dir(), .base = ""}).ok());
+    }
+    const auto fresh = MakeSet({}, {.filter = filter});
+    const auto restored = RestoreTables(*fresh, Restore());
+    ASSERT_TRUE(restored.ok()) << restored.status().ToString();
+    EXPECT_TRUE(restored->filter);
+    EXPECT_EQ(*restored->attachments.at(0).blobs.at("late"), "bytes");
+    EXPECT_FALSE((*fresh->Get("a"))->Contains(2));
+    EXPECT_TRUE(see(*fresh, 2));
+  }
+}
+
 TEST_F(IncrementalTest, ABrokenLinkFallsBackToTheWholePrefix) {
   Server server(configs_);
   std::vector<Content> at;
@@ -179,7 +221,7 @@ TEST_F(IncrementalTest, TooManyChangesAndReplacedTablesMakeAWholeOne) {
   Train(**server.set->Get("a"), 0, 10, rng_);
   EXPECT_TRUE(MustSave(server, Save(2)).delta);
   Train(**server.set->Get("a"), 0, 51, rng_);
-  EXPECT_TRUE(server.saver->NextIsWhole(Save(3)));
+  EXPECT_EQ(server.saver->SaveDelta(Save(3)).status().code(), Code::kFailedPrecondition);
   EXPECT_FALSE(MustSave(server, Save(3)).delta);
   ASSERT_TRUE(server.set->Drop("b").ok());
   EXPECT_FALSE(MustSave(server, Save(4)).delta);

@@ -32,6 +32,7 @@ class PartWriter {
   // Where the files of the part are written through.
   DigestingFiles& files() { return files_; }
   const std::string& directory() const { return directory_; }
+  std::optional<uint32_t> server() const { return server_; }
 
   // Writes attachments, manifest (whose `files` it fills in) and, if asked for, the sidecar; then
   // the part counts as whole. Returns the digest of the manifest.

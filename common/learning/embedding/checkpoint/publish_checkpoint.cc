@@ -4,6 +4,8 @@
 
 #include "common/foundation/base/file_lock.h"
 #include "common/foundation/base/strings.h"
+#include "common/learning/embedding/checkpoint/checkpoint_source.h"
+#include "common/learning/embedding/checkpoint/delta_files.h"
 #include "common/learning/embedding/checkpoint/file_names.h"
 #include "common/learning/embedding/checkpoint/manifest.h"
 #include "common/learning/embedding/checkpoint/state_files.h"
@@ -100,6 +102,36 @@ Result<PublishReport> PublishCheckpoint(FileSystem& files, const Clock& clock,
   }
   RemoveAbandoned(files, directory, clock.UnixNanos(), prefix);
   return report;
+}
+
+namespace {
+
+Result<CheckpointHead> HeadOf(FileSystem& files, const CheckpointChoice& choice) {
+  ASSIGN_OR_RETURN(const CheckpointSource base,
+                   OpenCheckpoint(files, AssetDirectory(choice.prefix)));
+  std::vector<std::string> notes;
+  ASSIGN_OR_RETURN(
+      const std::vector<FoundDelta> deltas,
+      FindDeltas(files, choice.prefix, base, {}, [](const std::string&) { return false; }, &notes));
+  return CheckpointHead{.base_step = choice.step,
+                        .step = deltas.empty() ? choice.step : deltas.back().step};
+}
+
+}  // namespace
+
+Result<std::vector<CheckpointHead>> FindHeads(FileSystem& files, const std::string& directory,
+                                              size_t at_most) {
+  std::vector<CheckpointHead> out;
+  ASSIGN_OR_RETURN(const auto list, ReadCheckpointList(files, directory));
+  if (!list || list->newest.empty()) return out;
+  ASSIGN_OR_RETURN(const auto choices, ChooseCheckpoints(files, directory));
+  for (const CheckpointChoice& choice : choices) {
+    if (out.size() == at_most) break;
+    const Result<CheckpointHead> head = HeadOf(files, choice);
+    if (!head.ok() && out.empty()) return head.status();
+    if (head.ok()) out.push_back(*head);
+  }
+  return out;
 }
 
 }  // namespace megalith::embedding

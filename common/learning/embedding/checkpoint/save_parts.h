@@ -6,6 +6,7 @@
 
 #include "common/foundation/base/status.h"
 #include "common/learning/embedding/checkpoint/manifest.h"
+#include "common/learning/embedding/checkpoint/part_writer.h"
 #include "common/learning/embedding/checkpoint/table_checkpoint.h"
 #include "common/learning/embedding/table_set.h"
 
@@ -20,6 +21,11 @@ struct Moment {
 // `also` runs at the moment, too.
 Result<Moment> TakeMoment(TableSet& set, const SaveOptions& options,
                           const std::function<void()>& also = {});
+
+// Writes the set's filter as it was at the moment, and ends the filter's part of it: first of all,
+// since what changes meanwhile is kept twice. Returns how many cells were cut (FilterSaveReport).
+// Errors: those of SaveFilter.
+Result<uint64_t> SaveFilterOfMoment(TableSet& set, Moment& moment, PartWriter& part, Rng& rng);
 
 // All that is known of the part before a row is written.
 Manifest ManifestOf(const Moment& moment, const SaveOptions& options);

@@ -62,8 +62,10 @@ struct SaveOptions {
 
 struct SaveReport {
   std::string prefix;
+  int64_t base_step = 0;  // of the whole checkpoint that a delta is based on
   int64_t step = 0;
-  // Whether the file `checkpoint` names it: all servers' parts are there. The last server to finish
+  // Whether a restore would now take it: all servers' parts are there, of a delta those of the
+  // chain before it, too, and the file `checkpoint` names its base. The last server to finish
   // publishes.
   bool published = false;
   bool delta = false;
@@ -96,6 +98,19 @@ Result<PublishReport> PublishCheckpoint(FileSystem& files, const Clock& clock,
                                         const std::string& directory, int64_t step,
                                         const RetentionRules& retention);
 
+// A checkpoint that the file `checkpoint` lists, and the last of its deltas of which, and of those
+// before it, the parts of all servers are there.
+struct CheckpointHead {
+  int64_t base_step = 0;
+  int64_t step = 0;
+};
+// Those that a restore without a wish would take, at most `at_most`: the newest first, then what it
+// would fall back to. Looks at manifests, not at rows; of those behind the newest leaves out what
+// is damaged. Errors: kDataLoss  a manifest of the newest is damaged or a part is missing; those of
+// the file system.
+Result<std::vector<CheckpointHead>> FindHeads(FileSystem& files, const std::string& directory,
+                                              size_t at_most);
+
 // "<directory>/model.ckpt-<step>".
 std::string CheckpointPrefix(const std::string& directory, int64_t step);
 
@@ -119,12 +134,19 @@ struct RestoreOptions {
   // Rows expired at `now` (nothing: the table's newest update time) are dropped.
   bool drop_expired = false;
   std::optional<int64_t> now;
-  bool filter = true;     // restore the hash filter, where that is possible
-  bool deltas = true;     // apply those that follow the base
-  bool fall_back = true;  // to older checkpoints, if the newest is damaged
-  bool repair = true;     // from sidecars, in place
+  bool filter = true;            // restore the hash filter, where that is possible
+  bool deltas = true;            // apply those that follow the base
+  std::optional<int64_t> until;  // of those, the ones up to this step, which must be there
+  bool fall_back = true;         // to older checkpoints, if the newest is damaged
+  bool repair = true;            // from sidecars, in place
   uint32_t threads = 4;
   std::function<void(uint64_t rows)> progress;  // from any thread
+  // Runs once everything is read and checked and nothing has changed; its error is the restore's,
+  // and kDataLoss sends it on to an older checkpoint.
+  std::function<Status(const struct RestoreReport& report)> before_change;
+  // Runs at the moment at which tables change places (merged rows are there already), with no write
+  // going on in the set; must be short.
+  std::function<void()> at_moment;
   const Cancellation* cancellation = nullptr;
   FileSystem* files = &RealFileSystem();
 };
@@ -132,6 +154,7 @@ struct RestoreOptions {
 struct RestoreReport {
   bool found = false;  // false: there is no checkpoint; nothing has changed
   std::string prefix;
+  int64_t base_step = 0;
   int64_t step = 0;  // of the last delta, or the base
   uint32_t deltas = 0;
   uint32_t servers = 1;       // that wrote it

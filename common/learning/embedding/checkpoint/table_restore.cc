@@ -51,6 +51,7 @@ class Attempt {
         files_(*options.files),
         slots_(options.slots.begin(), options.slots.end()) {
     report_.prefix = choice.prefix;
+    report_.base_step = choice.step;
     report_.step = choice.step;
   }
 
@@ -68,9 +69,10 @@ class Attempt {
     for (const FoundDelta& delta : deltas_) RETURN_IF_ERROR(LoadDelta(delta));
     RETURN_IF_ERROR(ReadAllAttachments());
     DropExpired();
-    RETURN_IF_ERROR(RestoreTheFilter());
-    RETURN_IF_ERROR(Swap());
+    RETURN_IF_ERROR(ReadTheFilter());
     report_.found = true;
+    if (options_.before_change) RETURN_IF_ERROR(options_.before_change(report_));
+    RETURN_IF_ERROR(Swap());
     return std::move(report_);
   }
 
@@ -102,6 +104,7 @@ class Attempt {
     };
     ASSIGN_OR_RETURN(deltas_,
                      FindDeltas(files_, report_.prefix, source_, servers_, mend, &report_.notes));
+    if (options_.until) RETURN_IF_ERROR(CutChain(*options_.until));
     report_.deltas = static_cast<uint32_t>(deltas_.size());
     for (const FoundDelta& delta : deltas_) {
       report_.step = delta.step;
@@ -114,6 +117,19 @@ class Attempt {
         }
       }
     }
+    return OkStatus();
+  }
+
+  Status CutChain(int64_t until) {
+    if (until == report_.base_step) {
+      deltas_.clear();
+      return OkStatus();
+    }
+    const auto last = std::find_if(deltas_.begin(), deltas_.end(),
+                                   [&](const FoundDelta& delta) { return delta.step == until; });
+    if (last == deltas_.end())
+      return DataLoss(StrCat("'", source_.directory, "' has no whole delta of step ", until));
+    deltas_.erase(last + 1, deltas_.end());
     return OkStatus();
   }
 
@@ -322,28 +338,41 @@ class Attempt {
     }
   }
 
-  Status RestoreTheFilter() {
+  // The newest that was saved: a delta has the whole filter, too.
+  std::string FilterDirectory(const std::string& base) const {
+    const uint32_t own = options_.placement.server.value_or(0);
+    for (auto delta = deltas_.rbegin(); delta != deltas_.rend(); ++delta) {
+      const auto part = delta->manifests.find(own);
+      if (part != delta->manifests.end() &&
+          part->second.manifest.files.contains(StrCat(base, ".hash")))
+        return delta->directory;
+    }
+    const bool of_base =
+        std::find(source_.filters.begin(), source_.filters.end(), base) != source_.filters.end();
+    return of_base ? source_.directory : "";
+  }
+
+  Status ReadTheFilter() {
     if (!options_.filter || set_.filter().split_files() == 0) return OkStatus();
     const std::string base = HashFilterBase(options_.placement.server.value_or(0));
-    if (std::find(source_.filters.begin(), source_.filters.end(), base) == source_.filters.end())
-      return OkStatus();
+    const std::string directory = FilterDirectory(base);
+    if (directory.empty()) return OkStatus();
     if (resharded_) {
       report_.notes.push_back(StrCat("the hash filter is left out: it was saved by one of ",
                                      source_.servers,
                                      " servers, and its cells do not say whose they are"));
       return OkStatus();
     }
-    // Writers ask the filter behind the gate only.
-    const WriteGate::Exclusive gate(set_.gate());
-    const auto restored = RestoreFilter(files_, source_.directory, base, set_.filter());
-    if (!restored.ok()) {
-      if (restored.status().code() != Code::kFailedPrecondition) return restored.status();
-      report_.notes.push_back(StrCat("the hash filter is left out: ", restored.status().message()));
+    auto loaded = LoadFilter(files_, directory, base, set_.filter());
+    if (!loaded.ok()) {
+      if (loaded.status().code() != Code::kFailedPrecondition) return loaded.status();
+      report_.notes.push_back(StrCat("the hash filter is left out: ", loaded.status().message()));
       return OkStatus();
     }
-    report_.filter = restored->restored;
-    if (!restored->restored)
-      report_.notes.push_back(StrCat("the hash filter is left out: ", restored->reason));
+    report_.filter = loaded->report.restored;
+    if (!report_.filter)
+      report_.notes.push_back(StrCat("the hash filter is left out: ", loaded->report.reason));
+    swap_filter_ = std::move(loaded->swap);
     return OkStatus();
   }
 
@@ -356,7 +385,11 @@ class Attempt {
         fresh[target.name] = target.aside;
       }
     }
-    if (!fresh.empty()) set_.Replace(std::move(fresh));
+    // Writers ask the filter behind the gate only.
+    set_.Replace(std::move(fresh), [&] {
+      if (swap_filter_) swap_filter_();
+      if (options_.at_moment) options_.at_moment();
+    });
     return OkStatus();
   }
 
@@ -391,6 +424,7 @@ class Attempt {
   std::vector<uint32_t> servers_;
   std::vector<Target> targets_;
   std::map<std::string, std::vector<Target*>> by_file_name_;
+  std::function<void()> swap_filter_;
   std::mutex mu_;
   RestoreReport report_;  // counts are guarded by mu_ while rows are loaded
 };

@@ -21,10 +21,6 @@ std::string WithServer(std::string stem, const Placement& placement) {
   return placement.server ? StrCat(stem, "_", *placement.server) : stem;
 }
 
-std::string FilterBase(const Placement& placement) {
-  return HashFilterBase(placement.server.value_or(0));
-}
-
 Status CheckOptions(const SaveOptions& options) {
   RETURN_IF_ERROR(CheckPlacement(options.placement));
   if (options.step < 0) return InvalidArgument(StrCat("the step is ", options.step));
@@ -69,20 +65,18 @@ class BaseSaver {
   Result<SaveReport> Run() {
     RETURN_IF_ERROR(CheckNotPublished());
     ASSIGN_OR_RETURN(const auto first_bases, BasesOf(set_.Names(), options_));
-    std::vector<std::string> mine = {FilterBase(options_.placement)};
+    std::vector<std::string> mine = {HashFilterBase(options_.placement.server.value_or(0))};
     for (const auto& [name, base] : first_bases) mine.push_back(base);
     RETURN_IF_ERROR(part_.Begin(mine));
     ASSIGN_OR_RETURN(moment_, TakeMoment(set_, options_));
     for (const auto& [name, table] : moment_.snapshot->tables())
       progress_.rows_total += moment_.snapshot->rows(name);
+    report_.base_step = options_.step;
     report_.step = options_.step;
     report_.prefix = CheckpointPrefix(options_.directory, options_.step);
     manifest_ = ManifestOf(moment_, options_);
+    ASSIGN_OR_RETURN(report_.filter_cells_cut, SaveFilterOfMoment(set_, moment_, part_, rng_));
     RETURN_IF_ERROR(WriteTables());
-    ASSIGN_OR_RETURN(const FilterSaveReport filter,
-                     SaveFilter(part_.files(), part_.directory(), FilterBase(options_.placement),
-                                set_.filter(), rng_));
-    report_.filter_cells_cut = filter.cut_cells;
     ASSIGN_OR_RETURN(report_.manifest, part_.Finish(std::move(manifest_), moment_.attachments,
                                                     options_.sidecar, rng_));
     report_.bytes = part_.files().bytes();
@@ -210,6 +204,14 @@ Result<Moment> TakeMoment(TableSet& set, const SaveOptions& options,
     if (also) also();
   }));
   return out;
+}
+
+Result<uint64_t> SaveFilterOfMoment(TableSet& set, Moment& moment, PartWriter& part, Rng& rng) {
+  ASSIGN_OR_RETURN(const FilterSaveReport saved,
+                   SaveFilter(part.files(), part.directory(),
+                              HashFilterBase(part.server().value_or(0)), set.filter(), rng));
+  moment.snapshot->EndFilter();
+  return saved.cut_cells;
 }
 
 Manifest ManifestOf(const Moment& moment, const SaveOptions& options) {

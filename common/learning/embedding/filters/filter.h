@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -84,10 +85,24 @@ class AdmissionFilter {
     virtual Status End() = 0;
   };
   virtual Result<uint64_t> Dump(SplitSink& sink) const;
+  // From here to EndMoment, Dump hands out what the filter holds now, whatever is added meanwhile:
+  // cells that change are kept as they were until they are dumped. Nobody may use the filter during
+  // this call. Errors: kFailedPrecondition  a moment is open.
+  virtual Status BeginMoment() { return OkStatus(); }
+  // Of the moment that BeginMoment opened; others may use the filter meanwhile.
+  virtual void EndMoment() {}
+
+  // How many random numbers a filter that admits at random has drawn: with this it goes on as it
+  // would have. Setting it needs that nobody uses the filter.
+  virtual uint64_t draws() const { return 0; }
+  virtual void SetDraws(uint64_t) {}
   // Replaces the content. Nobody else may use the filter meanwhile.
   // Errors: kFailedPrecondition  the dump is of a filter configured otherwise; kDataLoss  it
   //         contradicts itself. The filter is then as it was.
-  virtual Status Restore(std::vector<FilterSplit> splits);
+  Status Restore(std::vector<FilterSplit> splits);
+  // The two halves of Restore: all that can fail or take long, and the swap, which takes
+  // microseconds. Only the swap needs that nobody else uses the filter.
+  virtual Result<std::function<void()>> PrepareRestore(std::vector<FilterSplit> splits);
 
  protected:
   explicit AdmissionFilter(const OccurrenceThresholds& thresholds);

@@ -147,8 +147,8 @@ Result<SplitFile> ReadSplit(FileSystem& files, const std::string& path) {
   }
 }
 
-FilterRestoreReport LeftAlone(std::string reason) {
-  return {.restored = false, .reason = std::move(reason)};
+LoadedFilter LeftAlone(std::string reason) {
+  return {.report = {.restored = false, .reason = std::move(reason)}, .swap = {}};
 }
 
 }  // namespace
@@ -168,8 +168,8 @@ Result<FilterSaveReport> SaveFilter(FileSystem& files, const std::string& direct
   return report;
 }
 
-Result<FilterRestoreReport> RestoreFilter(FileSystem& files, const std::string& directory,
-                                          const std::string& base, AdmissionFilter& filter) {
+Result<LoadedFilter> LoadFilter(FileSystem& files, const std::string& directory,
+                                const std::string& base, AdmissionFilter& filter) {
   if (filter.split_files() == 0) return LeftAlone("this kind of filter has no state");
   ASSIGN_OR_RETURN(const std::vector<std::string> paths, FindShards(files, directory, base));
   const std::string side_path = SideFilePath(directory, base);
@@ -197,8 +197,16 @@ Result<FilterRestoreReport> RestoreFilter(FileSystem& files, const std::string& 
     }
     splits.push_back(std::move(file.split));
   }
-  RETURN_IF_ERROR(filter.Restore(std::move(splits)).Annotate(StrCat("'", paths[0], "'")));
-  return FilterRestoreReport{.restored = true};
+  auto swap = filter.PrepareRestore(std::move(splits));
+  if (!swap.ok()) return swap.status().Annotate(StrCat("'", paths[0], "'"));
+  return LoadedFilter{.report = {.restored = true, .reason = ""}, .swap = *std::move(swap)};
+}
+
+Result<FilterRestoreReport> RestoreFilter(FileSystem& files, const std::string& directory,
+                                          const std::string& base, AdmissionFilter& filter) {
+  ASSIGN_OR_RETURN(LoadedFilter loaded, LoadFilter(files, directory, base, filter));
+  if (loaded.swap) loaded.swap();
+  return std::move(loaded.report);
 }
 
 }  // namespace megalith::embedding

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "common/foundation/base/file_system.h"
@@ -41,5 +42,15 @@ struct FilterRestoreReport {
 //   kDataLoss            a file is damaged; names the offset.
 Result<FilterRestoreReport> RestoreFilter(FileSystem& files, const std::string& directory,
                                           const std::string& base, AdmissionFilter& filter);
+
+// The two halves of RestoreFilter: reading, while others use the filter, and `swap`, which puts
+// what was read in its place and takes microseconds; only for it nobody else may use the filter.
+struct LoadedFilter {
+  FilterRestoreReport report;  // as it will be after `swap`
+  std::function<void()> swap;  // empty: not restored
+};
+// Errors: those of RestoreFilter.
+Result<LoadedFilter> LoadFilter(FileSystem& files, const std::string& directory,
+                                const std::string& base, AdmissionFilter& filter);
 
 }  // namespace megalith::embedding

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "common/foundation/base/strings.h"
 #include "common/learning/embedding/checkpoint/file_names.h"
 #include "common/learning/records/record_file.h"
@@ -60,6 +62,31 @@ TEST_F(FilterFilesTest, WhatIsSavedIsRestored) {
   EXPECT_EQ(restored->Stats().elements, filter->Stats().elements);
   EXPECT_EQ(restored->Stats().failures, filter->Stats().failures);
   ExpectAlike(*filter, *restored);
+}
+
+TEST_F(FilterFilesTest, AMomentIsDumpedAsItWasWhateverIsAddedMeanwhile) {
+  auto filter = Filled();
+  auto then = Filled();
+  ASSERT_TRUE(filter->BeginMoment().ok());
+  EXPECT_EQ(filter->BeginMoment().code(), Code::kFailedPrecondition);
+  // Enough for the head to go round, before the dump and while it is written.
+  const auto add = [&](int64_t from) {
+    for (int64_t n = from; n < from + 60'000; ++n) (void)filter->ShouldFilter(FidOf(n), 2);
+  };
+  add(0);
+  std::thread adder(add, 60'000);
+  const auto saved = Save(*filter);
+  adder.join();
+  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  auto restored = New();
+  EXPECT_EQ(restored->Restore({}).code(), Code::kFailedPrecondition);
+  ASSERT_TRUE(Restore(*restored)->restored);
+  EXPECT_EQ(restored->Stats().elements, then->Stats().elements);
+  EXPECT_EQ(restored->Stats().failures, then->Stats().failures);
+  ExpectAlike(*then, *restored);
+  EXPECT_EQ(Restore(*filter).status().code(), Code::kFailedPrecondition);
+  filter->EndMoment();
+  EXPECT_TRUE(Restore(*filter)->restored);
 }
 
 TEST_F(FilterFilesTest, FilesAreMonoliths) {

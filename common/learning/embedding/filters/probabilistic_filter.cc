@@ -22,6 +22,8 @@ class ProbabilisticFilter final : public AdmissionFilter {
         seed_(FilterHash(static_cast<Fid>(config.seed))) {}
 
   FilterStats Stats() const override { return {}; }
+  uint64_t draws() const override { return draws_.load(std::memory_order_relaxed); }
+  void SetDraws(uint64_t draws) override { draws_.store(draws, std::memory_order_relaxed); }
 
  private:
   bool Filter(Fid, uint64_t count, uint32_t threshold) override {

@@ -40,7 +40,13 @@ AdmissionFilter::AdmissionFilter(const OccurrenceThresholds& thresholds)
 
 Result<uint64_t> AdmissionFilter::Dump(SplitSink&) const { return uint64_t{0}; }
 
-Status AdmissionFilter::Restore(std::vector<FilterSplit>) {
+Status AdmissionFilter::Restore(std::vector<FilterSplit> splits) {
+  ASSIGN_OR_RETURN(const std::function<void()> swap, PrepareRestore(std::move(splits)));
+  swap();
+  return OkStatus();
+}
+
+Result<std::function<void()>> AdmissionFilter::PrepareRestore(std::vector<FilterSplit>) {
   return FailedPrecondition("this kind of filter has no state to restore");
 }
 

@@ -69,7 +69,9 @@ class SlidingHashFilter final : public AdmissionFilter {
 
   uint32_t split_files() const override { return static_cast<uint32_t>(splits_.size()); }
   Result<uint64_t> Dump(SplitSink& sink) const override;
-  Status Restore(std::vector<FilterSplit> splits) override;
+  Status BeginMoment() override;
+  void EndMoment() override;
+  Result<std::function<void()>> PrepareRestore(std::vector<FilterSplit> splits) override;
 
  private:
   bool Filter(Fid fid, uint64_t count, uint32_t threshold) override {
@@ -79,6 +81,7 @@ class SlidingHashFilter final : public AdmissionFilter {
   uint32_t Add(Fid fid, uint64_t count);
   uint32_t CountBehind(uint32_t head, uint64_t hash, uint32_t signature) const;
   void MoveOn(uint32_t full_head);
+  std::vector<FilterSplitMeta> Metas() const;
   Status Check(const std::vector<FilterSplit>& splits) const;
 
   uint32_t Next(uint32_t split) const { return split + 1 == splits_.size() ? 0 : split + 1; }
@@ -93,7 +96,11 @@ class SlidingHashFilter final : public AdmissionFilter {
   std::atomic<uint32_t> head_{0};
   std::atomic<uint32_t> moves_{0};  // of the head
   alignas(64) std::atomic<uint64_t> failures_{0};
-  mutable std::mutex move_mu_;  // held while the head moves, and while a dump wants it to stay
+  // Held while the head moves, and while a dump of no moment wants it to stay.
+  mutable std::mutex move_mu_;
+  // Of the moment that is open, else empty. Written by BeginMoment and EndMoment only, which one
+  // caller has at a time.
+  std::vector<FilterSplitMeta> moment_;
 };
 
 // What was counted in the splits behind the head, newest first; 0 if nothing was.
@@ -134,6 +141,7 @@ uint32_t SlidingHashFilter<Cell>::Add(Fid fid, uint64_t count) {
     const Cell after = Cells::Make(signature, before + count);
     // Signature 0 with count 0 would be a free cell.
     if (after == 0) return before;
+    split->Keep(found.cell);
     // Somebody else changed the cell: it may be taken now, or forgotten. Look again.
     if (!typename Cells::Atomic(*found.cell)
              .compare_exchange_strong(found.value, after, std::memory_order_relaxed))
@@ -152,35 +160,65 @@ void SlidingHashFilter<Cell>::MoveOn(uint32_t full_head) {
   const std::unique_lock lock(move_mu_, std::try_to_lock);
   if (!lock.owns_lock() || head_.load(std::memory_order_relaxed) != full_head) return;
   const uint32_t next = Next(full_head);
+  splits_[Next(next)]->KeepAll();
   splits_[Next(next)]->Clear();
   moves_.fetch_add(1, std::memory_order_relaxed);
   head_.store(next, std::memory_order_release);
 }
 
 template <typename Cell>
+std::vector<FilterSplitMeta> SlidingHashFilter<Cell>::Metas() const {
+  std::vector<FilterSplitMeta> out;
+  for (const auto& split : splits_) {
+    out.push_back(
+        {.total_size = split->total_size(),
+         .num_elements = std::min(split->elements(), split_capacity_),
+         .fill_rate = kFillRate,
+         .sliding = SlidingFilterMeta{.split_num = configured_splits_,
+                                      .max_forward_step = kForwardSteps,
+                                      .max_backward_step = max_backward_steps_,
+                                      .max_step = kProbeSteps,
+                                      .head = head_.load(std::memory_order_relaxed),
+                                      .head_increment = moves_.load(std::memory_order_relaxed),
+                                      .failure_count = failures_.load(std::memory_order_relaxed)}});
+  }
+  return out;
+}
+
+template <typename Cell>
+Status SlidingHashFilter<Cell>::BeginMoment() {
+  if (!moment_.empty()) return FailedPrecondition("the filter is being saved");
+  moment_ = Metas();
+  for (const auto& split : splits_) split->BeginMoment();
+  return OkStatus();
+}
+
+template <typename Cell>
+void SlidingHashFilter<Cell>::EndMoment() {
+  for (const auto& split : splits_) split->EndMoment();
+  moment_.clear();
+}
+
+template <typename Cell>
 Result<uint64_t> SlidingHashFilter<Cell>::Dump(SplitSink& sink) const {
-  const std::lock_guard lock(move_mu_);
+  // In a moment the head may move: what it clears is kept.
+  std::unique_lock lock(move_mu_, std::defer_lock);
+  if (moment_.empty()) lock.lock();
+  const std::vector<FilterSplitMeta> metas = moment_.empty() ? Metas() : moment_;
   uint64_t cut = 0;
   for (uint32_t i = 0; i < splits_.size(); ++i) {
-    const Cells& split = *splits_[i];
-    const FilterSplitMeta meta = {
-        .total_size = split.total_size(),
-        .num_elements = std::min(split.elements(), split_capacity_),
-        .fill_rate = kFillRate,
-        .sliding = SlidingFilterMeta{.split_num = configured_splits_,
-                                     .max_forward_step = kForwardSteps,
-                                     .max_backward_step = max_backward_steps_,
-                                     .max_step = kProbeSteps,
-                                     .head = head_.load(std::memory_order_relaxed),
-                                     .head_increment = moves_.load(std::memory_order_relaxed),
-                                     .failure_count = failures_.load(std::memory_order_relaxed)}};
-    RETURN_IF_ERROR(sink.Meta(i, meta));
+    Cells& split = *splits_[i];
+    RETURN_IF_ERROR(sink.Meta(i, metas[i]));
     FilterSplitData data;
+    // Records have their own size, and blocks theirs.
+    std::vector<Cell> block;
     for (uint64_t at = 0; at < split.size(); at += data.cells.size()) {
       data.offset = static_cast<uint32_t>(at);
       data.cells.resize(std::min<uint64_t>(kCellsPerRecord, split.size() - at));
       for (size_t c = 0; c < data.cells.size(); ++c) {
-        const Cell cell = split.Load(at + c);
+        const uint64_t in_block = (at + c) % Cells::kBlockCells;
+        if (in_block == 0) block = split.ReadBlock((at + c) / Cells::kBlockCells);
+        const Cell cell = block[in_block];
         cut += Cells::CountOf(cell) > SplitCells<uint16_t>::kMaxCount ? 1 : 0;
         data.cells[c] = SplitCells<uint16_t>::Make(Cells::SignatureOf(cell), Cells::CountOf(cell));
       }
@@ -229,26 +267,28 @@ Status SlidingHashFilter<Cell>::Check(const std::vector<FilterSplit>& splits) co
 }
 
 template <typename Cell>
-Status SlidingHashFilter<Cell>::Restore(std::vector<FilterSplit> splits) {
+Result<std::function<void()>> SlidingHashFilter<Cell>::PrepareRestore(
+    std::vector<FilterSplit> splits) {
   RETURN_IF_ERROR(Check(splits));
-  std::vector<std::unique_ptr<Cells>> restored;
+  if (!moment_.empty()) return FailedPrecondition("the filter is being saved");
+  const auto restored = std::make_shared<std::vector<std::unique_ptr<Cells>>>();
   for (FilterSplit& split : splits) {
-    restored.push_back(std::make_unique<Cells>(split.meta.total_size));
+    restored->push_back(std::make_unique<Cells>(split.meta.total_size));
     for (uint64_t at = 0; at < split.cells.size(); ++at) {
       const uint16_t cell = split.cells[at];
       if (cell == 0) continue;
-      restored.back()->Store(at, Cells::Make(SplitCells<uint16_t>::SignatureOf(cell),
-                                             SplitCells<uint16_t>::CountOf(cell)));
+      restored->back()->Store(at, Cells::Make(SplitCells<uint16_t>::SignatureOf(cell),
+                                              SplitCells<uint16_t>::CountOf(cell)));
     }
-    restored.back()->SetElements(split.meta.num_elements);
+    restored->back()->SetElements(split.meta.num_elements);
     split.cells = {};  // both forms together would be twice the memory
   }
-  splits_ = std::move(restored);
-  const SlidingFilterMeta& meta = *splits[0].meta.sliding;
-  head_.store(meta.head);
-  moves_.store(meta.head_increment);
-  failures_.store(meta.failure_count);
-  return OkStatus();
+  return std::function<void()>([this, restored, meta = *splits[0].meta.sliding] {
+    splits_.swap(*restored);
+    head_.store(meta.head);
+    moves_.store(meta.head_increment);
+    failures_.store(meta.failure_count);
+  });
 }
 
 template <typename Cell>

@@ -2,11 +2,17 @@
 // twelve bits of the fid to tell them apart.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <new>
+#include <span>
+#include <string_view>
+#include <vector>
 
 #include "common/learning/embedding/fid.h"
 
@@ -37,6 +43,10 @@ inline uint32_t FilterSignature(Fid fid) {
 
 // A cell is 0, or a signature above a count; a count of 0 with signature 0 does not occur. uint16_t
 // counts to 15, as Monolith does, uint32_t to 2^20 - 1.
+//
+// A moment keeps cells, in blocks, as they were when it began: whoever changes a cell while one is
+// open calls Keep first, and ReadBlock gives what was there. The dumper copies blocks that nobody
+// has changed, and they need not be kept from then on.
 template <typename Cell>
 class SplitCells {
  public:
@@ -89,6 +99,43 @@ class SplitCells {
     SetElements(0);
   }
 
+  static constexpr uint64_t kBlockCells = 8192;
+
+  // Requires that nobody changes cells at this moment, and that no moment is open.
+  void BeginMoment() {
+    blocks_ = std::vector<Block>((size() + kBlockCells - 1) / kBlockCells);
+    open_.store(true, std::memory_order_release);
+  }
+  // Whoever changes cells meanwhile finds that there is nothing to keep any more.
+  void EndMoment() {
+    for (std::mutex& mu : mu_) mu.lock();
+    open_.store(false, std::memory_order_release);
+    blocks_ = {};
+    for (std::mutex& mu : mu_) mu.unlock();
+  }
+  // Before the cell changes.
+  void Keep(const Cell* cell) {
+    if (open_.load(std::memory_order_acquire)) {
+      KeepBlock(static_cast<uint64_t>(cell - cells_.get()) / kBlockCells);
+    }
+  }
+  // Before all cells change.
+  void KeepAll() {
+    if (!open_.load(std::memory_order_acquire)) return;
+    for (uint64_t at = 0; at < size(); at += kBlockCells) KeepBlock(at / kBlockCells);
+  }
+  // The cells of a block, as they were when the moment began; once for each block, in a moment. As
+  // they are now without one.
+  std::vector<Cell> ReadBlock(uint64_t block) {
+    const std::lock_guard lock(MutexOf(block));
+    if (open_.load(std::memory_order_relaxed)) {
+      Block& kept = blocks_[block];
+      if (kept.done) return std::move(kept.cells);
+      kept.done = true;
+    }
+    return Copy(block);
+  }
+
   uint64_t elements() const { return elements_.load(std::memory_order_relaxed); }
   void SetElements(uint64_t elements) { elements_.store(elements, std::memory_order_relaxed); }
   // One more cell is in use.
@@ -98,8 +145,31 @@ class SplitCells {
   struct Free {
     void operator()(Cell* cells) const { std::free(cells); }
   };
+  struct Block {
+    bool done = false;  // kept or read
+    std::vector<Cell> cells;
+  };
+  static constexpr size_t kMutexes = 16;
+
+  std::mutex& MutexOf(uint64_t block) { return mu_[block % kMutexes]; }
+  std::vector<Cell> Copy(uint64_t block) const {
+    const uint64_t begin = block * kBlockCells;
+    std::vector<Cell> out(std::min(kBlockCells, size() - begin));
+    for (uint64_t i = 0; i < out.size(); ++i) out[i] = Load(begin + i);
+    return out;
+  }
+  void KeepBlock(uint64_t block) {
+    const std::lock_guard lock(MutexOf(block));
+    if (!open_.load(std::memory_order_relaxed) || blocks_[block].done) return;
+    blocks_[block].cells = Copy(block);
+    blocks_[block].done = true;
+  }
+
   const uint64_t total_size_;
   const std::unique_ptr<Cell[], Free> cells_;
+  std::atomic<bool> open_{false};  // a moment is
+  std::array<std::mutex, kMutexes> mu_;
+  std::vector<Block> blocks_;  // of the moment; each guarded by its MutexOf
   // Away from what every Find reads.
   alignas(64) std::atomic<uint64_t> elements_{0};  // cells in use, as Monolith counts them
 };

@@ -1,6 +1,7 @@
 #include "common/learning/embedding/server/applied_sequences.h"
 
 #include <algorithm>
+#include <memory>
 
 #include "common/foundation/base/bytes.h"
 #include "common/foundation/base/crc32c.h"
@@ -98,11 +99,7 @@ Result<AppliedSequences::Ticket> AppliedSequences::Begin(const std::string& clie
     case Mark::kApplied:
       return ticket;
     case Mark::kTooOld:
-      return Status(
-          Code::kOutOfRange,
-          StrCat("update ", sequence, " of client '", Printable(client), "' lies ",
-                 known->newest - sequence, " behind its newest and the window is ", options_.window,
-                 ": whether it was applied is no longer known, and it is not applied"));
+      return TooOld(client, sequence, known->newest, options_.window);
     case Mark::kNew:
       break;
   }
@@ -110,7 +107,28 @@ Result<AppliedSequences::Ticket> AppliedSequences::Begin(const std::string& clie
   ticket.owner_ = this;
   ticket.client_ = client;
   ticket.sequence_ = sequence;
+  ticket.epoch_ = epoch_.load(std::memory_order_relaxed);
   return ticket;
+}
+
+Status AppliedSequences::TooOld(const std::string& client, uint64_t sequence, uint64_t newest,
+                                uint64_t window) {
+  return Status(Code::kOutOfRange,
+                StrCat("update ", sequence, " of client '", Printable(client), "' lies ",
+                       newest - sequence, " behind its newest and the window is ", window,
+                       ": whether it was applied is no longer known, and it is not applied"));
+}
+
+Result<bool> AppliedSequences::IsNew(const Ticket& ticket) const {
+  if (ticket.epoch_ == epoch_.load(std::memory_order_acquire)) return true;
+  const std::lock_guard<std::mutex> lock(mu_);
+  const auto known = clients_.find(ticket.client_);
+  if (known == clients_.end()) return true;
+  const Mark mark = MarkOf(known->second, ticket.sequence_);
+  if (mark == Mark::kTooOld) {
+    return TooOld(ticket.client_, ticket.sequence_, known->second.newest, options_.window);
+  }
+  return mark == Mark::kNew;
 }
 
 void AppliedSequences::Record(const std::string& client, uint64_t sequence) {
@@ -139,6 +157,12 @@ std::string AppliedSequences::Snapshot() const {
 }
 
 Status AppliedSequences::Restore(std::string_view bytes) {
+  ASSIGN_OR_RETURN(const std::function<void()> replace, PrepareRestore(bytes));
+  replace();
+  return OkStatus();
+}
+
+Result<std::function<void()>> AppliedSequences::PrepareRestore(std::string_view bytes) {
   constexpr size_t kCrcBytes = 4;
   if (bytes.size() < kMagic.size() + kCrcBytes || !bytes.starts_with(kMagic)) {
     return DataLoss("these bytes are no marks of applied updates");
@@ -156,7 +180,8 @@ Status AppliedSequences::Restore(std::string_view bytes) {
   if (window == 0 || window % 64 != 0) {
     return DataLoss(StrCat("the marks have a window of ", window));
   }
-  std::map<std::string, Client> clients;
+  const auto restored = std::make_shared<std::map<std::string, Client>>();
+  std::map<std::string, Client>& clients = *restored;
   for (uint64_t i = 0; i < count; ++i) {
     ASSIGN_OR_RETURN(const std::string_view name, in.Sized());
     ASSIGN_OR_RETURN(const uint64_t newest, in.U64());
@@ -173,9 +198,11 @@ Status AppliedSequences::Restore(std::string_view bytes) {
     }
   }
   if (in.left() != 0) return DataLoss("the marks have bytes after their end");
-  const std::lock_guard<std::mutex> lock(mu_);
-  clients_ = std::move(clients);
-  return OkStatus();
+  return std::function<void()>([this, restored] {
+    const std::lock_guard<std::mutex> lock(mu_);
+    clients_ = std::move(*restored);
+    epoch_.fetch_add(1, std::memory_order_release);
+  });
 }
 
 size_t AppliedSequences::clients() const {

@@ -1,6 +1,8 @@
 // Which updates a server has applied, so that one that is sent again is not applied again.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -46,6 +48,7 @@ class AppliedSequences {
       std::swap(owner_, other.owner_);
       std::swap(client_, other.client_);
       std::swap(sequence_, other.sequence_);
+      std::swap(epoch_, other.epoch_);
       return *this;
     }
     ~Ticket();
@@ -59,6 +62,7 @@ class AppliedSequences {
     AppliedSequences* owner_ = nullptr;
     std::string client_;
     uint64_t sequence_ = 0;
+    uint64_t epoch_ = 0;
   };
 
   // Waits while the same update is being applied by another thread.
@@ -69,6 +73,11 @@ class AppliedSequences {
   Result<Ticket> Begin(const std::string& client, uint64_t sequence,
                        const Cancellation& cancellation);
 
+  // Whether the update is still to be applied: a Restore since Begin may have brought its mark.
+  // Asked where no Restore can come between the answer and the change. Cost: an atomic load.
+  // Errors: kOutOfRange  as Begin.
+  Result<bool> IsNew(const Ticket& ticket) const;
+
   // Marks an update as applied without a ticket: replay of a log.
   void Record(const std::string& client, uint64_t sequence);
 
@@ -76,6 +85,8 @@ class AppliedSequences {
   std::string Snapshot() const;
   // Replaces all marks. Errors: kDataLoss  these are no marks; nothing has changed then.
   Status Restore(std::string_view bytes);
+  // The two halves of Restore: all that can fail, and the replacement, which takes microseconds.
+  Result<std::function<void()>> PrepareRestore(std::string_view bytes);
 
   size_t clients() const;
 
@@ -87,6 +98,8 @@ class AppliedSequences {
   };
   enum class Mark : uint8_t { kNew, kApplied, kTooOld };
 
+  static Status TooOld(const std::string& client, uint64_t sequence, uint64_t newest,
+                       uint64_t window);
   Mark MarkOf(const Client& client, uint64_t sequence) const;
   void Set(Client& client, uint64_t sequence);
   Result<Client*> ClientOf(const std::string& name);
@@ -95,6 +108,7 @@ class AppliedSequences {
   const Clock& clock_;
   mutable std::mutex mu_;
   std::condition_variable ended_;
+  std::atomic<uint64_t> epoch_{0};                      // restores so far
   std::map<std::string, Client> clients_;               // guarded by mu_
   std::set<std::pair<std::string, uint64_t>> running_;  // guarded by mu_
 };

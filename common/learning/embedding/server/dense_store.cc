@@ -366,6 +366,12 @@ Result<Decoded> DecodeOne(ByteReader& in) {
 }  // namespace
 
 Status DenseStore::Restore(std::string_view bytes) {
+  ASSIGN_OR_RETURN(const std::function<void()> replace, PrepareRestore(bytes));
+  replace();
+  return OkStatus();
+}
+
+Result<std::function<void()>> DenseStore::PrepareRestore(std::string_view bytes) {
   constexpr size_t kCrcBytes = 4;
   if (bytes.size() < kMagic.size() + kCrcBytes || !bytes.starts_with(kMagic)) {
     return DataLoss("these bytes are no dense variables");
@@ -378,7 +384,8 @@ Status DenseStore::Restore(std::string_view bytes) {
   }
   ByteReader in(body.substr(kMagic.size()));
   ASSIGN_OR_RETURN(const uint64_t count, in.U64());
-  std::map<std::string, std::shared_ptr<Entry>, std::less<>> entries;
+  const auto restored =
+      std::make_shared<std::map<std::string, std::shared_ptr<Entry>, std::less<>>>();
   uint64_t total = 0;
   for (uint64_t i = 0; i < count; ++i) {
     ASSIGN_OR_RETURN(Decoded decoded, DecodeOne(in));
@@ -392,13 +399,14 @@ Status DenseStore::Restore(std::string_view bytes) {
     }
     total += entry->bytes();
     entry->state = std::make_shared<DenseState>(std::move(decoded.state));
-    entries.emplace(std::move(decoded.name), std::move(entry));
+    restored->emplace(std::move(decoded.name), std::move(entry));
   }
   if (in.left() != 0) return DataLoss("the dense variables have bytes after their end");
-  const std::unique_lock lock(mu_);
-  entries_ = std::move(entries);
-  bytes_ = total;
-  return OkStatus();
+  return std::function<void()>([this, restored, total] {
+    const std::unique_lock lock(mu_);
+    entries_.swap(*restored);
+    bytes_ = total;
+  });
 }
 
 }  // namespace megalith::embedding

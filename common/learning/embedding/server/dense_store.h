@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -101,6 +102,8 @@ class DenseStore {
   // Replaces all variables. Errors: kDataLoss  the bytes are damaged; those of Create. Nothing has
   // changed then.
   Status Restore(std::string_view bytes);
+  // The two halves of Restore: all that can fail, and the replacement, which takes microseconds.
+  Result<std::function<void()>> PrepareRestore(std::string_view bytes);
 
   uint64_t bytes() const;
 

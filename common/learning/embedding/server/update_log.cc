@@ -5,6 +5,7 @@
 #include "common/foundation/base/bytes.h"
 #include "common/foundation/base/clock.h"
 #include "common/foundation/base/crc32c.h"
+#include "common/foundation/base/rng.h"
 #include "common/foundation/base/strings.h"
 
 namespace megalith::embedding {
@@ -17,6 +18,8 @@ constexpr size_t kFileHeaderBytes = 20;   // magic, first number, checksum
 constexpr size_t kGroupHeaderBytes = 32;  // magic, size, first, records, two checksums
 constexpr std::string_view kPrefix = "log-";
 constexpr size_t kNumberDigits = 20;
+constexpr char kIdentityFile[] = "identity";
+constexpr uint64_t kMaxIdentityBytes = 64 << 10;
 
 std::string FileHeader(uint64_t first) {
   ByteWriter out;
@@ -89,6 +92,8 @@ Result<std::unique_ptr<UpdateLog>> UpdateLog::Open(
   std::unique_ptr<UpdateLog> log(new UpdateLog(std::move(options), files));
   ASSIGN_OR_RETURN(log->directory_lock_, DirectoryLock::Acquire(log->options_.directory));
   *opened = {};
+  RETURN_IF_ERROR(log->FindSegments());
+  RETURN_IF_ERROR(log->Identify());
   RETURN_IF_ERROR(log->ReadSegments(replay, opened));
   log->durable_ = log->last_;
   return log;
@@ -96,8 +101,7 @@ Result<std::unique_ptr<UpdateLog>> UpdateLog::Open(
 
 UpdateLog::~UpdateLog() = default;
 
-Status UpdateLog::ReadSegments(const std::function<Status(uint64_t, std::string_view)>& replay,
-                               Opened* opened) {
+Status UpdateLog::FindSegments() {
   ASSIGN_OR_RETURN(const std::vector<FileInfo> found, files_.List(options_.directory));
   for (const FileInfo& file : found) {  // sorted by name, so by number
     if (!file.name.starts_with(kPrefix)) continue;
@@ -105,6 +109,47 @@ Status UpdateLog::ReadSegments(const std::function<Status(uint64_t, std::string_
     if (!first) continue;
     segments_.push_back({JoinPath(options_.directory, file.name), *first});
   }
+  return OkStatus();
+}
+
+// Without this a log that was put aside and back, or was off for a while, would make changes again
+// that the checkpoint has.
+Status UpdateLog::Identify() {
+  const std::string path = JoinPath(options_.directory, kIdentityFile);
+  std::string begins_at;
+  const Result<std::string> text = files_.Read(path, kMaxIdentityBytes);
+  if (!text.ok() && text.status().code() != Code::kNotFound) return text.status();
+  if (text.ok()) {
+    const std::vector<std::string_view> lines = Split(*text, '\n');
+    if (lines.size() != 3 || lines[0].empty()) {
+      return DataLoss(StrCat(path, ": wanted two lines, the log's identity and where it begins"));
+    }
+    identity_ = lines[0];
+    begins_at = lines[1];
+  }
+  if (text.ok() && !segments_.empty()) {
+    const bool goes_on = options_.identity.empty() ? begins_at == options_.begins_at
+                                                   : identity_ == options_.identity;
+    if (goes_on) return OkStatus();
+    return FailedPrecondition(StrCat(
+        "the log in ", options_.directory, " begins at ", begins_at.empty() ? "nothing" : begins_at,
+        " and does not go on from ", options_.begins_at.empty() ? "nothing" : options_.begins_at,
+        ", which was restored; put the log aside to go on without its changes, or put back the "
+        "checkpoint that it belongs to"));
+  }
+  // A log without records becomes the one that the checkpoint counts in.
+  if (!options_.identity.empty()) {
+    identity_ = options_.identity;
+  } else if (identity_.empty()) {
+    Rng rng(EntropySeed());
+    const uint64_t word = rng.Next();
+    identity_ = HexEncode({reinterpret_cast<const uint8_t*>(&word), sizeof(word)});
+  }
+  return files_.WriteAtomically(path, StrCat(identity_, "\n", options_.begins_at, "\n"));
+}
+
+Status UpdateLog::ReadSegments(const std::function<Status(uint64_t, std::string_view)>& replay,
+                               Opened* opened) {
   last_ = segments_.empty() ? options_.checkpointed : segments_.front().first - 1;
   if (last_ > options_.checkpointed) {
     return DataLoss(StrCat(segments_.front().path, " begins with record ", last_ + 1,

@@ -37,6 +37,10 @@ class UpdateLog {
     uint64_t max_pending_bytes = 256ull << 20;  // of records that are not on the device yet
     // Records up to this number are in a checkpoint and are not replayed.
     uint64_t checkpointed = 0;
+    // The identity() of the log that `checkpointed` counts in. Empty: the state to go on from has
+    // no part of a log, and is called `begins_at`; a log with records must have begun there.
+    std::string identity;
+    std::string begins_at;
     std::function<void(const Commit&)> on_commit;  // may be empty
   };
   // What Open found.
@@ -50,9 +54,10 @@ class UpdateLog {
   };
 
   // Reads what is there, hands every record to `replay` in order, then is ready to append.
-  // Errors: kDataLoss  a damaged group that is not the end, a gap between files or before the first
-  //         record asked for, naming file and offset; kFailedPrecondition  another process has the
-  //         directory; those of the file system and of `replay`.
+  // Errors: kFailedPrecondition  the records do not go on from the state to go on from, or another
+  //         process has the directory; kDataLoss  a damaged group that is not the end, a gap
+  //         between files or before the first record asked for, naming file and offset; those of
+  //         the file system and of `replay`.
   static Result<std::unique_ptr<UpdateLog>> Open(
       Options options, FileSystem& files,
       const std::function<Status(uint64_t number, std::string_view record)>& replay,
@@ -71,6 +76,9 @@ class UpdateLog {
   // Errors: those of the file system: the record is kept and written by a later Wait or Ready, so
   //         that asking again is what there is to do.
   Status Wait(uint64_t number);
+
+  // Tells this log from others, for as long as it goes on; at most 64 bytes of text.
+  const std::string& identity() const { return identity_; }
 
   // Of the latest record; 0: none.
   uint64_t last() const;
@@ -91,6 +99,8 @@ class UpdateLog {
   };
 
   UpdateLog(Options options, FileSystem& files) : options_(std::move(options)), files_(files) {}
+  Status FindSegments();
+  Status Identify();
   Status ReadSegments(const std::function<Status(uint64_t, std::string_view)>& replay,
                       Opened* opened);
   Status ReadSegment(const Segment& segment, bool last,
@@ -106,6 +116,7 @@ class UpdateLog {
   const Options options_;
   FileSystem& files_;
   std::unique_ptr<DirectoryLock> directory_lock_;
+  std::string identity_;
 
   mutable std::mutex mu_;
   std::condition_variable written_;
