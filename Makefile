@@ -20,7 +20,7 @@ COUNT ?= 10000
 SEED ?= 1
 
 .PHONY: help deps configure build run test conformance conformance-jax wheel wheel-test client-test real-programs \
-  fixtures random bench prove asan tsan ubsan fuzz fmt lint docs clean
+  image compose-test helm-test clients-test fixtures random bench prove asan tsan ubsan fuzz fmt lint docs clean
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,24 @@ run: deps  ## start a fleet and train on the digits (examples/digits)
 	@$(MAKE) --no-print-directory configure PRESET=release
 	cmake --build build/release -j$(JOBS) --target megalith megalithctl digits
 	examples/digits/run.sh build/release
+
+image:  ## a container image `megalith` of what is compiled here (docker, BuildKit)
+	@$(MAKE) --no-print-directory configure PRESET=release
+	cmake --build build/release -j$(JOBS) --target fleet
+	rm -rf build/image
+	cmake --install build/release --prefix $(CURDIR)/build/image/usr --component fleet --strip
+	DOCKER_BUILDKIT=1 docker build -f deploy/image/Dockerfile --build-arg BINARIES=host -t $(or $(MEGALITH_IMAGE),megalith) .
+
+compose-test: image  ## the fleet in containers: a program, a table, a killed container
+	tests/deploy/compose_test.sh build/release/bin/megalithctl
+
+clients-test:  ## example clients in Python, Node, Go and Java against a fleet (their package managers fetch packages)
+	@$(MAKE) --no-print-directory configure PRESET=release
+	cmake --build build/release -j$(JOBS) --target megalith
+	examples/clients/run.sh build/release/bin
+
+helm-test:  ## render the chart and hold it against Kubernetes' schemas (helm; kubernetes-validate from PyPI)
+	tests/deploy/helm_test.sh
 
 conformance: build  ## hold the fleet and tables against the oracles' answers; writes docs/parity*.md and .json
 	tests/conformance/conformance.sh build/$(PRESET)/bin/megalithctl update

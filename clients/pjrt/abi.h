@@ -30,6 +30,8 @@ struct SerializedTopology;
 struct SerializedCompileOptions;
 struct SerializedDeviceAssignment;
 struct FulfillAliasBuffer;
+struct MemoryLayout;
+struct SerializedLayout;
 struct Chunk;
 
 struct Extension {
@@ -361,6 +363,20 @@ struct TopologyDescription_Attributes_Args { HEADER TopologyDescription* topolog
   const NamedValue* attributes; size_t num_attributes; };
 struct Compile_Args { HEADER TopologyDescription* topology; Program* program;
   const char* compile_options; size_t compile_options_size; Client* client; Executable* executable; };
+// Of the Layouts extension.
+struct Layouts_MemoryLayout_Destroy_Args { HEADER MemoryLayout* layout; };
+struct Layouts_MemoryLayout_Serialize_Args { HEADER MemoryLayout* layout;
+  const char* serialized_bytes; size_t serialized_bytes_size; SerializedLayout* serialized_layout;
+  void (*serialized_layout_deleter)(SerializedLayout*); };
+struct Layouts_Client_GetDefaultLayout_Args { HEADER Client* client; Buffer_Type type;
+  const int64_t* dims; size_t num_dims; MemoryLayout* layout; };
+struct Layouts_Buffer_MemoryLayout_Args { HEADER Buffer* buffer; MemoryLayout* layout; };
+struct Layouts_Topology_GetDefaultLayout_Args { HEADER TopologyDescription* topology;
+  Buffer_Type type; const int64_t* dims; size_t num_dims; MemoryLayout* layout; };
+struct Layouts_Executable_GetOutputLayouts_Args { HEADER Executable* executable;
+  size_t num_outputs; MemoryLayout* const* layouts; };
+struct Layouts_Executable_GetParameterLayouts_Args { HEADER Executable* executable;
+  size_t num_parameters; MemoryLayout* const* layouts; };
 #undef HEADER
 
 // The functions in the order of the table. All take a pointer to NAME_Args and return an error that
@@ -416,6 +432,12 @@ struct Compile_Args { HEADER TopologyDescription* topology; Program* program;
   X(Buffer_CopyRawToHostFuture) X(Device_PoisonExecution) X(Device_CreateAsyncTrackingEvent) \
   X(AsyncTrackingEvent_Destroy) X(Executable_GetCompileOptions) \
   X(Buffer_DonateWithControlDependency) X(Event_Create) X(Event_Set)
+// Those of the Layouts extension, also in its order.
+#define MEGALITH_PJRT_LAYOUTS_FUNCTIONS(X) \
+    X(Layouts_MemoryLayout_Destroy) X(Layouts_MemoryLayout_Serialize) \
+  X(Layouts_Client_GetDefaultLayout) X(Layouts_Buffer_MemoryLayout) \
+  X(Layouts_Topology_GetDefaultLayout) X(Layouts_Executable_GetOutputLayouts) \
+  X(Layouts_Executable_GetParameterLayouts)
 // clang-format on
 
 // What a slot holds, whatever its arguments are.
@@ -427,7 +449,13 @@ struct Api {
   Api_Version version;
 #define MEGALITH_PJRT_SLOT(name) Api_Function name;
   MEGALITH_PJRT_FUNCTIONS(MEGALITH_PJRT_SLOT)
-#undef MEGALITH_PJRT_SLOT
 };
+
+inline constexpr int32_t kLayoutsExtension = 4;  // Extension::type
+struct LayoutsExtension {
+  Extension base;
+  MEGALITH_PJRT_LAYOUTS_FUNCTIONS(MEGALITH_PJRT_SLOT)
+};
+#undef MEGALITH_PJRT_SLOT
 
 }  // namespace megalith::pjrt::abi

@@ -250,8 +250,21 @@ LAYOUT(TopologyDescription_Attributes_Args, 40, F(topology,16) F(attributes,24)
        F(num_attributes,32))
 LAYOUT(Compile_Args, 64, F(topology,16) F(program,24) F(compile_options,32)
        F(compile_options_size,40) F(client,48) F(executable,56))
+LAYOUT(Layouts_MemoryLayout_Destroy_Args, 24, F(layout,16))
+LAYOUT(Layouts_MemoryLayout_Serialize_Args, 56, F(layout,16) F(serialized_bytes,24)
+       F(serialized_bytes_size,32) F(serialized_layout,40) F(serialized_layout_deleter,48))
+LAYOUT(Layouts_Client_GetDefaultLayout_Args, 56, F(client,16) F(type,24) F(dims,32)
+       F(num_dims,40) F(layout,48))
+LAYOUT(Layouts_Buffer_MemoryLayout_Args, 32, F(buffer,16) F(layout,24))
+LAYOUT(Layouts_Topology_GetDefaultLayout_Args, 56, F(topology,16) F(type,24) F(dims,32)
+       F(num_dims,40) F(layout,48))
+LAYOUT(Layouts_Executable_GetOutputLayouts_Args, 40, F(executable,16) F(num_outputs,24)
+       F(layouts,32))
+LAYOUT(Layouts_Executable_GetParameterLayouts_Args, 40, F(executable,16) F(num_parameters,24)
+       F(layouts,32))
 // clang-format on
 
+static_assert(sizeof(LayoutsExtension) == 24 + 8 * 7);
 static_assert(sizeof(Api) == 1064 && offsetof(Api, Error_Destroy) == 40 &&
               offsetof(Api, Event_Set) == 40 + 8 * 127);
 

@@ -7,13 +7,19 @@
 namespace megalith::pjrt {
 namespace {
 
+#define MEGALITH_PJRT_ENTRY(name) .name = &name,
+// The host only reads it, but the interface has no const here.
+abi::LayoutsExtension layouts_extension = {.base = {.struct_size = sizeof(abi::LayoutsExtension),
+                                                    .type = abi::kLayoutsExtension,
+                                                    .next = nullptr},
+                                           MEGALITH_PJRT_LAYOUTS_FUNCTIONS(MEGALITH_PJRT_ENTRY)};
+
 const abi::Api kApi = {.struct_size = sizeof(abi::Api),
-                       .extension_start = nullptr,
+                       .extension_start = &layouts_extension.base,
                        .version = {.struct_size = sizeof(abi::Api_Version),
                                    .extension_start = nullptr,
                                    .major_version = abi::kMajorVersion,
                                    .minor_version = abi::kMinorVersion},
-#define MEGALITH_PJRT_ENTRY(name) .name = &name,
                        MEGALITH_PJRT_FUNCTIONS(MEGALITH_PJRT_ENTRY)
 #undef MEGALITH_PJRT_ENTRY
 };

@@ -1,5 +1,6 @@
 #include "clients/pjrt/buffer.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <utility>
@@ -48,12 +49,93 @@ void Value::Count(std::shared_ptr<MemoryCount> count, int64_t bytes) {
   count_->Add(bytes);
 }
 
-abi::Buffer* NewBuffer(abi::Memory* memory, TensorSpec spec, ValuePtr value, bool token) {
+OrderPtr Shared(const Order& order) {
+  return order.empty() ? nullptr : std::make_shared<const Order>(order);
+}
+
+Shape StoredShape(const TensorSpec& spec, const OrderPtr& order) {
+  return order == nullptr ? spec.shape : Stored(spec.shape, *order);
+}
+
+void WhenFetched(const ValuePtr& value, std::function<void(const Result<Tensor>&)> f) {
+  value->named()->OnReady([value, f = std::move(f)](const Status& s) {
+    if (!s.ok()) return f(s);
+    if (const Tensor* here = value->array()->local(); here != nullptr) return f(*here);
+    value->array()->Fetch(f);
+  });
+}
+
+Result<OrderPtr> OrderOfLayout(const abi::Buffer_MemoryLayout* layout, const TensorSpec& spec) {
+  if (layout == nullptr) return OrderPtr();
+  const size_t rank = spec.shape.size();
+  if (layout->type == abi::kLayoutTiled) {
+    const abi::Buffer_MemoryLayout_Tiled& tiled = layout->tiled;
+    if (tiled.num_tiles != 0) {
+      return Unimplemented("tiled layouts are not kept; ask for a dense one");
+    }
+    ASSIGN_OR_RETURN(const Order order,
+                     OrderOf({tiled.minor_to_major, tiled.minor_to_major_size}, rank));
+    return Shared(order);
+  }
+  const std::span<const int64_t> strides(layout->strides.byte_strides,
+                                         layout->strides.num_byte_strides);
+  if (strides.size() != rank) {
+    return InvalidArgument(StrCat(strides.size(), " strides for an array of rank ", rank));
+  }
+  // Of equal strides all but one belong to dimensions of size 1, of which the last is the fastest.
+  std::vector<int64_t> fastest_first;
+  for (size_t d = rank; d-- > 0;) fastest_first.push_back(static_cast<int64_t>(d));
+  std::ranges::stable_sort(fastest_first, {},
+                           [&](int64_t d) { return strides[static_cast<size_t>(d)]; });
+  int64_t dense = tensor::ByteWidth(spec.dtype);
+  for (const int64_t d : fastest_first) {
+    const int64_t n = spec.shape[static_cast<size_t>(d)];
+    if (n != 1 && strides[static_cast<size_t>(d)] != dense) {
+      return Unimplemented("layouts whose strides leave gaps are not kept; ask for a dense one");
+    }
+    dense *= n;
+  }
+  ASSIGN_OR_RETURN(const Order order, OrderOf(fastest_first, rank));
+  return Shared(order);
+}
+
+tensor::Dims StoredStrides(const TensorSpec& spec, const OrderPtr& from, const OrderPtr& to) {
+  tensor::Dims strides = tensor::RowMajorStrides(StoredShape(spec, from));
+  for (int64_t& n : strides) n *= tensor::ByteWidth(spec.dtype);
+  if (from != nullptr) strides = Logical(strides, *from);
+  return to == nullptr ? strides : Stored(strides, *to);
+}
+
+ValuePtr InOrder(const abi::Buffer& buffer, const ValuePtr& value, OrderPtr to) {
+  auto made = std::make_shared<Value>();
+  abi::Memory* const memory = buffer.memory;
+  const auto relay = [memory, spec = buffer.spec, from = buffer.order,
+                      to = std::move(to)](const Tensor& t) -> Result<ArrayPtr> {
+    ASSIGN_OR_RETURN(Tensor out, Tensor::CreateUninitialized(spec.dtype, StoredShape(spec, to)));
+    if (out.byte_size() > 0) {
+      CopyStrided(static_cast<const char*>(t.data()), out.shape(), StoredStrides(spec, from, to),
+                  static_cast<size_t>(tensor::ByteWidth(spec.dtype)),
+                  static_cast<char*>(out.mutable_data()));
+    }
+    return memory->client->engine->Put(memory->device->description->id, std::move(out));
+  };
+  WhenFetched(value, [made, relay](const Result<Tensor>& t) {
+    if (!t.ok()) return made->Fail(t.status());
+    Result<ArrayPtr> array = relay(*t);
+    if (!array.ok()) return made->Fail(array.status());
+    made->Set(*std::move(array));
+  });
+  return made;
+}
+
+abi::Buffer* NewBuffer(abi::Memory* memory, TensorSpec spec, ValuePtr value, bool token,
+                       OrderPtr order) {
   auto* b = new abi::Buffer;
   b->memory = memory;
   b->spec = std::move(spec);
   b->value = std::move(value);
   b->token = token;
+  b->order = std::move(order);
   return b;
 }
 

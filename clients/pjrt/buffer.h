@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 
@@ -43,8 +44,32 @@ class Value {
 };
 using ValuePtr = std::shared_ptr<Value>;
 
-// A token has no dimensions and no elements that could be read; its `spec` is bool[0].
-abi::Buffer* NewBuffer(abi::Memory* memory, TensorSpec spec, ValuePtr value, bool token = false);
+using OrderPtr = std::shared_ptr<const Order>;  // null: row-major
+OrderPtr Shared(const Order& order);
+inline bool SameOrder(const OrderPtr& a, const OrderPtr& b) {
+  return a == b || (a != nullptr && b != nullptr && *a == *b);
+}
+// An array as it is stored (layouts.h) in `order`.
+Shape StoredShape(const TensorSpec& spec, const OrderPtr& order);
+
+// A token has no dimensions and no elements that could be read; its `spec` is bool[0]. The elements
+// of `value` are stored in `order`.
+abi::Buffer* NewBuffer(abi::Memory* memory, TensorSpec spec, ValuePtr value, bool token = false,
+                       OrderPtr order = nullptr);
+
+// Calls `f` on the elements, as they are stored, once they are here, or on why they never will be.
+void WhenFetched(const ValuePtr& value, std::function<void(const Result<Tensor>&)> f);
+
+// The order of dimensions that a host asks for; null asks for row-major. Errors: kInvalidArgument
+// (no permutation), kUnimplemented (tiles, or strides with gaps).
+Result<OrderPtr> OrderOfLayout(const abi::Buffer_MemoryLayout* layout, const TensorSpec& spec);
+
+// Strides in bytes of an array that lies dense in the order `from`, dimension by dimension as it is
+// stored in the order `to`.
+tensor::Dims StoredStrides(const TensorSpec& spec, const OrderPtr& from, const OrderPtr& to);
+
+// The same array in another order.
+ValuePtr InOrder(const abi::Buffer& buffer, const ValuePtr& value, OrderPtr to);
 
 }  // namespace megalith::pjrt
 
@@ -53,6 +78,7 @@ namespace megalith::pjrt::abi {
 struct Buffer {
   Memory* memory = nullptr;
   TensorSpec spec;
+  OrderPtr order;
   bool token = false;
   std::mutex mu;   // guards the rest
   ValuePtr value;  // null once deleted or given away

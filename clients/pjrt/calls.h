@@ -28,6 +28,7 @@ abi::Error* Guard(Status (*f)(Args&), Args& args) noexcept {
 
 #define MEGALITH_PJRT_DECLARE(name) abi::Error* name(void* args);
 MEGALITH_PJRT_FUNCTIONS(MEGALITH_PJRT_DECLARE)
+MEGALITH_PJRT_LAYOUTS_FUNCTIONS(MEGALITH_PJRT_DECLARE)
 #undef MEGALITH_PJRT_DECLARE
 
 // True if the host's struct is long enough to have `field`, which hosts of other versions may lack.

@@ -11,6 +11,8 @@
 namespace megalith::pjrt {
 namespace {
 
+using tensor::Dims;
+
 // Up to this size a copy costs less than remembering whose memory it is.
 constexpr int64_t kCopyBytes = 4096;
 
@@ -43,31 +45,6 @@ bool IsRowMajor(const Shape& shape, std::span<const int64_t> strides, size_t wid
   return true;
 }
 
-// Strides in bytes of an array whose dimension `order[0]` is the fastest.
-Result<std::vector<int64_t>> StridesOf(const Shape& shape, std::span<const int64_t> order,
-                                       size_t width) {
-  std::vector<int64_t> strides(shape.size(), -1);
-  auto step = static_cast<int64_t>(width);
-  for (const int64_t d : order) {
-    if (d < 0 || static_cast<size_t>(d) >= shape.size() || strides[static_cast<size_t>(d)] != -1) {
-      return InvalidArgument("a layout is no permutation of the dimensions");
-    }
-    strides[static_cast<size_t>(d)] = step;
-    step *= shape[static_cast<size_t>(d)];
-  }
-  if (order.size() != shape.size()) {
-    return InvalidArgument("a layout is no permutation of the dimensions");
-  }
-  return strides;
-}
-
-Status CheckDense(const abi::Buffer_MemoryLayout* layout) {
-  if (layout != nullptr && layout->type == abi::kLayoutTiled && layout->tiled.num_tiles != 0) {
-    return Unimplemented("tiled layouts are not kept; ask for a dense one");
-  }
-  return OkStatus();
-}
-
 // Writes elements in row-major order to memory laid out by `strides`.
 void Scatter(const char* from, const Shape& shape, std::span<const int64_t> strides, size_t width,
              char* out) {
@@ -84,7 +61,7 @@ void Scatter(const char* from, const Shape& shape, std::span<const int64_t> stri
   }
 }
 
-void CopyOut(const Tensor& t, const std::vector<int64_t>& strides, size_t width, char* dst) {
+void CopyOut(const Tensor& t, const Dims& strides, size_t width, char* dst) {
   if (strides.empty() || IsRowMajor(t.shape(), strides, width)) {
     std::memcpy(dst, t.data(), t.byte_size());
   } else {
@@ -92,16 +69,7 @@ void CopyOut(const Tensor& t, const std::vector<int64_t>& strides, size_t width,
   }
 }
 
-// Calls `f` on the elements once they are here, or on why they never will be.
-void WhenFetched(const ValuePtr& value, std::function<void(const Result<Tensor>&)> f) {
-  value->named()->OnReady([value, f = std::move(f)](const Status& s) {
-    if (!s.ok()) return f(s);
-    if (const Tensor* here = value->array()->local(); here != nullptr) return f(*here);
-    value->array()->Fetch(f);
-  });
-}
-
-// The same for what cannot fail; the event tells how the rest went.
+// WhenFetched for what cannot fail; the event tells how the rest went.
 abi::Event* When(const ValuePtr& value, std::function<void(const Tensor&)> f) {
   auto done = std::make_shared<EventState>();
   WhenFetched(value, [done, f = std::move(f)](const Result<Tensor>& t) {
@@ -162,15 +130,19 @@ ValuePtr NewValue(abi::Device* device, const TensorSpec& spec, ArrayPtr array) {
 MEGALITH_PJRT_CALL(Client_BufferFromHostBuffer) {
   ASSIGN_OR_RETURN(TensorSpec spec, SpecOf(args.type, args.dims, args.num_dims));
   ASSIGN_OR_RETURN(abi::Memory* const memory, MemoryOf(args.device, args.memory));
-  RETURN_IF_ERROR(CheckDense(args.device_layout));
+  ASSIGN_OR_RETURN(OrderPtr order, OrderOfLayout(args.device_layout, spec));
   const auto width = static_cast<size_t>(tensor::ByteWidth(spec.dtype));
-  const std::span<const int64_t> strides(args.byte_strides, args.num_byte_strides);
+  Dims strides(std::span<const int64_t>(args.byte_strides, args.num_byte_strides));
   if (!strides.empty() && strides.size() != spec.shape.size()) {
     return InvalidArgument(
         StrCat(strides.size(), " strides for an array of rank ", spec.shape.size()));
   }
   const int64_t bytes = *tensor::NumElements(spec.shape) * static_cast<int64_t>(width);
-  const bool dense = IsRowMajor(spec.shape, strides, width);
+  const Shape stored = StoredShape(spec, order);
+  if (order != nullptr) {
+    strides = strides.empty() ? StoredStrides(spec, nullptr, order) : Stored(strides, *order);
+  }
+  const bool dense = IsRowMajor(stored, strides, width);
   const bool borrow = args.host_buffer_semantics >= abi::kImmutableZeroCopy && dense &&
                       bytes > kCopyBytes &&
                       reinterpret_cast<uintptr_t>(args.data) % std::max<size_t>(width, 1) == 0;
@@ -180,13 +152,13 @@ MEGALITH_PJRT_CALL(Client_BufferFromHostBuffer) {
     released = std::make_shared<EventState>();
     const std::shared_ptr<const void> owner(args.data,
                                             [released](const void*) { released->Set(OkStatus()); });
-    host = Tensor::View(spec.dtype, spec.shape, args.data, owner);
+    host = Tensor::View(spec.dtype, stored, args.data, owner);
   } else {
-    ASSIGN_OR_RETURN(host, Tensor::CreateUninitialized(spec.dtype, spec.shape));
+    ASSIGN_OR_RETURN(host, Tensor::CreateUninitialized(spec.dtype, stored));
     if (bytes > 0 && dense) {
       std::memcpy(host.mutable_data(), args.data, static_cast<size_t>(bytes));
     } else if (bytes > 0) {
-      CopyStrided(static_cast<const char*>(args.data), spec.shape, strides, width,
+      CopyStrided(static_cast<const char*>(args.data), stored, strides, width,
                   static_cast<char*>(host.mutable_data()));
     }
   }
@@ -195,7 +167,7 @@ MEGALITH_PJRT_CALL(Client_BufferFromHostBuffer) {
   ASSIGN_OR_RETURN(ArrayPtr array,
                    memory->client->engine->Put(device->description->id, std::move(host)));
   ValuePtr value = NewValue(device, spec, std::move(array));
-  args.buffer = NewBuffer(memory, std::move(spec), std::move(value));
+  args.buffer = NewBuffer(memory, std::move(spec), std::move(value), false, std::move(order));
   args.done_with_host_buffer = NewEvent(std::move(released));
   return OkStatus();
 }
@@ -204,18 +176,18 @@ MEGALITH_PJRT_CALL(Client_CreateViewOfDeviceBuffer) {
   ASSIGN_OR_RETURN(TensorSpec spec, SpecOf(args.element_type, args.dims, args.num_dims));
   ASSIGN_OR_RETURN(abi::Memory* const memory,
                    MemoryOf(args.device, MEGALITH_PJRT_HAS(args, memory) ? args.memory : nullptr));
-  RETURN_IF_ERROR(CheckDense(args.layout));
+  ASSIGN_OR_RETURN(OrderPtr order, OrderOfLayout(args.layout, spec));
   const std::shared_ptr<const void> owner(
       args.device_buffer_ptr,
       [callback = args.on_delete_callback, user = args.on_delete_callback_arg](const void* p) {
         if (callback != nullptr) callback(const_cast<void*>(p), user);
       });
-  Tensor view = Tensor::View(spec.dtype, spec.shape, args.device_buffer_ptr, owner);
+  Tensor view = Tensor::View(spec.dtype, StoredShape(spec, order), args.device_buffer_ptr, owner);
   RETURN_IF_ERROR(tensor::NormalizeElements(&view));
   ASSIGN_OR_RETURN(ArrayPtr array,
                    memory->client->engine->Put(memory->device->description->id, std::move(view)));
   ValuePtr value = NewValue(memory->device, spec, std::move(array));
-  args.buffer = NewBuffer(memory, std::move(spec), std::move(value));
+  args.buffer = NewBuffer(memory, std::move(spec), std::move(value), false, std::move(order));
   return OkStatus();
 }
 
@@ -223,23 +195,24 @@ MEGALITH_PJRT_CALL(Client_CreateUninitializedBuffer) {
   ASSIGN_OR_RETURN(TensorSpec spec,
                    SpecOf(args.shape_element_type, args.shape_dims, args.shape_num_dims));
   ASSIGN_OR_RETURN(abi::Memory* const memory, MemoryOf(args.device, args.memory));
-  RETURN_IF_ERROR(CheckDense(args.shape_layout));
-  ASSIGN_OR_RETURN(Tensor zeros, Tensor::Create(spec.dtype, spec.shape));
+  ASSIGN_OR_RETURN(OrderPtr order, OrderOfLayout(args.shape_layout, spec));
+  ASSIGN_OR_RETURN(Tensor zeros, Tensor::Create(spec.dtype, StoredShape(spec, order)));
   ASSIGN_OR_RETURN(ArrayPtr array,
                    memory->client->engine->Put(memory->device->description->id, std::move(zeros)));
   ValuePtr value = NewValue(memory->device, spec, std::move(array));
-  args.buffer = NewBuffer(memory, std::move(spec), std::move(value));
+  args.buffer = NewBuffer(memory, std::move(spec), std::move(value), false, std::move(order));
   return OkStatus();
 }
 
 MEGALITH_PJRT_CALL(Client_CreateErrorBuffer) {
   ASSIGN_OR_RETURN(TensorSpec spec,
                    SpecOf(args.shape_element_type, args.shape_dims, args.shape_num_dims));
+  ASSIGN_OR_RETURN(OrderPtr order, OrderOfLayout(args.shape_layout, spec));
   const bool known = args.error_code > 0 && args.error_code <= 16;
   auto value = std::make_shared<Value>();
   value->Fail(Status(known ? static_cast<Code>(args.error_code) : Code::kUnknown,
                      std::string(args.error_message, args.error_message_size)));
-  args.buffer = NewBuffer(args.memory, std::move(spec), std::move(value));
+  args.buffer = NewBuffer(args.memory, std::move(spec), std::move(value), false, std::move(order));
   return OkStatus();
 }
 
@@ -280,12 +253,14 @@ MEGALITH_PJRT_CALL(Buffer_GetMemoryLayout) {
     }
     return order;
   }();
-  const size_t rank = args.buffer->spec.shape.size();
+  const size_t rank = args.buffer->token ? 0 : args.buffer->spec.shape.size();
+  const OrderPtr& order = args.buffer->order;
   args.layout = {};
   args.layout.struct_size = sizeof(args.layout);
   args.layout.type = abi::kLayoutTiled;
   args.layout.tiled.struct_size = sizeof(args.layout.tiled);
-  args.layout.tiled.minor_to_major = kOrder.data() + (kOrder.size() - rank);
+  args.layout.tiled.minor_to_major =
+      order != nullptr ? order->data() : kOrder.data() + (kOrder.size() - rank);
   args.layout.tiled.minor_to_major_size = rank;
   return OkStatus();
 }
@@ -325,7 +300,7 @@ MEGALITH_PJRT_CALL(Buffer_CopyToMemory) {
   const TensorSpec& spec = args.buffer->spec;
   copy->Count(memory->device->count,
               tensor::NumElements(spec.shape).value_or(0) * tensor::ByteWidth(spec.dtype));
-  args.dst_buffer = NewBuffer(memory, spec, copy);
+  args.dst_buffer = NewBuffer(memory, spec, copy, false, args.buffer->order);
   WhenFetched(value, [copy, memory](const Result<Tensor>& t) {
     if (!t.ok()) return copy->Fail(t.status());
     Result<ArrayPtr> array = memory->client->engine->Put(memory->device->description->id, *t);
@@ -359,20 +334,19 @@ MEGALITH_PJRT_CALL(Buffer_ToHostBuffer) {
     return InvalidArgument(
         StrCat("the array has ", bytes, " bytes; room for ", args.dst_size, " was given"));
   }
-  RETURN_IF_ERROR(CheckDense(args.host_layout));
-  std::vector<int64_t> strides;
-  if (args.host_layout != nullptr && args.host_layout->type == abi::kLayoutTiled) {
-    const abi::Buffer_MemoryLayout_Tiled& tiled = args.host_layout->tiled;
-    ASSIGN_OR_RETURN(
-        strides, StridesOf(spec.shape, {tiled.minor_to_major, tiled.minor_to_major_size}, width));
-  } else if (args.host_layout != nullptr) {
+  Dims strides;
+  if (args.host_layout != nullptr && args.host_layout->type == abi::kLayoutStrides) {
     const abi::Buffer_MemoryLayout_Strides& given = args.host_layout->strides;
-    strides.assign(given.byte_strides, given.byte_strides + given.num_byte_strides);
+    strides = Dims(std::span<const int64_t>(given.byte_strides, given.num_byte_strides));
     if (strides.size() != spec.shape.size()) {
       return InvalidArgument(
           StrCat(strides.size(), " strides for an array of rank ", spec.shape.size()));
     }
+  } else {
+    ASSIGN_OR_RETURN(const OrderPtr wanted, OrderOfLayout(args.host_layout, spec));
+    strides = StoredStrides(spec, wanted, nullptr);
   }
+  if (args.src->order != nullptr) strides = Stored(strides, *args.src->order);
   args.event =
       When(value, [strides = std::move(strides), width, dst = static_cast<char*>(args.dst)](
                       const Tensor& t) { CopyOut(t, strides, width, dst); });
@@ -466,7 +440,8 @@ MEGALITH_PJRT_CALL(Buffer_DonateWithControlDependency) {
   struct Pending {
     ValuePtr from, to;
   };
-  args.out_buffer = NewBuffer(args.buffer->memory, args.buffer->spec, moved);
+  args.out_buffer = NewBuffer(args.buffer->memory, args.buffer->spec, moved, args.buffer->token,
+                              args.buffer->order);
   args.callback_data = new Pending{std::move(value), std::move(moved)};
   args.dependency_ready_callback = [](abi::Buffer_DonateWithControlDependency_Callback_Args* call) {
     const std::unique_ptr<Pending> p(static_cast<Pending*>(call->callback_data));

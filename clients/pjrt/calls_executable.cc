@@ -116,27 +116,24 @@ MEGALITH_PJRT_CALL(Executable_OutputDimensions) {
   return OkStatus();
 }
 
-// Of programs on several devices hosts need it, for its shardings. Of others they would only parse
-// it at every compilation, three times.
+// Hosts ask several times at every compilation, for shardings and layouts; in this form they need
+// not run a compiler of theirs to read the answer.
 MEGALITH_PJRT_CALL(Executable_OptimizedProgram) {
-  const std::string& text = args.executable->info->program->placement_text();
-  if (!text.empty()) {
-    constexpr std::string_view kFormat = "mlir";
-    args.program->format = kFormat.data();
-    args.program->format_size = kFormat.size();
-    if (args.program->code == nullptr) {
-      args.program->code_size = text.size();
-      return OkStatus();
-    }
-    if (args.program->code_size < text.size()) {
-      return InvalidArgument(StrCat("the program has ", text.size(), " bytes; room for ",
-                                    args.program->code_size, " was given"));
-    }
-    std::ranges::copy(text, const_cast<char*>(args.program->code));
-    args.program->code_size = text.size();
+  constexpr std::string_view kFormat = "hlo_with_config";
+  const std::string& code = args.executable->info->Hlo();
+  args.program->format = kFormat.data();
+  args.program->format_size = kFormat.size();
+  if (args.program->code == nullptr) {
+    args.program->code_size = code.size();
     return OkStatus();
   }
-  return Unimplemented("programs are not given back; `megalithctl compile --explain` shows them");
+  if (args.program->code_size < code.size()) {
+    return InvalidArgument(StrCat("the program has ", code.size(), " bytes; room for ",
+                                  args.program->code_size, " was given"));
+  }
+  std::ranges::copy(code, const_cast<char*>(args.program->code));
+  args.program->code_size = code.size();
+  return OkStatus();
 }
 
 MEGALITH_PJRT_CALL(Executable_Serialize) {

@@ -13,7 +13,8 @@ namespace {
 // One buffer that is being filled.
 struct Slot {
   TensorSpec spec;
-  Tensor host;
+  OrderPtr order;
+  Tensor host;  // as it is stored
   ValuePtr value;
   bool finished = false;
 };
@@ -32,6 +33,7 @@ struct TransferManager {
 // A buffer whose value another one will give.
 struct FulfillAliasBuffer {
   ValuePtr value;
+  OrderPtr order;
 };
 
 struct CopyToDeviceStream {};
@@ -75,7 +77,11 @@ MEGALITH_PJRT_CALL(Client_CreateBuffersForAsyncHostToDevice) {
   for (size_t i = 0; i < args.num_shape_specs; ++i) {
     Slot slot;
     ASSIGN_OR_RETURN(slot.spec, SpecOf(args.shape_specs[i]));
-    ASSIGN_OR_RETURN(slot.host, Tensor::CreateUninitialized(slot.spec.dtype, slot.spec.shape));
+    if (i < args.num_device_layouts) {
+      ASSIGN_OR_RETURN(slot.order, OrderOfLayout(args.device_layouts[i], slot.spec));
+    }
+    ASSIGN_OR_RETURN(slot.host, Tensor::CreateUninitialized(slot.spec.dtype,
+                                                            StoredShape(slot.spec, slot.order)));
     slot.value = std::make_shared<Value>();
     made->slots.push_back(std::move(slot));
   }
@@ -112,7 +118,13 @@ MEGALITH_PJRT_CALL(AsyncHostToDeviceTransferManager_TransferData) {
 MEGALITH_PJRT_CALL(AsyncHostToDeviceTransferManager_TransferLiteral) {
   const std::lock_guard lock(args.transfer_manager->mu);
   ASSIGN_OR_RETURN(Slot* const slot, SlotAt(args.transfer_manager, args.buffer_index));
-  std::memcpy(slot->host.mutable_data(), args.data, slot->host.byte_size());
+  ASSIGN_OR_RETURN(const OrderPtr from, OrderOfLayout(args.shape_layout, slot->spec));
+  if (slot->host.byte_size() > 0) {
+    const auto width = static_cast<size_t>(tensor::ByteWidth(slot->spec.dtype));
+    CopyStrided(static_cast<const char*>(args.data), slot->host.shape(),
+                StoredStrides(slot->spec, from, slot->order), width,
+                static_cast<char*>(slot->host.mutable_data()));
+  }
   RETURN_IF_ERROR(Finish(args.transfer_manager, slot));
   args.done_with_h2d_transfer = NewEvent(DoneEvent());
   return OkStatus();
@@ -125,7 +137,8 @@ MEGALITH_PJRT_CALL(AsyncHostToDeviceTransferManager_RetrieveBuffer) {
     return InvalidArgument(StrCat("there is no buffer ", args.buffer_index));
   }
   const Slot& slot = args.transfer_manager->slots[i];
-  args.buffer_out = NewBuffer(args.transfer_manager->memory, slot.spec, slot.value);
+  args.buffer_out =
+      NewBuffer(args.transfer_manager->memory, slot.spec, slot.value, false, slot.order);
   return OkStatus();
 }
 
@@ -160,11 +173,11 @@ MEGALITH_PJRT_CALL(AsyncHostToDeviceTransferManager_AddMetadata) { return OkStat
 
 MEGALITH_PJRT_CALL(Client_CreateAliasBuffer) {
   ASSIGN_OR_RETURN(const DType dtype, DTypeOf(args.shape_element_type));
+  TensorSpec spec{dtype, Shape(std::span<const int64_t>(args.shape_dims, args.shape_num_dims))};
+  ASSIGN_OR_RETURN(const OrderPtr order, OrderOfLayout(args.shape_layout, spec));
   auto value = std::make_shared<Value>();
-  args.fulfill_alias_buffer_cb = new abi::FulfillAliasBuffer{value};
-  args.alias_buffer = NewBuffer(
-      args.memory, {dtype, Shape(std::span<const int64_t>(args.shape_dims, args.shape_num_dims))},
-      std::move(value));
+  args.fulfill_alias_buffer_cb = new abi::FulfillAliasBuffer{value, order};
+  args.alias_buffer = NewBuffer(args.memory, std::move(spec), std::move(value), false, order);
   return OkStatus();
 }
 
@@ -176,7 +189,10 @@ MEGALITH_PJRT_CALL(Client_FulfillAliasBuffer) {
                               std::string(args.error_message, args.error_message_size)));
     return OkStatus();
   }
-  ASSIGN_OR_RETURN(const ValuePtr from, args.buffer->Get());
+  ASSIGN_OR_RETURN(ValuePtr from, args.buffer->Get());
+  if (!SameOrder(args.buffer->order, alias->order)) {
+    from = InOrder(*args.buffer, from, alias->order);
+  }
   from->named()->OnReady([from, to = alias->value](const Status& s) {
     if (s.ok()) {
       to->Set(from->array());

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "clients/pjrt/event.h"
+#include "clients/pjrt/layouts.h"
 #include "common/machines/runtime/executable.h"
 
 namespace megalith::pjrt {
@@ -58,16 +59,22 @@ class LoadedProgram {
  public:
   virtual ~LoadedProgram() = default;
   virtual const std::string& name() const = 0;  // "jit_f"
+  // Of arrays as they are stored (layouts.h).
   virtual const Signature& signature() const = 0;
+  virtual const Orders& orders() const = 0;
   virtual const CostSummary& cost() const = 0;
   virtual const std::string& fingerprint() const = 0;  // equal programs and options: equal text
   // Per input: true if the program was compiled to be given its memory.
   virtual const std::vector<bool>& donated() const = 0;
   // Per output: true for a token, which is bool[0] in the signature.
   virtual const std::vector<bool>& token_outputs() const = 0;
-  // MLIR text that tells where inputs and outputs lie on several devices (hlo_shardings.h); empty
+  // The operations as hosts read them (hlo_program.h), and the arrays that those take and give,
+  // which are whole ones also in a program of several devices.
+  virtual const std::string& computations() const = 0;
+  virtual const Signature& whole_signature() const { return signature(); }
+  // Fields that tell hosts where inputs and outputs lie on several devices (hlo_shardings.h); empty
   // for a program of one device.
-  virtual const std::string& placement_text() const = 0;
+  virtual const std::string& shardings() const = 0;
   // True if running it calls functions of the host, which may take any time.
   virtual bool calls_host() const { return false; }
   // What Engine::Load takes, also in another process.
@@ -87,6 +94,9 @@ struct ProgramOptions {
   std::map<std::string, std::string> settings;  // of the backend, by name
   int num_replicas = 1;
   int num_partitions = 1;
+  // Tells the function `id` of the host where a value of a program of several devices lies, as a
+  // serialized xla.OpSharding. Null: nobody can be told.
+  std::function<Status(uint64_t id, std::string_view sharding)> inspect;
 };
 
 // Thread-safe.

@@ -4,12 +4,14 @@
 #include <cstring>
 #include <utility>
 
+#include "clients/pjrt/hlo_program.h"
+#include "clients/pjrt/host_callbacks.h"
 #include "common/foundation/base/strings.h"
 
 namespace megalith::pjrt {
 namespace {
 
-constexpr std::string_view kMagic = "MGPJRTX1";
+constexpr std::string_view kMagic = "MGPJRTX2";
 
 // Up to this estimate a program runs on the thread that launches it: handing it to another thread
 // and back costs about as much.
@@ -37,6 +39,30 @@ Status WrongArgument(size_t i, const TensorSpec& found, const TensorSpec& wanted
                                 tensor::TypeText(wanted.dtype, wanted.shape)));
 }
 
+// The arrays of which `stored` are what is stored in these orders.
+std::vector<TensorSpec> LogicalSpecs(const std::vector<TensorSpec>& stored,
+                                     const std::vector<Order>& orders) {
+  std::vector<TensorSpec> specs = stored;
+  for (size_t i = 0; i < orders.size(); ++i) specs[i].shape = Logical(specs[i].shape, orders[i]);
+  return specs;
+}
+
+// One for each of `count` arrays, also of row-major ones.
+std::vector<OrderPtr> SharedOrders(const std::vector<Order>& orders, size_t count) {
+  std::vector<OrderPtr> shared;
+  for (const Order& order : orders) shared.push_back(Shared(order));
+  shared.resize(count);
+  return shared;
+}
+
+bool Fit(const std::vector<Order>& orders, const std::vector<TensorSpec>& specs) {
+  bool fit = orders.empty() || orders.size() == specs.size();
+  for (size_t i = 0; fit && i < orders.size(); ++i) {
+    fit = orders[i].empty() || orders[i].size() == specs[i].shape.size();
+  }
+  return fit;
+}
+
 // The values of the arguments, device by device, and which of each device's the launch may use up.
 struct Arguments {
   std::vector<ValuePtr> values;
@@ -44,14 +70,14 @@ struct Arguments {
 };
 
 // Adds the arguments of one device.
-Status Collect(const LoadedProgram& program, std::span<abi::Buffer* const> buffers,
+Status Collect(const ProgramInfo& info, std::span<abi::Buffer* const> buffers,
                std::span<const int64_t> keep, Arguments* out) {
-  const std::vector<TensorSpec>& wanted = program.signature().inputs;
+  const std::vector<TensorSpec>& wanted = info.inputs;
   if (buffers.size() != wanted.size()) {
     return InvalidArgument(
         StrCat("the program takes ", wanted.size(), " arguments; ", buffers.size(), " were given"));
   }
-  out->given = program.donated();
+  out->given = info.program->donated();
   for (const int64_t i : keep) {
     if (i >= 0 && static_cast<size_t>(i) < wanted.size()) {
       out->given[static_cast<size_t>(i)] = false;
@@ -60,6 +86,9 @@ Status Collect(const LoadedProgram& program, std::span<abi::Buffer* const> buffe
   for (size_t i = 0; i < buffers.size(); ++i) {
     if (buffers[i]->spec != wanted[i]) return WrongArgument(i, buffers[i]->spec, wanted[i]);
     ASSIGN_OR_RETURN(ValuePtr value, buffers[i]->Get());
+    if (!SameOrder(buffers[i]->order, info.input_orders[i])) {
+      value = InOrder(*buffers[i], value, info.input_orders[i]);
+    }
     out->values.push_back(std::move(value));
   }
   for (size_t i = 0; i < buffers.size(); ++i) {
@@ -92,6 +121,15 @@ Status CheckOptionOfXla(std::string_view name, std::string_view value) {
   if (std::ranges::find(kValues, value) != std::end(kValues)) return OkStatus();
   return InvalidArgument(StrCat("While setting option ", name, ", '", Printable(value),
                                 "' is not a valid bool value."));
+}
+
+Status InspectSharding(uint64_t id, std::string_view sharding) {
+  HostCallbacks& callbacks = ProcessHostCallbacks();
+  ASSIGN_OR_RETURN(const HostCallbacks::Hold hold, callbacks.Acquire({id}));
+  const auto size = static_cast<int64_t>(sharding.size());
+  std::string bytes(sharding);
+  const HostCalls::Array array = {bytes.data(), bytes.size(), &size, 1};
+  return callbacks.Call(id, {&array, 1}, {});
 }
 
 // One launch: what it reads, and where its results go.
@@ -139,16 +177,26 @@ ProgramInfo::ProgramInfo(std::shared_ptr<const LoadedProgram> loaded,
       options(std::move(host_options)),
       options_bytes(std::move(host_options_bytes)) {
   static constexpr char kKind[] = "device";
-  const std::vector<TensorSpec>& outputs = program->signature().outputs;
+  const Orders& orders = program->orders();
+  inputs = LogicalSpecs(program->signature().inputs, orders.inputs);
+  outputs = LogicalSpecs(program->signature().outputs, orders.outputs);
+  input_orders = SharedOrders(orders.inputs, inputs.size());
+  output_orders = SharedOrders(orders.outputs, outputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    input_layouts.push_back({LayoutText(orders.input(i), inputs[i].shape.size())});
+  }
   for (size_t i = 0; i < outputs.size(); ++i) {
     const bool token = program->token_outputs()[i];
     const Shape shape = token ? Shape() : outputs[i].shape;
     output_types.push_back(token ? abi::kToken : TypeOf(outputs[i].dtype));
     output_dims.insert(output_dims.end(), shape.begin(), shape.end());
     output_ranks.push_back(shape.size());
+    output_layouts.push_back({LayoutText(orders.output(i), shape.size())});
     memory_kinds.push_back(kKind);
     memory_kind_sizes.push_back(sizeof(kKind) - 1);
   }
+  for (abi::MemoryLayout& l : input_layouts) input_layout_pointers.push_back(&l);
+  for (abi::MemoryLayout& l : output_layouts) output_layout_pointers.push_back(&l);
   const CostSummary& c = program->cost();
   cost = {Number("flops", c.flops), Number("transcendentals", c.transcendentals),
           Number("bytes accessed", c.bytes_accessed)};
@@ -163,6 +211,25 @@ ProgramInfo::ProgramInfo(std::shared_ptr<const LoadedProgram> loaded,
   runs_at_once = !program->starts_only() && !program->calls_host() &&
                  SecondsOf(c) < kInlineSeconds &&
                  std::ranges::find(program->donated(), true) == program->donated().end();
+}
+
+const std::string& ProgramInfo::Hlo() const {
+  std::call_once(hlo_once_, [this] {
+    HloProgram hlo{program->name(),       {}, {}, program->computations(), program->shardings(),
+                   options.num_partitions};
+    const auto add = [](const std::vector<TensorSpec>& specs, const std::vector<TensorSpec>& whole,
+                        const std::vector<OrderPtr>& orders, std::vector<HloArray>* out) {
+      for (size_t i = 0; i < specs.size(); ++i) {
+        out->push_back({specs[i], whole[i], orders[i] == nullptr ? Order() : *orders[i], false});
+      }
+    };
+    const Signature& whole = program->whole_signature();
+    add(inputs, whole.inputs, input_orders, &hlo.inputs);
+    add(outputs, whole.outputs, output_orders, &hlo.outputs);
+    for (size_t i = 0; i < outputs.size(); ++i) hlo.outputs[i].token = program->token_outputs()[i];
+    hlo_ = EncodeHloProgram(hlo);
+  });
+  return hlo_;
 }
 
 Result<std::shared_ptr<const ProgramInfo>> CompileProgram(abi::Client* client,
@@ -181,6 +248,7 @@ Result<std::shared_ptr<const ProgramInfo>> CompileProgram(abi::Client* client,
       return InvalidArgument(StrCat("No such compile option: '", Printable(name), "'"));
     }
   }
+  program_options.inspect = InspectSharding;
   ASSIGN_OR_RETURN(std::shared_ptr<const LoadedProgram> loaded,
                    client->engine->Compile(module, program_options));
   return std::make_shared<const ProgramInfo>(std::move(loaded), std::move(parsed),
@@ -211,6 +279,10 @@ Result<std::shared_ptr<const ProgramInfo>> DeserializeProgram(abi::Client* clien
   ASSIGN_OR_RETURN(HostCompileOptions options, ParseCompileOptions(bytes.substr(0, size)));
   ASSIGN_OR_RETURN(std::shared_ptr<const LoadedProgram> loaded,
                    client->engine->Load(bytes.substr(size)));
+  if (!Fit(loaded->orders().inputs, loaded->signature().inputs) ||
+      !Fit(loaded->orders().outputs, loaded->signature().outputs)) {
+    return DataLoss("a serialized executable holds layouts that do not fit its arrays");
+  }
   return std::make_shared<const ProgramInfo>(std::move(loaded), std::move(options),
                                              std::string(bytes.substr(0, size)));
 }
@@ -236,24 +308,25 @@ EventPtr LaunchNow(const abi::LoadedExecutable& executable, abi::Device* device,
                    std::span<abi::Buffer* const> arguments, abi::Buffer** outputs) {
   const ProgramInfo& info = *executable.info;
   const LoadedProgram& program = *info.program;
-  const Signature& signature = program.signature();
   if (!info.runs_at_once || !device->queue->idle()) return nullptr;
-  if (arguments.size() != signature.inputs.size()) return nullptr;
+  if (arguments.size() != info.inputs.size()) return nullptr;
   std::vector<ArrayPtr> inputs(arguments.size());
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (arguments[i]->spec != signature.inputs[i]) return nullptr;
+    if (arguments[i]->spec != info.inputs[i]) return nullptr;
+    if (!SameOrder(arguments[i]->order, info.input_orders[i])) return nullptr;
     inputs[i] = arguments[i]->IfExists();
     if (inputs[i] == nullptr) return nullptr;
   }
   auto made = program.Run(device->description->id, std::move(inputs), program.donated());
-  for (size_t i = 0; i < signature.outputs.size(); ++i) {
-    const TensorSpec& spec = signature.outputs[i];
+  for (size_t i = 0; i < info.outputs.size(); ++i) {
+    const TensorSpec& spec = info.outputs[i];
     ValuePtr value =
         made.ok() ? std::make_shared<Value>(std::move((*made)[i])) : std::make_shared<Value>();
     if (!made.ok()) value->Fail(made.status());
     value->Count(device->count,
                  tensor::NumElements(spec.shape).value_or(0) * ByteWidth(spec.dtype));
-    outputs[i] = NewBuffer(device->memories[0], spec, std::move(value), program.token_outputs()[i]);
+    outputs[i] = NewBuffer(device->memories[0], spec, std::move(value), program.token_outputs()[i],
+                           info.output_orders[i]);
   }
   if (made.ok()) return DoneEvent();
   auto failed = std::make_shared<EventState>();
@@ -269,7 +342,7 @@ Result<EventPtr> Launch(const abi::LoadedExecutable& executable,
   const LoadedProgram& program = *executable.info->program;
   Arguments collected;
   for (const std::span<abi::Buffer* const>& list : arguments) {
-    RETURN_IF_ERROR(Collect(program, list, keep, &collected));
+    RETURN_IF_ERROR(Collect(*executable.info, list, keep, &collected));
   }
   abi::Device* const first = devices[0];
   bool ready = first->queue->idle();
@@ -281,7 +354,7 @@ Result<EventPtr> Launch(const abi::LoadedExecutable& executable,
     }
   }
   Work work{executable.info, first->description->id, std::move(collected), {}, nullptr};
-  const std::vector<TensorSpec>& specs = program.signature().outputs;
+  const std::vector<TensorSpec>& specs = executable.info->outputs;
   work.results.reserve(specs.size() * devices.size());
   for (abi::Device* device : devices) {
     std::vector<abi::Buffer*>& made = outputs->emplace_back();
@@ -289,7 +362,8 @@ Result<EventPtr> Launch(const abi::LoadedExecutable& executable,
       auto value = std::make_shared<Value>(program.starts_only());
       value->Count(device->count,
                    tensor::NumElements(specs[i].shape).value_or(0) * ByteWidth(specs[i].dtype));
-      made.push_back(NewBuffer(device->memories[0], specs[i], value, program.token_outputs()[i]));
+      made.push_back(NewBuffer(device->memories[0], specs[i], value, program.token_outputs()[i],
+                               executable.info->output_orders[i]));
       work.results.push_back(std::move(value));
     }
   }

@@ -3,11 +3,20 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "clients/pjrt/buffer.h"
 #include "clients/pjrt/options.h"
+
+namespace megalith::pjrt::abi {
+
+struct MemoryLayout {
+  std::string text;
+};
+
+}  // namespace megalith::pjrt::abi
 
 namespace megalith::pjrt {
 
@@ -16,6 +25,9 @@ struct ProgramInfo {
   std::shared_ptr<const LoadedProgram> program;
   HostCompileOptions options;
   std::string options_bytes;  // as the host sent them
+  // Of the arrays of one device, as the host sees them.
+  std::vector<TensorSpec> inputs, outputs;
+  std::vector<OrderPtr> input_orders, output_orders;
   // In the form the interface wants.
   std::vector<abi::Buffer_Type> output_types;
   std::vector<int64_t> output_dims;
@@ -24,13 +36,22 @@ struct ProgramInfo {
   std::vector<size_t> memory_kind_sizes;
   std::vector<abi::NamedValue> cost;
   std::string device_assignment;
+  std::vector<abi::MemoryLayout> input_layouts, output_layouts;
+  std::vector<abi::MemoryLayout*> input_layout_pointers, output_layout_pointers;
   // True if a launch may run it on its own thread (LaunchNow).
   bool runs_at_once = false;
+
+  // The program in the form in which hosts read it (hlo_program.h). Thread-safe.
+  const std::string& Hlo() const;
 
   ProgramInfo(std::shared_ptr<const LoadedProgram> loaded, HostCompileOptions host_options,
               std::string host_options_bytes);
   ProgramInfo(const ProgramInfo&) = delete;
   ProgramInfo& operator=(const ProgramInfo&) = delete;
+
+ private:
+  mutable std::once_flag hlo_once_;
+  mutable std::string hlo_;
 };
 
 // Compiles for `client`. Errors: those of the engine; kUnimplemented for more devices than one
@@ -78,7 +99,8 @@ EventPtr LaunchNow(const abi::LoadedExecutable& executable, abi::Device* device,
 // thread, others on the queue of the first device, so that the caller goes on. `arguments[d]` are
 // the buffers of device d; `outputs[d]` receives one new buffer per result, and the event of the
 // launch is returned; outputs are left alone on an error. Inputs that the program was compiled to
-// be given are taken from their buffers unless `keep` lists them. Errors: kInvalidArgument (wrong
+// be given are taken from their buffers unless `keep` lists them. Arguments that are stored in
+// another order than the program takes are copied. Errors: kInvalidArgument (wrong
 // number, type or shape of arguments, a deleted buffer, one buffer given away and used twice).
 Result<EventPtr> Launch(const abi::LoadedExecutable& executable,
                         std::span<abi::Device* const> devices,

@@ -2,17 +2,16 @@
 
 #include <cstdint>
 
-#include "common/foundation/base/strings.h"
+#include "clients/pjrt/proto_writer.h"
 
 namespace megalith::pjrt {
 namespace {
 
-// XLA's notation: {replicated}, {devices=[4,2]0,1,2,3,4,5,6,7}, or with copies
-// {devices=[4,2]0,1,2,3,4,5,6,7 last_tile_dim_replicate}, or with terms of a sum and copies
-// {devices=[1,4,2]0,1,2,3,4,5,6,7 last_tile_dims={unreduced, replicated}}.
-std::string Text(const PlacedArray& array, int devices) {
+// xla.OpSharding: the devices tile by tile, behind the tiles those of terms of a sum and of copies.
+ProtoWriter Encode(const PlacedArray& array, int devices) {
+  constexpr int64_t kTiled = 3, kReplicated = 0, kUnreduced = 6;
   const int64_t terms = array.sharding.Terms();
-  if (array.sharding.IsReplicated() && terms == 1) return "{replicated}";
+  if (array.sharding.IsReplicated() && terms == 1) return {};
   std::vector<int64_t> dims;
   int64_t cells = 1;
   for (size_t d = 0; d < array.rank; ++d) {
@@ -34,57 +33,43 @@ std::string Text(const PlacedArray& array, int devices) {
   }
   const bool copies = devices != cells;
   if (copies) dims.push_back(devices / cells);
-  std::string text = "{devices=[";
-  for (size_t i = 0; i < dims.size(); ++i) StrAppend(&text, i == 0 ? "" : ",", dims[i]);
-  text += "]";
-  bool first = true;
+  std::vector<int64_t> order;
   for (const std::vector<int64_t>& cell : by_cell) {
-    for (const int64_t device : cell) {
-      StrAppend(&text, first ? "" : ",", device);
-      first = false;
-    }
+    order.insert(order.end(), cell.begin(), cell.end());
   }
-  if (terms > 1)
-    text += copies ? " last_tile_dims={unreduced, replicated}" : " last_tile_dims={unreduced}";
-  if (terms > 1) return text + "}";
-  return text + (copies ? " last_tile_dim_replicate}" : "}");
-}
-
-// An array of one element.
-std::string TypeOfRank(size_t rank) {
-  std::string type = "tensor<";
-  for (size_t d = 0; d < rank; ++d) type += "1x";
-  return type + "f32>";
+  ProtoWriter sharding;
+  sharding.Int(1, kTiled).Ints(3, dims).Ints(4, order);
+  if (terms == 1) return copies ? sharding.Int(6, 1) : sharding;
+  std::vector<int64_t> last = {kUnreduced};
+  if (copies) last.push_back(kReplicated);
+  return sharding.Ints(8, last);
 }
 
 }  // namespace
 
-std::string ModuleWithShardings(const std::vector<PlacedArray>& inputs,
-                                const std::vector<PlacedArray>& outputs, int devices) {
-  std::string text = "module @placement attributes {mhlo.spmd_output_sharding = \"{";
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    StrAppend(&text, i == 0 ? "" : ", ", Text(outputs[i], devices));
+std::string EncodeSharding(const PlacedArray& array, int devices) {
+  return Encode(array, devices).bytes();
+}
+
+std::string EncodeManualSharding() {
+  constexpr int64_t kManual = 4;
+  return ProtoWriter().Int(1, kManual).bytes();
+}
+
+std::string EncodeShardings(const std::vector<PlacedArray>& inputs,
+                            const std::vector<PlacedArray>& outputs, int devices) {
+  constexpr int64_t kTuple = 2;
+  ProtoWriter of_outputs;
+  if (outputs.size() == 1) {
+    of_outputs = Encode(outputs[0], devices);
+  } else if (!outputs.empty()) {
+    of_outputs.Int(1, kTuple);
+    for (const PlacedArray& o : outputs) of_outputs.Message(5, Encode(o, devices));
   }
-  if (outputs.empty()) text += "replicated";
-  text += "}\", mhlo.spmd_parameters_shardings = [";
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    StrAppend(&text, i == 0 ? "" : ", ", "\"", Text(inputs[i], devices), "\"");
-  }
-  // The host wants arguments and results of the right number and rank.
-  text += "]} {\n  func.func public @main(";
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    StrAppend(&text, i == 0 ? "" : ", ", "%arg", i, ": ", TypeOfRank(inputs[i].rank));
-  }
-  text += ") -> (";
-  std::string constants, returned, types;
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const std::string type = TypeOfRank(outputs[i].rank);
-    StrAppend(&constants, "    %", i, " = stablehlo.constant dense<0.0> : ", type, "\n");
-    StrAppend(&returned, i == 0 ? " " : ", ", "%", i);
-    StrAppend(&types, i == 0 ? "" : ", ", type);
-  }
-  return StrCat(text, types, ") {\n", constants, "    return", returned,
-                outputs.empty() ? "" : " : ", types, "\n  }\n}\n");
+  ProtoWriter fields;
+  fields.Message(12, of_outputs);
+  for (const PlacedArray& i : inputs) fields.Message(14, Encode(i, devices));
+  return fields.bytes();
 }
 
 }  // namespace megalith::pjrt

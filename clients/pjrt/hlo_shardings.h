@@ -8,13 +8,19 @@
 
 namespace megalith::pjrt {
 
-// An empty module in MLIR text that carries these shardings: all that hosts read of the optimized
-// program on several devices. `inputs` and `outputs` come with the ranks of their arrays.
 struct PlacedArray {
   spmd::Sharding sharding;
   size_t rank = 0;
 };
-std::string ModuleWithShardings(const std::vector<PlacedArray>& inputs,
-                                const std::vector<PlacedArray>& outputs, int devices);
+
+// Fields of an xla.HloModuleProto that hold these shardings: hosts look for them in the optimized
+// program (hlo_program.h).
+std::string EncodeShardings(const std::vector<PlacedArray>& inputs,
+                            const std::vector<PlacedArray>& outputs, int devices);
+
+// xla.OpSharding of an array, and that of a value that devices have of their own in a manual
+// computation.
+std::string EncodeSharding(const PlacedArray& array, int devices);
+std::string EncodeManualSharding();
 
 }  // namespace megalith::pjrt

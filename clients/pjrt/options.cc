@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "clients/pjrt/engine.h"
+#include "clients/pjrt/proto_writer.h"
 #include "common/foundation/base/strings.h"
 
 namespace megalith::pjrt {
@@ -163,11 +164,6 @@ Status ParseOverride(std::string_view bytes, HostCompileOptions* out) {
   if (!fields.ok()) return Malformed("env_option_overrides");
   out->overrides[std::string(key)] = OverrideText(value);
   return OkStatus();
-}
-
-void AppendVarint(uint64_t v, std::string* out) {
-  for (; v >= 0x80; v >>= 7) out->push_back(static_cast<char>(v | 0x80));
-  out->push_back(static_cast<char>(v));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "clients/pjrt/hlo_program.h"
 #include "clients/pjrt/hlo_shardings.h"
 #include "clients/pjrt/spmd_program.h"
 #include "common/foundation/base/strings.h"
@@ -45,6 +46,30 @@ Result<std::string_view> TakeSized(std::string_view* bytes) {
   return out;
 }
 
+std::string OrderBytes(const std::vector<Order>& orders) {
+  std::string bytes;
+  for (const Order& order : orders) {
+    std::string dims;
+    for (const int64_t d : order) dims.push_back(static_cast<char>(d));
+    AppendSized(dims, &bytes);
+  }
+  return bytes;
+}
+
+Result<std::vector<Order>> OrdersOf(std::string_view bytes) {
+  std::vector<Order> orders;
+  while (!bytes.empty()) {
+    ASSIGN_OR_RETURN(const std::string_view dims, TakeSized(&bytes));
+    Order order;
+    for (const char d : dims) order.push_back(static_cast<uint8_t>(d));
+    if (!OrderOf(order, order.size()).ok()) {
+      return DataLoss("a serialized program holds a layout that is none");
+    }
+    orders.push_back(std::move(order));
+  }
+  return orders;
+}
+
 // Inputs whose memory the program may use.
 std::vector<bool> DonatedFlags(const stablehlo::Func& entry) {
   std::vector<bool> donated(entry.body.args.size(), false);
@@ -58,10 +83,10 @@ std::vector<bool> TokenOutputs(const stablehlo::Func& entry) {
   return tokens;
 }
 
-// Where the parts of arrays of these types lie.
+// Where the parts of arrays of these types lie that are stored in these orders.
 Result<std::vector<Placement>> PlacementsOf(const std::vector<stablehlo::TensorType>& types,
                                             const std::vector<spmd::Sharding>& shardings,
-                                            int devices) {
+                                            const std::vector<Order>& orders, int devices) {
   std::vector<Placement> out;
   for (size_t i = 0; i < types.size(); ++i) {
     Placement p;
@@ -77,6 +102,11 @@ Result<std::vector<Placement>> PlacementsOf(const std::vector<stablehlo::TensorT
     }
     p.stacked = shardings[i].Terms() > 1;
     if (p.stacked) p.whole.insert(0, shardings[i].Terms());
+    if (i < orders.size()) {
+      p.whole = Stored(p.whole, orders[i]);
+      p.part = Stored(p.part, orders[i]);
+      for (Shape& start : p.start) start = Stored(start, orders[i]);
+    }
     out.push_back(std::move(p));
   }
   return out;
@@ -89,20 +119,64 @@ std::vector<PlacedArray> Placed(const std::vector<stablehlo::TensorType>& types,
   return out;
 }
 
+// Stores the arrays of the program of all devices in their orders, which it returns; `parts` are
+// those that the arrays of devices have: an array of terms is one more dimension around them.
+Result<Orders> StoreWhole(LayoutModes modes, spmd::Unrolled* unrolled, Orders* parts) {
+  const auto stack = [](const std::vector<spmd::Sharding>& shardings, std::vector<Order>* orders) {
+    for (size_t i = 0; i < orders->size(); ++i) {
+      if (shardings[i].Terms() > 1) (*orders)[i] = Stacked((*orders)[i]);
+    }
+  };
+  for (size_t i = 0; i < modes.free_outputs.size(); ++i) {
+    if (unrolled->stored[i].Terms() > 1) modes.free_outputs[i] = false;
+  }
+  *parts = ChooseOrders(unrolled->module, modes);
+  Orders whole = *parts;
+  stack(unrolled->inputs, &whole.inputs);
+  stack(unrolled->stored, &whole.outputs);
+  if (!whole.empty()) RETURN_IF_ERROR(StoreInOrders(whole, &unrolled->module));
+  return whole;
+}
+
+Status TellShardings(const std::vector<spmd::Inspection>& inspections,
+                     const ProgramOptions& options) {
+  for (const spmd::Inspection& i : inspections) {
+    if (!options.inspect) {
+      return Unimplemented("nobody can be told where a value lies (inspect_array_sharding)");
+    }
+    RETURN_IF_ERROR(options.inspect(
+        i.id, i.manual ? EncodeManualSharding()
+                       : EncodeSharding({i.sharding, i.rank}, options.num_partitions)));
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 void AppendDescription(const Description& description, std::string* out) {
   AppendSized(description.name, out);
   AppendSized(FlagBytes(description.donated), out);
   AppendSized(FlagBytes(description.token_outputs), out);
+  AppendSized(OrderBytes(description.orders.inputs), out);
+  AppendSized(OrderBytes(description.orders.outputs), out);
+  AppendSized(description.computations, out);
 }
 
 Result<Description> TakeDescription(std::string_view* serialized) {
   ASSIGN_OR_RETURN(const std::string_view name, TakeSized(serialized));
   ASSIGN_OR_RETURN(const std::string_view donated, TakeSized(serialized));
   ASSIGN_OR_RETURN(const std::string_view tokens, TakeSized(serialized));
-  return Description{std::string(name), FlagsOf(donated, donated.size()),
-                     FlagsOf(tokens, tokens.size())};
+  ASSIGN_OR_RETURN(const std::string_view inputs, TakeSized(serialized));
+  ASSIGN_OR_RETURN(const std::string_view outputs, TakeSized(serialized));
+  ASSIGN_OR_RETURN(const std::string_view computations, TakeSized(serialized));
+  Description description{std::string(name),
+                          FlagsOf(donated, donated.size()),
+                          FlagsOf(tokens, tokens.size()),
+                          {},
+                          std::string(computations)};
+  ASSIGN_OR_RETURN(description.orders.inputs, OrdersOf(inputs));
+  ASSIGN_OR_RETURN(description.orders.outputs, OrdersOf(outputs));
+  return description;
 }
 
 std::string DonationSetting(const stablehlo::Module& module) {
@@ -118,24 +192,37 @@ Result<std::shared_ptr<const LoadedProgram>> CompileFront(std::string_view modul
                                 " replicas; several devices are partitions here (shard_map)"));
   }
   const bool text = !stablehlo::artifact::LooksLikeArtifact(module);
-  ASSIGN_OR_RETURN(const stablehlo::Module parsed, text
-                                                       ? stablehlo::ParseModule(module)
-                                                       : stablehlo::artifact::ReadArtifact(module));
+  ASSIGN_OR_RETURN(stablehlo::Module parsed, text ? stablehlo::ParseModule(module)
+                                                  : stablehlo::artifact::ReadArtifact(module));
   ASSIGN_OR_RETURN(const stablehlo::Func* const entry, parsed.Entry());
-  Description description{parsed.name, DonatedFlags(*entry), TokenOutputs(*entry)};
-  if (options.num_partitions == 1) return compile_whole(parsed, module, std::move(description));
+  Description description{parsed.name, DonatedFlags(*entry), TokenOutputs(*entry), {}, {}};
+  ASSIGN_OR_RETURN(const LayoutModes modes, LayoutModesOf(*entry));
+  if (options.num_partitions == 1) {
+    description.orders = ChooseOrders(parsed, modes);
+    const bool same = description.orders.empty();
+    if (!same) RETURN_IF_ERROR(StoreInOrders(description.orders, &parsed));
+    description.computations = HloComputations(parsed);
+    return compile_whole(parsed, same ? module : std::string_view(), std::move(description));
+  }
+  const std::vector<stablehlo::TensorType> input_types = entry->input_types();
+  const std::vector<stablehlo::TensorType> output_types = entry->results;
   ASSIGN_OR_RETURN(spmd::Unrolled unrolled, spmd::Unroll(parsed, options.num_partitions));
-  ASSIGN_OR_RETURN(std::vector<Placement> inputs,
-                   PlacementsOf(entry->input_types(), unrolled.inputs, options.num_partitions));
-  ASSIGN_OR_RETURN(std::vector<Placement> outputs,
-                   PlacementsOf(entry->results, unrolled.stored, options.num_partitions));
+  RETURN_IF_ERROR(TellShardings(unrolled.inspections, options));
+  ASSIGN_OR_RETURN(const Orders orders, StoreWhole(modes, &unrolled, &description.orders));
+  ASSIGN_OR_RETURN(
+      std::vector<Placement> inputs,
+      PlacementsOf(input_types, unrolled.inputs, orders.inputs, options.num_partitions));
+  ASSIGN_OR_RETURN(
+      std::vector<Placement> outputs,
+      PlacementsOf(output_types, unrolled.stored, orders.outputs, options.num_partitions));
+  description.computations = HloComputations(unrolled.module);
   ASSIGN_OR_RETURN(std::shared_ptr<const LoadedProgram> whole,
                    compile_whole(unrolled.module, {}, std::move(description)));
-  std::string placement_text =
-      ModuleWithShardings(Placed(entry->input_types(), unrolled.inputs),
-                          Placed(entry->results, unrolled.outputs), options.num_partitions);
+  std::string shardings =
+      EncodeShardings(Placed(input_types, unrolled.inputs), Placed(output_types, unrolled.outputs),
+                      options.num_partitions);
   return MakeSpmdProgram(std::move(whole), options.num_partitions, std::move(inputs),
-                         std::move(outputs), std::move(placement_text));
+                         std::move(outputs), std::move(shardings));
 }
 
 }  // namespace megalith::pjrt

@@ -21,9 +21,12 @@ struct Description {
   std::string name;
   std::vector<bool> donated;        // per input
   std::vector<bool> token_outputs;  // per output
+  Orders orders;
+  std::string computations;  // hlo_program.h
 };
 
-// Serialized: name and flags (a byte each), every one after its size in four bytes.
+// Serialized: name, flags (a byte each), orders of inputs and of outputs (a byte per dimension,
+// each order after its size), computations, every one after its size in four bytes.
 void AppendDescription(const Description& description, std::string* out);
 // Takes one off the front. Errors: kDataLoss.
 Result<Description> TakeDescription(std::string_view* serialized);
@@ -36,7 +39,9 @@ class WholeProgram : public LoadedProgram {
   const std::string& name() const override { return description_.name; }
   const std::vector<bool>& donated() const override { return description_.donated; }
   const std::vector<bool>& token_outputs() const override { return description_.token_outputs; }
-  const std::string& placement_text() const override {
+  const Orders& orders() const override { return description_.orders; }
+  const std::string& computations() const override { return description_.computations; }
+  const std::string& shardings() const override {
     static const std::string kNone;
     return kNone;
   }

@@ -108,13 +108,12 @@ Result<Placement> TakePlacement(std::string_view* in, int64_t devices) {
 class SpmdProgram final : public LoadedProgram {
  public:
   SpmdProgram(std::shared_ptr<const LoadedProgram> whole, int devices,
-              std::vector<Placement> inputs, std::vector<Placement> outputs,
-              std::string placement_text)
+              std::vector<Placement> inputs, std::vector<Placement> outputs, std::string shardings)
       : whole_(std::move(whole)),
         devices_(devices),
         inputs_(std::move(inputs)),
         outputs_(std::move(outputs)),
-        placement_text_(std::move(placement_text)),
+        shardings_(std::move(shardings)),
         signature_(whole_->signature()) {
     for (size_t i = 0; i < inputs_.size(); ++i) signature_.inputs[i].shape = inputs_[i].local();
     for (size_t i = 0; i < outputs_.size(); ++i) signature_.outputs[i].shape = outputs_[i].local();
@@ -122,19 +121,22 @@ class SpmdProgram final : public LoadedProgram {
 
   const std::string& name() const override { return whole_->name(); }
   const Signature& signature() const override { return signature_; }
+  const Orders& orders() const override { return whole_->orders(); }
+  const std::string& computations() const override { return whole_->computations(); }
+  const Signature& whole_signature() const override { return whole_->signature(); }
   const CostSummary& cost() const override { return whole_->cost(); }
   const std::string& fingerprint() const override { return whole_->fingerprint(); }
   const std::vector<bool>& donated() const override { return whole_->donated(); }
   const std::vector<bool>& token_outputs() const override { return whole_->token_outputs(); }
-  const std::string& placement_text() const override { return placement_text_; }
+  const std::string& shardings() const override { return shardings_; }
 
   bool calls_host() const override { return whole_->calls_host(); }
 
   Result<std::string> Serialize() const override {
     std::string out(kSpmdMagic);
     AppendInt(devices_, &out);
-    AppendInt(static_cast<int64_t>(placement_text_.size()), &out);
-    out += placement_text_;
+    AppendInt(static_cast<int64_t>(shardings_.size()), &out);
+    out += shardings_;
     for (const std::vector<Placement>* list : {&inputs_, &outputs_}) {
       AppendInt(static_cast<int64_t>(list->size()), &out);
       for (const Placement& p : *list) {
@@ -205,7 +207,7 @@ class SpmdProgram final : public LoadedProgram {
   const std::shared_ptr<const LoadedProgram> whole_;
   const int devices_;
   const std::vector<Placement> inputs_, outputs_;
-  const std::string placement_text_;
+  const std::string shardings_;
   Signature signature_;
 };
 
@@ -214,9 +216,9 @@ class SpmdProgram final : public LoadedProgram {
 std::shared_ptr<const LoadedProgram> MakeSpmdProgram(std::shared_ptr<const LoadedProgram> whole,
                                                      int devices, std::vector<Placement> inputs,
                                                      std::vector<Placement> outputs,
-                                                     std::string placement_text) {
+                                                     std::string shardings) {
   return std::make_shared<const SpmdProgram>(std::move(whole), devices, std::move(inputs),
-                                             std::move(outputs), std::move(placement_text));
+                                             std::move(outputs), std::move(shardings));
 }
 
 Result<std::shared_ptr<const LoadedProgram>> LoadSpmdProgram(
@@ -229,7 +231,7 @@ Result<std::shared_ptr<const LoadedProgram>> LoadSpmdProgram(
   if (static_cast<size_t>(text_size) > serialized.size()) {
     return DataLoss("a serialized program of several devices is cut short");
   }
-  std::string placement_text(serialized.substr(0, static_cast<size_t>(text_size)));
+  std::string shardings(serialized.substr(0, static_cast<size_t>(text_size)));
   serialized.remove_prefix(static_cast<size_t>(text_size));
   std::vector<Placement> lists[2];
   for (std::vector<Placement>& list : lists) {
@@ -249,7 +251,7 @@ Result<std::shared_ptr<const LoadedProgram>> LoadSpmdProgram(
   }
   if (!fits) return DataLoss("a serialized program of several devices does not fit its parts");
   return MakeSpmdProgram(std::move(whole), static_cast<int>(devices), std::move(lists[0]),
-                         std::move(lists[1]), std::move(placement_text));
+                         std::move(lists[1]), std::move(shardings));
 }
 
 }  // namespace megalith::pjrt

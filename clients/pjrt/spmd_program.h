@@ -30,10 +30,10 @@ struct Placement {
 std::shared_ptr<const LoadedProgram> MakeSpmdProgram(std::shared_ptr<const LoadedProgram> whole,
                                                      int devices, std::vector<Placement> inputs,
                                                      std::vector<Placement> outputs,
-                                                     std::string placement_text);
+                                                     std::string shardings);
 
 // What Serialize of such a program gives begins so; Load takes the rest to `load` what it runs.
-inline constexpr std::string_view kSpmdMagic = "MGSPMD02";
+inline constexpr std::string_view kSpmdMagic = "MGSPMD03";
 Result<std::shared_ptr<const LoadedProgram>> LoadSpmdProgram(
     std::string_view serialized,
     const std::function<Result<std::shared_ptr<const LoadedProgram>>(std::string_view)>& load);

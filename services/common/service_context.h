@@ -18,6 +18,7 @@ struct ServiceContext {
   rpc::Process& process;
   ledger::Ledger& ledger;
   std::string data_directory;      // of this process; exists
+  bool data_is_temporary = false;  // and is removed at exit
   cache::FleetKey fleet_key = {};  // none, if none was configured
 };
 

@@ -36,8 +36,10 @@ Result<ServiceList> MakeServices(const ServiceSpec& spec, const ServiceConfig& c
       state->ledger,
       ledger::Ledger::Open({.directory = JoinPath(directory, "ledger"), .service = spec.name},
                            process.metrics(), process.files(), process.clock()));
-  state->context.emplace(
-      ServiceContext{.process = process, .ledger = *state->ledger, .data_directory = directory});
+  state->context.emplace(ServiceContext{.process = process,
+                                        .ledger = *state->ledger,
+                                        .data_directory = directory,
+                                        .data_is_temporary = state->temporary.has_value()});
   if (!config.fleet_key_file.empty()) {
     ASSIGN_OR_RETURN(state->context->fleet_key,
                      cache::FleetKey::Read(config.fleet_key_file, process.files()));

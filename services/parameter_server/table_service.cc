@@ -8,6 +8,10 @@ namespace v1 = table::v1;
 
 Result<std::unique_ptr<TableService>> TableService::Make(const ParameterServerConfig& config,
                                                          ServiceContext& context) {
+  if (config.log && context.data_is_temporary) {
+    return InvalidArgument(
+        "the log of tables would be in a temporary directory and gone at exit; set data_dir");
+  }
   ASSIGN_OR_RETURN(std::unique_ptr<SyncRole> sync,
                    SyncRole::Make(config.sync, config.shard, context));
   ASSIGN_OR_RETURN(

@@ -152,5 +152,12 @@ TEST_F(ParameterServerProcessTest, NoAcknowledgedUpdateIsLostAndNoneIsAppliedTwi
             << " deltas are left\n";
 }
 
+TEST_F(ParameterServerProcessTest, ALogThatWouldNotOutliveTheProcessIsRefused) {
+  auto process = testing::ChildProcess::Start(MEGALITH_PARAMETER_SERVER_BINARY,
+                                              {"--log=true", "--log_level=error"});
+  ASSERT_TRUE(process.ok()) << process.status().ToString();
+  EXPECT_EQ((*process)->Wait(std::chrono::seconds(60)), 1);
+}
+
 }  // namespace
 }  // namespace megalith

@@ -101,11 +101,15 @@ double Direction(const Movement& m, uint64_t i) {
   return ((bits & 1) != 0) != m.opposite ? size : -size;
 }
 
-// Something no other variant has.
-double Anything(const Movement& m) {
+// Something different in every variant. Where partial sums may overflow, so may the whole: what a
+// branch, a sort or an index makes of infinities is a right answer too. First all elements are the
+// same, as equal sums are, then each of them is on its own.
+double Anything(const Movement& m, uint64_t i) {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
   constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-  const double values[] = {kNaN, 0, -2, 64};
-  return values[(m.pair * 2 + (m.opposite ? 1 : 0)) % 4];
+  constexpr double kValues[] = {kNaN, 0, kInf, -2, -kInf, 64};
+  const auto variant = static_cast<uint64_t>(m.pair) * 2 + (m.opposite ? 1 : 0);
+  return kValues[(variant < 6 ? variant : Mix(Mix(m.salt * 64 + variant) ^ i)) % 6];
 }
 
 // What rounding may have left of an exact zero, or the other way round.
@@ -151,17 +155,18 @@ void MoveReal(const Inexactness& x, const Movement& m, std::span<const Tensor> o
                      tensor::IsFloat(operands[0].dtype());
   for (int64_t i = 0; i < out->size(); ++i) {
     const double v = out->DoubleAt(i);
-    const double direction = Direction(m, static_cast<uint64_t>(i)) * m.scale;
+    const auto at = static_cast<uint64_t>(i);
+    const double direction = Direction(m, at) * m.scale;
     double moved = v;
     if (x.kind == Inexactness::kProduct && !std::isfinite(magnitudes->DoubleAt(i))) {
-      moved = Anything(m);
+      moved = Anything(m, at);
     } else if (x.kind == Inexactness::kUlps || x.kind == Inexactness::kProduct) {
       const double amount = tensor::BitWidth(dtype) < 32 ? 1 : x.amount;
       moved = MoveFunction(v, direction * amount, dtype, unary ? operands[0].DoubleAt(i) : 1);
     } else {
       const double size = magnitudes != nullptr ? std::abs(magnitudes->DoubleAt(i)) : norm;
       if (!std::isfinite(size)) {
-        moved = Anything(m);
+        moved = Anything(m, at);
       } else if (size != 0 && std::isfinite(v)) {
         const double movement = direction * x.amount * x.eps * size;
         moved = MayBeZero(m, v, movement) ? std::copysign(0.0, direction)
@@ -179,6 +184,7 @@ void MoveComplex(const Inexactness& x, const Movement& m, const Tensor* magnitud
   const double eps = tensor::Limits(tensor::RealPart(out->dtype())).eps;
   for (int64_t i = 0; i < out->size(); ++i) {
     const std::complex<double> v = out->ComplexAt(i);
+    const auto at = static_cast<uint64_t>(i);
     double size = std::abs(v);
     double amount = x.amount * eps;
     if (x.kind == Inexactness::kSum || x.kind == Inexactness::kNormed) {
@@ -189,19 +195,18 @@ void MoveComplex(const Inexactness& x, const Movement& m, const Tensor* magnitud
     if (!std::isfinite(size)) {
       // With an infinite or NaN part the others depend on the formula.
       if (x.kind != Inexactness::kUlps || !std::isnan(v.real()) || !std::isnan(v.imag())) {
-        out->SetComplex(i, {Anything(m), Anything(m)});
+        out->SetComplex(i, {Anything(m, 2 * at), Anything(m, 2 * at + 1)});
       }
       continue;
     }
-    const auto part = [&](double p, uint64_t at) {
-      const double movement = Direction(m, at) * m.scale * amount * size;
+    const auto part = [&](double p, uint64_t which) {
+      const double movement = Direction(m, which) * m.scale * amount * size;
       const bool zero = x.kind != Inexactness::kUlps && MayBeZero(m, p, movement);
       if (zero || (p == 0 && size == 0 && x.either_zero)) {
-        return std::copysign(0.0, Direction(m, at));
+        return std::copysign(0.0, Direction(m, which));
       }
       return p + movement;
     };
-    const auto at = static_cast<uint64_t>(i);
     out->SetComplex(i, {part(v.real(), 2 * at), part(v.imag(), 2 * at + 1)});
   }
 }
@@ -270,14 +275,13 @@ void MoveElements(const Inexactness& inexactness, const Movement& movement,
 Tensor FiniteMagnitude(const Tensor& t) {
   if (!tensor::IsInexact(t.dtype())) return t;
   Tensor out = *Tensor::Create(t.dtype(), t.shape());
+  const auto finite = [](double v) { return std::isfinite(v) ? std::abs(v) : 0; };
   for (int64_t i = 0; i < t.size(); ++i) {
     if (tensor::IsComplex(t.dtype())) {
       const std::complex<double> z = t.ComplexAt(i);
-      const double size = std::abs(z.real()) + std::abs(z.imag());
-      out.SetComplex(i, {std::isfinite(size) ? size : 0, 0});
+      out.SetComplex(i, {finite(z.real()) + finite(z.imag()), 0});
     } else {
-      const double v = std::abs(t.DoubleAt(i));
-      out.SetDouble(i, std::isfinite(v) ? v : 0);
+      out.SetDouble(i, finite(t.DoubleAt(i)));
     }
   }
   return out;

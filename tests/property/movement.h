@@ -44,7 +44,8 @@ struct Movement {
 void MoveElements(const Inexactness& inexactness, const Movement& movement,
                   std::span<const Tensor> operands, const Tensor* magnitudes, Tensor* out);
 
-// |x| with 0 in place of NaN and infinities; integers and booleans as they are.
+// |x| with 0 in place of NaN and infinities, of complex numbers the sum of both parts; integers and
+// booleans as they are.
 Tensor FiniteMagnitude(const Tensor& t);
 // |x| where that is at least 1 and finite (`large`), or at most 1 and not zero; 1 elsewhere. The
 // product of those is as far as a product in any order may go. Real floats only.

@@ -11,10 +11,12 @@
 //   functions            4 units in the last place; 64 of the special functions (kSpecialUlps)
 //   complex arithmetic   the same number of eps of the element's modulus
 //   sums of n terms      2 + 2 sqrt(n) eps of the sum of the absolute terms (n + 2 if every step
-//                        of a narrow float sum rounds), plus one unit in the last place
+//                        of a narrow float sum rounds), plus one unit in the last place; anything,
+//                        infinities and NaN included, where that sum leaves the range
 //   products of n terms  n + 2 units in the last place; anything where another order leaves the
-//   range factorizations, FFT  8 sqrt(n) eps of the largest element signs of NaNs        either,
-//   where arithmetic gave them
+//                        range
+//   factorizations, FFT  8 sqrt(n) eps of the largest element
+//   signs of NaNs        either, where arithmetic gave them
 //
 // Evaluations come in pairs that move every element in opposite directions. Where they agree with
 // the unmoved result bit by bit, there is one right answer; else the distance between them says how

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
+#include "common/programs/stablehlo/builder.h"
 #include "common/programs/stablehlo/canonical.h"
 #include "common/programs/stablehlo/evaluate.h"
 #include "common/programs/stablehlo/op_def.h"
@@ -135,6 +137,96 @@ TEST(ExpectationTest, RejectsMostWrongAnswers) {
   RecordProperty("spoilt", spoilt);
   RecordProperty("found", found);
   EXPECT_GT(found, spoilt * 9 / 10) << found << " of " << spoilt;
+}
+
+// Of [numbers..., 0, 0, ..., 2]: the element that the sum points at, and which of the sums of the
+// elements and of their negatives is larger.
+RandomProgram SumThatDecides(const std::vector<double>& numbers) {
+  constexpr int64_t n = 100;
+  stablehlo::FuncBuilder b("main");
+  const stablehlo::ValueId x = b.Arg({DType::kF32, {n}});
+  const stablehlo::ValueId zero = b.Scalar(DType::kF32, 0.0);
+  const stablehlo::ValueId sum = b.Reduce(x, zero, {0}, "stablehlo.add");
+  const stablehlo::ValueId other = b.Reduce(b.Neg(x), zero, {0}, "stablehlo.add");
+  const stablehlo::ValueId starts[] = {b.Convert(sum, DType::kI32)};
+  const stablehlo::ValueId pair[] = {b.Reshape(sum, {1}), b.Reshape(other, {1})};
+  const auto top = b.Emit("chlo.top_k", {b.Concatenate(pair, 0)}, {{"k", stablehlo::Attr::Int(2)}});
+  b.Return({b.DynamicSlice(x, starts, {1}), top[1]});
+  RandomProgram out;
+  EXPECT_TRUE(b.FinishInto(&out.module).ok());
+  out.inputs = {*Tensor::Create(DType::kF32, {n})};
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    out.inputs[0].SetDouble(static_cast<int64_t>(i), numbers[i]);
+  }
+  out.inputs[0].SetDouble(n - 1, 2);
+  return out;
+}
+
+// The same answer with element 0 as another implementation may have it.
+std::string WithFirst(const Expectation& expectation, size_t output, double first) {
+  Tensor got = expectation.outputs()[output];
+  EXPECT_TRUE(got.MakeUnique().ok());
+  tensor::IsFloat(got.dtype()) ? got.SetDouble(0, first)
+                               : got.SetInt(0, static_cast<int64_t>(first));
+  return expectation.Difference(output, got);
+}
+
+// The sum is -inf, NaN or inf, depending on the order: the first element or the last, and either
+// may be the larger.
+TEST(ExpectationTest, SumsThatMayOverflowDecideEitherWay) {
+  const double max = std::numeric_limits<float>::max(), inf = HUGE_VAL;
+  for (const auto& numbers :
+       {std::vector<double>{-max, -max, inf}, std::vector<double>{max, max, -inf},
+        std::vector<double>{-max, -max, max, max}}) {
+    const RandomProgram program = SumThatDecides(numbers);
+    auto expectation = Expectation::Of(program);
+    ASSERT_TRUE(expectation.ok()) << expectation.status().ToString();
+    ASSERT_TRUE(expectation->Widen(program, 64, 2).ok());
+    EXPECT_EQ(WithFirst(*expectation, 0, numbers[0]), "");
+    EXPECT_EQ(WithFirst(*expectation, 0, 2), "");
+    EXPECT_EQ(WithFirst(*expectation, 1, 0), "");
+    EXPECT_EQ(WithFirst(*expectation, 1, 1), "");
+  }
+}
+
+// One part of a complex number counts though the other is infinite: max + max + -inf is NaN if the
+// first two are added first. A sum that stays small has one answer.
+TEST(ExpectationTest, PartsOfComplexSumsMayOverflow) {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  for (const double large : {std::numeric_limits<double>::max(), 1.0}) {
+    stablehlo::FuncBuilder b("main");
+    const stablehlo::ValueId x = b.Arg({DType::kC128, {3}});
+    const stablehlo::TensorType scalar = stablehlo::TensorType::Scalar(DType::kC128);
+    b.Return({b.Reduce(x, b.Splat(scalar, 0), {0}, "stablehlo.add")});
+    RandomProgram program;
+    ASSERT_TRUE(b.FinishInto(&program.module).ok());
+    program.inputs = {*Tensor::Create(DType::kC128, {3})};
+    program.inputs[0].SetComplex(0, {-kInf, large});
+    program.inputs[0].SetComplex(1, {0, large});
+    program.inputs[0].SetComplex(2, {0, -kInf});
+    const auto expectation = Expectation::Of(program);
+    ASSERT_TRUE(expectation.ok()) << expectation.status().ToString();
+    Tensor other = *Tensor::Create(DType::kC128, {});
+    other.SetComplex(0, {-kInf, -kInf});
+    const bool minus_infinity = expectation->Difference(0, other).empty();
+    other.SetComplex(0, {-kInf, std::numeric_limits<double>::quiet_NaN()});
+    const bool nan = expectation->Difference(0, other).empty();
+    EXPECT_TRUE(minus_infinity);
+    EXPECT_EQ(nan, large != 1.0);
+  }
+}
+
+TEST(ExpectationTest, OtherSumsDecideOneWay) {
+  const double inf = HUGE_VAL;
+  for (const auto& numbers : {std::vector<double>{-1, -1, inf}, std::vector<double>{1e30, 1e30, 1},
+                              std::vector<double>{0.25, 0.5, 0.5}}) {
+    const RandomProgram program = SumThatDecides(numbers);
+    auto expectation = Expectation::Of(program);
+    ASSERT_TRUE(expectation.ok()) << expectation.status().ToString();
+    ASSERT_TRUE(expectation->Widen(program, 64, 2).ok());
+    EXPECT_NE(WithFirst(*expectation, 0, numbers[0]), "");
+    EXPECT_NE(WithFirst(*expectation, 1, 1), "");
+  }
 }
 
 TEST(ShrinkTest, KeepsOnlyWhatFailureNeeds) {

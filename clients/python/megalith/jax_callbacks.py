@@ -18,13 +18,17 @@ import weakref
 import jax
 import numpy as np
 from jax._src import callback as jax_callback
-from jax._src import checkify, config, core, debugging, dtypes, ffi
+from jax._src import checkify, config, core, debugging, dtypes, ffi, sharding_impls
+from jax._src import mesh as mesh_lib
 from jax._src.interpreters import mlir
+from jax._src.lib import xla_client
+from jax._src.partition_spec import PartitionSpec as P
 from jax._src.sharding_impls import SdyArray, SdyArrayList
 
 import megalith
 
 _TARGET = "megalith.host_call"
+_INSPECT_TARGET = "megalith.inspect_sharding"
 _FUNCTION_FAILED, _WRONG_ARRAYS = 1, 2
 
 
@@ -194,18 +198,59 @@ def _set_sharding(module_context, op, sharding):
         mlir.set_sharding(op, sharding)
 
 
+def _number(ctx, function):
+    """Keeps a function alive as long as what is lowered, keeps JAX from storing the program, and gives its number."""
+    _offer()
+    _alive[function.number] = function
+    ctx.module_context.add_host_callback(function)
+    return np.uint64(function.number)
+
+
+def _inspect_sharding_rule(ctx, value, *, callback):
+    """inspect_array_sharding: the plugin tells where the value lies while it compiles the program for several devices."""
+    axes = ctx.module_context.axis_context
+    mesh = mesh_lib.thread_resources.env.physical_mesh
+    if isinstance(axes, sharding_impls.SPMDAxisContext):
+        mesh, devices = axes.mesh, axes.mesh._flat_devices_tuple
+    elif isinstance(axes, sharding_impls.ShardingContext):
+        devices = axes.device_assignment
+        if axes.abstract_mesh is not None:
+            mesh = mesh_lib.Mesh(np.array(devices).reshape(axes.abstract_mesh.axis_sizes), axes.abstract_mesh.axis_names)
+    else:
+        raise NotImplementedError(type(axes))
+
+    def tell(sharding):
+        if mesh.empty:
+            callback(sharding_impls.GSPMDSharding(devices, sharding))
+        else:
+            spec = P() if sharding.is_manual() else sharding_impls.parse_flatten_op_sharding(sharding, mesh)[0]
+            callback(sharding_impls.NamedSharding(mesh, spec))
+
+    if len(devices) == 1:
+        tell(sharding_impls.replicated_hlo_sharding)
+        return []
+
+    def read(encoded):
+        op_sharding = xla_client.OpSharding()
+        op_sharding.ParseFromString(encoded.tobytes())
+        tell(xla_client.HloSharding.from_proto(op_sharding))
+        return []
+
+    number = _number(ctx, _Function(next(_numbers), read, [core.ShapedArray((0,), np.uint8)], [], 0, True))
+    lower = ffi.build_ffi_lowering_function(_INSPECT_TARGET, has_side_effect=True)
+    lower(ctx.replace(avals_out=[]), value, id=number)
+    return []
+
+
 def _emit_python_callback(ctx, callback, token, operands, operand_avals, result_avals, *, has_side_effect, partitioned,
                           sharding):
-    _offer()
     function = _Function(next(_numbers), callback, operand_avals, result_avals, 1 if token else 0, partitioned)
-    _alive[function.number] = function
-    # Keeps it alive as long as what is lowered, and keeps JAX from storing the program.
-    ctx.module_context.add_host_callback(function)
+    number = _number(ctx, function)
     tokens = [core.abstract_token] if token else []
     ctx = ctx.replace(avals_in=[*tokens, *operand_avals], avals_out=[*tokens, *result_avals])
     lower = ffi.build_ffi_lowering_function(_TARGET, has_side_effect=has_side_effect)
     flags = {"partitioned": True} if partitioned else {}
-    op = lower(ctx, *([token] if token else []), *operands, id=np.uint64(function.number), **flags)
+    op = lower(ctx, *([token] if token else []), *operands, id=number, **flags)
     if sharding is not None:
         if token and result_avals and isinstance(sharding, SdyArrayList):  # one for every result
             sharding = SdyArrayList([SdyArray(mesh_shape=(), dim_shardings=[], logical_device_ids=()),
@@ -233,4 +278,5 @@ def register(platform):
     jax_callback.emit_python_callback = emit_python_callback
     mlir.register_lowering(debugging.debug_callback_p, debugging.debug_callback_lowering, platform=platform)
     mlir.register_lowering(debugging.debug_print_p, debugging.debug_print_lowering_rule, platform=platform)
+    mlir.register_lowering(debugging.inspect_sharding_p, _inspect_sharding_rule, platform=platform)
     mlir.register_lowering(checkify.check_p, checkify.check_lowering_rule, platform=platform)

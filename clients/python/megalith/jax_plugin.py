@@ -64,10 +64,29 @@ def _register_rules():
     _run_branches_for_cpu(mlir, control_flow)
     mlir.register_lowering(ann.approx_top_k_p, mlir.lower_fun(_approx_top_k, multiple_results=True), platform=PLATFORM)
     cpu = mlir._platform_specific_lowerings["cpu"]
+    mlir._platform_specific_lowerings[PLATFORM] = _Rules(mlir, mlir._platform_specific_lowerings[PLATFORM])
     for name in _LINALG:
         primitive = getattr(linalg, f"{name}_p", None)
         if primitive in cpu:
             mlir._platform_specific_lowerings[PLATFORM][primitive] = cpu[primitive]
+
+
+class _Rules(dict):
+    """Lowering rules for Megalith. A primitive that has none, not even one for all platforms, but one for CPUs is lowered
+    by that: what it writes may be run here too, and if not, compiling says which call it is."""
+
+    def __init__(self, mlir, rules):
+        super().__init__(rules)
+        self._any_platform, self._cpu = mlir._lowerings, mlir._platform_specific_lowerings["cpu"]
+
+    def __contains__(self, primitive):
+        return super().__contains__(primitive) or (primitive not in self._any_platform and primitive in self._cpu)
+
+    def __missing__(self, primitive):
+        return self._cpu[primitive]
+
+    def own(self, primitive):
+        return super().__contains__(primitive)
 
 
 def _run_branches_for_cpu(mlir, control_flow):
@@ -79,7 +98,7 @@ def _run_branches_for_cpu(mlir, control_flow):
 
     def can_lower(jaxpr):
         return all(e.primitive is not ffi.ffi_call_p
-                   and (e.primitive in mlir._lowerings or e.primitive in mlir._platform_specific_lowerings[PLATFORM])
+                   and (e.primitive in mlir._lowerings or mlir._platform_specific_lowerings[PLATFORM].own(e.primitive))
                    and all(map(can_lower, core.jaxprs_in_params(e.params))) for e in jaxpr.eqns)
 
     def named(platforms, branches=None):

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "common/foundation/base/rng.h"
 #include "common/learning/embedding/hashing.h"
 
 namespace megalith::sync {
@@ -14,12 +15,15 @@ constexpr size_t kChunk = 2048;  // fids sorted by shard at a time; fits the fir
 }  // namespace
 
 TouchedSet::TouchedSet(Options options, const Clock& clock)
-    : options_(options), clock_(clock), shards_(std::make_unique<Shard[]>(kShards)) {}
+    : options_(options),
+      clock_(clock),
+      hash_seed_(EntropySeed()),
+      shards_(std::make_unique<Shard[]>(kShards)) {}
 
 TouchedSet::~TouchedSet() = default;
 
-uint64_t TouchedSet::Hash(Fid fid, uint32_t table) {
-  return embedding::Mix(static_cast<uint64_t>(fid) ^ (uint64_t{table} << 40));
+uint64_t TouchedSet::Hash(Fid fid, uint32_t table) const {
+  return embedding::Mix(static_cast<uint64_t>(fid) ^ (uint64_t{table} << 40) ^ hash_seed_);
 }
 
 TouchedSet::TableEntry& TouchedSet::EntryOf(const std::string& name) {
@@ -52,7 +56,7 @@ void TouchedSet::Touch() {
   first_touch_.compare_exchange_strong(none, now, std::memory_order_relaxed);
 }
 
-void TouchedSet::Grow(Shard& shard) {
+void TouchedSet::Grow(Shard& shard) const {
   std::vector<Slot> old = std::move(shard.slots);
   shard.slots.assign(old.empty() ? kFirstSlots : old.size() * 2, Slot{});
   for (const Slot& slot : old) {

@@ -144,11 +144,11 @@ class TouchedSet final : public embedding::SetObserver {
     uint32_t erased = 0;   // the same for rows that may be gone
   };
 
-  static uint64_t Hash(Fid fid, uint32_t table);
+  uint64_t Hash(Fid fid, uint32_t table) const;
   TableEntry& EntryOf(const std::string& name);
   void Insert(const std::string& table, std::span<const Fid> fids, uint32_t flag);
   static Slot* Place(Shard& shard, Fid fid, uint32_t table, uint64_t hash);
-  static void Grow(Shard& shard);
+  void Grow(Shard& shard) const;
   void Touch();
   uint32_t Close();             // requires mu_
   Watermarks HeldBack() const;  // requires mu_
@@ -166,6 +166,7 @@ class TouchedSet final : public embedding::SetObserver {
 
   const Options options_;
   const Clock& clock_;
+  const uint64_t hash_seed_;  // at random: clients choose fids
   std::unique_ptr<Shard[]> shards_;
   std::atomic<size_t> size_{0};
   std::atomic<uint32_t> generation_{1};  // the open one

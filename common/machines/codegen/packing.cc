@@ -7,8 +7,18 @@
 namespace megalith::codegen {
 namespace {
 
-constexpr uint64_t kAlignment = 64;
 constexpr size_t kManyItems = 600;  // above, only the cheapest order is tried
+
+// Arrays begin at multiples of a vector, and nothing else is in their last one. Scalars take less:
+// programs of loops have many.
+constexpr uint64_t kAlignment = 64;
+constexpr uint64_t kScalarBytes = 8;
+uint64_t AlignmentOf(const PackItem& item) {
+  return item.bytes <= kScalarBytes ? kScalarBytes : kAlignment;
+}
+uint64_t RoundUp(uint64_t bytes, uint64_t alignment) {
+  return (bytes + alignment - 1) / alignment * alignment;
+}
 
 // A stretch of memory and the items in it, by offset.
 class Memory {
@@ -21,13 +31,13 @@ class Memory {
     for (const Used& used : used_) {
       if (used.last < item.first || item.last < used.first) continue;
       if (offset + item.bytes <= used.begin) break;
-      offset = std::max(offset, used.end);
+      offset = std::max(offset, RoundUp(used.end, AlignmentOf(item)));
     }
     if (offset > room_ || item.bytes > room_ - offset) return std::nullopt;
     return offset;
   }
   void Put(const PackItem& item, uint64_t offset) {
-    const uint64_t end = offset + (item.bytes + kAlignment - 1) / kAlignment * kAlignment;
+    const uint64_t end = offset + RoundUp(item.bytes, AlignmentOf(item));
     const auto at = std::ranges::upper_bound(used_, offset, {}, &Used::begin);
     used_.insert(at, {offset, end, item.first, item.last});
     end_ = std::max(end_, end);

@@ -23,7 +23,7 @@ struct PackBank {
 
 struct PackPlace {
   uint32_t bank = UINT32_MAX;  // UINT32_MAX: the arena
-  uint64_t offset = 0;         // a multiple of 64
+  uint64_t offset = 0;         // a multiple of 64; of 8 for items of at most 8 bytes
 };
 
 struct Packing {

@@ -18,7 +18,7 @@ void ExpectSound(const std::vector<PackItem>& items, const std::vector<PackBank>
   for (size_t i = 0; i < items.size(); ++i) {
     const PackPlace& p = packing.places[i];
     const bool in_arena = p.bank == UINT32_MAX;
-    EXPECT_EQ(p.offset % 64, 0U);
+    EXPECT_EQ(p.offset % (items[i].bytes <= 8 ? 8 : 64), 0U);
     EXPECT_LE(p.offset + items[i].bytes, in_arena ? packing.arena_bytes : banks[p.bank].bytes);
     EXPECT_TRUE(in_arena ||
                 (items[i].last < banks[p.bank].until && items[i].first > banks[p.bank].after));
@@ -34,6 +34,13 @@ void ExpectSound(const std::vector<PackItem>& items, const std::vector<PackBank>
 TEST(PackTest, ReusesWhatIsNotNeededAnyMore) {
   const Packing packing = Pack({{100, 1, 2}, {100, 2, 3}, {100, 3, 4}}, {});
   EXPECT_EQ(packing.arena_bytes, 256U);
+}
+
+TEST(PackTest, PutsScalarsSideBySide) {
+  EXPECT_EQ(Pack({{4, 1, 1}}, {}).arena_bytes, 8U);
+  EXPECT_EQ(Pack({{4, 1, 3}, {8, 1, 3}, {1, 2, 3}}, {}).arena_bytes, 24U);
+  EXPECT_EQ(Pack({{4, 1, 3}, {9, 1, 3}, {1, 2, 3}}, {}).arena_bytes, 80U);
+  EXPECT_EQ(Pack({{4, 1, 3}, {100, 1, 3}, {1, 2, 3}}, {}).arena_bytes, 144U);
 }
 
 TEST(PackTest, PutsTemporariesIntoResultsBeforeTheyAreWritten) {

@@ -131,8 +131,11 @@ class Checker {
     for (size_t i = 0; i < plan_.buffers.size(); ++i) {
       const PlanBuffer& b = plan_.buffers[i];
       ASSIGN_OR_RETURN(const uint64_t room, RoomOf(b));
-      if (b.offset > room || b.bytes > room - b.offset || b.offset % 64 != 0) {
+      if (b.offset > room || b.bytes > room - b.offset) {
         return DataLoss(StrCat("buffer ", i, " is larger than what it lies in"));
+      }
+      if (b.offset % (b.bytes <= 8 ? 8 : 64) != 0) {
+        return DataLoss(StrCat("buffer ", i, " lies between places where it may lie"));
       }
     }
     return OkStatus();

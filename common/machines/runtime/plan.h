@@ -30,7 +30,7 @@ enum class BufferKind : uint8_t {
 struct PlanBuffer {
   BufferKind kind = BufferKind::kArena;
   uint32_t index = 0;
-  uint64_t offset = 0;  // kArena, kOutput, kDonated: multiple of 64; else 0
+  uint64_t offset = 0;  // kArena, kOutput, kDonated: multiple of 64, scalars of 8; else 0
   uint64_t bytes = 0;
   friend bool operator==(const PlanBuffer&, const PlanBuffer&) = default;
 };

@@ -170,6 +170,19 @@ TEST(CheckPlanTest, RefusesDonatedBuffersBeyondTheInput) {
   ExpectRefused(plan, "larger than what it lies in");
 }
 
+// Vectors are read and written as whole ones.
+TEST(CheckPlanTest, RefusesArraysBetweenAlignments) {
+  Plan plan = Sample();
+  plan.arena_bytes = 1024;
+  plan.buffers.push_back({BufferKind::kArena, 0, 200, 8});
+  EXPECT_TRUE(CheckPlan(plan).ok());
+  for (const auto& [offset, bytes] : {std::pair{200, 16}, std::pair{204, 4}, std::pair{252, 8}}) {
+    plan.buffers.back().offset = static_cast<uint64_t>(offset);
+    plan.buffers.back().bytes = static_cast<uint64_t>(bytes);
+    ExpectRefused(plan, "between places where it may lie");
+  }
+}
+
 TEST(CheckPlanTest, RefusesOutputsThatStandForDonatedInputs) {
   Plan plan = Sample();
   plan.signature.outputs.push_back(plan.signature.outputs[0]);

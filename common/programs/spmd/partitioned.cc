@@ -12,10 +12,32 @@ namespace megalith::spmd {
 using stablehlo::Op;
 using stablehlo::TensorType;
 
+namespace {
+
+// Leading dimensions along which a call may be split, as it says itself: `num_batch_dims`.
+size_t BatchDims(const Op& op) {
+  const stablehlo::Attr& attrs = op.attr("mhlo.frontend_attributes");
+  if (attrs.kind() != stablehlo::AttrKind::kDict) return 0;
+  const stablehlo::Attr& n = stablehlo::FindAttr(attrs.AsDict(), "num_batch_dims");
+  return n.kind() == stablehlo::AttrKind::kString ? ParseUint(n.AsText()).value_or(0) : 0;
+}
+
+}  // namespace
+
 std::optional<Sharding> AfterMoving(const Op& op, const Shape& from, const Shape& to,
                                     const Sharding& operand) {
   Sharding out = operand;
   out.dims.resize(from.size());
+  if (op.name() == "stablehlo.custom_call") {
+    if (from == to && op.attr("call_target_name").AsText() == "LayoutConstraint") return out;
+    const size_t batch = std::min({BatchDims(op), from.size(), to.size()});
+    if (batch == 0) return std::nullopt;
+    for (size_t d = 0; d < batch; ++d) {
+      if (from[d] != to[d]) return std::nullopt;
+    }
+    out.dims.resize(batch);
+    return out;
+  }
   if (op.name() == "stablehlo.slice") {
     for (size_t d = 0; d < from.size(); ++d) {
       if (from[d] != to[d]) out.dims[d].clear();
@@ -54,6 +76,20 @@ bool TakesParts(const Op& op) {
   if (config.kind() != stablehlo::AttrKind::kDict) return false;
   const stablehlo::Attr& flag = stablehlo::FindAttr(config.AsDict(), "partitioned");
   return flag.kind() == stablehlo::AttrKind::kBool && flag.AsBool();
+}
+
+bool IsInspection(const Op& op) {
+  return op.name() == "stablehlo.custom_call" && op.num_results == 0 && op.operands.size() == 1 &&
+         op.attr("call_target_name").AsText() == "megalith.inspect_sharding";
+}
+
+Result<uint64_t> InspectionId(const Op& op) {
+  const stablehlo::Attr& config = op.attr("mhlo.backend_config");
+  if (config.kind() == stablehlo::AttrKind::kDict) {
+    const stablehlo::Attr& id = stablehlo::FindAttr(config.AsDict(), "id");
+    if (id.kind() == stablehlo::AttrKind::kInt) return static_cast<uint64_t>(id.AsInt());
+  }
+  return InvalidArgument("megalith.inspect_sharding has no number `id` in mhlo.backend_config");
 }
 
 Status WriteCallPerDevice(const Op& op, const std::vector<ValueId>& operands,

@@ -10,10 +10,16 @@
 
 namespace megalith::spmd {
 
-// Where an array lies that `op` makes by moving one that lies as `operand` says: what is left of
-// that where dimensions stay whole. nullopt for operations of other kinds.
+// Where an array lies that `op` makes by moving one that lies as `operand` says, or by a call that
+// can be split along its first dimensions: what is left of that where dimensions stay whole.
+// nullopt for operations of other kinds.
 std::optional<Sharding> AfterMoving(const stablehlo::Op& op, const Shape& from, const Shape& to,
                                     const Sharding& operand);
+
+// The custom call that asks where its operand lies (docs/formats/custom-calls.md), and its number.
+// Errors: kInvalidArgument (it has none).
+bool IsInspection(const stablehlo::Op& op);
+Result<uint64_t> InspectionId(const stablehlo::Op& op);
 
 // True for a host call that takes parts: `partitioned` in its configuration.
 bool TakesParts(const stablehlo::Op& op);

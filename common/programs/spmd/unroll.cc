@@ -88,6 +88,7 @@ class Unroller {
       out_.results[i] = writer_.Type(stacked);
     }
     out_.body.ops.push_back(std::move(end));
+    made.inspections = std::move(inspections_);
     made.module.name = module_.name;
     RETURN_IF_ERROR(internal::StatusOf(made.module.AddFunc(std::move(out_))));
     // Groups that stand for the same instances may give other types than the program says.
@@ -129,20 +130,31 @@ class Unroller {
     Sharding& known = lies_[v] = sharding;
     known.unreduced.clear();  // said anew where it is wanted
   }
-  void NoteResult(const Op& op) {
-    if (op.num_results != 1) return;
+  void NoteResults(const Op& op) {
+    for (uint32_t r = 0; r < op.num_results; ++r) NoteResult(op, op.result(r));
+  }
+  void NoteResult(const Op& op, ValueId result) {
     for (const ValueId v : op.operands) {
       const auto known = lies_.find(v);
       if (known == lies_.end()) continue;
-      const Shape &from = writer_.Type(v).shape, &to = writer_.Type(op.result()).shape;
-      if (const auto moved = AfterMoving(op, from, to, known->second)) {
-        return Note(op.result(), *moved);
-      }
+      const Shape &from = writer_.Type(v).shape, &to = writer_.Type(result).shape;
+      if (const auto moved = AfterMoving(op, from, to, known->second)) return Note(result, *moved);
       if (!op.def->has(stablehlo::kElementwise) || from != to) continue;
       const Sharding sharding = known->second;
-      lies_.insert_or_assign(op.result(), sharding);
+      lies_.insert_or_assign(result, sharding);
       return;
     }
+  }
+  Status Inspect(const Frame& frame, const Op& op) {
+    const ValueId v = frame.Get(op.operands[0], 0);
+    Inspection made;
+    ASSIGN_OR_RETURN(made.id, InspectionId(op));
+    made.rank = writer_.Type(v).rank();
+    made.manual = frame.instances->manual;
+    const auto known = lies_.find(v);
+    if (known != lies_.end()) made.sharding = known->second;
+    inspections_.push_back(std::move(made));
+    return OkStatus();
   }
 
   // --- sums of which devices have terms ---
@@ -261,6 +273,7 @@ class Unroller {
       Note(v, sharding);
       return OkStatus();
     }
+    if (IsInspection(op)) return Inspect(frame, op);
     if (!frame.instances->manual && TakesParts(op)) return CallPerDevice(frame, op);
     if (NamesDevice(op)) return DeviceId(frame, op, set);
     if (frame.instances->manual && IsCollective(op))
@@ -362,7 +375,7 @@ class Unroller {
     for (uint32_t r = 0; r < op.num_results; ++r) types.push_back(frame.func->type(op.result(r)));
     writer_.SetResults(&copy, types);
     for (uint32_t r = 0; r < op.num_results; ++r) frame.Set(op.result(r), k, copy.result(r));
-    if (!frame.instances->manual) NoteResult(copy);
+    if (!frame.instances->manual) NoteResults(copy);
     writer_.ops().push_back(std::move(copy));
     return OkStatus();
   }
@@ -602,6 +615,7 @@ class Unroller {
   FuncWriter writer_{&out_};
   std::unordered_map<const Func*, bool> holds_;
   std::unordered_map<ValueId, Sharding> lies_;  // of values that are written
+  std::vector<Inspection> inspections_;
   struct Terms {
     Sharding sharding;
     std::vector<ValueId> values;

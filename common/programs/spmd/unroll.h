@@ -13,6 +13,14 @@
 
 namespace megalith::spmd {
 
+// Where a value lies of which a program asks so: `megalith.inspect_sharding`.
+struct Inspection {
+  uint64_t id = 0;  // that the program gave it
+  Sharding sharding;
+  size_t rank = 0;
+  bool manual = false;  // a value of each device, inside of a manual computation
+};
+
 struct Unrolled {
   stablehlo::Module module;  // of one device, one function, no calls
   // Of the arguments and results of the program; replicated where it says nothing. One of which
@@ -22,6 +30,7 @@ struct Unrolled {
   // declared equal on devices which compute it apart (`out_specs=P()` with `check_vma=False`), each
   // has its own, as a term.
   std::vector<Sharding> stored;
+  std::vector<Inspection> inspections;  // in program order; the calls are gone
 };
 
 // Requires a module that stablehlo::Verify accepts. `devices` is the number of partitions.

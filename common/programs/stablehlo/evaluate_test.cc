@@ -547,6 +547,64 @@ module {
       "");
 }
 
+// What `body` gives for two arrays of 600 ones: reduced, and at the end of a cumulative window.
+template <typename Body>
+std::vector<double> FoldOnes(DType dtype, const Body& body) {
+  FuncBuilder b("main");
+  const ValueId x = b.Arg({dtype, {600}});
+  const ValueId zero = b.Scalar(dtype, 0.0);
+  const ValueId xs[] = {x, x}, inits[] = {zero, zero};
+  const auto in_b = [&](std::span<const ValueId> a) -> stablehlo::Values { return body(b, a); };
+  stablehlo::Values results = b.Reduce(xs, inits, {0}, in_b);
+  const Window cumulative{.dimensions = {600}, .padding = {599, 0}};
+  for (const ValueId v : b.ReduceWindow(xs, inits, cumulative, in_b)) {
+    results.push_back(b.Slice(v, {599}, {600}, {1}));
+  }
+  b.Return(results);
+  Module m;
+  const Status made = b.FinishInto(&m);
+  EXPECT_TRUE(made.ok()) << made.ToString();
+  const auto out =
+      Evaluate(m, std::vector<Tensor>{MakeTensor(dtype, {600}, std::vector<double>(600, 1))});
+  EXPECT_TRUE(out.ok()) << out.status().ToString();
+  std::vector<double> numbers;
+  for (size_t i = 0; out.ok() && i < out->size(); ++i) numbers.push_back((*out)[i].DoubleAt(0));
+  return numbers;
+}
+
+// If every step were rounded, a count of ones would end at 256 in bf16 and at 8 in f8E5M2, whose
+// number nearest to 600 is 640. What else the op computes does not change that.
+TEST(PlanTest, SumsOfNarrowFloatsDoNotDependOnWhatElseIsReduced) {
+  for (const auto& [dtype, sum] :
+       {std::pair(DType::kBF16, 600.0), std::pair(DType::kF8E5M2, 640.0)}) {
+    const std::vector<double> want = {sum, 1, sum, 1};
+    EXPECT_EQ(FoldOnes(dtype,
+                       [](FuncBuilder& b, std::span<const ValueId> a) -> stablehlo::Values {
+                         return {b.Add(a[0], a[2]), b.Max(a[1], a[3])};
+                       }),
+              want)
+        << tensor::Name(dtype);
+    EXPECT_EQ(FoldOnes(dtype,
+                       [](FuncBuilder& b, std::span<const ValueId> a) -> stablehlo::Values {
+                         const ValueId larger = b.Max(a[3], a[1]);
+                         return {b.Add(a[2], a[0]), larger};
+                       }),
+              want)
+        << tensor::Name(dtype) << ", element first";
+  }
+}
+
+// The steps of results that look at each other are those of the body, each rounded.
+TEST(PlanTest, SumsOfNarrowFloatsThatOthersLookAtAreRoundedInEveryStep) {
+  const std::vector<double> want(4, 256);
+  EXPECT_EQ(FoldOnes(DType::kBF16,
+                     [](FuncBuilder& b, std::span<const ValueId> a) -> stablehlo::Values {
+                       const ValueId sum = b.Add(a[0], a[2]);
+                       return {sum, b.Max(sum, a[3])};
+                     }),
+            want);
+}
+
 // A comparator that is no order neither hangs nor reads out of bounds.
 TEST(PlanTest, SortSurvivesAnyComparator) {
   for (const char* body :

@@ -5,7 +5,7 @@
 // inserts a convert to bf16 after the operation and replaces converts back by their source). JAX's
 // values are made that way, so this is part of what a program means here. What is not affected:
 // results that other operations use, explicit round trips f32 -> bf16 -> f32, f16, converts to
-// other types, reductions (each step rounds), values that cross the edge of a region.
+// other types, reductions (kernels/region_body.h), values that cross the edge of a region.
 #pragma once
 
 #include "common/programs/stablehlo/module.h"

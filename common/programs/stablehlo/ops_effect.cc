@@ -246,8 +246,12 @@ Result<Kernel> PreparePermute(Planner& planner, const Op& op) {
   return PrepareCollectivePermute(planner, op);
 }
 
-bool IsSharding(const Op& op, const Func&) {
-  return op.attr("call_target_name").AsText() == "Sharding" && op.operands.size() == 1;
+// What says to compilers of other kinds where its operand lies.
+bool IsAnnotation(const Op& op, const Func& func) {
+  const std::string& target = op.attr("call_target_name").AsText();
+  if (op.operands.size() != 1) return false;
+  return target == "Sharding" || (target == "LayoutConstraint" && op.num_results == 1 &&
+                                  func.type(op.operands[0]) == func.type(op.result()));
 }
 
 void RngCost(const Op& op, const Func& func, OpCost* cost) {
@@ -300,7 +304,7 @@ constexpr OpDef kRows[] = {
      .type_rule = CustomCallRule,
      .format = " <target>($*){} : <func>",
      .prepare = PrepareCustomCall,
-     .no_op = IsSharding},
+     .no_op = IsAnnotation},
     {.name = "stablehlo.all_reduce",
      .operands = 1,
      .more_operands = true,

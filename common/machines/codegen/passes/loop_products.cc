@@ -19,10 +19,13 @@ using stablehlo::DotDims;
 
 // Room for the products of all turns.
 constexpr int64_t kMostBytes = int64_t{1} << 28;
-// Room for products that is taken without another loop: they stay in the first levels of cache.
-constexpr int64_t kBlockBytes = int64_t{1} << 15;
+// Room for products that is taken without another loop. It is taken from the first level of cache,
+// where the weights of the rest of a turn want to be.
+constexpr int64_t kBlockBytes = int64_t{1} << 12;
 // Fewer rows at a time gain too little.
 constexpr int64_t kLeastRows = 8;
+// Matrix products are made in blocks of so many rows.
+constexpr int64_t kTileRows = 4;
 
 // An operand that is one position of an array from outside of the loop.
 struct Row {
@@ -334,9 +337,13 @@ class Blocks {
   int64_t Choose(int64_t bytes) const {
     const int64_t turns = loop_.attr(kTripCountAttr).AsInt();
     if (bytes <= 0 || turns <= kBlockBytes / bytes || Compare() == nullptr) return 0;
-    int64_t block = std::max(kBlockBytes / bytes, kLeastRows);
-    while (block >= kLeastRows && turns % block != 0) --block;
-    return block >= kLeastRows && block < turns ? block : 0;
+    const int64_t most = std::min(std::max(kBlockBytes / bytes, kLeastRows), turns - 1);
+    for (const int64_t step : {kTileRows, int64_t{1}}) {
+      for (int64_t block = most / step * step; block >= kLeastRows; block -= step) {
+        if (turns % block == 0) return block;
+      }
+    }
+    return 0;
   }
 
   // True for an index that is the counter, or it backwards: *forward says which.

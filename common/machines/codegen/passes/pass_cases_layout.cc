@@ -31,6 +31,22 @@ constexpr PassCase kCases[] = {
       %r = stablehlo.dot_general %x, %y, batching_dims = [2] x [1], contracting_dims = [0, 1] x [2, 0] : (tensor<4x5x7xf32>, tensor<5x7x4xf32>) -> tensor<7xf32>
       %s = stablehlo.dot_general %a, %a, contracting_dims = [0] x [0] : (tensor<4xi32>, tensor<4xi32>) -> tensor<i32>
       return %r, %s : tensor<7xf32>, tensor<i32> })"},
+    {"dot_parts",
+     R"((%x: tensor<5xf32>, %y: tensor<6x5xf32>, %w: tensor<5x9xf32>, %v: tensor<2x9x5xf32>, %h: tensor<2x5xf32>)
+        -> (tensor<3xf32>, tensor<6xf32>, tensor<5x2xf32>, tensor<4x2xf32>, tensor<6x3xf32>, tensor<6x6xf32>) {
+      %a = stablehlo.slice %w [0:5, 6:9] : (tensor<5x9xf32>) -> tensor<5x3xf32>
+      %b = stablehlo.slice %w [0:5, 0:6] : (tensor<5x9xf32>) -> tensor<5x6xf32>
+      %0 = stablehlo.dot_general %x, %a, contracting_dims = [0] x [0] : (tensor<5xf32>, tensor<5x3xf32>) -> tensor<3xf32>
+      %1 = stablehlo.dot_general %x, %b, contracting_dims = [0] x [0] : (tensor<5xf32>, tensor<5x6xf32>) -> tensor<6xf32>
+      %c = stablehlo.slice %v [0:2, 0:5, 0:5] : (tensor<2x9x5xf32>) -> tensor<2x5x5xf32>
+      %d = stablehlo.slice %v [0:2, 5:9, 0:5] : (tensor<2x9x5xf32>) -> tensor<2x4x5xf32>
+      %2 = stablehlo.dot_general %c, %h, batching_dims = [0] x [0], contracting_dims = [2] x [1] : (tensor<2x5x5xf32>, tensor<2x5xf32>) -> tensor<2x5xf32>
+      %3 = stablehlo.dot_general %d, %h, batching_dims = [0] x [0], contracting_dims = [2] x [1] : (tensor<2x4x5xf32>, tensor<2x5xf32>) -> tensor<2x4xf32>
+      %4 = stablehlo.transpose %2, dims = [1, 0] : (tensor<2x5xf32>) -> tensor<5x2xf32>
+      %5 = stablehlo.transpose %3, dims = [1, 0] : (tensor<2x4xf32>) -> tensor<4x2xf32>
+      %6 = stablehlo.dot_general %y, %a, contracting_dims = [1] x [0] : (tensor<6x5xf32>, tensor<5x3xf32>) -> tensor<6x3xf32>
+      %7 = stablehlo.dot_general %y, %b, contracting_dims = [1] x [0] : (tensor<6x5xf32>, tensor<5x6xf32>) -> tensor<6x6xf32>
+      return %0, %1, %4, %5, %6, %7 : tensor<3xf32>, tensor<6xf32>, tensor<5x2xf32>, tensor<4x2xf32>, tensor<6x3xf32>, tensor<6x6xf32> })"},
     {"sink_transpose",
      R"((%x: tensor<4x5xf32>, %y: tensor<4x5xf32>, %b: tensor<4xf32>, %p: tensor<i1>) -> tensor<5x4xf32> {
       %t = stablehlo.transpose %x, dims = [1, 0] : (tensor<4x5xf32>) -> tensor<5x4xf32>

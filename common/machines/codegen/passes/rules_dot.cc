@@ -1,7 +1,9 @@
 // Products: transposes fold into dimension numbers, dimensions of size 1 go, and products that are
 // no matrix products become elementwise operations, which fuse with what is around them.
 #include <algorithm>
+#include <optional>
 
+#include "common/machines/codegen/passes/hash.h"
 #include "common/machines/codegen/passes/match.h"
 #include "common/machines/codegen/passes/rule.h"
 
@@ -225,12 +227,96 @@ bool DotOfVectors(Graph& g, Node& n) {
   return true;
 }
 
+// A slice that takes a part of one dimension and all of the others.
+struct Part {
+  ValueId whole = kNoValue;
+  size_t dim = 0;
+  int64_t start = 0, limit = 0;
+  Node* dot = nullptr;  // that reads it
+};
+
+std::optional<Part> PartOf(const Graph& g, ValueId v) {
+  const Node* slice = g.DefOfKind(v, OpKind::kSlice);
+  if (slice == nullptr) return std::nullopt;
+  const Shape& from = g.operand_type(*slice, 0).shape;
+  Part part{g.operand(*slice, 0), from.size()};
+  for (size_t i = 0; i < from.size(); ++i) {
+    if (slice->ints("strides")[i] != 1) return std::nullopt;
+    if (g.shape(v)[i] == from[i]) continue;
+    if (part.dim < from.size()) return std::nullopt;
+    part.dim = i;
+    part.start = slice->ints("start_indices")[i];
+    part.limit = slice->ints("limit_indices")[i];
+  }
+  return part.dim < from.size() ? std::optional(part) : std::nullopt;
+}
+
+// The products of operand 1 - side of `n` with parts of the same array along the same dimension, in
+// order; empty unless they take each of its elements once.
+std::vector<Part> AllParts(const Graph& g, const Node& n, uint32_t side, const Part& one) {
+  std::vector<Part> parts;
+  g.ForEachUse(g.operand(n, 1 - side), [&](Node* user, uint32_t i) {
+    if (user->kind != OpKind::kDotGeneral || i != 1 - side || user->block != n.block ||
+        g.result_type(*user).dtype != g.result_type(n).dtype || !SameAttrs(user->attrs, n.attrs)) {
+      return;
+    }
+    std::optional<Part> part = PartOf(g, g.operand(*user, side));
+    if (!part || part->whole != one.whole || part->dim != one.dim) return;
+    part->dot = user;
+    parts.push_back(*part);
+  });
+  std::ranges::sort(parts, {}, &Part::start);
+  int64_t at = 0;
+  for (const Part& p : parts) {
+    if (p.start != at) return {};
+    at = p.limit;
+  }
+  return at == g.shape(one.whole)[one.dim] ? parts : std::vector<Part>();
+}
+
+// The same operand times every part of an array: one product with the array, whose parts would have
+// to be copied. Not where copying parts of the result costs more.
+bool DotsOfAllParts(Graph& g, Node& n) {
+  for (uint32_t side = 0; side < 2; ++side) {
+    const std::optional<Part> one = PartOf(g, g.operand(n, side));
+    if (!one) continue;
+    const Side own = SideOf(g, n, side);
+    const auto free = std::ranges::find(own.free, static_cast<int64_t>(one->dim));
+    if (free == own.free.end()) continue;
+    const size_t place = own.batch.size() + (side == 0 ? 0 : SideOf(g, n, 0).free.size()) +
+                         static_cast<size_t>(free - own.free.begin());
+    TensorType type = g.result_type(n);
+    type.shape[place] = g.shape(one->whole)[one->dim];
+    if (stablehlo::ElementCount(type) > stablehlo::ElementCount(g.type(one->whole))) continue;
+    const std::vector<Part> parts = AllParts(g, n, side, *one);
+    if (parts.size() < 2) continue;
+    Node* first = n.block->first;
+    while (std::ranges::find(parts, first, &Part::dot) == parts.end()) first = first->next;
+    ValueId operands[] = {g.operand(n, 0), g.operand(n, 1)};
+    operands[side] = one->whole;
+    const ValueId dot = g.Emit(*first, OpKind::kDotGeneral, operands, n.attrs, type);
+    for (const Part& p : parts) {
+      Dims start(type.rank(), 0), limit(type.shape);
+      start[place] = p.start;
+      limit[place] = p.limit;
+      AttrDict attrs;
+      SetAttr(&attrs, "start_indices", Attr::Ints(start));
+      SetAttr(&attrs, "limit_indices", Attr::Ints(limit));
+      SetAttr(&attrs, "strides", Attr::Ints(Dims(type.rank(), 1)));
+      g.Become(*p.dot, OpKind::kSlice, {dot}, std::move(attrs));
+    }
+    return true;
+  }
+  return false;
+}
+
 constexpr Rule kRules[] = {
     {"dot_transpose", OpKind::kDotGeneral, DotOfTranspose, Keeps::kTerms},
     {"transpose_dot", OpKind::kTranspose, TransposeOfDot, Keeps::kTerms},
     {"dot_ones", OpKind::kDotGeneral, DotDropsOnes, Keeps::kTerms},
     {"dot_outer", OpKind::kDotGeneral, DotOfNothing, Keeps::kTerms},
     {"dot_vectors", OpKind::kDotGeneral, DotOfVectors, Keeps::kTerms},
+    {"dot_parts", OpKind::kDotGeneral, DotsOfAllParts, Keeps::kTerms},
 };
 
 }  // namespace

@@ -91,12 +91,9 @@ void FoldRow(const SpanKernel& step, const char* row, int64_t n, const void* ini
 }
 
 struct ReducePlan {
-  RegionBody body;
+  std::vector<Fold> folds;
   std::vector<TensorType> out;
   Layout layout;
-  size_t count = 0;  // operands
-  bool rows = false;
-  bool widened = false;
 };
 
 // Gathers n elements at the given offsets.
@@ -121,35 +118,36 @@ void GatherLanes(const char* base, const int64_t* offsets, int64_t n, int width,
 }
 
 // `in` and `out` have the body's types; `out` is allocated.
-Status RunRows(const ReducePlan& p, const Tensor& in, const Tensor& init, Tensor* out, Run& run) {
+Status RunRows(const Layout& layout, const RegionBody& body, const Tensor& in, const Tensor& init,
+               Tensor* out, Run& run) {
   const int width = tensor::ByteWidth(in.dtype());
   std::vector<char> lanes(static_cast<size_t>(kLanes * width));
-  Odometer row(p.layout.kept);
+  Odometer row(layout.kept);
   const char* base = static_cast<const char*>(in.data());
   char* to = static_cast<char*>(out->mutable_data());
-  for (int64_t o = 0; o < p.layout.outputs; ++o, row.Next()) {
-    FoldRow(*p.body.one_step, base + row.offset() * width, p.layout.depth, init.data(),
-            to + o * width, lanes.data(), width);
+  for (int64_t o = 0; o < layout.outputs; ++o, row.Next()) {
+    FoldRow(*body.one_step, base + row.offset() * width, layout.depth, init.data(), to + o * width,
+            lanes.data(), width);
     if (o % 4096 == 4095) RETURN_IF_ERROR(run.Poll());
   }
   return OkStatus();
 }
 
-Status RunColumns(const ReducePlan& p, std::span<const Tensor> in, std::span<const Tensor> inits,
-                  std::span<Tensor> out, Run& run, Frame& frame) {
-  const size_t n = p.count;
-  BodyRunner body(p.body, run, frame, std::min(kLanes, p.layout.outputs));
+Status RunColumns(const Layout& layout, const RegionBody& fold, std::span<const Tensor> in,
+                  std::span<const Tensor> inits, std::span<Tensor> out, Run& run, Frame& frame) {
+  const size_t n = in.size();
+  BodyRunner body(fold, run, frame, std::min(kLanes, layout.outputs));
   std::vector<std::vector<char>> gathered(n);
   for (size_t k = 0; k < n; ++k)
     gathered[k].resize(static_cast<size_t>(kLanes * tensor::ByteWidth(in[k].dtype())));
   std::vector<const void*> arguments(2 * n);
   std::vector<void*> results(n);
   int64_t offsets[kLanes];
-  Odometer output(p.layout.kept);
-  Odometer element(p.layout.folded);
+  Odometer output(layout.kept);
+  Odometer element(layout.folded);
   int64_t since_poll = 0;
-  for (int64_t at = 0; at < p.layout.outputs; at += kLanes) {
-    const int64_t lanes = std::min(kLanes, p.layout.outputs - at);
+  for (int64_t at = 0; at < layout.outputs; at += kLanes) {
+    const int64_t lanes = std::min(kLanes, layout.outputs - at);
     bool contiguous = true;
     for (int64_t i = 0; i < lanes; ++i, output.Next()) {
       offsets[i] = output.offset();
@@ -162,7 +160,7 @@ Status RunColumns(const ReducePlan& p, std::span<const Tensor> in, std::span<con
       arguments[k] = results[k];
     }
     element.Reset();
-    for (int64_t r = 0; r < p.layout.depth; ++r, element.Next()) {
+    for (int64_t r = 0; r < layout.depth; ++r, element.Next()) {
       for (size_t k = 0; k < n; ++k) {
         const int width = tensor::ByteWidth(in[k].dtype());
         const char* base = static_cast<const char*>(in[k].data()) + element.offset() * width;
@@ -183,8 +181,15 @@ Status RunColumns(const ReducePlan& p, std::span<const Tensor> in, std::span<con
   return OkStatus();
 }
 
+// One op over elements that lie one after the other, enough of them.
+bool FoldsRows(const Layout& layout, const Fold& fold) {
+  constexpr int64_t kLongRow = 32;
+  return fold.count == 1 && fold.body.commutative && layout.depth >= kLongRow &&
+         layout.folded.size() == 1 && layout.folded[0].stride == 1;
+}
+
 Status RunReduce(const ReducePlan& p, KernelCall& call) {
-  const size_t n = p.count;
+  const size_t n = p.out.size();
   for (size_t k = 0; k < n; ++k) {
     ASSIGN_OR_RETURN(call.out[k], call.run.Allocate(p.out[k]));
   }
@@ -196,23 +201,15 @@ Status RunReduce(const ReducePlan& p, KernelCall& call) {
     }
     return OkStatus();
   }
-  if (!p.widened) {
-    return p.rows ? RunRows(p, call.in[0], call.in[n], &call.out[0], call.run)
-                  : RunColumns(p, call.in.first(n), call.in.subspan(n), call.out, call.run,
-                               call.frame);
+  for (const Fold& fold : p.folds) {
+    RETURN_IF_ERROR(RunFold(
+        fold, call,
+        [&](std::span<const Tensor> in, std::span<const Tensor> inits, std::span<Tensor> out) {
+          return FoldsRows(p.layout, fold)
+                     ? RunRows(p.layout, fold.body, in[0], inits[0], &out[0], call.run)
+                     : RunColumns(p.layout, fold.body, in, inits, out, call.run, call.frame);
+        }));
   }
-  // Narrow floats: f32 copies of the input and the initial value, one rounding at the end.
-  const DType narrow = p.out[0].dtype;
-  Tensor wide[2];
-  for (const size_t k : {size_t{0}, size_t{1}}) {
-    ASSIGN_OR_RETURN(wide[k], call.run.Allocate({DType::kF32, call.in[k].shape()}));
-    DecodeChunk(narrow, call.in[k].data(), wide[k].mutable_data(), call.in[k].size());
-  }
-  ASSIGN_OR_RETURN(Tensor result, call.run.Allocate(p.out[0].With(DType::kF32)));
-  RETURN_IF_ERROR(p.rows ? RunRows(p, wide[0], wide[1], &result, call.run)
-                         : RunColumns(p, std::span(wide, 1), std::span(wide + 1, 1),
-                                      std::span(&result, 1), call.run, call.frame));
-  EncodeChunk(narrow, result.data(), call.out[0].mutable_data(), result.size());
   return OkStatus();
 }
 
@@ -220,14 +217,9 @@ Status RunReduce(const ReducePlan& p, KernelCall& call) {
 
 Result<Kernel> PrepareReduce(Planner& planner, const Op& op) {
   auto p = std::make_shared<ReducePlan>();
-  p->count = op.operands.size() / 2;
-  ASSIGN_OR_RETURN(const RegionBody body, MakeBody(planner, op.regions[0]));
-  ASSIGN_OR_RETURN(p->body, WidenBody(body, op.regions[0], &p->widened));
+  ASSIGN_OR_RETURN(p->folds, MakeFolds(planner, op.regions[0]));
   for (uint32_t i = 0; i < op.num_results; ++i) p->out.push_back(planner.result(op, i));
   p->layout = MakeLayout(planner.operand(op, 0).shape, op.attr("dimensions").AsInts());
-  constexpr int64_t kLongRow = 32;
-  p->rows = p->count == 1 && p->body.commutative && p->layout.depth >= kLongRow &&
-            p->layout.folded.size() == 1 && p->layout.folded[0].stride == 1;
   return Kernel{[p](KernelCall& call) { return RunReduce(*p, call); }};
 }
 

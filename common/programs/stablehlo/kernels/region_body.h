@@ -2,6 +2,7 @@
 // many elements where the region is elementwise, by interpreting the region otherwise.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -21,9 +22,23 @@ struct RegionBody {
 };
 Result<RegionBody> MakeBody(Planner& planner, const Region& region);
 
-// The same body computing in f32, for a one-op body on narrower floats, whose sums would lose too
-// much if every step were rounded. Unchanged for any other body; `*widened` says which.
-Result<RegionBody> WidenBody(const RegionBody& body, const Region& region, bool* widened);
+// What a reduction or window folds some of its arrays with.
+struct Fold {
+  RegionBody body;
+  size_t first = 0, count = 0;  // operands and results `first` to `first + count` of the op
+  // The body is one op on narrow floats and computes in f32, because sums would lose too much if
+  // every step were rounded.
+  bool widened = false;
+};
+// One fold of everything, or one of each array where every result is one op on its own two
+// arguments: how a sum is rounded does not depend on what else its op computes.
+Result<std::vector<Fold>> MakeFolds(Planner& planner, const Region& region);
+
+// Calls `run` with the operands, initial values and allocated results of a fold: those of the op,
+// or copies in f32, whose results are rounded once at the end.
+using RunArrays = std::function<Status(std::span<const Tensor> in, std::span<const Tensor> inits,
+                                       std::span<Tensor> out)>;
+Status RunFold(const Fold& fold, KernelCall& call, const RunArrays& run);
 
 // Applies a body to up to `lanes` elements at a time. Not thread-safe; make one per kernel call.
 class BodyRunner {

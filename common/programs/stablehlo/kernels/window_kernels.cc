@@ -27,19 +27,17 @@ int64_t InputIndex(const WindowDim& d, int64_t o, int64_t w, int64_t size) {
 }
 
 struct WindowPlan {
-  RegionBody body;
+  std::vector<Fold> folds;
   std::vector<WindowDim> window;
   Shape in, out;
   Dims in_strides;  // elements
   std::vector<TensorType> types;
-  size_t count = 0;
-  bool widened = false;
   std::optional<Recurrence> recurrence;
 };
 
-Status RunCumulative(const WindowPlan& p, std::span<const Tensor> in, std::span<const Tensor> inits,
-                     std::span<Tensor> out, Run& run, Frame& frame) {
-  const size_t n = p.count;
+Status RunCumulative(const WindowPlan& p, const RegionBody& fold, std::span<const Tensor> in,
+                     std::span<const Tensor> inits, std::span<Tensor> out, Run& run, Frame& frame) {
+  const size_t n = in.size();
   const size_t dim = p.recurrence->dim;
   const bool reverse = p.recurrence->reverse;
   int64_t outer = 1;
@@ -47,7 +45,7 @@ Status RunCumulative(const WindowPlan& p, std::span<const Tensor> in, std::span<
   for (size_t i = 0; i < p.in.size(); ++i) (i < dim ? outer : inner) *= i == dim ? 1 : p.in[i];
   const int64_t length = p.in[dim];
   constexpr int64_t kLanes = 1024;
-  BodyRunner body(p.body, run, frame, std::min(inner, kLanes));
+  BodyRunner body(fold, run, frame, std::min(inner, kLanes));
   std::vector<std::vector<char>> first(n);  // initial values, spread over the lanes
   for (size_t k = 0; k < n; ++k) {
     const int width = tensor::ByteWidth(in[k].dtype());
@@ -94,16 +92,16 @@ bool NextOuter(const Shape& shape, std::vector<int64_t>* index) {
 
 class WindowRunner {
  public:
-  WindowRunner(const WindowPlan& p, std::span<const Tensor> in, std::span<Tensor> out, Run& run,
-               Frame& frame)
+  WindowRunner(const WindowPlan& p, const RegionBody& body, std::span<const Tensor> in,
+               std::span<Tensor> out, Run& run, Frame& frame)
       : p_(p),
         in_(in),
         out_(out),
         run_(run),
-        body_(p.body, run, frame, std::max<int64_t>(p.out.back(), 1)),
-        arguments_(2 * p.count),
-        results_(p.count),
-        gathered_(p.count) {}
+        body_(body, run, frame, std::max<int64_t>(p.out.back(), 1)),
+        arguments_(2 * in.size()),
+        results_(in.size()),
+        gathered_(in.size()) {}
 
   Status RunAll() {
     const size_t rank = p_.out.size();
@@ -161,7 +159,7 @@ class WindowRunner {
 
   // n outputs from `to` on take the inputs at `from`, `from` + step, ...
   Status Lanes(int64_t from, int64_t step, int64_t to, int64_t n) {
-    for (size_t k = 0; k < p_.count; ++k) {
+    for (size_t k = 0; k < in_.size(); ++k) {
       const int width = tensor::ByteWidth(in_[k].dtype());
       const char* source = static_cast<const char*>(in_[k].data()) + from * width;
       if (step != 1 && n > 1) {
@@ -171,7 +169,7 @@ class WindowRunner {
       }
       results_[k] = static_cast<char*>(out_[k].mutable_data()) + to * width;
       arguments_[k] = results_[k];
-      arguments_[p_.count + k] = source;
+      arguments_[in_.size() + k] = source;
     }
     return body_.Apply(arguments_.data(), results_.data(), n);
   }
@@ -188,38 +186,31 @@ class WindowRunner {
 };
 
 // `in`, `inits` and `out` have the body's types; `out` is allocated.
-Status RunWindow(const WindowPlan& p, std::span<const Tensor> in, std::span<const Tensor> inits,
-                 std::span<Tensor> out, Run& run, Frame& frame) {
+Status RunWindow(const WindowPlan& p, const RegionBody& body, std::span<const Tensor> in,
+                 std::span<const Tensor> inits, std::span<Tensor> out, Run& run, Frame& frame) {
   if (out[0].size() == 0) return OkStatus();
-  if (p.recurrence) return RunCumulative(p, in, inits, out, run, frame);
-  for (size_t k = 0; k < p.count; ++k) {
+  if (p.recurrence) return RunCumulative(p, body, in, inits, out, run, frame);
+  for (size_t k = 0; k < in.size(); ++k) {
     Fill(out[k].mutable_data(), inits[k].data(), out[k].size(), tensor::ByteWidth(out[k].dtype()));
   }
   for (const WindowDim& w : p.window) {
     if (w.size == 0) return OkStatus();
   }
   if (in[0].size() == 0) return OkStatus();
-  return WindowRunner(p, in, out, run, frame).RunAll();
+  return WindowRunner(p, body, in, out, run, frame).RunAll();
 }
 
 Status RunReduceWindow(const WindowPlan& p, KernelCall& call) {
-  for (size_t k = 0; k < p.count; ++k) {
+  for (size_t k = 0; k < p.types.size(); ++k) {
     ASSIGN_OR_RETURN(call.out[k], call.run.Allocate(p.types[k]));
   }
-  if (!p.widened) {
-    return RunWindow(p, call.in.first(p.count), call.in.subspan(p.count), call.out, call.run,
-                     call.frame);
+  for (const Fold& fold : p.folds) {
+    RETURN_IF_ERROR(RunFold(
+        fold, call,
+        [&](std::span<const Tensor> in, std::span<const Tensor> inits, std::span<Tensor> out) {
+          return RunWindow(p, fold.body, in, inits, out, call.run, call.frame);
+        }));
   }
-  const DType narrow = p.types[0].dtype;
-  Tensor wide[2];
-  for (const size_t k : {size_t{0}, size_t{1}}) {
-    ASSIGN_OR_RETURN(wide[k], call.run.Allocate({DType::kF32, call.in[k].shape()}));
-    DecodeChunk(narrow, call.in[k].data(), wide[k].mutable_data(), call.in[k].size());
-  }
-  ASSIGN_OR_RETURN(Tensor result, call.run.Allocate(p.types[0].With(DType::kF32)));
-  RETURN_IF_ERROR(RunWindow(p, std::span(wide, 1), std::span(wide + 1, 1), std::span(&result, 1),
-                            call.run, call.frame));
-  EncodeChunk(narrow, result.data(), call.out[0].mutable_data(), result.size());
   return OkStatus();
 }
 
@@ -295,9 +286,7 @@ Status RunSelectAndScatter(const SelectPlan& p, KernelCall& call) {
 
 Result<Kernel> PrepareReduceWindow(Planner& planner, const Op& op) {
   auto p = std::make_shared<WindowPlan>();
-  p->count = op.operands.size() / 2;
-  ASSIGN_OR_RETURN(const RegionBody body, MakeBody(planner, op.regions[0]));
-  ASSIGN_OR_RETURN(p->body, WidenBody(body, op.regions[0], &p->widened));
+  ASSIGN_OR_RETURN(p->folds, MakeFolds(planner, op.regions[0]));
   ASSIGN_OR_RETURN(p->window, ReadWindow(op, planner.func()));
   p->in = planner.operand(op, 0).shape;
   for (uint32_t i = 0; i < op.num_results; ++i) p->types.push_back(planner.result(op, i));
