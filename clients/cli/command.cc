@@ -11,7 +11,8 @@ namespace {
 constexpr FlagDef kGlobalFlags[] = {
     {.name = "address",
      .value_name = "HOST:PORT",
-     .help = "a running fleet; without it one is started inside this process"},
+     .help = "a running fleet; without it one is started inside this process. For table commands "
+             "all parameter servers in the order of their shards, divided by commas"},
     {.name = "data_dir",
      .value_name = "DIR",
      .help = "where the fleet inside this process keeps its data"},

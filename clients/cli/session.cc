@@ -46,12 +46,7 @@ Result<std::shared_ptr<rpc::Channel>> Session::Fleet() {
   if (channel_ != nullptr) return channel_;
   const std::string address = arguments_.Get("address");
   if (!address.empty()) {
-    rpc::ChannelOptions options;
-    options.tls = {.ca_file = arguments_.Get("ca_file"),
-                   .certificate_file = arguments_.Get("certificate_file"),
-                   .key_file = arguments_.Get("key_file"),
-                   .server_name = ""};
-    ASSIGN_OR_RETURN(channel_, rpc::Channel::Dial(address, options, files()));
+    ASSIGN_OR_RETURN(channel_, Dial(address));
     return channel_;
   }
   services::EmbeddedFleet::Options options;
@@ -61,6 +56,32 @@ Result<std::shared_ptr<rpc::Channel>> Session::Fleet() {
                    services::EmbeddedFleet::Start(std::move(options), environment_.engines));
   channel_ = embedded_->channel();
   return channel_;
+}
+
+Result<std::shared_ptr<rpc::Channel>> Session::Dial(const std::string& address) {
+  rpc::ChannelOptions options;
+  options.tls = {.ca_file = arguments_.Get("ca_file"),
+                 .certificate_file = arguments_.Get("certificate_file"),
+                 .key_file = arguments_.Get("key_file"),
+                 .server_name = ""};
+  return rpc::Channel::Dial(address, options, files());
+}
+
+Result<std::vector<std::shared_ptr<rpc::Channel>>> Session::Servers() {
+  std::vector<std::shared_ptr<rpc::Channel>> out;
+  const std::string addresses = arguments_.Get("address");
+  if (addresses.find(',') == std::string::npos) {
+    ASSIGN_OR_RETURN(out.emplace_back(), Fleet());
+    return out;
+  }
+  for (const std::string_view address : Split(addresses, ',')) {
+    if (address.empty()) {
+      return InvalidArgument(
+          StrCat("--address=", addresses, ": an address between commas is empty"));
+    }
+    ASSIGN_OR_RETURN(out.emplace_back(), Dial(std::string(address)));
+  }
+  return out;
 }
 
 Result<rpc::CallOptions> Session::CallOptions() const {

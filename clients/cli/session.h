@@ -67,6 +67,8 @@ class Session {
   // The fleet at --address, or one that is started inside this process at the first call.
   // Errors: those of the TLS files or of starting.
   Result<std::shared_ptr<rpc::Channel>> Fleet();
+  // The servers at --address, which may be several, divided by commas; else as Fleet.
+  Result<std::vector<std::shared_ptr<rpc::Channel>>> Servers();
   // nullptr unless the fleet runs inside this process.
   services::EmbeddedFleet* embedded() { return embedded_.get(); }
   // Deadline and cancellation of outgoing calls. Errors: a wrong --timeout_ms.
@@ -91,6 +93,8 @@ class Session {
  private:
   const Environment environment_;
   const Arguments& arguments_;
+  Result<std::shared_ptr<rpc::Channel>> Dial(const std::string& address);
+
   std::unique_ptr<services::EmbeddedFleet> embedded_;
   std::shared_ptr<rpc::Channel> channel_;
 };

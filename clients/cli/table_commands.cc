@@ -256,16 +256,27 @@ Status RunSave(Session& session, const Arguments& arguments) {
     return InvalidArgument("--sidecar-percent is 0 to 100");
   }
   ASSIGN_OR_RETURN(const TableServer server, TableServer::Of(session));
-  ASSIGN_OR_RETURN(const SavedTables saved, server.Save(*step, percent.value_or(0)));
+  bool delta = arguments.Has("delta");
+  Result<SavedTables> result = server.Save(*step, percent.value_or(0), delta);
+  if (delta && result.status().code() == Code::kFailedPrecondition) {
+    session.Note(result.status().message());
+    delta = false;
+    result = server.Save(*step, percent.value_or(0), delta);
+  }
+  ASSIGN_OR_RETURN(const SavedTables saved, std::move(result));
   const std::string then = saved.published ? "" : "; other servers have yet to save their part";
-  session.Print(Json{{"checkpoint", saved.prefix},
-                     {"published", saved.published},
-                     {"rows", saved.rows},
-                     {"expired_rows", saved.expired_rows},
-                     {"bytes", saved.bytes}}
-                    .dump(),
-                StrCat(saved.rows, " rows (", saved.bytes, " bytes) saved to ", saved.prefix, ", ",
-                       saved.expired_rows, " expired left out", then));
+  session.Print(
+      Json{{"checkpoint", saved.prefix},
+           {"published", saved.published},
+           {"delta", delta},
+           {"erased_rows", saved.erased_rows},
+           {"rows", saved.rows},
+           {"expired_rows", saved.expired_rows},
+           {"bytes", saved.bytes}}
+          .dump(),
+      StrCat(saved.rows, delta ? " changed rows (" : " rows (", saved.bytes, " bytes) saved to ",
+             saved.prefix, ", ", delta ? saved.erased_rows : saved.expired_rows,
+             delta ? " are gone" : " expired left out", then));
   return OkStatus();
 }
 
@@ -279,6 +290,7 @@ Status RunRestore(Session& session, const Arguments& arguments) {
                             Join(restored.tables, ", "), ") restored from ", restored.prefix);
   for (const std::string& note : restored.notes) text += StrCat("\n", note);
   session.Print(Json{{"checkpoint", restored.prefix},
+                     {"step", restored.step},
                      {"rows", restored.rows},
                      {"tables", restored.tables},
                      {"notes", restored.notes}}
@@ -306,6 +318,9 @@ constexpr FlagDef kCreateFlags[] = {
     {.name = "serving", .value_name = "", .help = "compressed values without optimizer state"}};
 constexpr FlagDef kSaveFlags[] = {
     {.name = "step", .value_name = "N", .help = "number of the checkpoint"},
+    {.name = "delta",
+     .value_name = "",
+     .help = "rows that changed since the last save; all rows where a server cannot tell"},
     {.name = "sidecar-percent",
      .value_name = "P",
      .help = "share of the files that can be repaired when damaged; default 0"}};
@@ -320,7 +335,10 @@ constexpr FlagDef kEvictFlags[] = {
      .value_name = "SECONDS",
      .help = "time since 1970 that rows expire by; default the newest update time of the table"}};
 constexpr FlagDef kExportFlags[] = {
-    {.name = "checkpoint", .value_name = "PATH", .help = "the checkpoint; see table ls"},
+    {.name = "checkpoint",
+     .value_name = "PATH",
+     .help = "the checkpoint; see table ls. Without it the rows of servers at --address, which are "
+             "held in memory and are of no single moment while changes go on"},
     {.name = "out",
      .value_name = "NAME",
      .help = "NAME.ids.npy and NAME.values.npy, or NAME.tsv; default the table's name",
@@ -383,10 +401,11 @@ constexpr CommandDef kCommands[] = {
                  "--segment=16,optimizer=adagrad,optimizer.learning_rate=0.05,"
                  "initializer=random_uniform"},
     {.name = "table save",
-     .help = "Save the server's tables as they are at this moment into its checkpoint_dir.",
+     .help = "Save the tables of all servers, each as they are at a moment, into their "
+             "checkpoint_dir.",
      .flags = kSaveFlags,
      .run = RunSave,
-     .examples = "megalithctl table save --step=1200"},
+     .examples = "megalithctl table save --step=1200 --address=ps0:7010,ps1:7010"},
     {.name = "table restore",
      .help = "Put a checkpoint of the server's checkpoint_dir in place of its tables.",
      .flags = kRestoreFlags,
@@ -414,7 +433,9 @@ constexpr CommandDef kCommands[] = {
      .positional = "TABLE",
      .min_positional = 1,
      .max_positional = 1,
-     .help = "Write ids and values of a table in a checkpoint as NumPy arrays or as text.",
+     .help =
+         "Write ids and values of a table, of a checkpoint or of servers, as NumPy arrays or as "
+         "text.",
      .flags = kExportFlags,
      .run = RunTableExport},
     {.name = "table compact",

@@ -139,8 +139,8 @@ TEST_F(TableCliTest, TablesAreExportedForNumPyAndAsText) {
   const std::string text = *RealFileSystem().Read(out + ".tsv");
   EXPECT_THAT(text,
               AllOf(HasSubstr("id\tupdate_time\tv0\tv1\n"), HasSubstr("\n3\t1000\t3\t0.5\n")));
-  EXPECT_EQ(Run({"table", "export", "user"}), 3);
-  EXPECT_THAT(Err(), HasSubstr("--checkpoint is missing"));
+  // The server inside this process has no such table.
+  EXPECT_EQ(Run({"table", "export", "user"}), 4);
 }
 
 TEST_F(TableCliTest, WithoutACheckpointTheServerIsAsked) {
@@ -203,6 +203,66 @@ TEST_F(TableServerCliTest, ATableIsMadeFilledSavedAndRestored) {
   EXPECT_THAT(Out(), HasSubstr("2 rows of 1 tables (item) restored from"));
   EXPECT_EQ(On({"table", "get", "item", "7"}), 0) << Err();
   EXPECT_EQ(On({"table", "diff", JoinPath(files_.path(), "model")}), 0) << Out() << Err();
+}
+
+// Two servers of one model.
+class TableShardsCliTest : public CliTest {
+ protected:
+  TableShardsCliTest() {
+    for (int shard = 0; shard < 2; ++shard) {
+      services::EmbeddedFleet::Options options;
+      options.process.listen = {"127.0.0.1:0"};
+      options.fleet.tables.checkpoint_dir = JoinPath(files_.path(), "model");
+      options.fleet.tables.shards = 2;
+      options.fleet.tables.shard = shard;
+      fleets_.push_back(
+          *services::EmbeddedFleet::Start(std::move(options), testing::FakeEngines(&world_)));
+    }
+  }
+  int On(std::vector<std::string> words) {
+    words.push_back(StrCat("--address=", fleets_[0]->server().addresses()[0], ",",
+                           fleets_[1]->server().addresses()[0]));
+    return Run(words);
+  }
+  testing::FakeWorld world_;
+  std::vector<std::unique_ptr<services::EmbeddedFleet>> fleets_;
+};
+
+TEST_F(TableShardsCliTest, CommandsSpeakToAllServers) {
+  ASSERT_EQ(On({"table", "create", "item", "--segment=1"}), 0) << Err();
+  ASSERT_EQ(On({"table", "put", "item", "1=1", "2=2", "3=3", "4=4", "5=5", "6=6", "--time=50"}), 0)
+      << Err();
+  EXPECT_THAT(Out(), HasSubstr("6 rows written"));
+  ASSERT_EQ(On({"table", "ls", "--json"}), 0) << Err();
+  EXPECT_EQ(OutJson()["tables"].size(), 1u);
+  EXPECT_EQ(OutJson()["tables"][0]["rows"], 6);
+  ASSERT_EQ(On({"table", "stat", "--json"}), 0) << Err();
+  EXPECT_EQ(OutJson()["tables"][0]["updates"], 6);
+  ASSERT_EQ(On({"table", "get", "item", "3", "2", "--json"}), 0) << Err();
+  EXPECT_EQ(OutJson()["rows"][0]["id"], 3);
+  EXPECT_EQ(OutJson()["rows"][1]["id"], 2);
+  ASSERT_EQ(On({"table", "export", "item", "--format=tsv", "-o", JoinPath(files_.path(), "x")}), 0)
+      << Err();
+  EXPECT_EQ(*RealFileSystem().Read(JoinPath(files_.path(), "x.tsv")),
+            "id\tupdate_time\tv0\n1\t50\t1\n2\t50\t2\n3\t50\t3\n"
+            "4\t50\t4\n5\t50\t5\n6\t50\t6\n");
+  // The first save after a start is a whole one, whatever was asked for.
+  ASSERT_EQ(On({"table", "save", "--step=1", "--delta", "--json"}), 0) << Err();
+  EXPECT_EQ(OutJson()["delta"], false);
+  EXPECT_EQ(OutJson()["published"], true);
+  EXPECT_EQ(OutJson()["rows"], 6);
+  ASSERT_EQ(On({"table", "put", "item", "2=20", "--time=60"}), 0) << Err();
+  ASSERT_EQ(On({"table", "save", "--step=2", "--delta", "--json"}), 0) << Err();
+  EXPECT_EQ(OutJson()["delta"], true);
+  EXPECT_EQ(OutJson()["published"], true);
+  EXPECT_EQ(OutJson()["rows"], 1);
+  ASSERT_EQ(On({"table", "evict", "item", "1", "2"}), 0) << Err();
+  EXPECT_THAT(Out(), HasSubstr("2 rows dropped"));
+  EXPECT_EQ(On({"table", "diff", JoinPath(files_.path(), "model")}), 1) << Err();
+  ASSERT_EQ(On({"table", "restore", "--json"}), 0) << Err();
+  EXPECT_EQ(OutJson()["step"], 2);
+  EXPECT_EQ(On({"table", "diff", JoinPath(files_.path(), "model")}), 0) << Out() << Err();
+  EXPECT_EQ(Run({"table", "ls", "--address=127.0.0.1:1,,"}), 3);
 }
 
 }  // namespace

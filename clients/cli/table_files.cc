@@ -1,7 +1,9 @@
 #include "clients/cli/table_files.h"
 
 #include <algorithm>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <unordered_map>
 
@@ -51,10 +53,13 @@ struct Shape {
   size_t dim = 0;
 };
 
+// Hands every row to `row`, each time in the same order.
+using Rows = std::function<Status(const std::function<Status(Fid, std::string_view entry)>& row)>;
+
 // Rows and dims of a table. Errors: kDataLoss  rows of different lengths.
-Result<Shape> ShapeOf(Session& session, CheckpointView& view, const std::string& table) {
+Result<Shape> ShapeOf(Session& session, const Rows& rows) {
   Shape shape;
-  RETURN_IF_ERROR(view.Scan(table, [&](Fid fid, std::string_view entry) -> Status {
+  RETURN_IF_ERROR(rows([&](Fid fid, std::string_view entry) -> Status {
     if (shape.rows % 4096 == 0) RETURN_IF_ERROR(session.CheckCancelled());
     ASSIGN_OR_RETURN(const EntryView row, embedding::ViewEntry(entry));
     if (shape.rows++ == 0) shape.dim = row.values.size();
@@ -65,8 +70,7 @@ Result<Shape> ShapeOf(Session& session, CheckpointView& view, const std::string&
   return shape;
 }
 
-Status ExportNpy(Session& session, CheckpointView& view, const std::string& table,
-                 const std::string& name, const Shape& shape) {
+Status ExportNpy(Session& session, const Rows& rows, const std::string& name, const Shape& shape) {
   Rng rng(EntropySeed());
   ASSIGN_OR_RETURN(const auto ids,
                    StagedFile::Create(session.files(), StrCat(name, ".ids.npy"), rng));
@@ -74,7 +78,7 @@ Status ExportNpy(Session& session, CheckpointView& view, const std::string& tabl
                    StagedFile::Create(session.files(), StrCat(name, ".values.npy"), rng));
   RETURN_IF_ERROR(ids->Append(NpyHead("<i8", StrCat(shape.rows, ","))));
   RETURN_IF_ERROR(values->Append(NpyHead("<f4", StrCat(shape.rows, ", ", shape.dim))));
-  RETURN_IF_ERROR(view.Scan(table, [&](Fid fid, std::string_view entry) -> Status {
+  RETURN_IF_ERROR(rows([&](Fid fid, std::string_view entry) -> Status {
     ASSIGN_OR_RETURN(const EntryView row, embedding::ViewEntry(entry));
     RETURN_IF_ERROR(ids->Append(Raw(&fid, 1)));
     return values->Append(Raw(row.values.data(), row.values.size()));
@@ -83,20 +87,35 @@ Status ExportNpy(Session& session, CheckpointView& view, const std::string& tabl
   return values->Publish();
 }
 
-Status ExportTsv(Session& session, CheckpointView& view, const std::string& table,
-                 const std::string& name, const Shape& shape) {
+Status ExportTsv(Session& session, const Rows& rows, const std::string& name, const Shape& shape) {
   Rng rng(EntropySeed());
   ASSIGN_OR_RETURN(const auto out, StagedFile::Create(session.files(), StrCat(name, ".tsv"), rng));
   std::string line = "id\tupdate_time";
   for (size_t i = 0; i < shape.dim; ++i) StrAppend(&line, "\tv", i);
   RETURN_IF_ERROR(out->Append(line + "\n"));
-  RETURN_IF_ERROR(view.Scan(table, [&](Fid fid, std::string_view entry) -> Status {
+  RETURN_IF_ERROR(rows([&](Fid fid, std::string_view entry) -> Status {
     ASSIGN_OR_RETURN(const EntryView row, embedding::ViewEntry(entry));
     line = StrCat(fid, "\t", row.timestamp);
     for (const float value : row.values) StrAppend(&line, "\t", value);
     return out->Append(line + "\n");
   }));
   return out->Publish();
+}
+
+// All rows of the servers' table, by id.
+Result<std::vector<std::pair<Fid, std::string>>> FetchRows(Session& session,
+                                                           const std::string& table) {
+  ASSIGN_OR_RETURN(const TableServer server, TableServer::Of(session));
+  ASSIGN_OR_RETURN(const std::vector<Fid> fids, server.Ids(table));
+  std::vector<std::pair<Fid, std::string>> out;
+  for (size_t from = 0; from < fids.size(); from += kIdsPerCall) {
+    const auto some = std::span(fids).subspan(from, std::min(kIdsPerCall, fids.size() - from));
+    ASSIGN_OR_RETURN(std::vector<std::string> rows, server.Entries(table, some));
+    for (size_t i = 0; i < some.size(); ++i) {
+      if (!rows[i].empty()) out.emplace_back(some[i], std::move(rows[i]));
+    }
+  }
+  return out;
 }
 
 // Digests of rows by id.
@@ -230,18 +249,24 @@ std::string SomeIds(std::string_view what, const std::vector<Fid>& fids, size_t 
 
 Status RunTableExport(Session& session, const Arguments& arguments) {
   const std::string& table = arguments.positional()[0];
-  if (!arguments.Has("checkpoint")) {
-    return InvalidArgument(
-        "flag --checkpoint is missing: rows are exported from checkpoints, a server has no list of "
-        "its ids");
+  std::optional<CheckpointView> view;
+  std::vector<std::pair<Fid, std::string>> fetched;
+  Rows rows;
+  if (arguments.Has("checkpoint")) {
+    ASSIGN_OR_RETURN(view, CheckpointView::Open(session.files(), arguments.Get("checkpoint")));
+    rows = [&](const auto& row) { return view->Scan(table, row); };
+  } else {
+    ASSIGN_OR_RETURN(fetched, FetchRows(session, table));
+    rows = [&](const auto& row) -> Status {
+      for (const auto& [fid, entry] : fetched) RETURN_IF_ERROR(row(fid, entry));
+      return OkStatus();
+    };
   }
-  ASSIGN_OR_RETURN(CheckpointView view,
-                   CheckpointView::Open(session.files(), arguments.Get("checkpoint")));
-  ASSIGN_OR_RETURN(const Shape shape, ShapeOf(session, view, table));
+  ASSIGN_OR_RETURN(const Shape shape, ShapeOf(session, rows));
   const std::string name = arguments.Get("out", embedding::SingleTableBase(table));
   const bool tsv = arguments.Get("format", "npy") == "tsv";
-  RETURN_IF_ERROR(tsv ? ExportTsv(session, view, table, name, shape)
-                      : ExportNpy(session, view, table, name, shape));
+  RETURN_IF_ERROR(tsv ? ExportTsv(session, rows, name, shape)
+                      : ExportNpy(session, rows, name, shape));
   session.Print(Json{{"rows", shape.rows}, {"dim", shape.dim}}.dump(),
                 StrCat(shape.rows, " rows of ", shape.dim, " values in ", name,
                        tsv ? ".tsv" : ".ids.npy and .values.npy"));

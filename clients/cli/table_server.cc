@@ -1,7 +1,13 @@
 #include "clients/cli/table_server.h"
 
+#include <algorithm>
+#include <atomic>
 #include <bit>
+#include <cstring>
+#include <map>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "common/foundation/base/strings.h"
@@ -17,10 +23,27 @@ constexpr char kService[] = "megalith.table.v1.TableService";
 
 static_assert(std::endian::native == std::endian::little, "ids and values are little-endian");
 
-template <typename T>
-std::string Bytes(std::span<const T> values) {
+std::string Bytes(std::span<const float> values) {
   return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};
 }
+
+std::string BytesAt(std::span<const embedding::Fid> fids, std::span<const size_t> places) {
+  std::string out;
+  for (const size_t at : places)
+    out.append(reinterpret_cast<const char*>(&fids[at]), sizeof(fids[at]));
+  return out;
+}
+
+std::vector<ServerTable> Listed(std::map<std::string, ServerTable> tables) {
+  std::vector<ServerTable> out;
+  for (auto& [name, table] : tables) out.push_back(std::move(table));
+  return out;
+}
+
+const stubs::ShardCalls::Options kCalls{
+    .retry = {.max_attempts = 6, .initial_backoff = std::chrono::milliseconds(100)},
+    .threads = 16,
+    .seed = 1};
 
 }  // namespace
 
@@ -30,6 +53,7 @@ struct TableServer::Methods {
         list(c, kService, "ListTables"),
         stats(c, kService, "Stats"),
         entries(c, kService, "LookupEntries"),
+        scan(c, kService, "ScanIds"),
         assign(c, kService, "Assign"),
         evict(c, kService, "Evict"),
         erase(c, kService, "Erase"),
@@ -40,6 +64,7 @@ struct TableServer::Methods {
   rpc::UnaryMethod<v1::ListTablesRequest, v1::ListTablesResponse> list;
   rpc::UnaryMethod<v1::StatsRequest, v1::StatsResponse> stats;
   rpc::UnaryMethod<v1::LookupEntriesRequest, v1::LookupEntriesResponse> entries;
+  rpc::UnaryMethod<v1::ScanIdsRequest, v1::ScanIdsResponse> scan;
   rpc::UnaryMethod<v1::AssignRequest, v1::AssignResponse> assign;
   rpc::UnaryMethod<v1::EvictRequest, v1::EvictResponse> evict;
   rpc::UnaryMethod<v1::EraseRequest, v1::EraseResponse> erase;
@@ -48,88 +73,191 @@ struct TableServer::Methods {
   rpc::UnaryMethod<v1::RestoreRequest, v1::RestoreResponse> restore;
 };
 
-TableServer::TableServer() = default;
+TableServer::TableServer() : calls_(std::make_unique<stubs::ShardCalls>(kCalls)) {}
 TableServer::~TableServer() = default;
 TableServer::TableServer(TableServer&&) noexcept = default;
 
 Result<TableServer> TableServer::Of(Session& session) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<rpc::Channel> channel, session.Fleet());
-  ASSIGN_OR_RETURN(rpc::CallOptions options, session.CallOptions());
+  ASSIGN_OR_RETURN(const auto channels, session.Servers());
+  ASSIGN_OR_RETURN(const rpc::CallOptions options, session.CallOptions());
   TableServer out;
-  out.methods_ = std::make_unique<Methods>(channel, std::move(options));
+  for (const std::shared_ptr<rpc::Channel>& channel : channels)
+    out.shards_.push_back(std::make_unique<Methods>(channel, options));
+  return out;
+}
+
+Status TableServer::OnAll(const std::function<Status(size_t shard)>& call) const {
+  // A connection that could not be made at once is no reason to leave servers apart; all calls may
+  // be made again.
+  const Cancellation forever;
+  const auto again = [&](size_t s) {
+    const Cancellation* const cancellation = shards_[s]->options.cancellation;
+    return calls_->Retry(cancellation == nullptr ? forever : *cancellation,
+                         [&](const rpc::CallOptions&) { return call(s); });
+  };
+  // The only one needs no number in errors.
+  return shards_.size() == 1 ? call(0) : calls_->OnAll(shards_.size(), again);
+}
+
+std::vector<std::vector<size_t>> TableServer::Divide(std::span<const embedding::Fid> fids) const {
+  std::vector<std::vector<size_t>> out(shards_.size());
+  for (size_t i = 0; i < fids.size(); ++i) {
+    const int shard = embedding::ShardOf(fids[i], static_cast<int>(shards_.size()));
+    out[static_cast<size_t>(shard)].push_back(i);
+  }
   return out;
 }
 
 Result<std::vector<ServerTable>> TableServer::List() const {
-  ASSIGN_OR_RETURN(const v1::ListTablesResponse response, methods_->list({}, methods_->options));
-  std::vector<ServerTable> out;
-  for (const v1::TableInfo& table : response.tables())
-    out.push_back({.name = table.name(), .rows = table.rows(), .dim = table.dim()});
-  return out;
+  std::vector<v1::ListTablesResponse> responses(shards_.size());
+  RETURN_IF_ERROR(OnAll([&](size_t s) -> Status {
+    ASSIGN_OR_RETURN(responses[s], shards_[s]->list({}, shards_[s]->options));
+    return OkStatus();
+  }));
+  std::map<std::string, ServerTable> tables;
+  for (size_t s = 0; s < responses.size(); ++s) {
+    for (const v1::TableInfo& table : responses[s].tables()) {
+      ServerTable& sum = tables[table.name()];
+      if (!sum.name.empty() && sum.dim != table.dim()) {
+        return FailedPrecondition(StrCat("table '", table.name(), "' has rows of dim ", sum.dim,
+                                         ", on shard ", s, " of dim ", table.dim()));
+      }
+      sum.name = table.name();
+      sum.dim = table.dim();
+      sum.rows += table.rows();
+    }
+  }
+  return Listed(std::move(tables));
 }
 
 Result<std::vector<ServerTable>> TableServer::Stats() const {
-  ASSIGN_OR_RETURN(const v1::StatsResponse response, methods_->stats({}, methods_->options));
-  std::vector<ServerTable> out;
-  for (const v1::TableStats& table : response.tables()) {
-    out.push_back({.name = table.name(),
-                   .rows = table.rows(),
-                   .dim = 0,
-                   .bytes = table.bytes(),
-                   .lookups = table.lookups(),
-                   .hits = table.hits(),
-                   .evicted = table.evicted(),
-                   .updates = table.writes().applied(),
-                   .max_update_time = table.max_update_time()});
+  std::vector<v1::StatsResponse> responses(shards_.size());
+  RETURN_IF_ERROR(OnAll([&](size_t s) -> Status {
+    ASSIGN_OR_RETURN(responses[s], shards_[s]->stats({}, shards_[s]->options));
+    return OkStatus();
+  }));
+  std::map<std::string, ServerTable> tables;
+  for (const v1::StatsResponse& response : responses) {
+    for (const v1::TableStats& table : response.tables()) {
+      ServerTable& sum = tables[table.name()];
+      sum.name = table.name();
+      sum.rows += table.rows();
+      sum.bytes += table.bytes();
+      sum.lookups += table.lookups();
+      sum.hits += table.hits();
+      sum.evicted += table.evicted();
+      sum.updates += table.writes().applied();
+      sum.max_update_time = std::max(sum.max_update_time, table.max_update_time());
+    }
   }
-  return out;
+  return Listed(std::move(tables));
 }
 
 Result<std::vector<std::string>> TableServer::Entries(const std::string& table,
                                                       std::span<const embedding::Fid> fids) const {
-  v1::LookupEntriesRequest request;
-  request.mutable_ids()->set_table(table);
-  request.mutable_ids()->set_ids(Bytes(fids));
-  ASSIGN_OR_RETURN(const v1::LookupEntriesResponse response,
-                   methods_->entries(request, methods_->options));
-  if (static_cast<size_t>(response.entries_size()) != fids.size()) {
-    return Status(Code::kInternal, StrCat("the server answered ", response.entries_size(),
-                                          " rows for ", fids.size(), " ids"));
-  }
-  return std::vector<std::string>(response.entries().begin(), response.entries().end());
+  const std::vector<std::vector<size_t>> places = Divide(fids);
+  std::vector<std::string> out(fids.size());
+  RETURN_IF_ERROR(OnAll([&](size_t s) -> Status {
+    if (places[s].empty()) return OkStatus();
+    v1::LookupEntriesRequest request;
+    request.mutable_ids()->set_table(table);
+    request.mutable_ids()->set_ids(BytesAt(fids, places[s]));
+    ASSIGN_OR_RETURN(v1::LookupEntriesResponse response,
+                     shards_[s]->entries(request, shards_[s]->options));
+    if (static_cast<size_t>(response.entries_size()) != places[s].size()) {
+      return Status(Code::kInternal, StrCat("the server answered ", response.entries_size(),
+                                            " rows for ", places[s].size(), " ids"));
+    }
+    for (size_t i = 0; i < places[s].size(); ++i)
+      out[places[s][i]] = std::move(*response.mutable_entries(static_cast<int>(i)));
+    return OkStatus();
+  }));
+  return out;
+}
+
+Result<std::vector<embedding::Fid>> TableServer::Ids(const std::string& table) const {
+  std::mutex mu;
+  std::vector<embedding::Fid> out;  // guarded by mu
+  RETURN_IF_ERROR(OnAll([&](size_t s) -> Status {
+    v1::ScanIdsRequest request;
+    request.set_table(table);
+    while (true) {
+      ASSIGN_OR_RETURN(const v1::ScanIdsResponse response,
+                       shards_[s]->scan(request, shards_[s]->options));
+      if (response.ids().size() % sizeof(embedding::Fid) != 0) {
+        return DataLoss("the server's ids are no whole words");
+      }
+      const std::lock_guard<std::mutex> lock(mu);
+      const size_t before = out.size();
+      out.resize(before + response.ids().size() / sizeof(embedding::Fid));
+      if (!response.ids().empty())
+        std::memcpy(out.data() + before, response.ids().data(), response.ids().size());
+      if (response.done()) return OkStatus();
+      request.set_cursor(response.cursor());
+    }
+  }));
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
 }
 
 Result<int64_t> TableServer::Assign(const std::string& table, std::span<const embedding::Fid> fids,
                                     std::span<const float> values, int64_t update_time) const {
-  v1::AssignRequest request;
-  v1::ValueBatch& part = *request.add_parts();
-  part.set_table(table);
-  part.set_ids(Bytes(fids));
-  part.set_values(Bytes(values));
-  request.set_format(v1::VALUE_FORMAT_FP32);
-  request.set_update_time(update_time);
-  ASSIGN_OR_RETURN(const v1::AssignResponse response, methods_->assign(request, methods_->options));
-  int64_t written = 0;
-  for (const v1::WriteReport& report : response.parts()) written += report.applied();
-  return written;
+  if (fids.empty() || values.size() % fids.size() != 0) {
+    return InvalidArgument(
+        StrCat(values.size(), " values are no whole rows of ", fids.size(), " ids"));
+  }
+  const size_t dim = values.size() / fids.size();
+  const std::vector<std::vector<size_t>> places = Divide(fids);
+  std::atomic<int64_t> written{0};
+  RETURN_IF_ERROR(OnAll([&](size_t s) -> Status {
+    if (places[s].empty()) return OkStatus();
+    v1::AssignRequest request;
+    v1::ValueBatch& part = *request.add_parts();
+    part.set_table(table);
+    part.set_ids(BytesAt(fids, places[s]));
+    for (const size_t at : places[s])
+      *part.mutable_values() += Bytes(values.subspan(at * dim, dim));
+    request.set_format(v1::VALUE_FORMAT_FP32);
+    request.set_update_time(update_time);
+    ASSIGN_OR_RETURN(const v1::AssignResponse response,
+                     shards_[s]->assign(request, shards_[s]->options));
+    for (const v1::WriteReport& report : response.parts()) written += report.applied();
+    return OkStatus();
+  }));
+  return written.load();
 }
 
 Result<int64_t> TableServer::Evict(const std::string& table, std::optional<int64_t> now) const {
   v1::EvictRequest request;
   request.set_table(table);
   if (now) request.set_now(*now);
-  ASSIGN_OR_RETURN(const v1::EvictResponse response, methods_->evict(request, methods_->options));
-  return response.evicted();
+  std::atomic<int64_t> evicted{0};
+  RETURN_IF_ERROR(OnAll([&](size_t s) -> Status {
+    ASSIGN_OR_RETURN(const v1::EvictResponse response,
+                     shards_[s]->evict(request, shards_[s]->options));
+    evicted += response.evicted();
+    return OkStatus();
+  }));
+  return evicted.load();
 }
 
 Result<int64_t> TableServer::Erase(const std::string& table,
                                    std::span<const embedding::Fid> fids) const {
-  v1::EraseRequest request;
-  v1::IdBatch& part = *request.add_parts();
-  part.set_table(table);
-  part.set_ids(Bytes(fids));
-  ASSIGN_OR_RETURN(const v1::EraseResponse response, methods_->erase(request, methods_->options));
-  return response.erased();
+  const std::vector<std::vector<size_t>> places = Divide(fids);
+  std::atomic<int64_t> erased{0};
+  RETURN_IF_ERROR(OnAll([&](size_t s) -> Status {
+    if (places[s].empty()) return OkStatus();
+    v1::EraseRequest request;
+    v1::IdBatch& part = *request.add_parts();
+    part.set_table(table);
+    part.set_ids(BytesAt(fids, places[s]));
+    ASSIGN_OR_RETURN(const v1::EraseResponse response,
+                     shards_[s]->erase(request, shards_[s]->options));
+    erased += response.erased();
+    return OkStatus();
+  }));
+  return erased.load();
 }
 
 namespace {
@@ -185,19 +313,29 @@ Status TableServer::Create(const std::string& table, const std::vector<std::stri
     RETURN_IF_ERROR(ParseSegment(segment, *config.add_segments()));
   }
   if (serving) config.set_kind(v1::TableConfig::KIND_SERVING);
-  return methods_->create(request, methods_->options).status();
+  return OnAll([&](size_t s) { return shards_[s]->create(request, shards_[s]->options).status(); });
 }
 
-Result<SavedTables> TableServer::Save(int64_t step, int64_t sidecar_percent) const {
+Result<SavedTables> TableServer::Save(int64_t step, int64_t sidecar_percent, bool delta) const {
   v1::SaveRequest request;
   request.set_step(step);
   request.set_sidecar_percent(static_cast<uint32_t>(sidecar_percent));
-  ASSIGN_OR_RETURN(const v1::SaveResponse response, methods_->save(request, methods_->options));
-  return SavedTables{.prefix = response.prefix(),
-                     .published = response.published(),
-                     .rows = response.rows(),
-                     .expired_rows = response.expired_rows(),
-                     .bytes = response.bytes()};
+  request.set_mode(delta ? v1::SAVE_MODE_DELTA : v1::SAVE_MODE_WHOLE);
+  std::vector<v1::SaveResponse> responses(shards_.size());
+  RETURN_IF_ERROR(OnAll([&](size_t s) -> Status {
+    ASSIGN_OR_RETURN(responses[s], shards_[s]->save(request, shards_[s]->options));
+    return OkStatus();
+  }));
+  SavedTables out;
+  for (const v1::SaveResponse& response : responses) {
+    out.prefix = response.prefix();
+    out.published = out.published || response.published();  // by whoever came last
+    out.rows += response.rows();
+    out.erased_rows += response.erased();
+    out.expired_rows += response.expired_rows();
+    out.bytes += response.bytes();
+  }
+  return out;
 }
 
 Result<RestoredTables> TableServer::Restore(std::optional<int64_t> step, bool merge,
@@ -206,13 +344,31 @@ Result<RestoredTables> TableServer::Restore(std::optional<int64_t> step, bool me
   request.set_step(step.value_or(0));
   request.set_merge(merge);
   for (const std::string& table : tables) request.add_tables(table);
-  ASSIGN_OR_RETURN(const v1::RestoreResponse response,
-                   methods_->restore(request, methods_->options));
-  return RestoredTables{.found = response.found(),
-                        .prefix = response.prefix(),
-                        .rows = response.rows(),
-                        .tables = {response.tables().begin(), response.tables().end()},
-                        .notes = {response.notes().begin(), response.notes().end()}};
+  std::vector<v1::RestoreResponse> responses(shards_.size());
+  RETURN_IF_ERROR(OnAll([&](size_t s) -> Status {
+    ASSIGN_OR_RETURN(responses[s], shards_[s]->restore(request, shards_[s]->options));
+    return OkStatus();
+  }));
+  RestoredTables out;
+  std::set<std::string> names;
+  for (size_t s = 0; s < responses.size(); ++s) {
+    const v1::RestoreResponse& response = responses[s];
+    if (!response.found()) continue;
+    if (out.found && (response.prefix() != out.prefix || response.step() != out.step)) {
+      return Status(Code::kAborted, StrCat("shard ", s, " restored step ", response.step(), " of '",
+                                           response.prefix(), "', those before it step ", out.step,
+                                           " of '", out.prefix, "'; restore all with --step"));
+    }
+    out.found = true;
+    out.prefix = response.prefix();
+    out.step = response.step();
+    out.rows += response.rows();
+    names.insert(response.tables().begin(), response.tables().end());
+    for (const std::string& note : response.notes())
+      out.notes.push_back(shards_.size() == 1 ? note : StrCat("shard ", s, ": ", note));
+  }
+  out.tables.assign(names.begin(), names.end());
+  return out;
 }
 
 }  // namespace megalith::cli

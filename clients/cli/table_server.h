@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "clients/cli/session.h"
+#include "common/fleet/stubs/shard_calls.h"
 #include "common/foundation/base/status.h"
 #include "common/learning/embedding/fid.h"
 
@@ -30,6 +32,7 @@ struct SavedTables {
   std::string prefix;
   bool published = false;  // every shard has saved its part
   uint64_t rows = 0;
+  uint64_t erased_rows = 0;  // of a delta: rows that are gone
   uint64_t expired_rows = 0;
   uint64_t bytes = 0;
 };
@@ -37,12 +40,15 @@ struct SavedTables {
 struct RestoredTables {
   bool found = false;
   std::string prefix;
+  int64_t step = 0;
   uint64_t rows = 0;
   std::vector<std::string> tables;
   std::vector<std::string> notes;
 };
 
-// One server: the session's. Errors of all: those of the calls.
+// The session's servers, each with the ids of its shard in their order, asked side by side; numbers
+// are sums over all of them. Errors of all: those of the first server that fails, with its number
+// if there are several; others may have done their part.
 class TableServer {
  public:
   static Result<TableServer> Of(Session& session);
@@ -53,8 +59,11 @@ class TableServer {
   // initializer and compressor. Errors besides: kInvalidArgument  a segment of another form.
   Status Create(const std::string& table, const std::vector<std::string>& segments,
                 bool serving) const;
-  Result<SavedTables> Save(int64_t step, int64_t sidecar_percent) const;
-  // Of the newest whole checkpoint without `step`.
+  // With `delta` rows that changed since the last save. Errors besides: kFailedPrecondition  a
+  // server cannot save a delta: then save a whole checkpoint of the same step.
+  Result<SavedTables> Save(int64_t step, int64_t sidecar_percent, bool delta) const;
+  // Of the newest whole checkpoint without `step`. Errors besides: kAborted  servers restored
+  // different ones.
   Result<RestoredTables> Restore(std::optional<int64_t> step, bool merge,
                                  const std::vector<std::string>& tables) const;
   Result<std::vector<ServerTable>> List() const;
@@ -62,6 +71,8 @@ class TableServer {
   // EntryDumps without ids; empty where there is no row.
   Result<std::vector<std::string>> Entries(const std::string& table,
                                            std::span<const embedding::Fid> fids) const;
+  // Ids of all rows, ascending; while rows come and go, of all that stay.
+  Result<std::vector<embedding::Fid>> Ids(const std::string& table) const;
   // Returns rows written, or dropped.
   Result<int64_t> Assign(const std::string& table, std::span<const embedding::Fid> fids,
                          std::span<const float> values, int64_t update_time) const;
@@ -71,7 +82,12 @@ class TableServer {
  private:
   struct Methods;
   TableServer();
-  std::unique_ptr<Methods> methods_;
+  Status OnAll(const std::function<Status(size_t shard)>& call) const;
+  // The places of the ids of each server.
+  std::vector<std::vector<size_t>> Divide(std::span<const embedding::Fid> fids) const;
+
+  std::vector<std::unique_ptr<Methods>> shards_;
+  std::unique_ptr<stubs::ShardCalls> calls_;  // ends first
 };
 
 }  // namespace megalith::cli
