@@ -70,6 +70,11 @@ Result<std::shared_ptr<rpc::Channel>> Session::Dial(const std::string& address) 
 Result<std::vector<std::shared_ptr<rpc::Channel>>> Session::Servers() {
   std::vector<std::shared_ptr<rpc::Channel>> out;
   const std::string addresses = arguments_.Get("address");
+  if (addresses.empty()) {
+    return InvalidArgument(
+        "tables live on servers that outlast this command: start one, such as "
+        "`megalith --listen=127.0.0.1:7000 --data_dir=DIR`, and give --address=127.0.0.1:7000");
+  }
   if (addresses.find(',') == std::string::npos) {
     ASSIGN_OR_RETURN(out.emplace_back(), Fleet());
     return out;

@@ -67,7 +67,8 @@ class Session {
   // The fleet at --address, or one that is started inside this process at the first call.
   // Errors: those of the TLS files or of starting.
   Result<std::shared_ptr<rpc::Channel>> Fleet();
-  // The servers at --address, which may be several, divided by commas; else as Fleet.
+  // The servers at --address, which may be several, divided by commas. Errors: as Fleet;
+  // kInvalidArgument without an address.
   Result<std::vector<std::shared_ptr<rpc::Channel>>> Servers();
   // nullptr unless the fleet runs inside this process.
   services::EmbeddedFleet* embedded() { return embedded_.get(); }
