@@ -211,10 +211,18 @@ Status PerturbedProgram::State::Move(const Step& step, const Op& op, std::span<c
 }
 
 // IEEE 754 leaves the sign of a NaN that arithmetic gives open (section 6.3), and bitcasts and
-// total order can see it: variants of a pair take either.
+// total order can see it: variants of the first pair take either, of further pairs element by
+// element.
+bool NanIsNegative(int variant, uint64_t salt, int64_t i) {
+  if (variant <= 2) return variant % 2 == 0;
+  const uint64_t bits = (salt * 64 + static_cast<uint64_t>(variant - 1) / 2) * 0x9E3779B97F4A7C15u ^
+                        static_cast<uint64_t>(i + 1) * 0xBF58476D1CE4E5B9u;
+  return ((bits * 0x94D049BB133111EBu >> 63) != 0) != (variant % 2 == 0);
+}
+
 // Variant 0 changes nothing. True if there are NaNs.
 template <typename Bits>
-bool SetNanSigns(int variant, int64_t parts, Tensor* t) {
+bool SetNanSigns(int variant, uint64_t salt, int64_t parts, Tensor* t) {
   constexpr Bits sign = Bits{1} << (sizeof(Bits) * 8 - 1);
   auto* bits = static_cast<Bits*>(t->mutable_data());
   const auto is_nan = [&](Bits b) {
@@ -229,7 +237,24 @@ bool SetNanSigns(int variant, int64_t parts, Tensor* t) {
     if (!is_nan(bits[i])) continue;
     found = true;
     if (variant == 0) return true;
-    bits[i] = static_cast<Bits>(variant % 2 == 0 ? bits[i] | sign : bits[i] & ~sign);
+    bits[i] = static_cast<Bits>(NanIsNegative(variant, salt, i) ? bits[i] | sign : bits[i] & ~sign);
+  }
+  return found;
+}
+
+// The same of floats of 8 bits. Of those without a zero of either sign, a NaN has none either.
+bool SetNarrowNanSigns(int variant, uint64_t salt, Tensor* t) {
+  Tensor zero = *Tensor::Create(t->dtype(), {});
+  zero.SetDouble(0, -0.0);
+  const bool is_signed = std::signbit(zero.DoubleAt(0));
+  auto* bits = static_cast<uint8_t*>(t->mutable_data());
+  bool found = false;
+  for (int64_t i = 0; is_signed && i < t->size(); ++i) {
+    if (!std::isnan(t->DoubleAt(i))) continue;
+    found = true;
+    if (variant == 0) return true;
+    const bool negative = NanIsNegative(variant, salt, i);
+    bits[i] = static_cast<uint8_t>(negative ? bits[i] | 0x80u : bits[i] & 0x7Fu);
   }
   return found;
 }
@@ -242,7 +267,7 @@ bool IsArithmetic(const Op& op) {
   return op.def->has(stablehlo::kElementwise);
 }
 
-Result<bool> ChooseNanSigns(int variant, std::vector<Tensor>* out) {
+Result<bool> ChooseNanSigns(int variant, uint64_t salt, std::vector<Tensor>* out) {
   bool found = false;
   for (Tensor& t : *out) {
     const bool complex = tensor::IsComplex(t.dtype());
@@ -251,13 +276,16 @@ Result<bool> ChooseNanSigns(int variant, std::vector<Tensor>* out) {
     const int64_t parts = complex ? 2 : 1;
     switch (tensor::ByteWidth(t.dtype()) / parts) {
       case 8:
-        found = SetNanSigns<uint64_t>(variant, parts, &t) || found;
+        found = SetNanSigns<uint64_t>(variant, salt, parts, &t) || found;
         break;
       case 4:
-        found = SetNanSigns<uint32_t>(variant, parts, &t) || found;
+        found = SetNanSigns<uint32_t>(variant, salt, parts, &t) || found;
         break;
       case 2:
-        found = SetNanSigns<uint16_t>(variant, parts, &t) || found;
+        found = SetNanSigns<uint16_t>(variant, salt, parts, &t) || found;
+        break;
+      case 1:
+        found = SetNarrowNanSigns(variant, salt, &t) || found;
         break;
       default:
         break;
@@ -278,7 +306,7 @@ Status PerturbedProgram::State::RunOp(const Op& op) {
     RETURN_IF_ERROR(Move(*step, op, in, &out));
   }
   if (step->inexactness.kind != Inexactness::kExact || IsArithmetic(op)) {
-    ASSIGN_OR_RETURN(const bool found, ChooseNanSigns(variant, &out));
+    ASSIGN_OR_RETURN(const bool found, ChooseNanSigns(variant, executed, &out));
     inexact = inexact || found;
   }
   for (uint32_t i = 0; i < op.num_results; ++i) values[op.result(i)] = std::move(out[i]);

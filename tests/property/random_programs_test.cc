@@ -216,6 +216,35 @@ TEST(ExpectationTest, PartsOfComplexSumsMayOverflow) {
   }
 }
 
+// Of the sign of a NaN that arithmetic gives, in every type that has one.
+TEST(ExpectationTest, SignsOfNansAreOpen) {
+  for (const DType dtype : {DType::kF8E4M3, DType::kF8E5M2, DType::kF8E4M3FN, DType::kF8E4M3FNUZ,
+                            DType::kF16, DType::kBF16, DType::kF32, DType::kF64}) {
+    const int bits = tensor::BitWidth(dtype);
+    const DType word = bits == 8    ? DType::kU8
+                       : bits == 16 ? DType::kU16
+                       : bits == 32 ? DType::kU32
+                                    : DType::kU64;
+    stablehlo::FuncBuilder b("main");
+    const stablehlo::ValueId x = b.Arg({dtype, {1}});
+    const stablehlo::ValueId sum = b.Add(x, x);
+    const stablehlo::ValueId sign = b.ShiftRightLogical(
+        b.BitcastConvert(sum, {word, {1}}), b.Splat(stablehlo::TensorType{word, {1}}, bits - 1));
+    b.Return({sign});
+    RandomProgram program;
+    ASSERT_TRUE(b.FinishInto(&program.module).ok());
+    program.inputs = {*Tensor::Create(dtype, {1})};
+    program.inputs[0].SetDouble(0, std::numeric_limits<double>::quiet_NaN());
+    const auto expectation = Expectation::Of(program);
+    ASSERT_TRUE(expectation.ok()) << expectation.status().ToString();
+    const bool has_sign = dtype != DType::kF8E4M3FNUZ;
+    Tensor other = expectation->outputs()[0];
+    ASSERT_TRUE(other.MakeUnique().ok());
+    other.SetInt(0, 1 - other.IntAt(0));
+    EXPECT_EQ(expectation->Difference(0, other).empty(), has_sign) << tensor::Name(dtype);
+  }
+}
+
 TEST(ExpectationTest, OtherSumsDecideOneWay) {
   const double inf = HUGE_VAL;
   for (const auto& numbers : {std::vector<double>{-1, -1, inf}, std::vector<double>{1e30, 1e30, 1},

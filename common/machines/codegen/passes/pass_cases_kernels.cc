@@ -132,7 +132,7 @@ constexpr PassCase kCases[] = {
           stablehlo.return %s, %u : tensor<i32>, tensor<i32>
         }) : (tensor<3x37xi32>, tensor<3x37xi32>, tensor<i32>, tensor<i32>) -> (tensor<3x37xi32>, tensor<3x37xi32>)
       return %r#0, %r#1, %v#0, %v#1 : tensor<3x37xi32>, tensor<3x37xi32>, tensor<3x37xi32>, tensor<3x37xi32> })"},
-    {"window_positions", R"((%x: tensor<9x8xf32>, %i: tensor<f32>) -> tensor<5x3xf32> {
+    {"window_positions", R"((%x: tensor<9x8xf32>, %i: tensor<f32>) -> (tensor<5x3xf32>, tensor<7x7xf32>) {
       %r = "stablehlo.reduce_window"(%x, %i) <{window_dimensions = array<i64: 3, 2>, window_strides = array<i64: 2, 3>, window_dilations = array<i64: 1, 2>, padding = dense<[[1, 1], [1, 0]]> : tensor<2x2xi64>}> ({
         ^bb0(%a: tensor<f32>, %b: tensor<f32>):
           %h = stablehlo.constant dense<5.0e-01> : tensor<f32>
@@ -140,7 +140,14 @@ constexpr PassCase kCases[] = {
           %t = stablehlo.subtract %s, %a : tensor<f32>
           stablehlo.return %t : tensor<f32>
         }) : (tensor<9x8xf32>, tensor<f32>) -> tensor<5x3xf32>
-      return %r : tensor<5x3xf32> })"},
+      %v = "stablehlo.reduce_window"(%x, %i) <{window_dimensions = array<i64: 3, 2>, padding = dense<[[-1, 1], [0, 0]]> : tensor<2x2xi64>}> ({
+        ^bb0(%a: tensor<f32>, %b: tensor<f32>):
+          %h = stablehlo.constant dense<5.0e-01> : tensor<f32>
+          %s = stablehlo.multiply %b, %h : tensor<f32>
+          %t = stablehlo.subtract %s, %a : tensor<f32>
+          stablehlo.return %t : tensor<f32>
+        }) : (tensor<9x8xf32>, tensor<f32>) -> tensor<7x7xf32>
+      return %r, %v : tensor<5x3xf32>, tensor<7x7xf32> })"},
     {"scatter_apart", R"((%x: tensor<8x4xf32>, %u: tensor<3x4xf32>) -> tensor<8x4xf32> {
       %i = stablehlo.constant dense<[[6], [9], [0]]> : tensor<3x1xi32>
       %r = "stablehlo.scatter"(%x, %i, %u) <{scatter_dimension_numbers = #stablehlo.scatter<update_window_dims = [1], inserted_window_dims = [0], scatter_dims_to_operand_dims = [0], index_vector_dim = 1>, unique_indices = true}> ({

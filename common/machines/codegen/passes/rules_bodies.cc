@@ -409,6 +409,8 @@ ValueId Between(Graph& g, Node& at, const Shape& shape, size_t dim, int64_t begi
 
 // `x` with what the window's padding adds or crops.
 ValueId Padded(Graph& g, Node& at, ValueId x, ValueId init, const std::vector<WindowDim>& window) {
+  const auto has_none = [](const WindowDim& w) { return w.low == 0 && w.high == 0; };
+  if (std::ranges::all_of(window, has_none)) return x;
   TensorType type = g.type(x);
   Dims low, high;
   for (size_t d = 0; d < window.size(); ++d) {
@@ -416,7 +418,6 @@ ValueId Padded(Graph& g, Node& at, ValueId x, ValueId init, const std::vector<Wi
     high.push_back(window[d].high);
     type.shape[d] += window[d].low + window[d].high;
   }
-  if (type == g.type(x)) return x;
   AttrDict attrs;
   SetAttr(&attrs, "edge_padding_low", Attr::Ints(low));
   SetAttr(&attrs, "edge_padding_high", Attr::Ints(high));
