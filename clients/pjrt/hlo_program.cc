@@ -319,7 +319,7 @@ class Emitter {
       uint32_t field;
     };
     constexpr Row kFixed[] = {
-        {DType::kF32, 8}, {DType::kF64, 9}, {DType::kF16, 10}, {DType::kBF16, 13}};
+        {DType::kF32, 8}, {DType::kF64, 9}, {DType::kF16, 11}, {DType::kBF16, 13}};
     constexpr Row kVarying[] = {
         {DType::kBool, 2}, {DType::kI32, 4}, {DType::kI64, 5}, {DType::kU32, 6}, {DType::kU64, 7}};
     if (!one) return {};

@@ -142,6 +142,7 @@ class OrderFinder {
     const Attr& layout = layouts.AsList()[0];
     if (layout.kind() != AttrKind::kDense) return operand;
     const stablehlo::Dense& dense = layout.AsDense();
+    if (stablehlo::ElementCount(dense.type) != static_cast<int64_t>(rank)) return operand;
     std::vector<int64_t> order;
     for (size_t i = 0; i < rank; ++i) {
       order.push_back(dense.data.IntAt(dense.splat ? 0 : static_cast<int64_t>(i)));

@@ -171,6 +171,21 @@ def devices():
     assert whole == [list(range(1, 9))], whole
 
 
+def inspection():
+    """inspect_array_sharding tells where values of a program on several devices lie."""
+    seen = []
+    mesh = jax.make_mesh((4,), ("i",), axis_types=(jax.sharding.AxisType.Auto,))
+
+    @jax.jit
+    def f(x):
+        jax.debug.inspect_array_sharding(x.T + 1, callback=seen.append)
+        return x
+
+    with jax.set_mesh(mesh):
+        f(jax.device_put(jnp.ones((8, 2)), jax.NamedSharding(mesh, P("i"))))
+    assert [s.spec for s in seen] == [P(None, "i")], seen
+
+
 def end():
     """What was launched before Python ends is finished."""
     f = jax.jit(lambda x: jax.debug.callback(lambda v: print("the last word is", int(v)), x))

@@ -30,8 +30,9 @@ def test_programs_call_python(name, backend):
     assert done.returncode == 0 and done.stdout == "done\n", done.stdout + done.stderr
 
 
-def test_every_device_calls():
-    done = _run("devices", MEGALITH_NUM_DEVICES="4")
+@pytest.mark.parametrize("name", ("devices", "inspection"))
+def test_every_device_calls(name):
+    done = _run(name, MEGALITH_NUM_DEVICES="4")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -362,6 +362,53 @@ module {
   EXPECT_THAT((*out)[1].As<float>(), ElementsAre(2, 4));
 }
 
+TEST(Unroll, TellsWhereValuesLieThatAreAskedFor) {
+  const auto module = stablehlo::ParseModule(R"(
+module @jit_f {
+  sdy.mesh @mesh = <["x"=2]>
+  func.func public @main(%arg0: tensor<4x6xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}, {}]>},
+      %arg1: tensor<8xf32>) -> tensor<6x4xf32> {
+    %0 = stablehlo.transpose %arg0, dims = [1, 0] : (tensor<4x6xf32>) -> tensor<6x4xf32>
+    "stablehlo.custom_call"(%0) {call_target_name = "megalith.inspect_sharding", api_version = 4 : i32,
+        has_side_effect = true, mhlo.backend_config = {id = 7 : ui64}} : (tensor<6x4xf32>) -> ()
+    "stablehlo.custom_call"(%arg1) {call_target_name = "megalith.inspect_sharding", api_version = 4 : i32,
+        has_side_effect = true, mhlo.backend_config = {id = 8 : ui64}} : (tensor<8xf32>) -> ()
+    return %0 : tensor<6x4xf32>
+  }
+})");
+  ASSERT_TRUE(module.ok()) << module.status().ToString();
+  const auto unrolled = Unroll(*module, 2);
+  ASSERT_TRUE(unrolled.ok()) << unrolled.status().ToString();
+  ASSERT_EQ(unrolled->inspections.size(), 2u);
+  EXPECT_EQ(unrolled->inspections[0].id, 7u);
+  EXPECT_EQ(unrolled->inspections[0].rank, 2u);
+  EXPECT_EQ(unrolled->inspections[0].sharding.Parts(1), 2);
+  EXPECT_EQ(unrolled->inspections[1].id, 8u);
+  EXPECT_TRUE(unrolled->inspections[1].sharding.IsReplicated());
+  EXPECT_EQ(unrolled->module.CountOps(), 2u);
+}
+
+TEST(Unroll, ResultsOfCallsThatCanBeSplitLieLikeTheirOperand) {
+  const auto module = stablehlo::ParseModule(R"(
+module @jit_f {
+  sdy.mesh @mesh = <["x"=2]>
+  func.func public @main(%arg0: tensor<4x6x2xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}, {}, {}]>})
+      -> (tensor<4x6x2xf32>, tensor<4x2xf32>, tensor<4x6x2xf32>) {
+    %0:2 = stablehlo.custom_call @pair(%arg0) {mhlo.frontend_attributes = {num_batch_dims = "1"}}
+        : (tensor<4x6x2xf32>) -> (tensor<4x6x2xf32>, tensor<4x2xf32>)
+    %1 = stablehlo.custom_call @LayoutConstraint(%arg0) : (tensor<4x6x2xf32>) -> tensor<4x6x2xf32>
+    return %0#0, %0#1, %1 : tensor<4x6x2xf32>, tensor<4x2xf32>, tensor<4x6x2xf32>
+  }
+})");
+  ASSERT_TRUE(module.ok()) << module.status().ToString();
+  const auto unrolled = Unroll(*module, 2);
+  ASSERT_TRUE(unrolled.ok()) << unrolled.status().ToString();
+  for (const Sharding& s : unrolled->outputs) {
+    EXPECT_EQ(s.Parts(0), 2);
+    EXPECT_EQ(s.Parts(1), 1);
+  }
+}
+
 TEST(Unroll, RefusesWhatDoesNotFit) {
   const auto error = [](const std::string& text) {
     const Result<std::vector<float>> got = ResultOf(text);
