@@ -1,15 +1,18 @@
 // A parameter server over gRPC on loopback: lookups and gradient steps of 1024 ids of each of 26
 // tables, beside a bare gRPC echo of the same messages with as many bytes.
-//   parameter_server_bench [ROUNDS] [DIM] [ROWS per table]
+//   parameter_server_bench [ROUNDS] [DIM] [ROWS per table] [log]
+// With `log` instead: gradient steps of several clients at once on a server that keeps a log.
 #include <grpcpp/create_channel.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 #include <thread>
 
 #include "bench/bare_grpc.h"
 #include "common/fleet/rpc/server.h"
 #include "common/fleet/stubs/table_client.h"
+#include "common/foundation/base/clock.h"
 #include "common/foundation/base/rng.h"
 #include "common/foundation/telemetry/log.h"
 #include "megalith/table/v1/table.pb.h"
@@ -97,7 +100,7 @@ void Print(const char* name, const std::vector<double>& ours, const std::vector<
 class Bench {
  public:
   // False: something did not start; it has said what.
-  bool Start(size_t dim, uint64_t rows) {
+  bool Start(size_t dim, uint64_t rows, bool log) {
     process_config_.listen = {"127.0.0.1:0"};
     process_ = std::make_unique<rpc::Process>(process_config_, metrics_, discovery_,
                                               RealFileSystem(), RealClock());
@@ -107,7 +110,9 @@ class Bench {
     ledger_ = *std::move(ledger);
     context_ = std::make_unique<services::ServiceContext>(services::ServiceContext{
         .process = *process_, .ledger = *ledger_, .data_directory = directory_.path()});
-    auto list = services::MakeParameterServer({}, *context_);
+    services::ParameterServerConfig config;
+    config.log = log;
+    auto list = services::MakeParameterServer(config, *context_);
     if (!list.ok()) return Failed(list.status());
     auto server =
         rpc::Server::Start(rpc::ServerOptionsOf(process_config_), *std::move(list), metrics_);
@@ -172,6 +177,29 @@ class Bench {
     bare_server->Shutdown();
   }
 
+  // Each client of its own channel sends one call after the other.
+  void RunClients(int rounds, size_t dim, uint64_t rows) {
+    for (const int clients : {1, 2, 4, 8}) {
+      std::vector<std::thread> threads;
+      const Stopwatch watch;
+      for (int c = 0; c < clients; ++c) {
+        threads.emplace_back([&, c] {
+          Rng rng(static_cast<uint64_t>(c) + 1);
+          const Batch batch = MakeBatch(rng, rows, dim);
+          const auto channel = rpc::Channel::Dial(server_->addresses()[0], {});
+          Check(channel.status());
+          const rpc::UnaryMethod<v1::ApplyRequest, v1::ApplyResponse> apply(*channel, kService,
+                                                                            "Apply");
+          for (int i = 0; i < rounds; ++i) Check(apply(batch.apply).status());
+        });
+      }
+      for (std::thread& thread : threads) thread.join();
+      const double calls = static_cast<double>(clients) * rounds;
+      std::printf("apply with a log, %d clients: %8.1f calls/s, %6.2f M rows/s\n", clients,
+                  calls / watch.Seconds(), calls * kTables * kBatch / watch.Seconds() * 1e-6);
+    }
+  }
+
  private:
   static constexpr char kService[] = "megalith.table.v1.TableService";
 
@@ -226,7 +254,12 @@ int main(int argc, char** argv) {
   const auto rows = static_cast<uint64_t>(argc > 3 ? std::max(1, std::atoi(argv[3])) : 100'000);
   telemetry::SetLogLevel(telemetry::Level::error);
   bench::Bench bench;
-  if (!bench.Start(dim, rows)) return 1;
-  bench.Run(rounds, dim, rows);
+  const bool log = argc > 4 && std::string_view(argv[4]) == "log";
+  if (!bench.Start(dim, rows, log)) return 1;
+  if (log) {
+    bench.RunClients(rounds, dim, rows);
+  } else {
+    bench.Run(rounds, dim, rows);
+  }
   return 0;
 }

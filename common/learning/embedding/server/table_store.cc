@@ -84,51 +84,33 @@ Result<TableStore::OpenReport> TableStore::Open(
 
 // --- changes ---
 
-void TableStore::Way::MoveTo(size_t place) {
-  for (; at_ < place; ++at_) {
-    std::unique_lock<std::mutex> next(store_.places_[at_ + 1]);
-    locks_.back() = std::move(next);
-  }
-}
-
-void TableStore::Way::Keep(std::span<const size_t> places) {
-  for (const size_t place : places) {
-    if (place == at_) continue;
-    locks_.emplace_back(store_.places_[++at_]);
-    MoveTo(place);
-  }
-}
-
-std::vector<size_t> TableStore::PlacesOf(const Change& change) const {
-  std::vector<size_t> places;
+TableStore::Order::Order(TableStore& store, std::span<const std::string_view> tables, bool all) {
   // A filter counts over all tables, so that its answers depend on the order among tables too.
-  const bool filtered = tables_->filter_config().thresholds.Max() > 0;
-  for (const std::string_view table : change.tables) {
-    places.push_back(filtered ? 0 : 1 + std::hash<std::string_view>()(table) % (kPlaces - 1));
+  const bool filtered = store.tables_->filter_config().thresholds.Max() > 0;
+  std::vector<size_t> indexes;
+  if (all) {
+    for (size_t i = 0; i < kOrders; ++i) indexes.push_back(i);
+  } else if (filtered) {
+    indexes.push_back(0);
+  } else {
+    for (const std::string_view table : tables) {
+      indexes.push_back(std::hash<std::string_view>()(table) % kOrders);
+    }
+    std::sort(indexes.begin(), indexes.end());
+    indexes.erase(std::unique(indexes.begin(), indexes.end()), indexes.end());
   }
-  return places;
+  for (const size_t i : indexes) locks_.emplace_back(store.orders_[i]);
 }
 
-Status TableStore::RunAlone(const Change& change) {
+Status TableStore::RunAll(const Change& change) {
   if (change.run) return change.run();
   RETURN_IF_ERROR(change.check());
   for (size_t i = 0; i < change.tables.size(); ++i) change.part(i);
   return OkStatus();
 }
 
-Result<bool> TableStore::RunInOrder(const Change& change, AppliedSequences::Ticket& ticket,
-                                    const std::string& record, uint64_t* number) {
-  std::vector<size_t> places = PlacesOf(change);
-  const bool filtered = std::find(places.begin(), places.end(), 0) != places.end();
-  if (change.part && !filtered) return RunParts(change, ticket, record, number);
-  if (change.catalog) {
-    places.clear();
-    for (size_t i = 1; i < kPlaces; ++i) places.push_back(i);
-  }
-  std::sort(places.begin(), places.end());
-  places.erase(std::unique(places.begin(), places.end()), places.end());
-  Way way(*this);
-  way.Keep(places);
+Result<bool> TableStore::ApplyAndMark(const Change& change, AppliedSequences::Ticket& ticket,
+                                      const std::function<void()>& applied) {
   // A snapshot has the rows, the mark and the record's number, or none of them. What changes the
   // catalog may do so twice, so that it needs no such step.
   std::optional<WriteGate::Shared> gate;
@@ -137,33 +119,9 @@ Result<bool> TableStore::RunInOrder(const Change& change, AppliedSequences::Tick
     ASSIGN_OR_RETURN(const bool is_new, applied_.IsNew(ticket));
     if (!is_new) return false;
   }
-  RETURN_IF_ERROR(RunAlone(change));
+  RETURN_IF_ERROR(RunAll(change));
   if (!change.client.empty()) ticket.Commit();
-  *number = log_->Append(record);
-  return true;
-}
-
-// Takes its place in the log where everybody comes by, and from then on only follows those before.
-Result<bool> TableStore::RunParts(const Change& change, AppliedSequences::Ticket& ticket,
-                                  const std::string& record, uint64_t* number) {
-  const std::vector<size_t> places = PlacesOf(change);
-  std::vector<size_t> order(places.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return places[a] < places[b]; });
-  Way way(*this);
-  const WriteGate::Shared gate(tables_->gate());
-  if (!change.client.empty()) {
-    ASSIGN_OR_RETURN(const bool is_new, applied_.IsNew(ticket));
-    if (!is_new) return false;
-  }
-  RETURN_IF_ERROR(change.check());
-  if (!change.client.empty()) ticket.Commit();
-  *number = log_->Append(record);
-  for (const size_t i : order) {
-    way.MoveTo(places[i]);
-    change.part(i);
-  }
+  applied();
   return true;
 }
 
@@ -179,31 +137,27 @@ Result<bool> TableStore::Make(const Change& change, const Cancellation& cancella
     if (ticket.already_applied()) return before();
   }
   if (change.prepare) RETURN_IF_ERROR(change.prepare());
+  std::string record;
   if (log_ != nullptr) {
     RETURN_IF_ERROR(log_->Ready());
-    ASSIGN_OR_RETURN(const std::string record, change.record());
-    RETURN_IF_ERROR(cancellation.Check());
-    uint64_t number = 0;
-    ASSIGN_OR_RETURN(const bool is_new, RunInOrder(change, ticket, record, &number));
-    if (!is_new) return before();
-    RETURN_IF_ERROR(log_->Wait(number));
-    return true;
+    ASSIGN_OR_RETURN(record, change.record());
   }
   RETURN_IF_ERROR(cancellation.Check());
-  std::optional<WriteGate::Shared> gate;
-  if (!change.catalog) gate.emplace(tables_->gate());
-  if (!change.client.empty()) {
-    ASSIGN_OR_RETURN(const bool is_new, applied_.IsNew(ticket));
-    if (!is_new) return false;
-  }
-  RETURN_IF_ERROR(RunAlone(change));
-  if (!change.client.empty()) ticket.Commit();
+  uint64_t number = 0;
+  std::optional<Order> order;
+  if (log_ != nullptr) order.emplace(*this, change.tables, change.catalog);
+  ASSIGN_OR_RETURN(const bool is_new, ApplyAndMark(change, ticket, [&] {
+                     if (log_ != nullptr) number = log_->Append(record);
+                   }));
+  order.reset();
+  if (!is_new) return before();
+  if (log_ != nullptr) RETURN_IF_ERROR(log_->Wait(number));
   return true;
 }
 
 Status TableStore::MakeAgain(const Change& change) {
   if (change.prepare) RETURN_IF_ERROR(change.prepare());
-  RETURN_IF_ERROR(RunAlone(change));
+  RETURN_IF_ERROR(RunAll(change));
   if (!change.client.empty()) applied_.Record(change.client, change.sequence);
   return OkStatus();
 }

@@ -30,10 +30,10 @@ namespace megalith::embedding {
 
 // A change is applied, marked as applied and taken into the log in one step that no snapshot cuts,
 // and answered when the log has it. With a log, changes of one table are applied one after the
-// other, in the log's order, so that a replay ends with the same rows; changes of several tables
-// follow each other from table to table, so that one works on the next table while another works on
-// the one before. Without a log they run side by side. A restore takes its place in the log like
-// any other change.
+// other, in the log's order, so that a replay ends with the same rows; what can be done before is
+// done side by side. (Changes of several tables that follow each other from table to table were
+// tried: the waiting at every table cost more than two processors won.) Without a log all run side
+// by side. A restore takes its place in the log like any other change.
 //
 // Threads: every method may be called concurrently, but Open first and alone.
 class TableStore {
@@ -92,8 +92,7 @@ class TableStore {
     // Either all at once, all or nothing,
     std::function<Status()> run;
     // or in parts, part i of tables[i]: `prepare` does what needs no lock, `check` tells all that
-    // can fail, quickly, and is told the truth about which tables there are until the last part is
-    // done.
+    // can fail, quickly, with the tables as they stay until the last part is done.
     std::function<Status()> prepare;
     std::function<Status()> check;
     std::function<void(size_t i)> part;
@@ -151,21 +150,13 @@ class TableStore {
   bool logs() const { return log_ != nullptr; }
 
  private:
-  // The way that every change of a server with a log goes, so that the log's order is the order of
-  // application: past all places in their order, never letting go of one before it has the next, so
-  // that nobody overtakes. Place 0 is everybody's, the others are shared by tables.
-  class Way {
+  // Held by a change that goes into the log, so that the log's order is the order of application.
+  class Order {
    public:
-    explicit Way(TableStore& store) : store_(store) { locks_.emplace_back(store_.places_[0]); }
-    // Goes on to a place not before the one it is at, and keeps nothing behind.
-    void MoveTo(size_t place);
-    // The same, but keeps `places`, which ascend, and place 0.
-    void Keep(std::span<const size_t> places);
+    Order(TableStore& store, std::span<const std::string_view> tables, bool all);
 
    private:
-    TableStore& store_;
-    size_t at_ = 0;
-    std::vector<std::unique_lock<std::mutex>> locks_;  // the last one is of the place it is at
+    std::vector<std::unique_lock<std::mutex>> locks_;
   };
   class Observers;
 
@@ -182,14 +173,11 @@ class TableStore {
   };
 
   explicit TableStore(Options options);
-  // The place of each of the change's tables.
-  std::vector<size_t> PlacesOf(const Change& change) const;
-  // With the log: applies, marks and logs; `number` is the record's. False: the mark has come.
-  Result<bool> RunInOrder(const Change& change, AppliedSequences::Ticket& ticket,
-                          const std::string& record, uint64_t* number);
-  Result<bool> RunParts(const Change& change, AppliedSequences::Ticket& ticket,
-                        const std::string& record, uint64_t* number);
-  static Status RunAlone(const Change& change);
+  // Applies and marks it, in the step that no snapshot cuts; `applied` runs at its end. False: the
+  // mark has come meanwhile.
+  Result<bool> ApplyAndMark(const Change& change, AppliedSequences::Ticket& ticket,
+                            const std::function<void()>& applied);
+  static Status RunAll(const Change& change);
   Result<RestoreReport> RestoreAtStart(UpdateLog::Options* log);
   Result<Prepared> Prepare(const RestoreReport& report);
   RestoreOptions RestoreOptionsOf(const RestoreRequest& request) const;
@@ -209,8 +197,8 @@ class TableStore {
   std::mutex saving_;                     // held by the one save or restore
   std::deque<SavedMoment> saved_;         // guarded by saving_; oldest first
 
-  static constexpr size_t kPlaces = 65;
-  std::array<std::mutex, kPlaces> places_;
+  static constexpr size_t kOrders = 64;
+  std::array<std::mutex, kOrders> orders_;
   std::unique_ptr<UpdateLog> log_;
 };
 

@@ -235,7 +235,7 @@ Result<RestoreReport> TableStore::Restore(const RestoreRequest& request,
   if (!alone.owns_lock()) return FailedPrecondition("another save or restore is under way");
   if (log_ != nullptr) RETURN_IF_ERROR(log_->Ready());
   Prepared prepared;
-  std::optional<Way> way;
+  std::optional<Order> order;
   std::string record;
   uint64_t number = 0;
   RestoreOptions options = RestoreOptionsOf(request);
@@ -246,10 +246,8 @@ Result<RestoreReport> TableStore::Restore(const RestoreRequest& request,
     }
     if (log_ == nullptr) return OkStatus();
     record = Encode({.base_step = report.base_step, .step = report.step, .request = request});
-    std::vector<size_t> all;
-    for (size_t i = 1; i < kPlaces; ++i) all.push_back(i);
-    way.reset();
-    way.emplace(*this).Keep(all);
+    order.reset();
+    order.emplace(*this, std::span<const std::string_view>(), true);
     return OkStatus();
   };
   options.at_moment = [&] {
@@ -258,8 +256,8 @@ Result<RestoreReport> TableStore::Restore(const RestoreRequest& request,
   };
   Result<RestoreReport> report = RestoreTables(*tables_, options);
   // A merge that found no room has changed rows: a replay has to meet it, too.
-  if (!report.ok() && way && number == 0) number = log_->Append(record);
-  way.reset();
+  if (!report.ok() && order && number == 0) number = log_->Append(record);
+  order.reset();
   if (number != 0) RETURN_IF_ERROR(log_->Wait(number));
   RETURN_IF_ERROR(report.status());
   if (report->found && IsWhole(request) && listener_.restored) listener_.restored(report->step);
