@@ -399,7 +399,7 @@ constexpr CommandDef kCommands[] = {
      .run = RunCreate,
      .examples = "megalithctl table create user "
                  "--segment=16,optimizer=adagrad,optimizer.learning_rate=0.05,"
-                 "initializer=random_uniform"},
+                 "initializer=random_uniform --address=ps0:7010,ps1:7010"},
     {.name = "table save",
      .help = "Save the tables of all servers, each as they are at a moment, into their "
              "checkpoint_dir.",
