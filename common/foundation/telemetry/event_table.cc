@@ -35,6 +35,9 @@ constexpr EventDef kEvents[] = {
      "file"},
     {"discovery_file_reloaded", Level::info, "path services",
      "the static discovery file changed and was read"},
+    {"discovery_unread", Level::warn, "error",
+     "ZooKeeper could not be read at the start; the process serves, and finds others as soon as it "
+     "can. Check that the servers named in `discovery` run and can be reached"},
     {"fleet_key_absent", Level::warn, "service",
      "packages are not sealed, so machine code in them is not run; set fleet_key_file, the same "
      "for "
@@ -77,6 +80,21 @@ constexpr EventDef kEvents[] = {
     {"table_log_tail_dropped", Level::warn, "file bytes",
      "the update log ended in a group that was not whole, as a crash leaves it: nothing in it was "
      "acknowledged, and it was cut off"},
+    {"zookeeper_auth_failed", Level::error, "",
+     "ZooKeeper refuses the digest credentials: correct discovery_auth, or ZK_AUTH"},
+    {"zookeeper_library", Level::debug, "message", "what the ZooKeeper client library says"},
+    {"zookeeper_node_shared", Level::warn, "path",
+     "a node that stands for this process belongs to another session: an earlier run, which is "
+     "over "
+     "once its session expires, or another process with the same identity, which must get its own"},
+    {"zookeeper_node_skipped", Level::warn, "path error",
+     "a node cannot be read or understood and counts as absent; said once for each. Repair it or "
+     "remove it"},
+    {"zookeeper_registration_failed", Level::error, "path error",
+     "ZooKeeper refuses a node that stands for this process: others cannot find it"},
+    {"zookeeper_session", Level::info, "servers state session",
+     "the state of the session with ZooKeeper has changed: connecting, connected, suspended (the "
+     "connection is lost), expired (a new session follows), auth_failed"},
 };
 
 }  // namespace
