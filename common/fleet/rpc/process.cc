@@ -211,6 +211,13 @@ int RunProcess(int argc, char** argv, config::Loader& loader, const ProcessConfi
     std::fputs(loader.Help().c_str(), stdout);
     return 0;
   }
+  if (hooks.on_configured) {
+    const Status completed = hooks.on_configured();
+    if (!completed.ok()) {
+      std::fprintf(stderr, "%s: %s\n", argv[0], completed.message().c_str());
+      return 2;
+    }
+  }
   const Status status = Run(loader, config, hooks, signals);
   if (status.ok()) return 0;
   std::fprintf(stderr, "%s: cannot start: %s\n", argv[0], status.ToString().c_str());

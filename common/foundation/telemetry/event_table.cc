@@ -8,6 +8,14 @@ namespace megalith::telemetry {
 namespace {
 
 constexpr EventDef kEvents[] = {
+    {"agent_model_error", Level::warn, "model error",
+     "the model server reports an error for a model; the model's state in ZooKeeper stays what it "
+     "was. See the model server's log"},
+    {"agent_model_state", Level::info, "model from to",
+     "the state of a model has changed (30 is AVAILABLE, 0 unknown) and is told to ZooKeeper"},
+    {"agent_replica_id_absent", Level::warn, "task",
+     "this replica has no id, so that a second one would share its node: set MY_POD_NAME or "
+     "REPLICA_ID"},
     {"cache_entry_quarantined", Level::warn, "key reason file",
      "a stored entry failed its checks, could not be restored and was moved to `file`; the caller "
      "recomputes it. Repeated: check the disk"},

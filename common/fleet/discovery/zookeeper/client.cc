@@ -148,6 +148,24 @@ std::string ParentOf(const std::string& path) {
   return slash == 0 || slash == std::string::npos ? "" : path.substr(0, slash);
 }
 
+// Checks "host:port,host" and adds the usual port where none is given.
+Result<std::string> HostsOf(std::string_view servers) {
+  std::string out;
+  for (const std::string_view part : Split(servers, ',')) {
+    const std::string_view host = Trim(part);
+    const size_t colon = host.ends_with(']') ? host.npos : host.rfind(':');
+    const auto port =
+        colon == host.npos ? std::optional<uint64_t>(2181) : ParseUint(host.substr(colon + 1));
+    if (host.empty() || colon == 0 || !port || *port == 0 || *port > 65535) {
+      return InvalidArgument(StrCat("zookeeper servers '", Printable(servers, 200),
+                                    "': expects host:port,host:port/chroot, got '", Printable(host),
+                                    "'"));
+    }
+    StrAppend(&out, out.empty() ? "" : ",", host.substr(0, colon), ":", *port);
+  }
+  return out;
+}
+
 // Something for the event thread.
 struct Pending {
   enum class Kind : uint8_t { kSession, kNode, kIntroduce } kind = Kind::kSession;
@@ -429,16 +447,7 @@ Result<std::unique_ptr<ZkClient>> ZkClient::Open(const ZkOptions& options) {
     impl.chroot = options.servers.substr(slash);
     RETURN_IF_ERROR(CheckZkPath(impl.chroot).Annotate("chroot"));
   }
-  for (const std::string_view host : Split(impl.hosts, ',')) {
-    const size_t colon = host.rfind(':');
-    const auto port = colon == std::string_view::npos ? std::optional<uint64_t>()
-                                                      : ParseUint(host.substr(colon + 1));
-    if (colon == 0 || !port || *port == 0 || *port > 65535) {
-      return InvalidArgument(StrCat("zookeeper servers '", Printable(options.servers, 200),
-                                    "': expects host:port,host:port/chroot, got '", Printable(host),
-                                    "'"));
-    }
-  }
+  ASSIGN_OR_RETURN(impl.hosts, HostsOf(impl.hosts));
   if (options.session_timeout.count() < 1 || options.session_timeout.count() > 86'400'000) {
     return InvalidArgument("zookeeper: the session timeout must be 1 ms to a day");
   }

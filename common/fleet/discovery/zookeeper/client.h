@@ -17,8 +17,8 @@
 namespace megalith::discovery {
 
 struct ZkOptions {
-  // "host:port,host:port", then optionally "/path", the chroot: every other path is below it. The
-  // chroot is created when something is created below it.
+  // "host:port,host:port" (the port may be missing: 2181), then optionally "/path", the chroot:
+  // every other path is below it. The chroot is created when something is created below it.
   std::string servers;
   // "user:password" of the digest scheme, sent with every connection; empty: none. Nodes are open
   // to the world in either case, as Monolith's agents make them.

@@ -28,6 +28,10 @@ Status ZkRegistrations::Write(const std::string& path, Wanted* wanted) {
   // Another session's node may come and go between two calls.
   constexpr int kTries = 5;
   wanted->session = 0;
+  // OnSession writes it then; until then nobody is to wait for a server that may not answer.
+  if (client_.state() != SessionState::kConnected) {
+    return Unavailable(StrCat("zookeeper: '", path, "' is written with the next connection"));
+  }
   const int64_t session = client_.session_id();
   for (int i = 1;; ++i) {
     const Status created = client_.Create(path, wanted->data, CreateMode::kEphemeral).status();
