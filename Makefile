@@ -19,7 +19,7 @@ SOURCES = $(shell git ls-files 'common/*.h' 'common/*.cc' 'services/*.h' 'servic
 COUNT ?= 10000
 SEED ?= 1
 
-.PHONY: help deps configure build run test conformance conformance-jax wheel wheel-test client-test real-programs \
+.PHONY: help deps configure build run test conformance conformance-jax wheel wheel-test client-test real-programs zookeeper-test \
   fixtures random bench prove asan tsan ubsan fuzz fmt lint docs clean
 
 help:  ## print this list
@@ -68,6 +68,11 @@ client-test:  ## test the Python client on a fleet; PYTHON=with jax, flatbuffers
 real-programs: wheel  ## flax, optax, numpyro, blackjax and diffrax on the plugin and on CPU; PYTHON=with all of them and megalith
 	JAX_PLATFORMS=megalith,cpu MEGALITH_LIBRARIES=$(CURDIR)/build/release/lib \
 	  $(or $(PYTHON),python3) conformance/runners/real_programs.py $(PROGRAMS)
+
+zookeeper-test:  ## test discovery against real ZooKeeper servers; needs java and Debian's zookeeper, or ZOOKEEPER_CLASSPATH
+	@$(MAKE) --no-print-directory configure PRESET=release
+	cmake --build build/release -j$(JOBS) --target zookeeper_real_test
+	tests/zookeeper/run.sh build/release/tests/zookeeper/zookeeper_real_test
 
 conformance-jax: wheel  ## run JAX's own tests on the plugin and on CPU; JAX_SOURCE=checkout, PYTHON=with jax, FILES=some
 	@[ -n "$(JAX_SOURCE)" ] || { echo "conformance-jax: give JAX_SOURCE=PATH, a checkout of jax at jax-v0.9.2" >&2; exit 1; }
