@@ -9,7 +9,7 @@ export CCACHE_SLOPPINESS ?= pch_defines,time_macros
 # Debian 12 packages; docs/DEPENDENCIES.md says why each is here.
 PACKAGES := g++ cmake ninja-build pkg-config ccache mold git python3 python3-venv \
   libgrpc++-dev protobuf-compiler libprotobuf-dev libspdlog-dev prometheus-cpp-dev nlohmann-json3-dev \
-  libssl-dev zlib1g-dev libsnappy-dev libgtest-dev libgmock-dev \
+  libssl-dev zlib1g-dev libsnappy-dev libzookeeper-mt-dev libgtest-dev libgmock-dev \
   libopenblas0-pthread libabsl-dev libcuckoo-dev llvm-19-dev libzstd-dev \
   clang-19 libclang-rt-19-dev clang-format-19 clang-tidy-19 prometheus
 SOURCES = $(shell git ls-files 'common/*.h' 'common/*.cc' 'services/*.h' 'services/*.cc' 'clients/*.h' 'clients/*.cc' \
@@ -20,7 +20,7 @@ COUNT ?= 10000
 SEED ?= 1
 
 .PHONY: help deps configure build run test conformance conformance-jax wheel wheel-test client-test real-programs \
-  image compose-test helm-test clients-test fixtures random bench prove asan tsan ubsan fuzz fmt lint docs clean
+  image compose-test helm-test clients-test zookeeper-test fixtures random bench prove asan tsan ubsan fuzz fmt lint docs clean
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -86,6 +86,11 @@ client-test:  ## test the Python client on a fleet; PYTHON=with jax, flatbuffers
 real-programs: wheel  ## flax, optax, numpyro, blackjax and diffrax on the plugin and on CPU; PYTHON=with all of them and megalith
 	JAX_PLATFORMS=megalith,cpu MEGALITH_LIBRARIES=$(CURDIR)/build/release/lib \
 	  $(or $(PYTHON),python3) conformance/runners/real_programs.py $(PROGRAMS)
+
+zookeeper-test:  ## test discovery against real ZooKeeper servers; needs java and Debian's zookeeper, or ZOOKEEPER_CLASSPATH
+	@$(MAKE) --no-print-directory configure PRESET=release
+	cmake --build build/release -j$(JOBS) --target zookeeper_real_test
+	tests/zookeeper/run.sh build/release/tests/zookeeper/zookeeper_real_test
 
 conformance-jax: wheel  ## run JAX's own tests on the plugin and on CPU; JAX_SOURCE=checkout, PYTHON=with jax, FILES=some
 	@[ -n "$(JAX_SOURCE)" ] || { echo "conformance-jax: give JAX_SOURCE=PATH, a checkout of jax at jax-v0.9.2" >&2; exit 1; }

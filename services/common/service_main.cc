@@ -78,6 +78,9 @@ int RunService(int argc, char** argv, const ServiceSpec& spec) {
   AddFields(spec, &config, &loader);
   State state;
   const rpc::ProcessHooks hooks{
+      .on_configured = [&]() -> Status {
+        return spec.on_configured ? spec.on_configured(loader, &config.process) : OkStatus();
+      },
       .make_services =
           [&](rpc::Process& process) { return MakeServices(spec, config, process, &state); },
       .on_started = [&](rpc::Process&, rpc::Server& server) -> Status {

@@ -28,8 +28,11 @@ struct ServiceSpec {
   std::string description;  // for --help and docs/config.md
   std::function<void(config::Loader&)> add_fields;
   std::function<Result<ServiceList>(ServiceContext&)> make;
+  // May be empty; called once the configuration is read, and may complete what the process has in
+  // common with others. `loader` tells where values came from.
+  std::function<Status(const config::Loader&, rpc::ProcessConfig*)> on_configured = {};
   // May be empty; called once calls are accepted.
-  std::function<Status(ServiceContext&, rpc::Server&)> on_started;
+  std::function<Status(ServiceContext&, rpc::Server&)> on_started = {};
   // Makes itself a key of the fleet, in its data directory, if none is configured.
   bool own_fleet_key = false;
 };

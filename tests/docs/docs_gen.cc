@@ -16,6 +16,7 @@
 #include "common/foundation/telemetry/metric_table.h"
 #include "common/learning/embedding/records_page.h"
 #include "common/machines/codegen/op_support.h"
+#include "services/agent/agent_service.h"
 #include "services/allinone/fleet.h"
 #include "services/cache/cache_service.h"
 #include "services/parameter_server/table_service.h"
@@ -76,9 +77,9 @@ std::string ConfigPage() {
                            "errors. Units are in the names; 0 never means unlimited. `--help` "
                            "prints the same tables.\n\n");
   for (const services::ServiceSpec& spec :
-       {services::AllInOneSpec({}), services::CacheSpec(), services::CompileSpec(nullptr),
-        services::ExecuteSpec(nullptr), services::ParameterServerSpec(),
-        services::TraceSpec(nullptr)}) {
+       {services::AgentSpec(), services::AllInOneSpec({}), services::CacheSpec(),
+        services::CompileSpec(nullptr), services::ExecuteSpec(nullptr),
+        services::ParameterServerSpec(), services::TraceSpec(nullptr)}) {
     services::ServiceConfig config;
     config::Loader loader(spec.name, spec.description);
     services::AddFields(spec, &config, &loader);

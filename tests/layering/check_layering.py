@@ -10,7 +10,7 @@ import sys
 GROUPS = ("foundation", "programs", "machines", "learning", "fleet")
 HEAVY = re.compile(
     r'#include\s+[<"](?:grpcpp/|grpc/|google/protobuf/|google/rpc/|spdlog/|prometheus/|nlohmann/|llvm|dnnl|oneapi/|cuda'
-    r'|nvrtc|boost/|openssl/|zlib\.h|snappy|rocksdb/|librdkafka/)|#include\s+"[^"]*\.pb\.h"')
+    r'|nvrtc|boost/|openssl/|zlib\.h|snappy|rocksdb/|librdkafka/|zookeeper/)|#include\s+"[^"]*\.pb\.h"')
 GRPC = re.compile(r'#include\s+<grpc')
 PB = re.compile(r'#include\s+"[^"]*\.pb\.h"')
 INCLUDE = re.compile(r'^\s*#include\s+"((?:common|services|clients|tests|bench)/[^"]+)"', re.M)

@@ -6,9 +6,12 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <optional>
 #include <thread>
 
 #include "common/fleet/discovery/static_file.h"
+#include "common/fleet/discovery/zookeeper/zk_registry.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/base/version.h"
 #include "common/foundation/telemetry/backend/metrics_server.h"
@@ -53,13 +56,51 @@ void LogConfig(const config::Loader& loader) {
   }
 }
 
+// What a process waits for ZooKeeper at its start before it goes on without.
+constexpr std::chrono::milliseconds kZooKeeperStartWait{15'000};
+
+Result<std::unique_ptr<discovery::Registry>> OpenZooKeeper(const ProcessConfig& config) {
+  const std::optional<std::string> servers = discovery::ZkServersOf(config.discovery);
+  if (!servers) {
+    return InvalidArgument(StrCat("discovery expects zk://host:port,host:port/chroot, got '",
+                                  Printable(config.discovery), "'"));
+  }
+  if (!config.discovery_file.empty()) {
+    return InvalidArgument("discovery and discovery_file exclude each other: give one of them");
+  }
+  const char* const from_environment = std::getenv("ZK_AUTH");
+  discovery::ZkOptions options{.servers = *servers,
+                               .auth = config.discovery_auth,
+                               .session_timeout = config.discovery_session};
+  if (options.auth.empty() && from_environment != nullptr) options.auth = from_environment;
+  ASSIGN_OR_RETURN(auto registry, discovery::ZkRegistry::Open(options, kZooKeeperStartWait));
+  return std::unique_ptr<discovery::Registry>(std::move(registry));
+}
+
 Result<std::unique_ptr<discovery::Registry>> MakeDiscovery(const ProcessConfig& config) {
+  if (!config.discovery.empty()) return OpenZooKeeper(config);
   if (config.discovery_file.empty()) {
     return std::unique_ptr<discovery::Registry>(std::make_unique<discovery::MemoryRegistry>());
   }
   ASSIGN_OR_RETURN(auto file, discovery::StaticFileRegistry::Open(
                                   config.discovery_file, RealFileSystem(), config.discovery_poll));
   return std::unique_ptr<discovery::Registry>(std::move(file));
+}
+
+// Tells ZooKeeper which services of ours are here. Other registries are told by their owners.
+Result<std::vector<std::unique_ptr<discovery::Handle>>> Announce(
+    const ProcessConfig& config, const std::vector<std::string>& services, const Server& server,
+    discovery::Registry& registry) {
+  std::vector<std::unique_ptr<discovery::Handle>> handles;
+  if (config.discovery.empty()) return handles;
+  std::string address = config.advertise;
+  if (address.empty() && !server.addresses().empty()) address = server.addresses().front();
+  if (address.empty()) return handles;
+  for (const std::string& service : services) {
+    ASSIGN_OR_RETURN(auto handle, registry.Register({.service = service, .address = address}));
+    handles.push_back(std::move(handle));
+  }
+  return handles;
 }
 
 Status WritePortFile(const ProcessConfig& config, const Server& server,
@@ -94,6 +135,10 @@ Status Run(config::Loader& loader, const ProcessConfig& config, const ProcessHoo
   Process process(config, metrics, *discovery, RealFileSystem(), RealClock());
   const AtEnd ended(hooks.on_ended);
   ASSIGN_OR_RETURN(auto services, hooks.make_services(process));
+  std::vector<std::string> names;
+  for (const auto& service : services) {
+    if (service->full_name().starts_with("megalith.")) names.push_back(service->short_name());
+  }
   std::unique_ptr<telemetry::MetricsServer> metrics_server;
   if (!config.metrics_listen.empty()) {
     ASSIGN_OR_RETURN(metrics_server,
@@ -103,6 +148,7 @@ Status Run(config::Loader& loader, const ProcessConfig& config, const ProcessHoo
   ASSIGN_OR_RETURN(const auto server,
                    Server::Start(ServerOptionsOf(config), std::move(services), metrics));
   if (hooks.on_started) RETURN_IF_ERROR(hooks.on_started(process, *server));
+  ASSIGN_OR_RETURN(auto announced, Announce(config, names, *server, *discovery));
   RETURN_IF_ERROR(WritePortFile(config, *server, metrics_address));
   Log(Level::info, "server_started",
       {{"service", loader.service()},
@@ -115,6 +161,7 @@ Status Run(config::Loader& loader, const ProcessConfig& config, const ProcessHoo
   sigwait(&signals, &signal);
   ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // the next signal ends the process
   Log(Level::info, "server_draining", {{"signal", signal}, {"drain_ms", config.drain.count()}});
+  announced.clear();  // nobody is sent here any more
   server->StopReadiness();
   std::this_thread::sleep_for(config.lame_duck);
   const Server::DrainReport report = server->Drain(config.drain);
@@ -163,6 +210,13 @@ int RunProcess(int argc, char** argv, config::Loader& loader, const ProcessConfi
   if (loader.help_requested()) {
     std::fputs(loader.Help().c_str(), stdout);
     return 0;
+  }
+  if (hooks.on_configured) {
+    const Status completed = hooks.on_configured();
+    if (!completed.ok()) {
+      std::fprintf(stderr, "%s: %s\n", argv[0], completed.message().c_str());
+      return 2;
+    }
   }
   const Status status = Run(loader, config, hooks, signals);
   if (status.ok()) return 0;

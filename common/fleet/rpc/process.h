@@ -53,6 +53,9 @@ class Process {
 };
 
 struct ProcessHooks {
+  // May be empty. Called once the configuration is read, before anything uses it; may complete it.
+  // An error ends the process as wrong configuration does.
+  std::function<Status()> on_configured;
   // Makes the services; called once, before anything listens.
   std::function<Result<std::vector<std::unique_ptr<Service>>>(Process&)> make_services;
   // May be empty. Called once calls are accepted.

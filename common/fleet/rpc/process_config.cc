@@ -57,6 +57,19 @@ constexpr config::ConfigField<ProcessConfig> kFields[] = {
         .Range(1, 1'000'000),
     Field<&C::max_streams>("max_streams", "streaming calls at the same time, per service")
         .Range(1, 1024),
+    Field<&C::discovery>("discovery",
+                         "where services find each other: zk://host:port,host:port/chroot; empty: "
+                         "discovery_file, or this process alone"),
+    Field<&C::discovery_auth>("discovery_auth",
+                              "user:password for ZooKeeper (digest); empty: what ZK_AUTH says")
+        .Secret(),
+    Field<&C::discovery_session>(
+        "discovery_session_ms",
+        "how long ZooKeeper keeps this process listed after it has fallen silent")
+        .Range(1000, kDayMs),
+    Field<&C::advertise>("advertise",
+                         "host:port at which other services reach this one, told to ZooKeeper; "
+                         "empty: the first address it listens on"),
     Field<&C::discovery_file>("discovery_file",
                               "file that tells where other services are: 'name = address, ...'"),
     Field<&C::discovery_poll>("discovery_poll_ms", "how often discovery_file is read again")

@@ -32,6 +32,10 @@ struct ProcessConfig {
   int32_t threads = 4;
   int32_t max_queued = 1000;
   int32_t max_streams = 16;
+  std::string discovery;
+  std::string discovery_auth;
+  std::chrono::milliseconds discovery_session{10'000};
+  std::string advertise;
   std::string discovery_file;
   std::chrono::milliseconds discovery_poll{2000};
   telemetry::Level log_level = telemetry::Level::info;

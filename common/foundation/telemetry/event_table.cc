@@ -8,6 +8,14 @@ namespace megalith::telemetry {
 namespace {
 
 constexpr EventDef kEvents[] = {
+    {"agent_model_error", Level::warn, "model error",
+     "the model server reports an error for a model; the model's state in ZooKeeper stays what it "
+     "was. See the model server's log"},
+    {"agent_model_state", Level::info, "model from to",
+     "the state of a model has changed (30 is AVAILABLE, 0 unknown) and is told to ZooKeeper"},
+    {"agent_replica_id_absent", Level::warn, "task",
+     "this replica has no id, so that a second one would share its node: set MY_POD_NAME or "
+     "REPLICA_ID"},
     {"cache_entry_quarantined", Level::warn, "key reason file",
      "a stored entry failed its checks, could not be restored and was moved to `file`; the caller "
      "recomputes it. Repeated: check the disk"},
@@ -35,6 +43,9 @@ constexpr EventDef kEvents[] = {
      "file"},
     {"discovery_file_reloaded", Level::info, "path services",
      "the static discovery file changed and was read"},
+    {"discovery_unread", Level::warn, "error",
+     "ZooKeeper could not be read at the start; the process serves, and finds others as soon as it "
+     "can. Check that the servers named in `discovery` run and can be reached"},
     {"fleet_key_absent", Level::warn, "service",
      "packages are not sealed, so machine code in them is not run; set fleet_key_file, the same "
      "for "
@@ -85,6 +96,21 @@ constexpr EventDef kEvents[] = {
     {"table_log_tail_dropped", Level::warn, "file bytes",
      "the update log ended in a group that was not whole, as a crash leaves it: nothing in it was "
      "acknowledged, and it was cut off"},
+    {"zookeeper_auth_failed", Level::error, "",
+     "ZooKeeper refuses the digest credentials: correct discovery_auth, or ZK_AUTH"},
+    {"zookeeper_library", Level::debug, "message", "what the ZooKeeper client library says"},
+    {"zookeeper_node_shared", Level::warn, "path",
+     "a node that stands for this process belongs to another session: an earlier run, which is "
+     "over "
+     "once its session expires, or another process with the same identity, which must get its own"},
+    {"zookeeper_node_skipped", Level::warn, "path error",
+     "a node cannot be read or understood and counts as absent; said once for each. Repair it or "
+     "remove it"},
+    {"zookeeper_registration_failed", Level::error, "path error",
+     "ZooKeeper refuses a node that stands for this process: others cannot find it"},
+    {"zookeeper_session", Level::info, "servers state session",
+     "the state of the session with ZooKeeper has changed: connecting, connected, suspended (the "
+     "connection is lost), expired (a new session follows), auth_failed"},
 };
 
 }  // namespace

@@ -6,6 +6,9 @@ namespace megalith::telemetry {
 namespace {
 
 constexpr const MetricDef* kMetrics[] = {
+    &kAgentDamagedNodes,
+    &kAgentReplicas,
+    &kAgentStale,
     &kBufferBytes,
     &kBuffers,
     &kBuildInfo,

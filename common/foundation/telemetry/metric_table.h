@@ -291,6 +291,22 @@ inline constexpr MetricDef kSyncTargets{
     .labels = {"state"},
     .help = "Targets that discovery lists, and of those the failing and the resending ones."};
 
+// Agent.
+inline constexpr MetricDef kAgentDamagedNodes{
+    .name = "megalith_agent_damaged_nodes",
+    .kind = MetricKind::kGauge,
+    .labels = {},
+    .help = "Nodes of replicas, met since the start, that could not be read or understood."};
+inline constexpr MetricDef kAgentReplicas{.name = "megalith_agent_replicas",
+                                          .kind = MetricKind::kGauge,
+                                          .labels = {},
+                                          .help = "Replicas in ZooKeeper, available or not."};
+inline constexpr MetricDef kAgentStale{
+    .name = "megalith_agent_stale_seconds",
+    .kind = MetricKind::kGauge,
+    .labels = {},
+    .help = "Age of what the agent answers from; 0 while it follows ZooKeeper."};
+
 // Every row above, by name. A row that is missing here is not documented, and a test says so.
 std::span<const MetricDef* const> Metrics();
 

@@ -1,0 +1,36 @@
+#include "common/fleet/agent/serving_status.h"
+
+#include "common/fleet/stubs/model_status_client.h"
+#include "common/foundation/base/strings.h"
+
+namespace megalith::agent {
+
+Result<std::unique_ptr<ServingStatus>> ServingStatus::Make(const AgentConfig& config,
+                                                           const rpc::ChannelOptions& options) {
+  std::unique_ptr<ServingStatus> out(new ServingStatus());
+  const std::pair<const char*, int> ports[] = {
+      {"ps", config.ps.grpc}, {"entry", config.entry.grpc}, {"dense", config.dense.grpc}};
+  for (const auto& [type, port] : ports) {
+    if (port == 0) continue;
+    ASSIGN_OR_RETURN(auto channel, rpc::Channel::Dial(StrCat("localhost:", port), options));
+    out->clients_[type] = std::make_unique<stubs::ModelStatusClient>(std::move(channel));
+  }
+  return out;
+}
+
+ServingStatus::~ServingStatus() = default;
+
+Result<std::vector<ModelVersion>> ServingStatus::GetModelStatus(const std::string& server_type,
+                                                                const std::string& model) {
+  const auto at = clients_.find(server_type);
+  if (at == clients_.end()) return NotFound(StrCat("no model server runs ", server_type));
+  ASSIGN_OR_RETURN(const auto versions,
+                   at->second->GetModelStatus(model, {.timeout = std::chrono::seconds(2)}));
+  std::vector<ModelVersion> out;
+  for (const stubs::ModelVersionState& v : versions) {
+    out.push_back({v.version, v.state, v.error_code, v.error});
+  }
+  return out;
+}
+
+}  // namespace megalith::agent

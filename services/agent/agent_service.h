@@ -1,0 +1,47 @@
+// monolith.serving.agent_service: common/fleet/agent behind gRPC.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "common/fleet/agent/config.h"
+#include "common/fleet/agent/replica_table.h"
+#include "common/fleet/rpc/service.h"
+#include "monolith/agent_service/agent_service.pb.h"
+#include "services/agent/config.h"
+#include "services/common/service_context.h"
+#include "services/common/service_main.h"
+
+namespace megalith::services {
+
+// Version 1 (spec agent-service.md, section 2.1): answers come from memory, never from ZooKeeper.
+// Thread-safe. Errors: kUnknown  a server type that does not exist, in the words of the Python
+// agent.
+class AgentService final : public rpc::Service {
+ public:
+  // `table` must outlive the service, or be kept by `owner`, which is destroyed with it.
+  AgentService(const agent::ReplicaTable& table, std::shared_ptr<void> owner,
+               rpc::ServiceThreads threads);
+
+  Result<monolith::serving::agent_service::GetReplicasResponse> GetReplicas(
+      const monolith::serving::agent_service::GetReplicasRequest& request, const rpc::Call& call);
+  Result<monolith::serving::agent_service::GetResourceResponse> GetResource(
+      const monolith::serving::agent_service::GetResourceRequest& request, const rpc::Call& call);
+  Result<monolith::serving::agent_service::HeartBeatResponse> HeartBeat(
+      const monolith::serving::agent_service::HeartBeatRequest& request, const rpc::Call& call);
+
+ private:
+  const std::shared_ptr<void> owner_;
+  const agent::ReplicaTable& table_;
+};
+
+// Connects to ZooKeeper, registers, and begins to watch. Without ZooKeeper at the start the agent
+// serves, and registers when it comes. Errors: kUnimplemented  agent_version 2 or 3; those of
+// agent::ReplicaManager; kPermissionDenied  ZooKeeper refuses the credentials.
+Result<std::unique_ptr<AgentService>> MakeAgent(const agent::AgentConfig& config,
+                                                ServiceContext& context);
+
+// The process megalith-agent.
+ServiceSpec AgentSpec();
+
+}  // namespace megalith::services

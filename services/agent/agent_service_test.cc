@@ -1,0 +1,143 @@
+#include "services/agent/agent_service.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/fleet/discovery/zookeeper/testing/zookeeper_fixture.h"
+#include "common/foundation/base/bytes.h"
+#include "common/foundation/base/strings.h"
+#include "tensorflow_serving/apis/get_model_status.pb.h"
+#include "tests/support/service_host.h"
+#include "tests/support/zookeeper_server.h"
+
+namespace megalith::services {
+namespace {
+
+namespace pb = monolith::serving::agent_service;
+using ::testing::ElementsAre;
+using testing::Eventually;
+using ::testing::HasSubstr;
+
+std::string Hex(const std::string& bytes) {
+  return HexEncode({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+}
+
+// A model server that has one model.
+class FakeModelService final : public rpc::Service {
+ public:
+  FakeModelService() : Service("tensorflow.serving.ModelService", {}) {
+    Unary("GetModelStatus", this, &FakeModelService::GetModelStatus);
+  }
+  Result<tensorflow::serving::GetModelStatusResponse> GetModelStatus(
+      const tensorflow::serving::GetModelStatusRequest& request, const rpc::Call&) {
+    if (request.model_spec().name() != "entry") return NotFound("no such model");
+    tensorflow::serving::GetModelStatusResponse response;
+    auto* const version = response.add_model_version_status();
+    version->set_version(4);
+    version->set_state(tensorflow::serving::ModelVersionStatus::AVAILABLE);
+    return response;
+  }
+};
+
+class AgentServiceTest : public ::testing::Test {
+ protected:
+  void Start() {
+    config_.bzid = "b";
+    config_.base_name = "m";
+    config_.deploy_type = agent::DeployType::kEntry;
+    config_.zk_servers = zookeeper_.address();
+    config_.replica_id = 1;
+    config_.host_ip = "127.0.0.1";
+    config_.host_ipv6 = "::1";
+    if (config_.entry.grpc == 0) config_.entry.grpc = 7303;
+    host_.Start([this](ServiceContext& context) -> Result<ServiceList> {
+      ASSIGN_OR_RETURN(auto service, MakeAgent(config_, context));
+      ServiceList list;
+      list.push_back(std::move(service));
+      return list;
+    });
+  }
+  template <typename Request, typename Response>
+  Result<Response> Call(const std::string& method, const Request& request) {
+    return rpc::UnaryMethod<Request, Response>(
+        host_.channel(), "monolith.serving.agent_service.AgentService", method)(request);
+  }
+  Result<pb::HeartBeatResponse> HeartBeat(int type) {
+    pb::HeartBeatRequest request;
+    request.set_server_type(static_cast<pb::ServerType>(type));
+    return Call<pb::HeartBeatRequest, pb::HeartBeatResponse>("HeartBeat", request);
+  }
+  Result<pb::GetReplicasResponse> GetReplicas(int type, int task) {
+    pb::GetReplicasRequest request;
+    request.set_server_type(static_cast<pb::ServerType>(type));
+    request.set_task(task);
+    return Call<pb::GetReplicasRequest, pb::GetReplicasResponse>("GetReplicas", request);
+  }
+  testing::ZooKeeperServer zookeeper_;
+  agent::AgentConfig config_;
+  testing::ServiceHost host_;
+};
+
+// Spec 13.4: reference bytes.
+TEST_F(AgentServiceTest, AnswersAreTheReferencesBytes) {
+  Start();
+  EXPECT_EQ(Hex(HeartBeat(pb::PS)->SerializeAsString()), "");
+  EXPECT_EQ(Hex(GetReplicas(pb::PS, 0)->SerializeAsString()), "0a00");
+  EXPECT_EQ(Hex(Call<pb::GetResourceRequest, pb::GetResourceResponse>("GetResource", {})
+                    ->SerializeAsString()),
+            "");
+  // Registered, but no model server answers.
+  Eventually([&] { return HeartBeat(pb::ENTRY)->addresses_size() == 1; });
+  EXPECT_EQ(Hex(HeartBeat(pb::ENTRY)->SerializeAsString()), "0a0b0a07656e7472793a301200");
+  zookeeper_.Put("/b/service/m/ps:1/2", discovery::WriteRecord(discovery::ReplicaMeta{
+                                            .address = "127.0.0.1:7305", .stat = 30}));
+  Eventually([&] { return GetReplicas(pb::PS, 1)->address_list().address_size() == 1; });
+  EXPECT_EQ(Hex(GetReplicas(pb::PS, 1)->SerializeAsString()),
+            "0a100a0e3132372e302e302e313a37333035");
+}
+
+TEST_F(AgentServiceTest, ModelServerThatAnswersIsAvailable) {
+  telemetry::MetricRegistry metrics;
+  std::vector<std::unique_ptr<rpc::Service>> services;
+  services.push_back(std::make_unique<FakeModelService>());
+  const auto server =
+      *rpc::Server::Start({.listen = {"127.0.0.1:0"}}, std::move(services), metrics);
+  const std::string address = server->addresses().front();
+  const std::string port = address.substr(address.rfind(':') + 1);
+  config_.entry.grpc = static_cast<int>(*ParseInt(port));
+  Start();
+  Eventually([&] { return GetReplicas(pb::ENTRY, 0)->address_list().address_size() == 1; });
+  EXPECT_THAT(GetReplicas(pb::ENTRY, 0)->address_list().address(),
+              ElementsAre(StrCat("127.0.0.1:", port)));
+  server->Drain(std::chrono::milliseconds(0));
+}
+
+TEST_F(AgentServiceTest, TypesThatDoNotExistAreRefusedInTheReferencesWords) {
+  Start();
+  const Status status = HeartBeat(7).status();
+  EXPECT_EQ(status.code(), Code::kUnknown);
+  EXPECT_EQ(status.message(),
+            "Exception calling application: Enum ServerType has no name defined for value 7");
+  EXPECT_EQ(GetReplicas(-1, 0).status().code(), Code::kUnknown);
+}
+
+TEST_F(AgentServiceTest, AnswersStayWhileZooKeeperIsLost) {
+  zookeeper_.Put("/b/service/m/ps:0/2",
+                 discovery::WriteRecord(discovery::ReplicaMeta{.address = "a:1", .stat = 30}));
+  Start();
+  Eventually([&] { return GetReplicas(pb::PS, 0)->address_list().address_size() == 1; });
+  zookeeper_.SetReachable(false);
+  zookeeper_.DropConnections();
+  EXPECT_THAT(GetReplicas(pb::PS, 0)->address_list().address(), ElementsAre("a:1"));
+}
+
+TEST_F(AgentServiceTest, OtherVersionsAreRefused) {
+  config_.agent_version = 3;
+  host_.Start([this](ServiceContext& context) -> Result<ServiceList> {
+    EXPECT_THAT(MakeAgent(config_, context).status().ToString(), HasSubstr("is not served"));
+    return ServiceList();
+  });
+}
+
+}  // namespace
+}  // namespace megalith::services
