@@ -80,7 +80,21 @@ Result<std::vector<ServerTable>> TableServer::Stats() const {
                    .hits = table.hits(),
                    .evicted = table.evicted(),
                    .updates = table.writes().applied(),
-                   .max_update_time = table.max_update_time()});
+                   .max_update_time = table.max_update_time(),
+                   .cold = {}});
+    if (!table.has_cold()) continue;
+    const v1::ColdTierStats& cold = table.cold();
+    out.back().cold = {.hot_rows = cold.hot_rows(),
+                       .cold_rows = cold.cold_rows(),
+                       .hot_bytes = cold.hot_bytes(),
+                       .disk_bytes = cold.disk_bytes(),
+                       .cache_bytes = cold.cache_bytes(),
+                       .lookups = cold.cold_lookups(),
+                       .hits = cold.cold_hits(),
+                       .promotions = cold.promotions(),
+                       .demotions = cold.demotions(),
+                       .read_errors = cold.read_errors(),
+                       .write_errors = cold.write_errors()};
   }
   return out;
 }
@@ -177,7 +191,7 @@ Status ParseSegment(std::string_view text, v1::Segment& segment) {
 }  // namespace
 
 Status TableServer::Create(const std::string& table, const std::vector<std::string>& segments,
-                           bool serving) const {
+                           bool serving, std::optional<int64_t> memory_budget) const {
   v1::CreateTableRequest request;
   request.set_name(table);
   v1::TableConfig& config = *request.mutable_config();
@@ -185,6 +199,9 @@ Status TableServer::Create(const std::string& table, const std::vector<std::stri
     RETURN_IF_ERROR(ParseSegment(segment, *config.add_segments()));
   }
   if (serving) config.set_kind(v1::TableConfig::KIND_SERVING);
+  if (memory_budget) {
+    config.mutable_cold_tier()->set_memory_budget_bytes(static_cast<uint64_t>(*memory_budget));
+  }
   return methods_->create(request, methods_->options).status();
 }
 
