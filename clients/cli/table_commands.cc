@@ -132,6 +132,15 @@ Status StatOfCheckpoint(Session& session, const Arguments& arguments) {
   return OkStatus();
 }
 
+Json ColdJson(const ServerTable::Cold& cold) {
+  return {{"hot_rows", cold.hot_rows},        {"cold_rows", cold.cold_rows},
+          {"hot_bytes", cold.hot_bytes},      {"disk_bytes", cold.disk_bytes},
+          {"cache_bytes", cold.cache_bytes},  {"cold_lookups", cold.lookups},
+          {"cold_hits", cold.hits},           {"promotions", cold.promotions},
+          {"demotions", cold.demotions},      {"read_errors", cold.read_errors},
+          {"write_errors", cold.write_errors}};
+}
+
 Status RunStat(Session& session, const Arguments& arguments) {
   if (arguments.Has("checkpoint")) return StatOfCheckpoint(session, arguments);
   if (arguments.Has("verify"))
@@ -140,6 +149,9 @@ Status RunStat(Session& session, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const std::vector<ServerTable> tables, server.Stats());
   Json json = Json::array();
   TextTable text({"table", "rows", "bytes", "lookups", "hit rate", "updates", "evicted", "newest"});
+  TextTable cold({"two tiers", "hot rows", "hot bytes", "cold rows", "disk bytes", "from memory",
+                  "promoted", "demoted", "errors"});
+  int cold_tables = 0;
   for (const ServerTable& table : tables) {
     const double rate = table.lookups == 0
                             ? 0
@@ -155,8 +167,21 @@ Status RunStat(Session& session, const Arguments& arguments) {
     text.Add({table.name, StrCat(table.rows), StrCat(table.bytes), StrCat(table.lookups),
               StrCat(static_cast<int>(rate * 1000) / 10.0, "%"), StrCat(table.updates),
               StrCat(table.evicted), SecondsText(table.max_update_time)});
+    if (!table.cold) continue;
+    ++cold_tables;
+    json.back()["cold"] = ColdJson(*table.cold);
+    const ServerTable::Cold& tier = *table.cold;
+    const double in_memory = table.lookups == 0 ? 0
+                                                : 1 - static_cast<double>(tier.lookups) /
+                                                          static_cast<double>(table.lookups);
+    cold.Add({table.name, StrCat(tier.hot_rows), StrCat(tier.hot_bytes), StrCat(tier.cold_rows),
+              StrCat(tier.disk_bytes), StrCat(static_cast<int>(in_memory * 1000) / 10.0, "%"),
+              StrCat(tier.promotions), StrCat(tier.demotions),
+              StrCat(tier.read_errors + tier.write_errors)});
   }
-  session.Print(Json{{"tables", json}}.dump(), text.Render());
+  std::string tiers;
+  if (cold_tables > 0) tiers = StrCat("\n", cold.Render());
+  session.Print(Json{{"tables", json}}.dump(), text.Render() + tiers);
   return OkStatus();
 }
 
@@ -240,8 +265,10 @@ Status RunCreate(Session& session, const Arguments& arguments) {
   if (segments.empty()) {
     return InvalidArgument("--segment is missing, such as --segment=16,optimizer=adagrad");
   }
+  ASSIGN_OR_RETURN(const std::optional<int64_t> budget, arguments.GetInt("memory-budget"));
+  if (budget && *budget < 1) return InvalidArgument("--memory-budget is in bytes, 1 or more");
   ASSIGN_OR_RETURN(const TableServer server, TableServer::Of(session));
-  RETURN_IF_ERROR(server.Create(table, segments, arguments.Has("serving")));
+  RETURN_IF_ERROR(server.Create(table, segments, arguments.Has("serving"), budget));
   session.Print(Json{{"created", table}}.dump(), StrCat("table '", table, "' is there"));
   return OkStatus();
 }
@@ -315,7 +342,10 @@ constexpr FlagDef kCreateFlags[] = {
      .help = "DIM[,optimizer=NAME][,optimizer.FIELD=NUMBER], also initializer and compressor "
              "(docs/optimizers.md); again for each segment of the row",
      .repeated = true},
-    {.name = "serving", .value_name = "", .help = "compressed values without optimizer state"}};
+    {.name = "serving", .value_name = "", .help = "compressed values without optimizer state"},
+    {.name = "memory-budget",
+     .value_name = "BYTES",
+     .help = "of rows and index in memory; rows beyond it lie on the server's disk (cold_dir)"}};
 constexpr FlagDef kSaveFlags[] = {
     {.name = "step", .value_name = "N", .help = "number of the checkpoint"},
     {.name = "delta",

@@ -45,6 +45,21 @@ const stubs::ShardCalls::Options kCalls{
     .threads = 16,
     .seed = 1};
 
+void AddCold(const v1::ColdTierStats& tier, ServerTable& sum) {
+  if (!sum.cold) sum.cold.emplace();
+  sum.cold->hot_rows += tier.hot_rows();
+  sum.cold->cold_rows += tier.cold_rows();
+  sum.cold->hot_bytes += tier.hot_bytes();
+  sum.cold->disk_bytes += tier.disk_bytes();
+  sum.cold->cache_bytes += tier.cache_bytes();
+  sum.cold->lookups += tier.cold_lookups();
+  sum.cold->hits += tier.cold_hits();
+  sum.cold->promotions += tier.promotions();
+  sum.cold->demotions += tier.demotions();
+  sum.cold->read_errors += tier.read_errors();
+  sum.cold->write_errors += tier.write_errors();
+}
+
 }  // namespace
 
 struct TableServer::Methods {
@@ -148,6 +163,7 @@ Result<std::vector<ServerTable>> TableServer::Stats() const {
       sum.evicted += table.evicted();
       sum.updates += table.writes().applied();
       sum.max_update_time = std::max(sum.max_update_time, table.max_update_time());
+      if (table.has_cold()) AddCold(table.cold(), sum);
     }
   }
   return Listed(std::move(tables));
@@ -305,7 +321,7 @@ Status ParseSegment(std::string_view text, v1::Segment& segment) {
 }  // namespace
 
 Status TableServer::Create(const std::string& table, const std::vector<std::string>& segments,
-                           bool serving) const {
+                           bool serving, std::optional<int64_t> memory_budget) const {
   v1::CreateTableRequest request;
   request.set_name(table);
   v1::TableConfig& config = *request.mutable_config();
@@ -313,6 +329,9 @@ Status TableServer::Create(const std::string& table, const std::vector<std::stri
     RETURN_IF_ERROR(ParseSegment(segment, *config.add_segments()));
   }
   if (serving) config.set_kind(v1::TableConfig::KIND_SERVING);
+  if (memory_budget) {
+    config.mutable_cold_tier()->set_memory_budget_bytes(static_cast<uint64_t>(*memory_budget));
+  }
   return OnAll([&](size_t s) { return shards_[s]->create(request, shards_[s]->options).status(); });
 }
 

@@ -26,6 +26,12 @@ struct ServerTable {
   uint64_t evicted = 0;
   int64_t updates = 0;
   int64_t max_update_time = 0;
+  struct Cold {
+    uint64_t hot_rows = 0, cold_rows = 0, hot_bytes = 0, disk_bytes = 0, cache_bytes = 0;
+    uint64_t lookups = 0, hits = 0, promotions = 0, demotions = 0;
+    uint64_t read_errors = 0, write_errors = 0;
+  };
+  std::optional<Cold> cold;  // of a table with a cold tier
 };
 
 struct SavedTables {
@@ -56,9 +62,10 @@ class TableServer {
   TableServer(TableServer&&) noexcept;
 
   // `segments`: "DIM[,optimizer=NAME][,optimizer.FIELD=NUMBER]..." each, and the same for
-  // initializer and compressor. Errors besides: kInvalidArgument  a segment of another form.
-  Status Create(const std::string& table, const std::vector<std::string>& segments,
-                bool serving) const;
+  // initializer and compressor. With a `memory_budget` in bytes the table has a cold tier. Errors
+  // besides: kInvalidArgument  a segment of another form.
+  Status Create(const std::string& table, const std::vector<std::string>& segments, bool serving,
+                std::optional<int64_t> memory_budget) const;
   // With `delta` rows that changed since the last save. Errors besides: kFailedPrecondition  a
   // server cannot save a delta: then save a whole checkpoint of the same step.
   Result<SavedTables> Save(int64_t step, int64_t sidecar_percent, bool delta) const;

@@ -41,6 +41,7 @@ struct ParameterServerConfig {
   int32_t checkpoint_whole_every = 12;
   int32_t checkpoint_max_deltas = 24;
   int64_t checkpoint_max_changes = 4 << 20;
+  std::string cold_dir;
   SyncConfig sync;  // its fields carry the prefix "sync_"
 };
 
@@ -140,6 +141,11 @@ inline constexpr config::ConfigField<ParameterServerConfig> kParameterServerFiel
         "rows changed since the last save that are kept track of, 22 bytes each; with more the "
         "next is a whole one; 0: no deltas")
         .Range(0, int64_t{1} << 32),
+    config::Field<&ParameterServerConfig::cold_dir>(
+        "cold_dir",
+        "on a local disk, where tables with a cold tier keep the rows that memory has no room for; "
+        "what it holds is dropped at the start, for checkpoints and log are what lasts; empty: "
+        "such tables are refused"),
 };
 
 }  // namespace megalith::services

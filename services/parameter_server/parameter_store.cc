@@ -6,6 +6,7 @@
 #include "common/foundation/base/rng.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/telemetry/log.h"
+#include "common/learning/embedding/cold/rocks_store.h"
 #include "services/parameter_server/store_change.h"
 #include "services/parameter_server/table_proto.h"
 
@@ -38,6 +39,11 @@ Result<embedding::FilterConfig> FilterOf(const ParameterServerConfig& config) {
   return filter;
 }
 
+embedding::OpenColdStoreOf ColdStores(const ParameterServerConfig& config, FileSystem& files) {
+  if (config.cold_dir.empty()) return nullptr;
+  return embedding::RocksStores(config.cold_dir, files);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ParameterStore>> ParameterStore::Open(
@@ -61,7 +67,8 @@ Result<std::unique_ptr<ParameterStore>> ParameterStore::Open(
   options.tables = {.filter = filter,
                     .observer = observer,
                     .hash_seed = EntropySeed(),
-                    .max_tables = static_cast<size_t>(config.max_tables)};
+                    .max_tables = static_cast<size_t>(config.max_tables),
+                    .open_cold_store = ColdStores(config, files)};
   options.dense.max_bytes = static_cast<uint64_t>(config.max_dense_bytes);
   options.updates.max_clients = static_cast<size_t>(config.max_clients);
   options.updates.window = static_cast<uint64_t>(config.update_window);

@@ -57,12 +57,66 @@ void StoreMetrics::Holds(std::string_view table, const embedding::Table& now) {
   const embedding::TableStats stats = now.Stats();
   cells.rows->Set(static_cast<double>(stats.rows));
   cells.bytes->Set(static_cast<double>(stats.bytes));
+  if (stats.cold) HoldsCold(table, *stats.cold);
+}
+
+void StoreMetrics::Following::Reach(uint64_t total) {
+  // Who comes late has an older total.
+  if (total <= reported) return;
+  counter->Add(total - reported);
+  reported = total;
+}
+
+void StoreMetrics::HoldsCold(std::string_view table, const embedding::ColdTierStats& now) {
+  const std::unique_lock lock(mu_);
+  auto found = cold_.find(table);
+  if (found == cold_.end()) {
+    const auto follow = [&](const telemetry::MetricDef& def) {
+      return Following{.counter = &registry_.GetCounter(def, {table})};
+    };
+    const auto errors = [&](std::string_view operation) {
+      return Following{.counter =
+                           &registry_.GetCounter(telemetry::kTableColdErrors, {table, operation})};
+    };
+    found =
+        cold_
+            .emplace(table,
+                     ColdCells{.rows = &registry_.GetGauge(telemetry::kTableColdRows, {table}),
+                               .bytes = &registry_.GetGauge(telemetry::kTableColdBytes, {table}),
+                               .lookups = follow(telemetry::kTableColdLookups),
+                               .hits = follow(telemetry::kTableColdHits),
+                               .promoted = follow(telemetry::kTablePromoted),
+                               .demoted = follow(telemetry::kTableDemoted),
+                               .read_errors = errors("read"),
+                               .write_errors = errors("write")})
+            .first;
+  }
+  ColdCells& cells = found->second;
+  cells.rows->Set(static_cast<double>(now.cold_rows));
+  cells.bytes->Set(static_cast<double>(now.disk_bytes));
+  cells.lookups.Reach(now.cold_lookups);
+  cells.hits.Reach(now.cold_hits);
+  cells.promoted.Reach(now.promotions);
+  cells.demoted.Reach(now.demotions);
+  cells.read_errors.Reach(now.read_errors);
+  cells.write_errors.Reach(now.write_errors);
 }
 
 void StoreMetrics::Dropped(std::string_view table) {
   const Cells& cells = CellsOf(table);
   cells.rows->Set(0);
   cells.bytes->Set(0);
+  const std::unique_lock lock(mu_);
+  const auto cold = cold_.find(table);
+  if (cold == cold_.end()) return;
+  // Another table of the name counts from nothing; counters go on from where they are.
+  cold->second.rows->Set(0);
+  cold->second.bytes->Set(0);
+  for (Following* total :
+       {&cold->second.lookups, &cold->second.hits, &cold->second.promoted, &cold->second.demoted,
+        &cold->second.read_errors, &cold->second.write_errors}) {
+    total->reported = 0;
+  }
 }
 
 void StoreMetrics::Logged(const embedding::UpdateLog::Commit& commit) {

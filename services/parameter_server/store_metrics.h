@@ -39,7 +39,19 @@ class StoreMetrics {
     telemetry::Counter* non_finite;
     telemetry::Counter* evicted;
   };
+  // A counter that follows a total.
+  struct Following {
+    telemetry::Counter* counter = nullptr;
+    uint64_t reported = 0;
+    void Reach(uint64_t total);
+  };
+  struct ColdCells {
+    telemetry::Gauge* rows;
+    telemetry::Gauge* bytes;
+    Following lookups, hits, promoted, demoted, read_errors, write_errors;
+  };
   const Cells& CellsOf(std::string_view table);
+  void HoldsCold(std::string_view table, const embedding::ColdTierStats& now);
 
   telemetry::MetricRegistry& registry_;
   telemetry::Counter& repeated_;
@@ -47,7 +59,8 @@ class StoreMetrics {
   telemetry::Counter& log_bytes_;
   telemetry::Counter& log_records_;
   std::shared_mutex mu_;
-  std::map<std::string, Cells, std::less<>> cells_;  // guarded by mu_
+  std::map<std::string, Cells, std::less<>> cells_;     // guarded by mu_
+  std::map<std::string, ColdCells, std::less<>> cold_;  // guarded by mu_
 };
 
 }  // namespace megalith::services

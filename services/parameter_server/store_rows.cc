@@ -59,6 +59,7 @@ Result<v1::LookupResponse> ParameterStore::Lookup(const v1::LookupRequest& reque
     Unpacked<Fid> ids;
     size_t at = 0;  // in floats
     int64_t hits = 0;
+    Status status;
   };
   ASSIGN_OR_RETURN(const ValueFormat format, FormatFromProto(request.format()));
   int64_t at_most = config_.max_ids;
@@ -84,13 +85,14 @@ Result<v1::LookupResponse> ParameterStore::Lookup(const v1::LookupRequest& reque
     Part& part = parts[i];
     const size_t size = part.ids.size() * static_cast<size_t>(part.table->dim());
     char* const to = rows->data() + part.at * BytesOf(format);
-    if (format == ValueFormat::kFp32) {
-      part.hits = *part.table->Lookup(part.ids.span(), {reinterpret_cast<float*>(to), size});
-    } else {
-      std::vector<float> unpacked(size);
-      part.hits = *part.table->Lookup(part.ids.span(), unpacked);
-      embedding::PackValues(unpacked, format, to);
-    }
+    std::vector<float> unpacked(format == ValueFormat::kFp32 ? 0 : size);
+    const std::span<float> values =
+        unpacked.empty() ? std::span(reinterpret_cast<float*>(to), size) : std::span(unpacked);
+    const Result<int64_t> hits = part.table->Lookup(part.ids.span(), values);
+    part.status = hits.status();
+    if (!hits.ok()) return;
+    part.hits = *hits;
+    if (!unpacked.empty()) embedding::PackValues(unpacked, format, to);
   };
   if (floats >= kFloatsWorthHelp) {
     helpers_.Run(parts.size(), look);
@@ -98,6 +100,8 @@ Result<v1::LookupResponse> ParameterStore::Lookup(const v1::LookupRequest& reque
     for (size_t i = 0; i < parts.size(); ++i) look(i);
   }
   for (size_t i = 0; i < parts.size(); ++i) {
+    RETURN_IF_ERROR(parts[i].status.Annotate(
+        StrCat("part ", i, ", table '", request.parts(static_cast<int>(i)).table(), "'")));
     v1::LookupResponse::Part* to = response.add_parts();
     to->set_dim(parts[i].table->dim());
     to->set_hits(parts[i].hits);
@@ -223,6 +227,9 @@ Result<ParameterStore::Plan<v1::AssignResponse>> ParameterStore::PlanWrite(
                                       " ids of dim ", table->dim(), " need ", wanted,
                                       " values, got ", (*parts)[i].values.size()));
       }
+      // A disk that fails does so before the first part is written.
+      RETURN_IF_ERROR(
+          table->Prefetch((*parts)[i].ids.span()).Annotate(StrCat("table '", batch.table(), "'")));
       tables.push_back(std::move(table));
     }
     v1::AssignResponse response;

@@ -124,6 +124,15 @@ Result<TableConfig> TableConfigFromProto(const v1::TableConfig& proto) {
   }
   if (proto.has_max_bytes()) config.max_bytes = proto.max_bytes();
   config.seed = proto.seed();
+  if (proto.has_cold_tier()) {
+    embedding::ColdTierConfig& cold = config.cold_tier.emplace();
+    cold.directory = proto.cold_tier().directory();
+    cold.memory_budget_bytes = proto.cold_tier().memory_budget_bytes();
+    if (proto.cold_tier().cache_bytes() != 0) cold.cache_bytes = proto.cold_tier().cache_bytes();
+    if (proto.cold_tier().has_max_disk_bytes()) {
+      cold.max_disk_bytes = proto.cold_tier().max_disk_bytes();
+    }
+  }
   return config;
 }
 
@@ -160,6 +169,15 @@ v1::TableConfig TableConfigToProto(const TableConfig& config) {
   }
   if (config.max_bytes != UINT64_MAX) proto.set_max_bytes(config.max_bytes);
   proto.set_seed(config.seed);
+  if (config.cold_tier) {
+    v1::ColdTier& cold = *proto.mutable_cold_tier();
+    cold.set_directory(config.cold_tier->directory);
+    cold.set_memory_budget_bytes(config.cold_tier->memory_budget_bytes);
+    cold.set_cache_bytes(config.cold_tier->cache_bytes);
+    if (config.cold_tier->max_disk_bytes != UINT64_MAX) {
+      cold.set_max_disk_bytes(config.cold_tier->max_disk_bytes);
+    }
+  }
   return proto;
 }
 
@@ -202,6 +220,7 @@ v1::WriteReport ReportToProto(const embedding::WriteReport& report) {
   proto.set_non_finite(report.non_finite);
   proto.set_guarded(report.guarded);
   proto.set_snapshot_missing(report.snapshot_missing);
+  proto.set_unreadable(report.unreadable);
   return proto;
 }
 
@@ -217,6 +236,20 @@ v1::TableStats StatsToProto(const std::string& name, const embedding::TableStats
   proto.set_evicted(stats.evicted);
   *proto.mutable_writes() = ReportToProto(stats.writes);
   proto.set_max_update_time(stats.max_update_time);
+  if (stats.cold) {
+    v1::ColdTierStats& cold = *proto.mutable_cold();
+    cold.set_hot_rows(stats.cold->hot_rows);
+    cold.set_cold_rows(stats.cold->cold_rows);
+    cold.set_hot_bytes(stats.cold->hot_bytes);
+    cold.set_disk_bytes(stats.cold->disk_bytes);
+    cold.set_cache_bytes(stats.cold->cache_bytes);
+    cold.set_cold_lookups(stats.cold->cold_lookups);
+    cold.set_cold_hits(stats.cold->cold_hits);
+    cold.set_promotions(stats.cold->promotions);
+    cold.set_demotions(stats.cold->demotions);
+    cold.set_read_errors(stats.cold->read_errors);
+    cold.set_write_errors(stats.cold->write_errors);
+  }
   return proto;
 }
 

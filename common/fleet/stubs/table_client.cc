@@ -75,7 +75,8 @@ WriteReport ReportOf(const v1::WriteReport& proto) {
           .refused = proto.refused(),
           .non_finite = proto.non_finite(),
           .guarded = proto.guarded(),
-          .snapshot_missing = proto.snapshot_missing()};
+          .snapshot_missing = proto.snapshot_missing(),
+          .unreadable = proto.unreadable()};
 }
 
 v1::NonFinitePolicy PolicyOf(embedding::NonFinite policy) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/foundation/base/rng.h"
+#include "common/learning/embedding/cold/testing/memory_cold_store.h"
 #include "common/learning/embedding/table.h"
 
 namespace megalith::embedding {
@@ -92,11 +93,15 @@ class Search {
   std::set<std::tuple<size_t, std::set<size_t>, float>> seen_;
 };
 
-std::unique_ptr<Table> MakeTable() {
+// With a store of cold rows, at most a few rows are in memory.
+std::unique_ptr<Table> MakeTable(MemoryColdStore::Control* cold) {
   TableConfig config;
+  if (cold != nullptr) config.cold_tier = {.directory = "t", .memory_budget_bytes = 240};
+  Table::Options options;
+  if (cold != nullptr) options.open_cold_store = MemoryColdStore::Opener(*cold);
   config.segments = {{.dim = 1}};
   config.segments[0].initializer.name = "ones";
-  auto table = Table::Make(config, {});
+  auto table = Table::Make(config, std::move(options));
   EXPECT_TRUE(table.ok());
   return *std::move(table);
 }
@@ -160,9 +165,10 @@ class Client {
   Rng rng_;
 };
 
-TEST(LinearizabilityTest, HistoriesOfManyThreadsAreSequentialForSomeOrder) {
+void CheckHistories(bool with_cold_tier) {
   for (uint64_t seed = 1; seed <= 60; ++seed) {
-    const auto table = MakeTable();
+    MemoryColdStore::Control cold;
+    const auto table = MakeTable(with_cold_tier ? &cold : nullptr);
     std::atomic<uint64_t> clock{0};
     std::vector<Client> clients;
     for (uint64_t t = 0; t < 4; ++t) clients.emplace_back(*table, clock, seed * 100 + t);
@@ -180,8 +186,17 @@ TEST(LinearizabilityTest, HistoriesOfManyThreadsAreSequentialForSomeOrder) {
     for (auto& [fid, operations] : history) {
       ASSERT_TRUE(Search(std::move(operations)).Sequential()) << "seed " << seed << " fid " << fid;
     }
+    if (with_cold_tier) {
+      EXPECT_GT(table->Stats().cold->promotions, 0u);
+    }
   }
 }
+
+TEST(LinearizabilityTest, HistoriesOfManyThreadsAreSequentialForSomeOrder) {
+  CheckHistories(false);
+}
+
+TEST(LinearizabilityTest, SoAreHistoriesOfATableWhoseRowsAreMostlyOnDisk) { CheckHistories(true); }
 
 // The search itself: a history that no order explains is told from one that some order does.
 TEST(LinearizabilityTest, TheSearchTellsLostUpdates) {

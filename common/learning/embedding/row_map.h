@@ -60,6 +60,7 @@ class RowMap {
   uint64_t bytes() const {
     return arena_.reserved_bytes() + index_bytes_.load(std::memory_order_relaxed);
   }
+  uint64_t index_bytes() const { return index_bytes_.load(std::memory_order_relaxed); }
   // Share of index entries in use.
   double load_factor() const;
 
@@ -101,6 +102,42 @@ class RowMap {
   // others may, and any may come again. At most some ten thousand at a time.
   bool ScanFids(uint64_t* cursor, std::vector<Fid>* fids) const;
 
+  // --- for a second tier (cold/cold_tier.h) ---
+
+  // Rows outside the map; payloads of row_bytes() each.
+  struct RowCopies {
+    std::vector<Fid> fids;
+    std::vector<uint32_t> timestamps;
+    std::vector<std::byte> payloads;
+
+    void Add(Fid fid, uint32_t timestamp, const std::byte* payload, size_t bytes) {
+      fids.push_back(fid);
+      timestamps.push_back(timestamp);
+      payloads.insert(payloads.end(), payload, payload + bytes);
+    }
+    void Clear() {
+      fids.clear();
+      timestamps.clear();
+      payloads.clear();
+    }
+  };
+
+  // Where the hand of a clock over all entries stands: on every shard at a place of its own, so
+  // that rows are taken from all shards alike and their memory is used again in all of them.
+  struct Hand {
+    size_t shard = 0;
+    std::vector<uint32_t> buckets;  // by shard
+    uint64_t looked = 0;            // entries passed since somebody set it to 0
+  };
+  // Moves the hand over some entries of one shard, at most a few thousand, and copies rows for
+  // which `take` answers true, about `limit` at most. `take` runs under the shard's lock.
+  void Sweep(Hand& hand, size_t limit, const std::function<bool(Fid fid)>& take,
+             RowCopies& out) const;
+
+  // Frees rows that are still as they were copied, by timestamp and the first `bytes` of their
+  // payloads; returns how many.
+  size_t EraseSame(const RowCopies& rows, size_t bytes);
+
   // Frees everything and returns the memory. Errors: kFailedPrecondition  a snapshot is being read.
   // Update and Erase must not run meanwhile; Visit may.
   Status Clear();
@@ -110,6 +147,9 @@ class RowMap {
   // Marks the moment. Update and Erase must not run during this call (microseconds).
   // Errors: kFailedPrecondition  another snapshot is being read.
   Status BeginSnapshot();
+
+  // Whether a snapshot has begun and is not read to its end.
+  bool in_snapshot() const { return snapshot_.load(std::memory_order_acquire); }
 
   struct RowView {
     Fid fid;

@@ -37,15 +37,48 @@ WriteReport& WriteReport::operator+=(const WriteReport& other) {
   non_finite += other.non_finite;
   guarded += other.guarded;
   snapshot_missing += other.snapshot_missing;
+  unreadable += other.unreadable;
   return *this;
 }
 
-Result<std::unique_ptr<Table>> Table::Make(TableConfig config, Options options) {
+Status Table::CheckLimits(const TableConfig& config) {
   if (config.max_bytes == 0) return InvalidArgument("max_bytes must be above zero");
+  if (!config.cold_tier) return OkStatus();
+  const uint64_t budget = config.cold_tier->memory_budget_bytes;
+  if (budget == 0) return InvalidArgument("the cold tier's memory_budget_bytes must be above zero");
+  if (config.cold_tier->max_disk_bytes == 0) {
+    return InvalidArgument("the cold tier's max_disk_bytes must be above zero");
+  }
+  if (config.max_bytes >= budget) return OkStatus();
+  return InvalidArgument("max_bytes is " + std::to_string(config.max_bytes) +
+                         ", below the cold tier's memory_budget_bytes of " +
+                         std::to_string(budget) + "; with a cold tier leave max_bytes out");
+}
+
+uint64_t Table::MaxMapBytes(const TableConfig& config) {
+  if (!config.cold_tier) return config.max_bytes;
+  return std::min(config.max_bytes, ColdTier::MaxMapBytes(config.cold_tier->memory_budget_bytes));
+}
+
+Result<std::unique_ptr<Table>> Table::Make(TableConfig config, Options options) {
+  RETURN_IF_ERROR(CheckLimits(config));
   if (options.gate == nullptr) options.gate = std::make_shared<WriteGate>();
   ASSIGN_OR_RETURN(std::unique_ptr<RowLayout> layout, RowLayout::Make(config));
   auto state = std::make_shared<State>(layout->payload_bytes(), config, options.hash_seed);
-  RETURN_IF_ERROR(state->map.Reserve(config.initial_capacity));
+  if (config.cold_tier) {
+    if (options.open_cold_store == nullptr) {
+      return FailedPrecondition(
+          "the table has a cold tier and there is no directory for cold rows; start the server "
+          "with cold_dir, or leave cold_tier out");
+    }
+    const ColdTierConfig& cold = *config.cold_tier;
+    ASSIGN_OR_RETURN(std::unique_ptr<ColdStore> store,
+                     options.open_cold_store(cold, layout->payload_bytes()));
+    state->cold = std::make_unique<ColdTier>(state->map, options.gate, layout->payload_bytes(),
+                                             cold.memory_budget_bytes, std::move(store));
+  } else {
+    RETURN_IF_ERROR(state->map.Reserve(config.initial_capacity));
+  }
   return std::unique_ptr<Table>(
       new Table(std::move(config), std::move(layout), std::move(options), std::move(state)));
 }
@@ -58,7 +91,16 @@ Table::Table(TableConfig config, std::unique_ptr<RowLayout> layout, Options opti
       state_(std::move(state)) {}
 
 Result<std::unique_ptr<Table>> Table::Reconfigured(TableConfig config) const {
-  if (config.max_bytes == 0) return InvalidArgument("max_bytes must be above zero");
+  RETURN_IF_ERROR(CheckLimits(config));
+  if (config.cold_tier.has_value() != config_.cold_tier.has_value() ||
+      (config.cold_tier &&
+       (config.cold_tier->directory != config_.cold_tier->directory ||
+        config.cold_tier->cache_bytes != config_.cold_tier->cache_bytes ||
+        config.cold_tier->max_disk_bytes != config_.cold_tier->max_disk_bytes))) {
+    return FailedPrecondition(
+        "of a cold tier only memory_budget_bytes changes while the table exists; make a new table "
+        "instead");
+  }
   if (config.kind != config_.kind || config.segments.size() != config_.segments.size()) {
     return FailedPrecondition("the number of segments and the kind of a table stay as they are");
   }
@@ -78,7 +120,11 @@ Result<std::unique_ptr<Table>> Table::Reconfigured(TableConfig config) const {
   }
   ASSIGN_OR_RETURN(std::unique_ptr<RowLayout> layout, RowLayout::Make(config));
   CHECK(layout->payload_bytes() == layout_->payload_bytes());
-  state_->map.SetMaxBytes(config.max_bytes);
+  if (state_->cold == nullptr) {
+    state_->map.SetMaxBytes(config.max_bytes);
+  } else {
+    state_->cold->SetBudget(config.cold_tier->memory_budget_bytes, config.max_bytes);
+  }
   return std::unique_ptr<Table>(new Table(std::move(config), std::move(layout), options_, state_));
 }
 
@@ -99,6 +145,33 @@ void Table::RaiseMaxUpdateTime(int64_t time) {
   }
 }
 
+template <typename Into, typename Done>
+Status Table::LookUp(std::span<const Fid> fids, size_t bytes, Into&& into, Done&& done) const {
+  if (state_->cold != nullptr) {
+    return state_->cold->Visit(fids, bytes, ColdTier::Use::kLookup, into, done);
+  }
+  state_->map.Visit(fids, bytes, into, done);
+  return OkStatus();
+}
+
+template <typename OnMissing, typename OnRow, typename OnFull, typename OnUnreadable>
+Status Table::UpdateRows(std::span<const Fid> fids, OnMissing&& on_missing, OnRow&& on_row,
+                         OnFull&& on_full, OnUnreadable&& on_unreadable) {
+  if (state_->cold == nullptr) return state_->map.Update(fids, on_missing, on_row, on_full);
+  return state_->cold->Update(fids, {.on_missing = on_missing,
+                                     .on_row = on_row,
+                                     .on_full = on_full,
+                                     .on_unreadable = on_unreadable});
+}
+
+Status Table::EraseRows(std::span<const Fid> fids, std::vector<Fid>* erased) {
+  if (state_->cold != nullptr) return state_->cold->Erase(fids, nullptr, erased);
+  for (const Fid fid : fids) {
+    if (state_->map.Erase(fid)) erased->push_back(fid);
+  }
+  return OkStatus();
+}
+
 Result<int64_t> Table::Lookup(std::span<const Fid> fids, std::span<float> out) const {
   RETURN_IF_ERROR(CheckBatch(fids.size(), out.size()));
   const auto dim = static_cast<size_t>(layout_->dim());
@@ -107,16 +180,16 @@ Result<int64_t> Table::Lookup(std::span<const Fid> fids, std::span<float> out) c
   float* rows = out.data();
   int64_t hits = 0;
   if (layout.reads_plainly()) {
-    state_->map.Visit(
+    RETURN_IF_ERROR(LookUp(
         fids, bytes, [&](size_t i) { return reinterpret_cast<std::byte*>(rows + i * dim); },
         [&](size_t i, bool found, uint32_t) {
           hits += found ? 1 : 0;
           if (!found) std::memset(rows + i * dim, 0, bytes);
-        });
+        }));
   } else {
     std::vector<uint64_t> scratch((bytes + 7) / 8);
     auto* row = reinterpret_cast<std::byte*>(scratch.data());
-    state_->map.Visit(
+    RETURN_IF_ERROR(LookUp(
         fids, bytes, [&](size_t) { return row; },
         [&](size_t i, bool found, uint32_t) {
           hits += found ? 1 : 0;
@@ -125,23 +198,28 @@ Result<int64_t> Table::Lookup(std::span<const Fid> fids, std::span<float> out) c
           } else {
             std::memset(rows + i * dim, 0, dim * sizeof(float));
           }
-        });
+        }));
   }
   state_->lookups.fetch_add(fids.size(), std::memory_order_relaxed);
   state_->hits.fetch_add(static_cast<uint64_t>(hits), std::memory_order_relaxed);
   return hits;
 }
 
-void Table::VisitRows(std::span<const Fid> fids,
-                      const std::function<void(size_t i, const std::byte* payload,
-                                               uint32_t timestamp)>& on_row) const {
+Status Table::VisitRows(std::span<const Fid> fids,
+                        const std::function<void(size_t i, const std::byte* payload,
+                                                 uint32_t timestamp)>& on_row) const {
   std::vector<uint64_t> scratch(state_->map.row_bytes() / 8);
   auto* row = reinterpret_cast<std::byte*>(scratch.data());
-  state_->map.Visit(
-      fids, state_->map.row_bytes(), [&](size_t) { return row; },
-      [&](size_t i, bool found, uint32_t timestamp) {
-        on_row(i, found ? row : nullptr, timestamp);
-      });
+  const auto into = [&](size_t) { return row; };
+  const auto done = [&](size_t i, bool found, uint32_t timestamp) {
+    on_row(i, found ? row : nullptr, timestamp);
+  };
+  const size_t bytes = state_->map.row_bytes();
+  if (state_->cold != nullptr) {
+    return state_->cold->Visit(fids, bytes, ColdTier::Use::kPeek, into, done);
+  }
+  state_->map.Visit(fids, bytes, into, done);
+  return OkStatus();
 }
 
 Result<std::vector<std::string>> Table::LookupEntries(std::span<const Fid> fids) const {
@@ -149,18 +227,18 @@ Result<std::vector<std::string>> Table::LookupEntries(std::span<const Fid> fids)
     return FailedPrecondition("a serving table keeps no optimizer state, so it has no entries");
   }
   std::vector<std::string> entries(fids.size());
-  VisitRows(fids, [&](size_t i, const std::byte* payload, uint32_t timestamp) {
+  RETURN_IF_ERROR(VisitRows(fids, [&](size_t i, const std::byte* payload, uint32_t timestamp) {
     if (payload != nullptr) layout_->AppendEntryDump(nullptr, timestamp, payload, entries[i]);
-  });
+  }));
   return entries;
 }
 
 bool Table::Contains(Fid fid) const {
   bool contained = false;
-  state_->map.Visit(
-      std::span(&fid, 1), 0, [](size_t) { return static_cast<std::byte*>(nullptr); },
-      [&](size_t, bool found, uint32_t) { contained = found; });
-  return contained;
+  const Status read = VisitRows(
+      std::span(&fid, 1),
+      [&](size_t, const std::byte* payload, uint32_t) { contained = payload != nullptr; });
+  return contained || !read.ok();
 }
 
 RowMap::Missing Table::Admit(Fid fid, uint32_t count, WriteReport& report) {
@@ -184,6 +262,7 @@ void Table::Finish(const WriteReport& report, std::span<const Fid> written,
   add(state_->non_finite, report.non_finite);
   add(state_->guarded, report.guarded);
   add(state_->snapshot_missing, report.snapshot_missing);
+  add(state_->unreadable, report.unreadable);
   if (options_.observer == nullptr) return;
   if (!written.empty()) options_.observer->Written(written);
   if (!erased.empty()) options_.observer->Erased(erased);
@@ -192,7 +271,7 @@ void Table::Finish(const WriteReport& report, std::span<const Fid> written,
 void Table::WriteRun(std::span<const Fid> fids, const float* values, uint32_t time, bool add,
                      WriteReport& report, std::vector<Fid>& written) {
   const auto dim = static_cast<size_t>(layout_->dim());
-  (void)state_->map.Update(
+  (void)UpdateRows(
       fids, [&](size_t i) { return Admit(fids[i], 1, report); },
       [&](size_t i, std::byte* row, uint32_t& timestamp, bool created) {
         if (created) layout_->Init(fids[i], row);
@@ -206,7 +285,7 @@ void Table::WriteRun(std::span<const Fid> fids, const float* values, uint32_t ti
         report.created += created ? 1 : 0;
         if (options_.observer != nullptr) written.push_back(fids[i]);
       },
-      [&](size_t) { ++report.refused; });
+      [&](size_t) { ++report.refused; }, [&](size_t) { ++report.unreadable; });
 }
 
 Result<WriteReport> Table::Write(std::span<const Fid> fids, std::span<const float> values,
@@ -219,6 +298,7 @@ Result<WriteReport> Table::Write(std::span<const Fid> fids, std::span<const floa
     return InvalidArgument("value " + std::to_string(at % dim) + " of row " +
                            std::to_string(at / dim) + " is not finite");
   }
+  RETURN_IF_ERROR(Prefetch(fids));
   const WriteGate::Shared gate(*options_.gate);
   RaiseMaxUpdateTime(update_time);
   const auto time = static_cast<uint32_t>(update_time);
@@ -235,11 +315,9 @@ Result<WriteReport> Table::Write(std::span<const Fid> fids, std::span<const floa
       WriteRun(fids.subspan(from, i - from), values.data() + from * dim, time, add, report,
                written);
       from = i + 1;
-      if (i < fids.size() && state_->map.Erase(fids[i])) {
-        ++report.erased;
-        erased.push_back(fids[i]);
-      }
+      if (i < fids.size()) (void)EraseRows(fids.subspan(i, 1), &erased);
     }
+    report.erased = static_cast<int64_t>(erased.size());
   }
   Finish(report, written, erased);
   return report;
@@ -291,6 +369,8 @@ Result<PreparedGradients> Table::Prepare(const Gradients& gradients) const {
     prepared.configured_rates = layout_->DefaultLearningRates(gradients.global_step);
     prepared.learning_rates = prepared.configured_rates;
   }
+  // A disk that fails does so here, before the first step.
+  if (state_->cold != nullptr) RETURN_IF_ERROR(state_->cold->Prepare(prepared.fids));
   return prepared;
 }
 
@@ -307,7 +387,7 @@ WriteReport Table::Apply(const PreparedGradients& batch) {
   report.non_finite = batch.non_finite;
   std::vector<Fid> written;
   if (options_.observer != nullptr) written.reserve(batch.fids.size());
-  (void)state_->map.Update(
+  (void)UpdateRows(
       batch.fids,
       [&](size_t i) {
         return Admit(batch.fids[i], batch.counts.empty() ? 1 : batch.counts[i], report);
@@ -320,7 +400,7 @@ WriteReport Table::Apply(const PreparedGradients& batch) {
         report.created += created ? 1 : 0;
         if (options_.observer != nullptr) written.push_back(batch.fids[i]);
       },
-      [&](size_t) { ++report.refused; });
+      [&](size_t) { ++report.refused; }, [&](size_t) { ++report.unreadable; });
   Finish(report, written, {});
   return report;
 }
@@ -332,7 +412,7 @@ Result<std::vector<int32_t>> Table::Reinitialize(std::span<const Fid> fids, int6
   std::vector<int32_t> had_row(fids.size());
   WriteReport report;
   std::vector<Fid> written;
-  (void)state_->map.Update(
+  (void)UpdateRows(
       fids, [](size_t) { return RowMap::Missing::kInsert; },
       [&](size_t i, std::byte* row, uint32_t& timestamp, bool created) {
         layout_->Init(fids[i], row);
@@ -345,6 +425,10 @@ Result<std::vector<int32_t>> Table::Reinitialize(std::span<const Fid> fids, int6
       [&](size_t i) {
         had_row[i] = -1;
         ++report.refused;
+      },
+      [&](size_t i) {
+        had_row[i] = -1;
+        ++report.unreadable;
       });
   Finish(report, written, {});
   return had_row;
@@ -365,8 +449,12 @@ int64_t Table::Evict(int64_t now) {
   now = std::clamp<int64_t>(now, 0, UINT32_MAX);  // rows are of no other time
   const WriteGate::Shared gate(*options_.gate);
   std::vector<Fid> dropped;
-  state_->map.EraseIf([&](Fid fid, uint32_t timestamp) { return Expired(fid, timestamp, now); },
-                      &dropped);
+  const auto expired = [&](Fid fid, uint32_t timestamp) { return Expired(fid, timestamp, now); };
+  if (state_->cold != nullptr) {
+    (void)state_->cold->EraseIf(expired, &dropped);  // counted; what cannot be read stays
+  } else {
+    state_->map.EraseIf(expired, &dropped);
+  }
   state_->evicted.fetch_add(dropped.size(), std::memory_order_relaxed);
   Finish({}, {}, dropped);
   return static_cast<int64_t>(dropped.size());
@@ -375,9 +463,7 @@ int64_t Table::Evict(int64_t now) {
 int64_t Table::Erase(std::span<const Fid> fids) {
   const WriteGate::Shared gate(*options_.gate);
   std::vector<Fid> erased;
-  for (const Fid fid : fids) {
-    if (state_->map.Erase(fid)) erased.push_back(fid);
-  }
+  (void)EraseRows(fids, &erased);  // an error of a disk is counted, and the row is gone
   WriteReport report;
   report.erased = static_cast<int64_t>(erased.size());
   Finish(report, {}, erased);
@@ -387,10 +473,20 @@ int64_t Table::Erase(std::span<const Fid> fids) {
 Status Table::Clear() {
   const WriteGate::Exclusive gate(*options_.gate);
   std::vector<Fid> dropped;
-  if (options_.observer != nullptr) {
-    state_->map.EraseIf([](Fid, uint32_t) { return true; }, &dropped);
+  if (state_->cold != nullptr) {
+    if (options_.observer != nullptr) {
+      for (uint64_t cursor = 0; state_->cold->ScanFids(&cursor, &dropped);) {
+      }
+      std::sort(dropped.begin(), dropped.end());
+      dropped.erase(std::unique(dropped.begin(), dropped.end()), dropped.end());
+    }
+    RETURN_IF_ERROR(state_->cold->Clear());
+  } else {
+    if (options_.observer != nullptr) {
+      state_->map.EraseIf([](Fid, uint32_t) { return true; }, &dropped);
+    }
+    RETURN_IF_ERROR(state_->map.Clear());
   }
-  RETURN_IF_ERROR(state_->map.Clear());
   Finish({}, {}, dropped);
   return OkStatus();
 }
@@ -407,7 +503,7 @@ Status Table::Load(std::span<const Fid> fids, std::span<const uint32_t> timestam
   const WriteGate::Shared gate(*options_.gate);
   uint32_t newest = 0;
   std::vector<Fid> written;
-  const Status status = state_->map.Update(
+  const Status status = UpdateRows(
       fids, [](size_t) { return RowMap::Missing::kInsert; },
       [&](size_t i, std::byte* row, uint32_t& timestamp, bool) {
         std::memcpy(row, payloads.data() + i * bytes, bytes);
@@ -415,7 +511,7 @@ Status Table::Load(std::span<const Fid> fids, std::span<const uint32_t> timestam
         newest = std::max(newest, timestamps[i]);
         if (options_.observer != nullptr) written.push_back(fids[i]);
       },
-      [](size_t) {});
+      [](size_t) {}, [](size_t) {});
   RaiseMaxUpdateTime(newest);
   Finish({}, written, {});
   return status;
@@ -424,7 +520,7 @@ Status Table::Load(std::span<const Fid> fids, std::span<const uint32_t> timestam
 TableStats Table::Stats() const {
   const auto get = [](const auto& counter) { return counter.load(std::memory_order_relaxed); };
   TableStats stats;
-  stats.rows = state_->map.rows();
+  stats.rows = size();
   stats.bytes = state_->map.bytes();
   stats.payload_bytes = layout_->payload_bytes();
   stats.load_factor = state_->map.load_factor();
@@ -438,8 +534,10 @@ TableStats Table::Stats() const {
                   .refused = get(state_->refused),
                   .non_finite = get(state_->non_finite),
                   .guarded = get(state_->guarded),
-                  .snapshot_missing = get(state_->snapshot_missing)};
+                  .snapshot_missing = get(state_->snapshot_missing),
+                  .unreadable = get(state_->unreadable)};
   stats.max_update_time = max_update_time();
+  if (state_->cold != nullptr) stats.cold = state_->cold->Stats();
   return stats;
 }
 

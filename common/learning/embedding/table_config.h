@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,6 +49,19 @@ struct ExpireTimes {
   bool operator==(const ExpireTimes&) const = default;
 };
 
+// Rows that have not been used for the longest time lie on a local disk (cold/cold_tier.h).
+struct ColdTierConfig {
+  // Of the table, below the server's directory of cold rows: letters, digits, `_ - . : /`. Empty:
+  // the table's name.
+  std::string directory;
+  // Rows and index in memory. Above 0 and below the table's max_bytes, if that is set.
+  uint64_t memory_budget_bytes = 0;
+  // Beside them: blocks of the disk kept in memory, and rows on their way to it.
+  uint64_t cache_bytes = uint64_t{64} << 20;
+  uint64_t max_disk_bytes = UINT64_MAX;  // when it is reached, no more rows leave memory
+  bool operator==(const ColdTierConfig&) const = default;
+};
+
 struct TableConfig {
   std::vector<SegmentConfig> segments;
   EntryKind kind = EntryKind::kTraining;
@@ -60,6 +74,7 @@ struct TableConfig {
   // while rows that exist go on being read and updated. 0 is an error, the default has no effect.
   uint64_t max_bytes = UINT64_MAX;
   uint64_t seed = 0;  // of random initial values and of stochastic rounding
+  std::optional<ColdTierConfig> cold_tier;  // none: all rows are in memory
   bool operator==(const TableConfig&) const = default;
 };
 

@@ -65,11 +65,22 @@ TableSet::~TableSet() = default;
 Result<TableSet::Member> TableSet::MakeMember(const std::string& name, TableConfig config,
                                               uint64_t hash_seed) const {
   Member member;
-  Table::Options options{
-      .filter = filter_, .observer = nullptr, .gate = gate_, .hash_seed = hash_seed};
+  Table::Options options{.filter = filter_,
+                         .observer = nullptr,
+                         .gate = gate_,
+                         .hash_seed = hash_seed,
+                         .open_cold_store = nullptr};
   if (options_.observer != nullptr) {
     member.observer = std::make_shared<NamedObserver>(name, options_.observer);
     options.observer = member.observer;
+  }
+  if (options_.open_cold_store != nullptr) {
+    options.open_cold_store = [name, &open = options_.open_cold_store](const ColdTierConfig& config,
+                                                                       size_t payload_bytes) {
+      ColdTierConfig named = config;
+      if (named.directory.empty()) named.directory = name;
+      return open(name, named, payload_bytes);
+    };
   }
   ASSIGN_OR_RETURN(std::unique_ptr<Table> table,
                    Table::Make(std::move(config), std::move(options)));

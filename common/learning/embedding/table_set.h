@@ -37,6 +37,7 @@ class TableSet {
     SetObserver* observer = nullptr;  // outlives the set
     uint64_t hash_seed = 0;           // take it at random in a server
     size_t max_tables = 1 << 16;
+    OpenColdStoreOf open_cold_store;  // none: configurations with a cold tier are refused
   };
 
   // Errors: those of MakeFilter.

@@ -61,7 +61,7 @@ std::vector<float> Row(const Table& table, Fid fid) {
 
 uint32_t TimeOf(const Table& table, Fid fid) {
   uint32_t time = 0;
-  table.VisitRows(std::span(&fid, 1), [&](size_t, const std::byte* payload, uint32_t timestamp) {
+  (void)table.VisitRows(std::span(&fid, 1), [&](size_t, const std::byte* payload, uint32_t timestamp) {
     EXPECT_NE(payload, nullptr);
     time = timestamp;
   });
@@ -116,7 +116,7 @@ TEST(TableTest, FollowsTheWorkedTraceOfTheSpecification) {
   Put(*table, {1}, {9, 9, 9}, 10);
   EXPECT_THAT(Row(*table, 1), ElementsAre(9, 9, 9));
   EXPECT_EQ(TimeOf(*table, 1), 10U);
-  table->VisitRows(std::span(&one, 1), [&](size_t, const std::byte* payload, uint32_t) {
+  (void)table->VisitRows(std::span(&one, 1), [&](size_t, const std::byte* payload, uint32_t) {
     const auto state = table->layout().State(payload);
     EXPECT_NEAR(state[1].arrays[0].values[0], 1.1, 1e-6);  // kept
   });

@@ -18,6 +18,14 @@ WriteGate::Shared::Shared(WriteGate& gate) : gate_(nullptr), outer_(held_gate) {
   held_gate = &gate;
 }
 
+WriteGate::Shared::Shared(WriteGate& gate, std::try_to_lock_t) : gate_(nullptr), outer_(held_gate) {
+  if (held_gate == &gate) return;
+  held_ = gate.TryEnter();
+  if (!held_) return;
+  gate_ = &gate;
+  held_gate = &gate;
+}
+
 WriteGate::Shared::~Shared() {
   if (gate_ == nullptr) return;
   held_gate = outer_;
@@ -25,13 +33,15 @@ WriteGate::Shared::~Shared() {
 }
 
 void WriteGate::Enter() {
-  while (true) {
-    // Sequentially consistent, as in Exclusive: either we see it closed, or it sees us inside.
-    writers_.fetch_add(1, std::memory_order_seq_cst);
-    if (closed_.load(std::memory_order_seq_cst) == 0) return;
-    Leave();
-    closed_.wait(1);
-  }
+  while (!TryEnter()) closed_.wait(1);
+}
+
+bool WriteGate::TryEnter() {
+  // Sequentially consistent, as in Exclusive: either we see it closed, or it sees us inside.
+  writers_.fetch_add(1, std::memory_order_seq_cst);
+  if (closed_.load(std::memory_order_seq_cst) == 0) return true;
+  Leave();
+  return false;
 }
 
 void WriteGate::Leave() {

@@ -20,13 +20,17 @@ class WriteGate {
   class Shared {
    public:
     explicit Shared(WriteGate& gate);
+    // Does not wait; held() says whether the gate was open.
+    Shared(WriteGate& gate, std::try_to_lock_t);
     ~Shared();
+    bool held() const { return held_; }
     Shared(const Shared&) = delete;
     Shared& operator=(const Shared&) = delete;
 
    private:
     WriteGate* gate_;  // null: an outer one holds it
     WriteGate* outer_;
+    bool held_ = true;
   };
 
   // No write goes on while one of these lives. Must not be made by a thread that holds a Shared.
@@ -43,6 +47,7 @@ class WriteGate {
 
  private:
   void Enter();
+  bool TryEnter();
   void Leave();
 
   std::mutex mu_;  // held by the Exclusive

@@ -215,7 +215,8 @@ void Syncer::TouchRowsThatWere() {
       fids.clear();
       gone.clear();
       more = before->second->ScanFids(&cursor, &fids);
-      after->second->VisitRows(fids, [&](size_t i, const std::byte* row, uint32_t) {
+      // A row that cannot be read is not gone.
+      (void)after->second->VisitRows(fids, [&](size_t i, const std::byte* row, uint32_t) {
         if (row == nullptr) gone.push_back(fids[i]);
       });
       if (!gone.empty()) parts_.touched.Erased(name, gone);

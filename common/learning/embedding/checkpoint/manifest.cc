@@ -116,6 +116,17 @@ Status ParseExpire(const Lines& in, ExpireTimes* expire) {
   return in.Get(2, &expire->days_of_slot[slot]);
 }
 
+Status ParseColdTier(const Lines& in, ColdTierConfig* cold) {
+  if (in.words().size() == 5) {
+    cold->directory = std::string(in.words()[4]);
+  } else {
+    RETURN_IF_ERROR(in.Size(4));
+  }
+  RETURN_IF_ERROR(in.Get(1, &cold->memory_budget_bytes));
+  RETURN_IF_ERROR(in.Get(2, &cold->cache_bytes));
+  return in.Get(3, &cold->max_disk_bytes);
+}
+
 // A line of a table's configuration.
 Status ParseConfigLine(const Lines& in, TableConfig* config) {
   const std::string_view key = in.key();
@@ -138,6 +149,7 @@ Status ParseConfigLine(const Lines& in, TableConfig* config) {
   if (key == "initial_capacity") return in.Get(1, &config->initial_capacity);
   if (key == "max_bytes") return in.Get(1, &config->max_bytes);
   if (key == "seed") return in.Get(1, &config->seed);
+  if (key == "cold_tier") return ParseColdTier(in, &config->cold_tier.emplace());
   if (key == "expire_days") return ParseExpire(in, &config->expire);
   if (key == "segment") {
     RETURN_IF_ERROR(in.Size(2));
@@ -234,6 +246,11 @@ std::string PrintTableConfig(const TableConfig& config, std::string_view indent)
   line("initial_capacity ", config.initial_capacity);
   line("max_bytes ", config.max_bytes);
   line("seed ", config.seed);
+  if (config.cold_tier) {
+    const ColdTierConfig& cold = *config.cold_tier;
+    line("cold_tier ", cold.memory_budget_bytes, " ", cold.cache_bytes, " ", cold.max_disk_bytes,
+         cold.directory.empty() ? "" : " ", cold.directory);
+  }
   line("skip_zero_embedding ", config.skip_zero_embedding ? 1 : 0);
   line("expire_days ", config.expire.default_days);
   for (const auto& [slot, days] : config.expire.days_of_slot) line("expire_days ", slot, " ", days);
