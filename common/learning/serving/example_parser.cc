@@ -42,6 +42,11 @@ Kind KindFor(DataType dtype) {
   return info != nullptr && tensor::IsFloat(info->dtype) ? Kind::kFloat : Kind::kInt64;
 }
 
+uint64_t ElementBytes(DataType dtype) {
+  if (dtype == DataType::kString) return sizeof(std::string);
+  return static_cast<uint64_t>(tensor::ByteWidth(FindDataType(dtype)->dtype));
+}
+
 // One Feature message as it stands in an Example.
 struct Found {
   Kind kind = Kind::kNone;
@@ -129,7 +134,8 @@ class Column {
     if (!feature.scalar) shape.push_back(feature.length);
     Column out(feature);
     const std::optional<int64_t> size = tensor::NumElements(shape);
-    if (!size.has_value() || static_cast<uint64_t>(*size) > kMaxArgumentBytes) {
+    if (!size.has_value() ||
+        static_cast<uint64_t>(*size) > kMaxArgumentBytes / ElementBytes(feature.dtype)) {
       return ResourceExhausted(StrCat("feature \"", Printable(feature.key), "\" of ", rows,
                                       " examples takes more than ", kMaxArgumentBytes, " bytes"));
     }

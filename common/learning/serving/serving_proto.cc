@@ -8,6 +8,7 @@
 #include "common/foundation/base/strings.h"
 #include "common/learning/serving/tensor_value_proto.h"
 #include "megalith/serving/v1/signatures.pb.h"
+#include "tensorflow_serving/apis/prediction_log.pb.h"
 
 namespace megalith::serving {
 namespace {
@@ -221,6 +222,50 @@ std::vector<std::string> ExamplesOf(const tfs::Input& input) {
   std::vector<std::string> out;
   for (const tensorflow::Example& example : examples)
     out.push_back(context + example.SerializeAsString());
+  return out;
+}
+
+Result<std::vector<WarmupRequest>> ParsePredictionLog(std::string_view record, uint64_t max_bytes) {
+  tfs::PredictionLog log;
+  if (record.size() > static_cast<size_t>(std::numeric_limits<int>::max()) ||
+      !log.ParseFromArray(record.data(), static_cast<int>(record.size()))) {
+    return InvalidArgument(StrCat("Failed to parse warmup record: ", Printable(record)));
+  }
+  std::vector<WarmupRequest> out;
+  const auto on_examples = [&out](Method method, const std::string& signature,
+                                  const tfs::Input& input) {
+    out.push_back({.method = method, .signature = signature, .examples = ExamplesOf(input)});
+  };
+  switch (log.log_type_case()) {
+    case tfs::PredictionLog::kPredictLog: {
+      const tfs::PredictRequest& request = log.predict_log().request();
+      out.push_back({.method = Method::kPredict,
+                     .signature = request.model_spec().signature_name(),
+                     .inputs = InputsOf(request.inputs(), max_bytes),
+                     .filter = {request.output_filter().begin(), request.output_filter().end()}});
+      break;
+    }
+    case tfs::PredictionLog::kClassifyLog:
+      on_examples(Method::kClassify, log.classify_log().request().model_spec().signature_name(),
+                  log.classify_log().request().input());
+      break;
+    case tfs::PredictionLog::kRegressLog:
+      on_examples(Method::kRegress, log.regress_log().request().model_spec().signature_name(),
+                  log.regress_log().request().input());
+      break;
+    case tfs::PredictionLog::kMultiInferenceLog:
+      for (const tfs::InferenceTask& task : log.multi_inference_log().request().tasks()) {
+        on_examples(task.method_name() == kClassifyMethod ? Method::kClassify : Method::kRegress,
+                    task.model_spec().signature_name(),
+                    log.multi_inference_log().request().input());
+      }
+      break;
+    case tfs::PredictionLog::LOG_TYPE_NOT_SET:
+      break;
+    default:
+      return Unimplemented(
+          StrCat("Unsupported log_type for warmup: ", static_cast<int>(log.log_type_case())));
+  }
   return out;
 }
 

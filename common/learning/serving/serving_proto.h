@@ -9,6 +9,7 @@
 #include "common/learning/serving/inference.h"
 #include "common/learning/serving/model_manager.h"
 #include "common/learning/serving/signature_spec.h"
+#include "common/learning/serving/warmup.h"
 #include "tensorflow_serving/apis/classification.pb.h"
 #include "tensorflow_serving/apis/get_model_metadata.pb.h"
 #include "tensorflow_serving/apis/get_model_status.pb.h"
@@ -38,6 +39,9 @@ Inputs InputsOf(const google::protobuf::Map<std::string, tensorflow::TensorProto
 
 // Each Example as bytes, the context's in front of each.
 std::vector<std::string> ExamplesOf(const tensorflow::serving::Input& input);
+
+// A serialized PredictionLog, as WarmupParser. The inputs of one take at most `max_bytes`.
+Result<std::vector<WarmupRequest>> ParsePredictionLog(std::string_view record, uint64_t max_bytes);
 
 void FillClasses(const std::vector<std::vector<Class>>& classes,
                  tensorflow::serving::ClassificationResult* result);

@@ -72,7 +72,8 @@ TEST(DecodeTensorTest, ShapesAreScalarsOrEmptyAsTheySay) {
       {"dtype: DT_INT64 int64_val: 5", "i64[] 5"},
       {"dtype: DT_INT64 int64_val: 5 tensor_shape { unknown_rank: true dim { size: 9 } }",
        "i64[] 5"},
-      {"dtype: DT_INT64 int64_val: 5 tensor_shape { dim { } dim { size: 3 } }", "i64[0,3] empty i64[0,3]"},
+      {"dtype: DT_INT64 int64_val: 5 tensor_shape { dim { } dim { size: 3 } }",
+       "i64[0,3] empty i64[0,3]"},
       {"dtype: DT_INT64 tensor_shape { dim { size: -1 } }", "INVALID_ARGUMENT"},
   };
   for (const Row& row : rows)

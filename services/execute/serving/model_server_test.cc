@@ -10,9 +10,12 @@
 
 #include "common/fleet/rpc/channel.h"
 #include "common/foundation/base/strings.h"
+#include "common/learning/records/record_stream.h"
+#include "common/learning/serving/serving_proto.h"
 #include "common/machines/backends/backends.h"
 #include "services/execute/serving/model_serving.h"
 #include "services/execute/serving/testing/toy_models.h"
+#include "tensorflow_serving/apis/prediction_log.pb.h"
 #include "tests/support/service_host.h"
 
 namespace megalith::services {
@@ -132,6 +135,92 @@ TEST_F(ToyServerTest, AnswersAsTensorFlowServing) {
     }
   }
   EXPECT_EQ(asked, 32u);
+}
+
+TEST_F(ToyServerTest, AReloadNamesVersionsAndModels) {
+  MakeVersion(JoinPath(root_.path(), "half_plus_two"), 124);
+  tfs::ReloadConfigRequest request;
+  ASSERT_TRUE(request.ParseFromString(Fixture("33-reload-config.request.pb")));
+  for (auto& config : *request.mutable_config()->mutable_model_config_list()->mutable_config())
+    config.set_base_path(JoinPath(root_.path(), config.name()));
+  const rpc::UnaryMethod<tfs::ReloadConfigRequest, tfs::ReloadConfigResponse> reload(
+      host_.channel(), kModel, "HandleReloadConfigRequest");
+  const auto response = reload(request);
+  ASSERT_TRUE(response.ok()) << response.status().ToString();
+  EXPECT_EQ(response->status().error_code(), tensorflow::error::OK);
+  EXPECT_EQ(models_->models().size(),
+            static_cast<size_t>(request.config().model_config_list().config_size()));
+}
+
+TEST_F(ToyServerTest, StatusTellsOfVersionsThatHaveEnded) {
+  MakeVersion(JoinPath(root_.path(), "half_plus_two"), 124);
+  tfs::GetModelStatusRequest request;
+  ASSERT_TRUE(request.ParseFromString(Fixture("30-status.request.pb")));
+  const rpc::UnaryMethod<tfs::GetModelStatusRequest, tfs::GetModelStatusResponse> status(
+      host_.channel(), kModel, "GetModelStatus");
+  tfs::GetModelStatusResponse response;
+  do {
+    Result<tfs::GetModelStatusResponse> got = status(request);
+    ASSERT_TRUE(got.ok()) << got.status().ToString();
+    response = *std::move(got);
+  } while (response.model_version_status_size() < 2 ||
+           response.model_version_status(1).state() != tfs::ModelVersionStatus::END);
+  EXPECT_EQ(response.model_version_status(0).version(), 124);
+  EXPECT_EQ(response.model_version_status(0).state(), tfs::ModelVersionStatus::AVAILABLE);
+  EXPECT_EQ(response.model_version_status(1).version(), 123);
+  EXPECT_EQ(response.model_version_status(1).status().error_code(), tensorflow::error::OK);
+}
+
+// Of toy models, the folder of whose only version holds a file of warm-up requests.
+class WarmupTest : public ::testing::Test {
+ protected:
+  Status Warm(const std::string& bytes) {
+    const std::string path = JoinPath(folder_.path(), serving::kWarmupFile);
+    FileSystem& files = RealFileSystem();
+    RETURN_IF_ERROR(files.MakeDirectory(JoinPath(folder_.path(), "assets.extra")));
+    RETURN_IF_ERROR(files.WriteAtomically(path, bytes));
+    const auto loader = serving::MakeWarmupLoader(
+        testing::MakeToyLoader(),
+        [](std::string_view record) { return serving::ParsePredictionLog(record, 1 << 20); }, {},
+        files);
+    return loader->Load("half_plus_two", 123, folder_.path(), Cancellation()).status();
+  }
+  static std::string Records(const tfs::PredictionLog& log, size_t count) {
+    std::string out;
+    StringSink sink(&out);
+    records::RecordWriter writer(&sink);
+    for (size_t i = 0; i < count; ++i) EXPECT_TRUE(writer.Write(log.SerializeAsString()).ok());
+    return out;
+  }
+
+  TempDirectory folder_;
+};
+
+TEST_F(WarmupTest, RunsWhatTensorFlowServingsToolsWrite) {
+  EXPECT_TRUE(Warm(Fixture("tf_serving_warmup_requests")).ok());
+}
+
+TEST_F(WarmupTest, AFileThatIsCutFailsTheLoad) {
+  std::string bytes = Fixture("tf_serving_warmup_requests");
+  bytes.pop_back();
+  const Status status = Warm(bytes);
+  EXPECT_EQ(status.code(), Code::kDataLoss);
+  EXPECT_THAT(status.message(), HasSubstr("Please verify your warmup data is in TFRecord format."));
+}
+
+TEST_F(WarmupTest, ARequestThatFailsFailsTheLoad) {
+  tfs::PredictionLog log;
+  log.mutable_predict_log()->mutable_request()->mutable_model_spec()->set_signature_name("nope");
+  EXPECT_EQ(Warm(Records(log, 1)).message(), "Serving signature key \"nope\" not found.");
+  log.mutable_session_run_log();
+  EXPECT_EQ(Warm(Records(log, 1)).message(), "Unsupported log_type for warmup: 5");
+}
+
+TEST_F(WarmupTest, AThousandRecordsAreTheMost) {
+  EXPECT_TRUE(Warm(Records(tfs::PredictionLog(), 1000)).ok());
+  const Status status = Warm(Records(tfs::PredictionLog(), 1001));
+  EXPECT_EQ(status.code(), Code::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("Number of warmup records exceeds the maximum (1000)"));
 }
 
 constexpr char kProgram[] = R"(module @m {

@@ -21,6 +21,26 @@ serving::ManagerOptions ManagerOptionsOf(const ModelServingConfig& config) {
           .labels_for_unavailable = config.allow_version_labels_for_unavailable_models};
 }
 
+serving::InferenceOptions InferenceOptionsOf(const ModelServingConfig& config) {
+  return {.check_method_name = config.enable_signature_method_name_check};
+}
+
+std::unique_ptr<serving::Loader> MakeLoader(const ModelServingConfig& config,
+                                            const runtime::BackendRegistry& backends,
+                                            FileSystem& files) {
+  auto loader = serving::MakeFolderLoader(backends, files, serving::ParseSignatureFile);
+  if (!config.enable_model_warmup) return loader;
+  const auto max_bytes = static_cast<uint64_t>(config.max_input_bytes);
+  return serving::MakeWarmupLoader(
+      std::move(loader),
+      [max_bytes](std::string_view record) {
+        return serving::ParsePredictionLog(record, max_bytes);
+      },
+      {.iterations = static_cast<uint32_t>(config.num_request_iterations_for_warmup),
+       .inference = InferenceOptionsOf(config)},
+      files);
+}
+
 Result<std::vector<serving::ModelConfig>> ReadConfigFile(const std::string& path,
                                                          FileSystem& files) {
   ASSIGN_OR_RETURN(const std::string text, files.Read(path, kMaxConfigBytes));
@@ -37,13 +57,11 @@ ModelServing::ModelServing(const ModelServingConfig& config,
                            FileSystem& files, const Clock& clock)
     : config_(config), backends_(std::move(backends)), files_(files), clock_(clock) {
   models_ = std::make_unique<serving::ModelManager>(
-      ManagerOptionsOf(config_),
-      serving::MakeFolderLoader(*backends_, files_, serving::ParseSignatureFile), files_, clock_);
+      ManagerOptionsOf(config_), MakeLoader(config_, *backends_, files_), files_, clock_);
   server_ = std::make_shared<ModelServer>(
-      ModelServerOptions{
-          .inference = {.check_method_name = config_.enable_signature_method_name_check},
-          .max_input_bytes = static_cast<uint64_t>(config_.max_input_bytes),
-          .answer_as_content = config_.enable_serialization_as_tensor_content},
+      ModelServerOptions{.inference = InferenceOptionsOf(config_),
+                         .max_input_bytes = static_cast<uint64_t>(config_.max_input_bytes),
+                         .answer_as_content = config_.enable_serialization_as_tensor_content},
       *models_);
 }
 

@@ -21,6 +21,8 @@ struct ModelServingConfig {
   int32_t num_load_threads = 0;
   int32_t max_num_load_retries = 5;
   int64_t load_retry_interval_micros = 60'000'000;
+  bool enable_model_warmup = true;
+  int32_t num_request_iterations_for_warmup = 0;
   bool enable_signature_method_name_check = false;
   bool enable_serialization_as_tensor_content = false;
   int64_t max_input_bytes = 1ll << 30;
@@ -57,6 +59,13 @@ inline constexpr config::ConfigField<ModelServingConfig> kModelServingFields[] =
         .Range(0, 1'000'000),
     config::Field<&ModelServingConfig::load_retry_interval_micros>(
         "load_retry_interval_micros", "microseconds between these attempts"),
+    config::Field<&ModelServingConfig::enable_model_warmup>(
+        "enable_model_warmup",
+        "a version answers the requests in its assets.extra/tf_serving_warmup_requests before it "
+        "becomes available"),
+    config::Field<&ModelServingConfig::num_request_iterations_for_warmup>(
+        "num_request_iterations_for_warmup", "times that each of them is run; 0: once")
+        .Range(0, 1'000'000),
     config::Field<&ModelServingConfig::enable_signature_method_name_check>(
         "enable_signature_method_name_check",
         "refuse signatures whose method_name is not that of the call"),
