@@ -15,6 +15,7 @@ function(megalith_proto)
       OUTPUT ${out_dir}/${stem}.pb.cc ${out_dir}/${stem}.pb.h
       COMMAND ${CMAKE_COMMAND} -E make_directory ${out_dir}
       COMMAND protobuf::protoc --cpp_out=${out_dir} -I ${ARG_ROOT} -I ${PROJECT_SOURCE_DIR}/protos
+              -I ${PROJECT_SOURCE_DIR}/protos/interop
               ${ARG_ROOT}/${proto}
       DEPENDS ${ARG_ROOT}/${proto} VERBATIM)
     list(APPEND sources ${out_dir}/${stem}.pb.cc)

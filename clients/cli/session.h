@@ -85,6 +85,12 @@ class Session {
   std::unique_ptr<ProgressBar> Progress(std::string label);
   // All of standard input. Errors: kResourceExhausted  more than `max_bytes`.
   Result<std::string> ReadInput(uint64_t max_bytes);
+  // What was printed becomes visible now, for commands that go on.
+  void Flush() { environment_.out->flush(); }
+  // Of the user; lives as long as the session.
+  const Cancellation& cancellation() const {
+    return environment_.cancellation == nullptr ? never_ : *environment_.cancellation;
+  }
   // OK until the user cancels.
   Status CheckCancelled() const;
 
@@ -92,10 +98,11 @@ class Session {
   std::span<const CommandDef* const> commands() const { return environment_.commands; }
 
  private:
-  const Environment environment_;
-  const Arguments& arguments_;
   Result<std::shared_ptr<rpc::Channel>> Dial(const std::string& address);
 
+  const Environment environment_;
+  const Arguments& arguments_;
+  const Cancellation never_;
   std::unique_ptr<services::EmbeddedFleet> embedded_;
   std::shared_ptr<rpc::Channel> channel_;
 };

@@ -19,6 +19,7 @@
 #include "services/agent/agent_service.h"
 #include "services/allinone/fleet.h"
 #include "services/cache/cache_service.h"
+#include "services/execute/serving/model_serving.h"
 #include "services/parameter_server/table_service.h"
 
 namespace megalith {
@@ -76,9 +77,11 @@ std::string ConfigPage() {
                            "value`, `#` comments), defaults. Unknown names are\n"
                            "errors. Units are in the names; 0 never means unlimited. `--help` "
                            "prints the same tables.\n\n");
+  services::ServiceSpec execute = services::ExecuteSpec(nullptr);
+  services::AddModelServing(nullptr, &execute);
   for (const services::ServiceSpec& spec :
        {services::AgentSpec(), services::AllInOneSpec({}), services::CacheSpec(),
-        services::CompileSpec(nullptr), services::ExecuteSpec(nullptr),
+        services::CompileSpec(nullptr), execute,
         services::ParameterServerSpec(), services::TraceSpec(nullptr)}) {
     services::ServiceConfig config;
     config::Loader loader(spec.name, spec.description);

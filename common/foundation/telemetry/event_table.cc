@@ -55,6 +55,19 @@ constexpr EventDef kEvents[] = {
      "evidence could not be written; requests go on without it. Check free space and permissions"},
     {"ledger_opened", Level::info, "directory entries segments truncated_bytes",
      "the ledger is open; truncated_bytes counts a torn tail that was cut off"},
+    {"model_config_rejected", Level::warn, "path error",
+     "the file of models could not be read or asks for what cannot be; the models stay as they are. "
+     "Correct the file"},
+    {"model_folder_unreadable", Level::warn, "model error",
+     "the folder of a model's versions cannot be listed; what is served of it stays. Check the path "
+     "and its permissions"},
+    {"model_load_failed", Level::warn, "model version attempt error",
+     "a version of a model could not be loaded; it is tried again a few times, and then only once "
+     "it has been taken away and put back"},
+    {"model_loaded", Level::info, "model version load_ms",
+     "a version of a model is available to requests"},
+    {"model_unloaded", Level::info, "model version",
+     "a version of a model takes no further requests; its memory goes with the last one"},
     {"package_refused", Level::warn, "service key error suppressed",
      "a package does not carry the seal of this fleet, and is not run; sampled. Somebody stored or "
      "sent one of his own, or the key of the fleet has changed"},

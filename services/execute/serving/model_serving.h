@@ -1,0 +1,64 @@
+// A model server made from configuration: its models and its services.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "common/foundation/base/file_system.h"
+#include "common/learning/serving/model_manager.h"
+#include "services/common/service_main.h"
+#include "services/execute/serving/model_server.h"
+#include "services/execute/serving/serving_config.h"
+
+namespace megalith::runtime {
+class BackendRegistry;
+}
+
+namespace megalith::services {
+
+// Thread-safe once started. Outlives the services that it made.
+class ModelServing {
+ public:
+  // Returns once every model of the configuration has an available version. `files` and `clock`
+  // outlive it. Errors: those of the configuration file and of ModelManager::Configure.
+  static Result<std::unique_ptr<ModelServing>> Start(
+      const ModelServingConfig& config, std::shared_ptr<const runtime::BackendRegistry> backends,
+      FileSystem& files, const Clock& clock, const Cancellation& cancellation);
+  // The same with these models in place of those that the configuration names.
+  static Result<std::unique_ptr<ModelServing>> Start(
+      const ModelServingConfig& config, std::vector<serving::ModelConfig> models,
+      std::shared_ptr<const runtime::BackendRegistry> backends, FileSystem& files,
+      const Clock& clock, const Cancellation& cancellation);
+  ~ModelServing();
+
+  ServiceList MakeServices(rpc::ServiceThreads threads);
+  ModelServer& server() { return *server_; }
+  serving::ModelManager& models() { return *models_; }
+
+ private:
+  ModelServing(const ModelServingConfig& config,
+               std::shared_ptr<const runtime::BackendRegistry> backends, FileSystem& files,
+               const Clock& clock);
+  void PollConfigFile();
+
+  const ModelServingConfig config_;
+  const std::shared_ptr<const runtime::BackendRegistry> backends_;
+  FileSystem& files_;
+  const Clock& clock_;
+  std::unique_ptr<serving::ModelManager> models_;
+  std::shared_ptr<ModelServer> server_;
+  std::mutex mu_;
+  std::condition_variable wake_;
+  bool stopping_ = false;  // guarded by mu_
+  Cancellation stop_;
+  std::thread poller_;  // only if the file is polled
+};
+
+using MakeBackends = std::function<std::shared_ptr<const runtime::BackendRegistry>()>;
+
+// Lets a process serve models beside its own services, if its configuration names some.
+// `backends` is asked once, then.
+void AddModelServing(MakeBackends backends, ServiceSpec* spec);
+
+}  // namespace megalith::services
