@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/fleet/stubs/latency_quantile.h"
+#include "common/fleet/stubs/table_proto.h"
 #include "common/foundation/base/rng.h"
 #include "common/foundation/base/strings.h"
 #include "common/learning/embedding/dedup.h"
@@ -77,18 +78,6 @@ WriteReport ReportOf(const v1::WriteReport& proto) {
           .guarded = proto.guarded(),
           .snapshot_missing = proto.snapshot_missing(),
           .unreadable = proto.unreadable()};
-}
-
-v1::NonFinitePolicy PolicyOf(embedding::NonFinite policy) {
-  switch (policy) {
-    case embedding::NonFinite::kReject:
-      return v1::NON_FINITE_REJECT;
-    case embedding::NonFinite::kSkip:
-      return v1::NON_FINITE_SKIP;
-    case embedding::NonFinite::kClip:
-      return v1::NON_FINITE_CLIP;
-  }
-  return v1::NON_FINITE_UNSPECIFIED;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/fleet/stubs/table_proto.h"
 #include "common/foundation/base/rng.h"
 #include "common/foundation/base/strings.h"
 #include "megalith/table/v1/table.pb.h"
@@ -16,18 +17,6 @@ namespace {
 constexpr char kService[] = "megalith.table.v1.TableService";
 // Elements of one variable that a client handles.
 constexpr int64_t kMaxElements = int64_t{1} << 36;
-
-v1::NonFinitePolicy PolicyOf(embedding::NonFinite policy) {
-  switch (policy) {
-    case embedding::NonFinite::kReject:
-      return v1::NON_FINITE_REJECT;
-    case embedding::NonFinite::kSkip:
-      return v1::NON_FINITE_SKIP;
-    case embedding::NonFinite::kClip:
-      return v1::NON_FINITE_CLIP;
-  }
-  return v1::NON_FINITE_UNSPECIFIED;
-}
 
 Status WrongSize(const std::string& name, int64_t wanted, size_t got) {
   return InvalidArgument(StrCat("variable '", name, "' has ", wanted, " elements, got ", got));
