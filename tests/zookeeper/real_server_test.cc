@@ -137,18 +137,17 @@ TEST(RealServerTest, ChangesOfAThousandReplicasAreSeen) {
               milliseconds[197]);
 }
 
-// Run by FrozenProcessComesBackWithItsState in a process of its own.
-TEST(RealServerTest, DISABLED_Hold) {
+// The process that FrozenProcessComesBackWithItsState freezes. Ends by a signal only.
+int Hold() {
   const auto client = Connect({.session_timeout = std::chrono::milliseconds(2000)});
   ZkRegistrations registrations(*client);
-  ASSERT_TRUE(registrations.Put(kHeldPath, "known").ok());
+  if (!registrations.Put(kHeldPath, "known").ok()) return 1;
   while (true) ::pause();
 }
 
 TEST(RealServerTest, FrozenProcessComesBackWithItsState) {
   const auto client = Connect({});
-  const auto holder = *testing::ChildProcess::Start(
-      "/proc/self/exe", {"--gtest_filter=*DISABLED_Hold", "--gtest_also_run_disabled_tests"});
+  const auto holder = *testing::ChildProcess::Start("/proc/self/exe", {"hold"});
   const auto owner = [&]() -> int64_t {
     const auto node = client->Exists(kHeldPath);
     return node.ok() && node->has_value() ? (*node)->owner_session : 0;
@@ -208,3 +207,9 @@ TEST(RealEnsembleTest, KilledLeaderCostsNeitherSessionNorNodes) {
 
 }  // namespace
 }  // namespace megalith::discovery
+
+int main(int argc, char** argv) {
+  testing::InitGoogleMock(&argc, argv);
+  if (argc > 1 && std::string_view(argv[1]) == "hold") return megalith::discovery::Hold();
+  return RUN_ALL_TESTS();
+}
