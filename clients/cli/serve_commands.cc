@@ -18,7 +18,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr char kDefaultListen[] = "0.0.0.0:8500";
+constexpr char kDefaultListen[] = "127.0.0.1:8500";
 constexpr std::chrono::milliseconds kDrain{10'000};
 
 Result<std::vector<serving::ModelConfig>> ModelsOf(Session& session, const std::string& word) {
@@ -71,7 +71,7 @@ Status RunServe(Session& session, const Arguments& arguments) {
 constexpr auto kFlags = std::to_array<FlagDef>({
     {.name = "listen",
      .value_name = "ADDRESS",
-     .help = "host:port or unix:/path to serve on, 0.0.0.0:8500 without any; port 0 picks one",
+     .help = "host:port or unix:/path to serve on, 127.0.0.1:8500 without any; port 0 picks one",
      .repeated = true},
     {.name = "threads", .value_name = "N", .help = "requests that run at the same time (16)"},
 });
@@ -87,7 +87,7 @@ constexpr CommandDef kCommands[] = {
      .flags = kFlags,
      .run = RunServe,
      .examples = "megalithctl serve models\n"
-                 "megalithctl serve models/ranker --listen 127.0.0.1:8500"},
+                 "megalithctl serve models/ranker --listen 127.0.0.1:9000"},
 };
 
 }  // namespace
