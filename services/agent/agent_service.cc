@@ -2,7 +2,9 @@
 
 #include <utility>
 
+#include "common/fleet/agent/layout_manager.h"
 #include "common/fleet/agent/replica_manager.h"
+#include "common/fleet/agent/resource_reporter.h"
 #include "common/fleet/agent/serving_status.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/telemetry/log.h"
@@ -30,16 +32,39 @@ Result<std::string> TypeName(int server_type) {
 struct Agent {
   std::unique_ptr<discovery::ZkClient> client;
   std::unique_ptr<agent::ServingStatus> status;
-  std::unique_ptr<agent::ReplicaManager> manager;
+  std::unique_ptr<agent::ReplicaManager> replicas;  // version 1
+  std::unique_ptr<agent::LayoutManager> layout;     // version 3
 };
+
+Status StartReplicas(const agent::AgentConfig& config, ServiceContext& context, Agent* owner) {
+  ASSIGN_OR_RETURN(owner->replicas, agent::ReplicaManager::Make(
+                                        config, *owner->client, *owner->status,
+                                        &context.process.metrics(), context.process.clock()));
+  RETURN_IF_ERROR(owner->replicas->Register());
+  owner->replicas->Start();
+  return OkStatus();
+}
+
+Status StartLayout(const agent::AgentConfig& config, ServiceContext& context, Agent* owner) {
+  agent::LayoutManagerOptions options{.model_config_file =
+                                          JoinPath(context.data_directory, "models.config")};
+  options.available_memory = [] { return agent::HostMemory(RealFileSystem()).available; };
+  options.metrics = &context.process.metrics();
+  options.clock = &context.process.clock();
+  ASSIGN_OR_RETURN(owner->layout, agent::LayoutManager::Make(config, std::move(options),
+                                                             *owner->client, *owner->status));
+  RETURN_IF_ERROR(owner->layout->Register());
+  owner->layout->Start();
+  return OkStatus();
+}
 
 }  // namespace
 
-AgentService::AgentService(const agent::ReplicaTable& table, std::shared_ptr<void> owner,
+AgentService::AgentService(const agent::AddressBook& book, std::shared_ptr<void> owner,
                            rpc::ServiceThreads threads)
     : Service("monolith.serving.agent_service.AgentService", threads),
       owner_(std::move(owner)),
-      table_(table) {
+      book_(book) {
   Unary("GetReplicas", this, &AgentService::GetReplicas);
   Unary("GetResource", this, &AgentService::GetResource);
   Unary("HeartBeat", this, &AgentService::HeartBeat);
@@ -50,22 +75,32 @@ Result<pb::GetReplicasResponse> AgentService::GetReplicas(const pb::GetReplicasR
   ASSIGN_OR_RETURN(const std::string type, TypeName(request.server_type()));
   pb::GetReplicasResponse response;
   pb::AddressList& list = *response.mutable_address_list();  // there, even if it is empty
-  for (std::string& address : table_.Replicas(type, request.task())) {
-    list.add_address(std::move(address));
-  }
+  ASSIGN_OR_RETURN(std::vector<std::string> addresses,
+                   book_.Replicas(request.model_name(), type, request.task()));
+  for (std::string& address : addresses) list.add_address(std::move(address));
   return response;
 }
 
 Result<pb::GetResourceResponse> AgentService::GetResource(const pb::GetResourceRequest&,
                                                           const rpc::Call&) {
-  return pb::GetResourceResponse();
+  pb::GetResourceResponse response;
+  const std::optional<agent::Resource> resource = book_.GetResource();
+  if (!resource) return response;
+  response.set_address(resource->address);
+  response.set_shard_id(static_cast<int32_t>(resource->shard_id));
+  response.set_replica_id(static_cast<int32_t>(resource->replica_id));
+  response.set_memory(resource->memory);
+  response.set_cpu(static_cast<float>(resource->cpu));
+  response.set_network(static_cast<float>(resource->network));
+  response.set_work_load(static_cast<float>(resource->work_load));
+  return response;
 }
 
 Result<pb::HeartBeatResponse> AgentService::HeartBeat(const pb::HeartBeatRequest& request,
                                                       const rpc::Call&) {
   ASSIGN_OR_RETURN(const std::string type, TypeName(request.server_type()));
   pb::HeartBeatResponse response;
-  for (auto& [task, addresses] : table_.HeartBeat(type)) {
+  for (auto& [task, addresses] : book_.HeartBeat(type)) {
     pb::AddressList& list = (*response.mutable_addresses())[task];
     for (std::string& address : addresses) list.add_address(std::move(address));
   }
@@ -74,10 +109,12 @@ Result<pb::HeartBeatResponse> AgentService::HeartBeat(const pb::HeartBeatRequest
 
 Result<std::unique_ptr<AgentService>> MakeAgent(const agent::AgentConfig& config,
                                                 ServiceContext& context) {
-  if (config.agent_version != 1 || config.deploy_type == agent::DeployType::kUnified) {
+  const bool unified = config.deploy_type == agent::DeployType::kUnified;
+  if (config.agent_version == 2 || (config.agent_version == 1 && unified)) {
     return Unimplemented(StrCat("agent_version ", config.agent_version, " with deploy_type ",
                                 agent::DeployTypeName(config.deploy_type),
-                                " is not served: use version 1 with ps, entry, dense or mixed"));
+                                " is not served: use version 1 with ps, entry, dense or mixed, or "
+                                "version 3 with unified"));
   }
   auto owner = std::make_shared<Agent>();
   ASSIGN_OR_RETURN(owner->client, discovery::ZkClient::Open(
@@ -90,13 +127,12 @@ Result<std::unique_ptr<AgentService>> MakeAgent(const agent::AgentConfig& config
   ASSIGN_OR_RETURN(owner->status, agent::ServingStatus::Make(
                                       config, rpc::ChannelOptionsOf(context.process.config(),
                                                                     context.process.metrics())));
-  ASSIGN_OR_RETURN(owner->manager, agent::ReplicaManager::Make(
-                                       config, *owner->client, *owner->status,
-                                       &context.process.metrics(), context.process.clock()));
-  RETURN_IF_ERROR(owner->manager->Register());
-  owner->manager->Start();
-  const agent::ReplicaTable& table = owner->manager->table();
-  return std::make_unique<AgentService>(table, std::move(owner), context.process.threads());
+  RETURN_IF_ERROR(config.agent_version == 3 ? StartLayout(config, context, owner.get())
+                                            : StartReplicas(config, context, owner.get()));
+  const agent::AddressBook& book = owner->layout
+                                       ? static_cast<const agent::AddressBook&>(*owner->layout)
+                                       : owner->replicas->table();
+  return std::make_unique<AgentService>(book, std::move(owner), context.process.threads());
 }
 
 ServiceSpec AgentSpec() {

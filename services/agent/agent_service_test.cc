@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/fleet/discovery/zookeeper/records.h"
 #include "common/fleet/discovery/zookeeper/testing/zookeeper_fixture.h"
 #include "common/foundation/base/bytes.h"
 #include "common/foundation/base/strings.h"
@@ -44,7 +45,7 @@ class AgentServiceTest : public ::testing::Test {
   void Start() {
     config_.bzid = "b";
     config_.base_name = "m";
-    config_.deploy_type = agent::DeployType::kEntry;
+    config_.deploy_type = deploy_type_;
     config_.zk_servers = zookeeper_.address();
     config_.replica_id = 1;
     config_.host_ip = "127.0.0.1";
@@ -75,6 +76,7 @@ class AgentServiceTest : public ::testing::Test {
   }
   testing::ZooKeeperServer zookeeper_;
   agent::AgentConfig config_;
+  agent::DeployType deploy_type_ = agent::DeployType::kEntry;
   testing::ServiceHost host_;
 };
 
@@ -131,12 +133,44 @@ TEST_F(AgentServiceTest, AnswersStayWhileZooKeeperIsLost) {
   EXPECT_THAT(GetReplicas(pb::PS, 0)->address_list().address(), ElementsAre("a:1"));
 }
 
-TEST_F(AgentServiceTest, OtherVersionsAreRefused) {
-  config_.agent_version = 3;
+TEST_F(AgentServiceTest, VersionsThatDoNotFitTheDeployTypeAreRefused) {
+  config_.zk_servers = zookeeper_.address();
   host_.Start([this](ServiceContext& context) -> Result<ServiceList> {
+    config_.deploy_type = agent::DeployType::kUnified;
+    config_.agent_version = 1;
     EXPECT_THAT(MakeAgent(config_, context).status().ToString(), HasSubstr("is not served"));
+    config_.agent_version = 3;
+    EXPECT_THAT(MakeAgent(config_, context).status().ToString(), HasSubstr("layout_pattern"));
     return ServiceList();
   });
+}
+
+// Spec 2.2.
+TEST_F(AgentServiceTest, Version3AnswersFromTheLayout) {
+  config_.agent_version = 3;
+  config_.layout_pattern = "main";
+  config_.local_ip = "127.0.0.1";
+  config_.shard_id = 2;
+  config_.agent_port = 7303;
+  zookeeper_.Put("/b/saved_models/m/ps_0",
+                 discovery::WriteRecord(discovery::SavedModelDeployConfig{
+                     .model_base_path = "/m/ps_0", .version_policy = "latest_once"}));
+  zookeeper_.Put("/b/layouts/main/m:ps_0", "");
+  zookeeper_.Put("/b/binding/m/ps_0:c;x;y:1", "");
+  zookeeper_.Put("/b/container_service/c;x;y:1",
+                 discovery::WriteRecord(discovery::ContainerServiceInfo{.grpc = "127.0.0.1:7305"}));
+  deploy_type_ = agent::DeployType::kUnified;
+  Start();
+  Eventually([&] { return HeartBeat(pb::ENTRY)->addresses_size() == 1; });
+  EXPECT_EQ(Hex(HeartBeat(pb::PS)->SerializeAsString()),
+            "0a1a0a066d3a70735f3012100a0e3132372e302e302e313a37333035");
+  EXPECT_EQ(GetReplicas(pb::PS, 0).status().message(),
+            "Exception calling application: not implement for agent v3");
+  const auto resource = Call<pb::GetResourceRequest, pb::GetResourceResponse>("GetResource", {});
+  EXPECT_EQ(resource->address(), "127.0.0.1:7303");
+  EXPECT_EQ(resource->shard_id(), 2);
+  EXPECT_EQ(resource->cpu(), -1);
+  EXPECT_GT(resource->memory(), 0);
 }
 
 }  // namespace

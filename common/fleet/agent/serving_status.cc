@@ -8,9 +8,8 @@ namespace megalith::agent {
 Result<std::unique_ptr<ServingStatus>> ServingStatus::Make(const AgentConfig& config,
                                                            const rpc::ChannelOptions& options) {
   std::unique_ptr<ServingStatus> out(new ServingStatus());
-  const std::pair<const char*, int> ports[] = {
-      {"ps", config.ps.grpc}, {"entry", config.entry.grpc}, {"dense", config.dense.grpc}};
-  for (const auto& [type, port] : ports) {
+  for (const char* type : {"ps", "entry", "dense", "unified"}) {
+    const int port = config.PortsOf(type).grpc;
     if (port == 0) continue;
     ASSIGN_OR_RETURN(auto channel, rpc::Channel::Dial(StrCat("localhost:", port), options));
     out->clients_[type] = std::make_unique<stubs::ModelStatusClient>(std::move(channel));

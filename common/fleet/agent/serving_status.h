@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common/fleet/agent/config.h"
-#include "common/fleet/agent/replica_manager.h"
+#include "common/fleet/agent/model_status.h"
 #include "common/fleet/rpc/channel.h"
 
 namespace megalith::stubs {

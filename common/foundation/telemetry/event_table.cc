@@ -8,6 +8,11 @@ namespace megalith::telemetry {
 namespace {
 
 constexpr EventDef kEvents[] = {
+    {"agent_file_unwritten", Level::error, "path error",
+     "a file that model servers read could not be written; they keep what they have, and it is "
+     "tried again. Check free space and permissions"},
+    {"agent_layout_changed", Level::info, "file models",
+     "the layout asks for other models, and the model server's configuration was written anew"},
     {"agent_model_error", Level::warn, "model error",
      "the model server reports an error for a model; the model's state in ZooKeeper stays what it "
      "was. See the model server's log"},
