@@ -2,21 +2,14 @@
 
 #include <utility>
 
-#include "common/fleet/agent/layout_manager.h"
-#include "common/fleet/agent/replica_manager.h"
-#include "common/fleet/agent/resource_reporter.h"
-#include "common/fleet/agent/serving_status.h"
 #include "common/foundation/base/strings.h"
-#include "common/foundation/telemetry/log.h"
-#include "common/foundation/telemetry/metric_table.h"
+#include "services/agent/running_agent.h"
 
 namespace megalith::services {
 
 namespace pb = monolith::serving::agent_service;
 
 namespace {
-
-constexpr std::chrono::seconds kZooKeeperStartWait{15};  // Monolith's
 
 Result<std::string> TypeName(int server_type) {
   if (!pb::ServerType_IsValid(server_type)) {
@@ -26,36 +19,6 @@ Result<std::string> TypeName(int server_type) {
                          server_type));
   }
   return AsciiLower(pb::ServerType_Name(server_type));
-}
-
-// What the service stands on, destroyed in the reverse order.
-struct Agent {
-  std::unique_ptr<discovery::ZkClient> client;
-  std::unique_ptr<agent::ServingStatus> status;
-  std::unique_ptr<agent::ReplicaManager> replicas;  // version 1
-  std::unique_ptr<agent::LayoutManager> layout;     // version 3
-};
-
-Status StartReplicas(const agent::AgentConfig& config, ServiceContext& context, Agent* owner) {
-  ASSIGN_OR_RETURN(owner->replicas, agent::ReplicaManager::Make(
-                                        config, *owner->client, *owner->status,
-                                        &context.process.metrics(), context.process.clock()));
-  RETURN_IF_ERROR(owner->replicas->Register());
-  owner->replicas->Start();
-  return OkStatus();
-}
-
-Status StartLayout(const agent::AgentConfig& config, ServiceContext& context, Agent* owner) {
-  agent::LayoutManagerOptions options{.model_config_file =
-                                          JoinPath(context.data_directory, "models.config")};
-  options.available_memory = [] { return agent::HostMemory(RealFileSystem()).available; };
-  options.metrics = &context.process.metrics();
-  options.clock = &context.process.clock();
-  ASSIGN_OR_RETURN(owner->layout, agent::LayoutManager::Make(config, std::move(options),
-                                                             *owner->client, *owner->status));
-  RETURN_IF_ERROR(owner->layout->Register());
-  owner->layout->Start();
-  return OkStatus();
 }
 
 }  // namespace
@@ -108,30 +71,11 @@ Result<pb::HeartBeatResponse> AgentService::HeartBeat(const pb::HeartBeatRequest
 }
 
 Result<std::unique_ptr<AgentService>> MakeAgent(const agent::AgentConfig& config,
-                                                ServiceContext& context) {
-  const bool unified = config.deploy_type == agent::DeployType::kUnified;
-  if (config.agent_version == 2 || (config.agent_version == 1 && unified)) {
-    return Unimplemented(StrCat("agent_version ", config.agent_version, " with deploy_type ",
-                                agent::DeployTypeName(config.deploy_type),
-                                " is not served: use version 1 with ps, entry, dense or mixed, or "
-                                "version 3 with unified"));
-  }
-  auto owner = std::make_shared<Agent>();
-  ASSIGN_OR_RETURN(owner->client, discovery::ZkClient::Open(
-                                      {.servers = config.zk_servers, .auth = config.zk_auth}));
-  const Status connected = owner->client->WaitConnected(kZooKeeperStartWait);
-  if (connected.code() == Code::kPermissionDenied) return connected;
-  if (!connected.ok()) {
-    telemetry::Log(telemetry::Level::warn, "discovery_unread", {{"error", connected.ToString()}});
-  }
-  ASSIGN_OR_RETURN(owner->status, agent::ServingStatus::Make(
-                                      config, rpc::ChannelOptionsOf(context.process.config(),
-                                                                    context.process.metrics())));
-  RETURN_IF_ERROR(config.agent_version == 3 ? StartLayout(config, context, owner.get())
-                                            : StartReplicas(config, context, owner.get()));
-  const agent::AddressBook& book = owner->layout
-                                       ? static_cast<const agent::AddressBook&>(*owner->layout)
-                                       : owner->replicas->table();
+                                                ServiceContext& context,
+                                                const AgentServiceConfig& fields) {
+  ASSIGN_OR_RETURN(std::shared_ptr<RunningAgent> owner,
+                   RunningAgent::Start(config, fields, context));
+  const agent::AddressBook& book = owner->book();
   return std::make_unique<AgentService>(book, std::move(owner), context.process.threads());
 }
 
@@ -148,7 +92,7 @@ ServiceSpec AgentSpec() {
                 loader.Add<AgentServiceConfig>(kAgentServiceFields, &shared->fields);
               },
           .make = [shared](ServiceContext& context) -> Result<ServiceList> {
-            ASSIGN_OR_RETURN(auto service, MakeAgent(shared->config, context));
+            ASSIGN_OR_RETURN(auto service, MakeAgent(shared->config, context, shared->fields));
             ServiceList list;
             list.push_back(std::move(service));
             return list;

@@ -35,12 +35,12 @@ class AgentService final : public rpc::Service {
   const agent::AddressBook& book_;
 };
 
-// Connects to ZooKeeper, registers, and begins to watch. Without ZooKeeper at the start the agent
-// serves, and registers when it comes. Errors: kUnimplemented  agent_version 2; those of
-// agent::ReplicaManager and agent::LayoutManager; kPermissionDenied  ZooKeeper refuses the
-// credentials.
+// The service of an agent that runs (RunningAgent::Start, with its errors). `fields` says which
+// model servers are started; by default none are.
 Result<std::unique_ptr<AgentService>> MakeAgent(const agent::AgentConfig& config,
-                                                ServiceContext& context);
+                                                ServiceContext& context,
+                                                const AgentServiceConfig& fields = {
+                                                    .conf = "", .model_server = "none"});
 
 // The process megalith-agent.
 ServiceSpec AgentSpec();

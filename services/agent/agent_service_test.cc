@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <csignal>
 
 #include "common/fleet/discovery/zookeeper/records.h"
 #include "common/fleet/discovery/zookeeper/testing/zookeeper_fixture.h"
@@ -52,7 +55,7 @@ class AgentServiceTest : public ::testing::Test {
     config_.host_ipv6 = "::1";
     if (config_.entry.grpc == 0) config_.entry.grpc = 7303;
     host_.Start([this](ServiceContext& context) -> Result<ServiceList> {
-      ASSIGN_OR_RETURN(auto service, MakeAgent(config_, context));
+      ASSIGN_OR_RETURN(auto service, MakeAgent(config_, context, fields_));
       ServiceList list;
       list.push_back(std::move(service));
       return list;
@@ -76,6 +79,7 @@ class AgentServiceTest : public ::testing::Test {
   }
   testing::ZooKeeperServer zookeeper_;
   agent::AgentConfig config_;
+  AgentServiceConfig fields_{.conf = "", .model_server = "none"};
   agent::DeployType deploy_type_ = agent::DeployType::kEntry;
   testing::ServiceHost host_;
 };
@@ -138,11 +142,35 @@ TEST_F(AgentServiceTest, VersionsThatDoNotFitTheDeployTypeAreRefused) {
   host_.Start([this](ServiceContext& context) -> Result<ServiceList> {
     config_.deploy_type = agent::DeployType::kUnified;
     config_.agent_version = 1;
-    EXPECT_THAT(MakeAgent(config_, context).status().ToString(), HasSubstr("is not served"));
+    EXPECT_THAT(MakeAgent(config_, context).status().ToString(),
+                HasSubstr("needs agent_version 3"));
     config_.agent_version = 3;
     EXPECT_THAT(MakeAgent(config_, context).status().ToString(), HasSubstr("layout_pattern"));
     return ServiceList();
   });
+}
+
+TEST_F(AgentServiceTest, StartsItsModelServerAndLeavesNoneBehind) {
+  TempDirectory directory;
+  const std::string told = JoinPath(directory.path(), "told");
+  const std::string script = JoinPath(directory.path(), "server");
+  ASSERT_TRUE(RealFileSystem()
+                  .WriteAtomically(script, StrCat("#!/bin/sh\necho $$ $1 > ", told, ".part; mv ",
+                                                  told, ".part ", told, "\nexec sleep 1000\n"))
+                  .ok());
+  ASSERT_EQ(::chmod(script.c_str(), 0700), 0);
+  fields_ = {.conf = "", .model_server = script, .tfs_log = JoinPath(directory.path(), "log")};
+  config_.base_path = "/models";
+  config_.num_ps = 0;
+  Start();
+  Eventually([&] { return RealFileSystem().Stat(told).ok(); });
+  const std::string text = *RealFileSystem().Read(told);
+  EXPECT_THAT(text, HasSubstr("--model_config_file="));
+  EXPECT_TRUE(RealFileSystem().Stat(JoinPath(directory.path(), "entry_log")).ok());
+  const auto pid = ParseInt(text.substr(0, text.find(' ')));
+  ASSERT_TRUE(pid);
+  host_.Stop();
+  EXPECT_NE(::kill(static_cast<pid_t>(*pid), 0), 0);
 }
 
 // Spec 2.2.
@@ -171,6 +199,26 @@ TEST_F(AgentServiceTest, Version3AnswersFromTheLayout) {
   EXPECT_EQ(resource->shard_id(), 2);
   EXPECT_EQ(resource->cpu(), -1);
   EXPECT_GT(resource->memory(), 0);
+}
+
+// Spec 2.3, the evident intent.
+TEST_F(AgentServiceTest, Version2AnswersByModelTypeAndTask) {
+  config_.agent_version = 2;
+  config_.shard_id = -1;
+  zookeeper_.Put("/b/service/m/ps:1/2",
+                 discovery::WriteRecord(discovery::ReplicaMeta{
+                     .address = "127.0.0.1:7305", .stat = 30, .model_name = "m", .replica = 2}));
+  Start();
+  Eventually([&] { return HeartBeat(pb::PS)->addresses_size() == 1; });
+  EXPECT_EQ(HeartBeat(pb::PS)->addresses().begin()->first, "m:ps:1");
+  pb::GetReplicasRequest request;
+  request.set_server_type(pb::PS);
+  request.set_task(1);
+  request.set_model_name("m");
+  const auto replicas =
+      Call<pb::GetReplicasRequest, pb::GetReplicasResponse>("GetReplicas", request);
+  EXPECT_THAT(replicas->address_list().address(), ElementsAre("127.0.0.1:7305"));
+  EXPECT_EQ(HeartBeat(pb::DENSE)->addresses_size(), 0);
 }
 
 }  // namespace

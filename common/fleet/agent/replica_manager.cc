@@ -19,7 +19,9 @@ using telemetry::Log;
 // How often nodes are looked after that somebody else may have deleted.
 constexpr std::chrono::seconds kVerifyInterval{60};
 
-discovery::ReplicaMeta AddressesOf(const AgentConfig& config, const std::string& server_type) {
+}  // namespace
+
+discovery::ReplicaMeta OwnAddresses(const AgentConfig& config, std::string_view server_type) {
   const ServerPorts& ports = config.PortsOf(server_type);
   const std::string ipv6 = StrCat("[", config.host_ipv6, "]");
   return {.address = StrCat(config.host_ip, ":", ports.grpc),
@@ -28,8 +30,6 @@ discovery::ReplicaMeta AddressesOf(const AgentConfig& config, const std::string&
           .archon_address = StrCat(config.host_ip, ":", ports.archon),
           .archon_address_ipv6 = StrCat(ipv6, ":", ports.archon)};
 }
-
-}  // namespace
 
 std::vector<OwnReplica> OwnReplicas(const AgentConfig& config) {
   std::vector<OwnReplica> out;
@@ -75,7 +75,7 @@ Result<std::unique_ptr<ReplicaManager>> ReplicaManager::Make(const AgentConfig& 
                                                          .clock = &clock});
   for (OwnReplica& replica : OwnReplicas(config)) {
     Own own;
-    own.meta = AddressesOf(config, replica.server_type);
+    own.meta = OwnAddresses(config, replica.server_type);
     own.replica = std::move(replica);
     manager->own_.push_back(std::move(own));
   }

@@ -30,6 +30,9 @@ struct OwnReplica {
 // Which nodes a container registers (spec 5.2): of ps those with task mod num_shard == shard_id.
 std::vector<OwnReplica> OwnReplicas(const AgentConfig& config);
 
+// What a container tells of its model server of a type, with state UNKNOWN.
+discovery::ReplicaMeta OwnAddresses(const AgentConfig& config, std::string_view server_type);
+
 // Version 1 of the agent. Thread-safe after Start.
 class ReplicaManager {
  public:

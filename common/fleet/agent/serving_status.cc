@@ -32,4 +32,12 @@ Result<std::vector<ModelVersion>> ServingStatus::GetModelStatus(const std::strin
   return out;
 }
 
+Status ServingStatus::Reload(const std::string& server_type,
+                             const std::vector<ModelEntry>& models) {
+  const auto at = clients_.find(server_type);
+  if (at == clients_.end()) return NotFound(StrCat("no model server runs ", server_type));
+  ASSIGN_OR_RETURN(const std::string text, ModelConfigText(models));
+  return at->second->ReloadConfig(text, {.timeout = std::chrono::minutes(1)});
+}
+
 }  // namespace megalith::agent
