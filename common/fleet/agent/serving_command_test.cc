@@ -118,6 +118,12 @@ TEST_F(ServingCommandTest, ServersStartInTheReferencesOrder) {
   EXPECT_THAT(ServerTypes(Load("deploy_type mixed\ndense_alone 1\n")),
               ElementsAre("ps", "dense", "entry"));
   EXPECT_THAT(ServerTypes(Load("deploy_type unified\n")), ElementsAre("unified"));
+  const AgentConfig dense = Load("deploy_type dense\ndense_alone 1\ndense_service_num 2\n");
+  EXPECT_THAT(ServerTypes(dense), ElementsAre("dense", "dense.1"));
+  EXPECT_THAT(Join(ServingCommand(dense, "dense.1", files_), " "),
+              HasSubstr("--archon_rpc_psm=p.s.m --archon_rpc_cluster=Default "
+                        "--metrics_namespace_prefix=p.s.m --log_conf=../conf/log4j.properties "
+                        "--port=9999 "));
   EXPECT_THAT(ServerTypes(Load("deploy_type entry\n")), ElementsAre("entry"));
 }
 
@@ -129,6 +135,7 @@ TEST_F(ServingCommandTest, OutputHasAFileForEachServer) {
   config.deploy_type = DeployType::kDense;
   config.dense_service_index = 2;
   EXPECT_EQ(ServingLogFile(config, "/l/t.log", "dense"), "/l/dense_t.log.mps2");
+  EXPECT_EQ(ServingLogFile(config, "/l/t.log", "dense.1"), "/l/dense_t.log.mps1");
 }
 
 TEST_F(ServingCommandTest, GrpcIsSeenInTheBinarysText) {
