@@ -102,6 +102,8 @@ Status ReadFlag(const CommandDef& command, std::span<const std::string> words, s
       return InvalidArgument(StrCat("flag --", name, " takes no value"));
   } else if (equals != std::string_view::npos) {
     value = std::string(text.substr(equals + 1));
+  } else if (flag->optional_value) {
+    value = "true";
   } else {
     if (*at + 1 >= words.size())
       return InvalidArgument(StrCat("flag --", name, " expects ", flag->value_name));

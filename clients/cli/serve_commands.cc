@@ -21,6 +21,46 @@ using Json = nlohmann::json;
 constexpr char kDefaultListen[] = "127.0.0.1:8500";
 constexpr std::chrono::milliseconds kDrain{10'000};
 
+using services::ModelServingConfig;
+
+constexpr auto kOwnFlags = std::to_array<FlagDef>({
+    {.name = "listen",
+     .value_name = "ADDRESS",
+     .help = "host:port or unix:/path to serve on, 127.0.0.1:8500 without any; port 0 picks one",
+     .repeated = true},
+    {.name = "threads", .value_name = "N", .help = "requests that run at the same time (16)"},
+});
+
+// The settings of a model server are flags too.
+constexpr auto kSettings = [] {
+  std::array<FlagDef, std::size(services::kModelServingFields)> out{};
+  for (size_t i = 0; i < out.size(); ++i) {
+    const config::FieldSpec& spec = services::kModelServingFields[i].spec;
+    const bool is_bool = spec.kind == config::FieldKind::kBool;
+    const bool is_text = spec.kind == config::FieldKind::kString;
+    out[i] = {.name = spec.name,
+              .value_name = is_bool   ? "BOOL"
+                            : is_text ? "TEXT"
+                                      : "N",
+              .help = spec.help,
+              .words = is_bool ? "true false" : "",
+              .optional_value = is_bool};
+  }
+  return out;
+}();
+
+constexpr auto kFlags = JoinFlags(kOwnFlags, kSettings);
+
+Result<ModelServingConfig> ConfigOf(const Arguments& arguments) {
+  ModelServingConfig out;
+  for (const auto& field : services::kModelServingFields) {
+    if (!arguments.Has(field.spec.name)) continue;
+    RETURN_IF_ERROR(field.set(out, field.spec, arguments.Get(field.spec.name))
+                        .Annotate(StrCat("flag --", field.spec.name)));
+  }
+  return out;
+}
+
 Result<std::vector<serving::ModelConfig>> ModelsOf(Session& session, const std::string& word) {
   std::error_code error;
   const std::string path = std::filesystem::absolute(word, error).lexically_normal().string();
@@ -31,6 +71,8 @@ Result<std::vector<serving::ModelConfig>> ModelsOf(Session& session, const std::
 // What is served, once it is.
 void Announce(Session& session, const rpc::Server& server, services::ModelServing& serving) {
   Json json = {{"addresses", server.addresses()}, {"models", Json::array()}};
+  const std::string rest = serving.rest_address();
+  if (!rest.empty()) json["rest_address"] = rest;
   TextTable table({"model", "version", "signatures"});
   for (const serving::ModelConfig& model : serving.models().models()) {
     const auto servable = serving.models().Find({.name = model.name, .version = {}, .label = {}});
@@ -42,18 +84,36 @@ void Announce(Session& session, const rpc::Server& server, services::ModelServin
     table.Add({model.name, StrCat((*servable)->version), Join(signatures, " ")});
   }
   session.Print(json.dump(),
-                StrCat(table.Render(), "\nserving on ", Join(server.addresses(), ", ")));
+                StrCat(table.Render(), "\nserving on ", Join(server.addresses(), ", "),
+                       rest.empty() ? "" : StrCat(", REST on http://", rest, "/v1/models")));
   session.Flush();
 }
 
-Status RunServe(Session& session, const Arguments& arguments) {
+// The models in DIR, or those of the flags.
+Result<std::unique_ptr<services::ModelServing>> StartServing(Session& session,
+                                                             const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const ModelServingConfig config, ConfigOf(arguments));
+  if (arguments.positional().empty()) {
+    if (!config.any()) {
+      return InvalidArgument(
+          "serve needs a directory of models, --model_base_path or --model_config_file");
+    }
+    return services::ModelServing::Start(config, machines::AllBackends(), session.files(),
+                                         RealClock(), session.cancellation());
+  }
+  if (config.any()) {
+    return InvalidArgument(
+        "give a directory of models, or --model_base_path or --model_config_file, not both");
+  }
   ASSIGN_OR_RETURN(std::vector<serving::ModelConfig> models,
                    ModelsOf(session, arguments.positional()[0]));
+  return services::ModelServing::Start(config, std::move(models), machines::AllBackends(),
+                                       session.files(), RealClock(), session.cancellation());
+}
+
+Status RunServe(Session& session, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const int64_t threads, arguments.GetPositive("threads", 16));
-  services::ModelServingConfig config;
-  ASSIGN_OR_RETURN(const auto serving, services::ModelServing::Start(
-                                           config, std::move(models), machines::AllBackends(),
-                                           session.files(), RealClock(), session.cancellation()));
+  ASSIGN_OR_RETURN(const auto serving, StartServing(session, arguments));
   telemetry::MetricRegistry metrics;
   rpc::ServerOptions options;
   options.listen = arguments.GetAll("listen");
@@ -62,24 +122,19 @@ Status RunServe(Session& session, const Arguments& arguments) {
       const auto server,
       rpc::Server::Start(options, serving->MakeServices({.unary = static_cast<size_t>(threads)}),
                          metrics, session.files()));
+  RETURN_IF_ERROR(serving->StartRest(server->addresses()));
   Announce(session, *server, *serving);
   while (session.CheckCancelled().ok()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  std::thread rest([&serving] { serving->DrainRest(kDrain); });
   server->Drain(kDrain);
+  rest.join();
   return OkStatus();
 }
 
-constexpr auto kFlags = std::to_array<FlagDef>({
-    {.name = "listen",
-     .value_name = "ADDRESS",
-     .help = "host:port or unix:/path to serve on, 127.0.0.1:8500 without any; port 0 picks one",
-     .repeated = true},
-    {.name = "threads", .value_name = "N", .help = "requests that run at the same time (16)"},
-});
-
 constexpr CommandDef kCommands[] = {
     {.name = "serve",
-     .positional = "DIR",
-     .min_positional = 1,
+     .positional = "[DIR]",
+     .min_positional = 0,
      .max_positional = 1,
      .help = "Serve the models in a directory over TensorFlow Serving's API until interrupted. A "
              "model is a folder with numbered versions, or a program by itself: what jax.export or "
@@ -87,7 +142,8 @@ constexpr CommandDef kCommands[] = {
      .flags = kFlags,
      .run = RunServe,
      .examples = "megalithctl serve models\n"
-                 "megalithctl serve models/ranker --listen 127.0.0.1:9000"},
+                 "megalithctl serve models/ranker --listen 0.0.0.0:8500 --rest_api_port 8501\n"
+                 "megalithctl serve --model_config_file=/etc/models.config"},
 };
 
 }  // namespace

@@ -164,7 +164,10 @@ Status Run(config::Loader& loader, const ProcessConfig& config, const ProcessHoo
   announced.clear();  // nobody is sent here any more
   server->StopReadiness();
   std::this_thread::sleep_for(config.lame_duck);
+  std::thread others;
+  if (hooks.on_draining) others = std::thread([&] { hooks.on_draining(config.drain); });
   const Server::DrainReport report = server->Drain(config.drain);
+  if (others.joinable()) others.join();
   Log(Level::info, "server_drained",
       {{"seconds", report.seconds}, {"calls_cancelled", report.calls_cancelled}});
   return OkStatus();

@@ -2,6 +2,7 @@
 // a page.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -60,6 +61,8 @@ struct ProcessHooks {
   std::function<Result<std::vector<std::unique_ptr<Service>>>(Process&)> make_services;
   // May be empty. Called once calls are accepted.
   std::function<Status(Process&, Server&)> on_started;
+  // May be empty. Called once, on a thread of its own, while the server drains.
+  std::function<void(std::chrono::milliseconds patience)> on_draining;
   // May be empty. Called once when the services are gone, or could not be made, while metrics and
   // discovery still live.
   std::function<void()> on_ended;

@@ -101,6 +101,8 @@ constexpr EventDef kEvents[] = {
     {"package_refused", Level::warn, "service key error suppressed",
      "a package does not carry the seal of this fleet, and is not run; sampled. Somebody stored or "
      "sent one of his own, or the key of the fleet has changed"},
+    {"rest_api_started", Level::info, "listen",
+     "the REST API of the served models takes requests at this address"},
     {"rpc_access", Level::debug,
      "method code seconds request_bytes response_bytes peer trace_id suppressed",
      "one finished call, sampled"},

@@ -41,6 +41,27 @@ std::unique_ptr<serving::Loader> MakeLoader(const ModelServingConfig& config,
       files);
 }
 
+RestApiOptions RestApiOptionsOf(const ModelServingConfig& config) {
+  return {.inference = InferenceOptionsOf(config),
+          .max_input_bytes = static_cast<uint64_t>(config.max_input_bytes),
+          .cors = config.rest_api_enable_cors_support};
+}
+
+size_t RestThreadsOf(const ModelServingConfig& config) {
+  if (config.rest_api_num_threads > 0) return static_cast<size_t>(config.rest_api_num_threads);
+  return 4 * std::max(1u, std::thread::hardware_concurrency());
+}
+
+constexpr char kLoopback[] = "127.0.0.1";
+
+// Of the first address that is host:port.
+std::string HostOf(const std::vector<std::string>& addresses) {
+  for (const std::string& address : addresses) {
+    if (!address.starts_with("unix:")) return address.substr(0, address.rfind(':'));
+  }
+  return kLoopback;
+}
+
 Result<std::vector<serving::ModelConfig>> ReadConfigFile(const std::string& path,
                                                          FileSystem& files) {
   ASSIGN_OR_RETURN(const std::string text, files.Read(path, kMaxConfigBytes));
@@ -55,9 +76,13 @@ Result<std::vector<serving::ModelConfig>> ReadConfigFile(const std::string& path
 ModelServing::ModelServing(const ModelServingConfig& config,
                            std::shared_ptr<const runtime::BackendRegistry> backends,
                            FileSystem& files, const Clock& clock)
-    : config_(config), backends_(std::move(backends)), files_(files), clock_(clock) {
-  models_ = std::make_unique<serving::ModelManager>(
-      ManagerOptionsOf(config_), MakeLoader(config_, *backends_, files_), files_, clock_);
+    : config_(config),
+      backends_(std::move(backends)),
+      files_(files),
+      clock_(clock),
+      models_(std::make_unique<serving::ModelManager>(
+          ManagerOptionsOf(config_), MakeLoader(config_, *backends_, files_), files_, clock_)),
+      rest_api_(RestApiOptionsOf(config_), *models_) {
   server_ = std::make_shared<ModelServer>(
       ModelServerOptions{.inference = InferenceOptionsOf(config_),
                          .max_input_bytes = static_cast<uint64_t>(config_.max_input_bytes),
@@ -121,6 +146,42 @@ void ModelServing::PollConfigFile() {
   }
 }
 
+Status ModelServing::StartRest(const std::vector<std::string>& grpc_addresses,
+                               std::optional<uint16_t> port) {
+  if (!port && config_.rest_api_port == 0) return OkStatus();
+  const std::string number = StrCat(port ? *port : config_.rest_api_port);
+  for (const std::string& address : grpc_addresses) {
+    if (number != "0" && address.ends_with(StrCat(":", number))) {
+      return InvalidArgument(
+          StrCat("gRPC listens on port ", number, ": rest_api_port must be another one"));
+    }
+  }
+  http::ServerOptions options;
+  options.listen = StrCat(
+      config_.rest_api_host.empty() ? HostOf(grpc_addresses) : config_.rest_api_host, ":", number);
+  options.name = "rest";
+  options.threads = RestThreadsOf(config_);
+  options.request = std::chrono::milliseconds(config_.rest_api_timeout_in_ms);
+  options.max_body_bytes = static_cast<uint64_t>(config_.rest_api_max_body_bytes);
+  options.max_buffered_bytes = std::max(options.max_buffered_bytes, options.max_body_bytes);
+  ASSIGN_OR_RETURN(rest_,
+                   http::Server::Start(
+                       options,
+                       [this](const http::Request& request, const Cancellation& cancellation) {
+                         return rest_api_.Handle(request, cancellation);
+                       },
+                       [this](int status, std::string_view sentence) {
+                         return rest_api_.Refuse(status, sentence);
+                       },
+                       clock_));
+  telemetry::Log(telemetry::Level::info, "rest_api_started", {{"listen", rest_->address()}});
+  return OkStatus();
+}
+
+void ModelServing::DrainRest(std::chrono::milliseconds patience) {
+  if (rest_ != nullptr) rest_->Drain(patience);
+}
+
 ServiceList ModelServing::MakeServices(rpc::ServiceThreads threads) {
   return MakeModelServices(server_, threads);
 }
@@ -134,6 +195,15 @@ void AddModelServing(MakeBackends backends, ServiceSpec* spec) {
   spec->add_fields = [state, inner = spec->add_fields](config::Loader& loader) {
     if (inner) inner(loader);
     loader.Add<ModelServingConfig>(kModelServingFields, &state->config);
+  };
+  spec->on_started = [state, inner = spec->on_started](ServiceContext& context,
+                                                       rpc::Server& server) -> Status {
+    if (inner) RETURN_IF_ERROR(inner(context, server));
+    return state->serving == nullptr ? OkStatus() : state->serving->StartRest(server.addresses());
+  };
+  spec->on_draining = [state, inner = spec->on_draining](std::chrono::milliseconds patience) {
+    if (inner) inner(patience);
+    if (state->serving != nullptr) state->serving->DrainRest(patience);
   };
   spec->make = [state, backends = std::move(backends),
                 inner = spec->make](ServiceContext& context) -> Result<ServiceList> {
