@@ -109,7 +109,8 @@ std::vector<std::string> UnifiedCommand(const AgentConfig& config, const Serving
 std::vector<std::string> MegalithCommand(const AgentConfig& config, std::string_view server,
                                          const ServingFiles& files) {
   std::vector<std::string> out = {files.binary, Flag("model_config_file", files.model_config_file),
-                                  StrCat("--listen=[::]:", config.PortsOf(server).grpc)};
+                                  StrCat("--listen=[::]:", config.PortsOf(server).grpc),
+                                  Flag("rest_api_port", config.PortsOf(server).http)};
   // A layout changes while the server runs.
   if (server == "unified") out.push_back("--model_config_file_poll_wait_seconds=1");
   for (const ServingOption& option : config.serving) {

@@ -106,10 +106,10 @@ TEST_F(ServingCommandTest, OursHasTheOptionsThatItKnows) {
   const AgentConfig config =
       Load("deploy_type unified\nagent_version 3\nnum_load_threads 2\nenable_profiler no\n");
   EXPECT_THAT(MegalithCommand(config, "unified", files_),
-              ElementsAre("BIN", "--model_config_file=F", "--listen=[::]:3",
+              ElementsAre("BIN", "--model_config_file=F", "--listen=[::]:3", "--rest_api_port=4",
                           "--model_config_file_poll_wait_seconds=1", "--num_load_threads=2"));
   EXPECT_THAT(MegalithCommand(Load("deploy_type ps\n"), "ps", files_),
-              ElementsAre("BIN", "--model_config_file=F", "--listen=[::]:3",
+              ElementsAre("BIN", "--model_config_file=F", "--listen=[::]:3", "--rest_api_port=4",
                           "--file_system_poll_wait_seconds=0"));
 }
 
