@@ -9,8 +9,8 @@ export CCACHE_SLOPPINESS ?= pch_defines,time_macros
 # Debian 12 packages; docs/DEPENDENCIES.md says why each is here.
 PACKAGES := g++ cmake ninja-build pkg-config ccache mold git python3 python3-venv \
   libgrpc++-dev protobuf-compiler libprotobuf-dev libspdlog-dev prometheus-cpp-dev nlohmann-json3-dev \
-  libboost-dev libssl-dev zlib1g-dev libsnappy-dev libzookeeper-mt-dev librocksdb-dev libgtest-dev libgmock-dev \
-  libopenblas0-pthread libabsl-dev libcuckoo-dev llvm-19-dev libzstd-dev \
+  libboost-dev libssl-dev zlib1g-dev libsnappy-dev libzookeeper-mt-dev libre2-dev librocksdb-dev libgtest-dev \
+  libgmock-dev libopenblas0-pthread libabsl-dev libcuckoo-dev llvm-19-dev libzstd-dev \
   clang-19 libclang-rt-19-dev clang-format-19 clang-tidy-19 prometheus
 SOURCES = $(shell git ls-files 'common/*.h' 'common/*.cc' 'services/*.h' 'services/*.cc' 'clients/*.h' 'clients/*.cc' \
   'tests/*.h' 'tests/*.cc' 'bench/*.h' 'bench/*.cc' 'examples/*.h' 'examples/*.cc')

@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <iterator>
 #include <sstream>
 
 #include "clients/cli/session.h"
@@ -49,6 +51,23 @@ TEST_F(CliTest, ServeTakesTheFlagsOfTensorFlowsModelServerOrSaysWhatToDo) {
                            HasSubstr("--num_tflite_pools has no effect here")));
   EXPECT_EQ(Run({"serve", "models", "--enable_btaching"}), 2);
   EXPECT_THAT(Err(), HasSubstr("did you mean --enable_batching?"));
+}
+
+// With its name as help prints it, and with dashes in place of underscores.
+TEST(CommandLineTest, EveryFlagIsFound) {
+  for (const CommandDef* command : AllCommands()) {
+    for (const FlagDef& flag : command->flags) {
+      for (const char separator : {'_', '-'}) {
+        std::string name(flag.name);
+        std::replace(name.begin(), name.end(), '_', separator);
+        const std::string line = StrCat(command->name, " --", name, "=1");
+        std::istringstream words(line);
+        const auto parsed = ParseCommandLine(
+            AllCommands(), std::vector<std::string>{std::istream_iterator<std::string>(words), {}});
+        EXPECT_THAT(parsed.status().message(), Not(HasSubstr("has no flag"))) << line;
+      }
+    }
+  }
 }
 
 TEST_F(CliTest, WrongCommandLinesExitWith2AndSuggest) {

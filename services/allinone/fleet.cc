@@ -4,7 +4,10 @@
 
 #include "services/cache/cache_service.h"
 #include "services/common/info_service.h"
+#include "services/compile/compile_service.h"
+#include "services/execute/execute_service.h"
 #include "services/parameter_server/table_service.h"
+#include "services/trace/trace_service.h"
 
 namespace megalith::config {
 

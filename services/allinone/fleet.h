@@ -15,13 +15,13 @@
 #include "services/cache/config.h"
 #include "services/common/service_context.h"
 #include "services/common/service_main.h"
-#include "services/compile/compile_service.h"
+#include "services/compile/compile_engine.h"
 #include "services/compile/config.h"
 #include "services/execute/config.h"
-#include "services/execute/execute_service.h"
+#include "services/execute/execute_engine.h"
 #include "services/parameter_server/config.h"
 #include "services/trace/config.h"
-#include "services/trace/trace_service.h"
+#include "services/trace/trace_engine.h"
 
 namespace megalith::services {
 

@@ -1,6 +1,8 @@
 // The services together, over in-process channels and over sockets, with engines that only the
 // tests understand.
 #include "services/allinone/fleet.h"
+#include "megalith/compile/v1/compile.pb.h"
+#include "megalith/execute/v1/execute.pb.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,6 +10,7 @@
 #include <thread>
 
 #include "common/fleet/cache/fleet_key.h"
+#include "common/fleet/ledger/ledger.h"
 #include "common/fleet/stubs/cache_client.h"
 #include "common/fleet/stubs/ledger_client.h"
 #include "common/fleet/stubs/program_clients.h"

@@ -11,6 +11,7 @@
 #include <utility>
 #include <variant>
 
+#include "common/fleet/agent/expression.h"
 #include "common/fleet/agent/md5.h"
 #include "common/foundation/base/strings.h"
 
@@ -19,7 +20,6 @@ namespace {
 
 constexpr uint64_t kMaxFileBytes = 1 << 20;
 constexpr int kMaxIncludes = 16;
-constexpr double kMaxNumber = 9007199254740992.0;  // 2^53: above it not every integer is a double
 using C = AgentConfig;
 
 // One key of the file.
@@ -130,79 +130,6 @@ Status ReadLines(const std::string& path, FileSystem& files, int depth, std::vec
   }
   return OkStatus();
 }
-
-class Expression {
- public:
-  explicit Expression(std::string_view text) : text_(text) {}
-  std::optional<double> All() {
-    const double value = Sum(0);
-    Blanks();
-    if (bad_ || at_ != text_.size() || !(std::abs(value) <= kMaxNumber)) return std::nullopt;
-    return value;
-  }
-
- private:
-  void Blanks() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t')) ++at_;
-  }
-  bool Take(char c) {
-    Blanks();
-    if (at_ >= text_.size() || text_[at_] != c) return false;
-    ++at_;
-    return true;
-  }
-  double Sum(int depth) {
-    double value = Product(depth);
-    while (!bad_) {
-      if (Take('+')) {
-        value += Product(depth);
-      } else if (Take('-')) {
-        value -= Product(depth);
-      } else {
-        break;
-      }
-    }
-    return value;
-  }
-  double Product(int depth) {
-    double value = Factor(depth);
-    while (!bad_) {
-      if (Take('*')) {
-        value *= Factor(depth);
-      } else if (Take('/')) {
-        const double by = Factor(depth);
-        bad_ |= by == 0;
-        value = bad_ ? 0 : value / by;
-      } else {
-        break;
-      }
-    }
-    return value;
-  }
-  double Factor(int depth) {
-    if (depth > 32) bad_ = true;
-    if (bad_) return 0;
-    if (Take('-')) return -Factor(depth + 1);
-    if (Take('+')) return Factor(depth + 1);
-    if (Take('(')) {
-      const double value = Sum(depth + 1);
-      bad_ |= !Take(')');
-      return value;
-    }
-    Blanks();
-    size_t end = at_;
-    while (end < text_.size() && (std::string_view("0123456789.").find(text_[end]) != text_.npos)) {
-      ++end;
-    }
-    const auto value = ParseDouble(text_.substr(at_, end - at_));
-    bad_ |= end == at_ || !value;
-    at_ = end;
-    return value.value_or(0);
-  }
-  const std::string_view text_;
-  size_t at_ = 0;
-  bool bad_ = false;
-};
 
 Status BadValue(const Line& line, std::string_view wanted) {
   return InvalidArgument(StrCat(line.where, ": ", Printable(line.key), " expects ", wanted,
@@ -353,6 +280,7 @@ Status SetPorts(const std::vector<Line>& lines, const Environment& environment,
     ASSIGN_OR_RETURN(config->agent_port, PortOf(environment, "PORT2", host));
   }
   ASSIGN_OR_RETURN(const int64_t index, EnvironmentInt(environment, "DENSE_SERVICE_IDX", 0));
+  config->dense_service_index = index;
   const DeployType type = config->deploy_type;
   const auto set = [&](bool named, const char* archon, const char* grpc, const char* http,
                        ServerPorts* ports) {
@@ -382,6 +310,12 @@ Status SetIdentity(const Environment& environment, const HostFacts& host, AgentC
     if (config->cluster.empty()) config->cluster = AsciiLower(EnvironmentText(environment, name));
   }
   config->psm = EnvironmentText(environment, "TCE_PSM");
+  config->raw_cluster = EnvironmentText(environment, "TCE_CLUSTER");
+  config->pod_name = pod;
+  config->serving_binary = EnvironmentText(environment, "MONOLITH_TFS_BINARY");
+  config->inherit_output = environment.contains("MLP_POD_NAME");
+  ASSIGN_OR_RETURN(config->cpu_limit, EnvironmentInt(environment, "MY_CPU_LIMIT", 0));
+  ASSIGN_OR_RETURN(config->memory_limit, EnvironmentInt(environment, "MY_MEM_LIMIT", 0));
   config->zk_auth = EnvironmentText(environment, "ZK_AUTH");
   const std::string ipv4 = EnvironmentText(environment, "MY_HOST_IP");
   const std::string ipv6 = EnvironmentText(environment, "MY_HOST_IPV6");
@@ -389,6 +323,12 @@ Status SetIdentity(const Environment& environment, const HostFacts& host, AgentC
   config->host_ip = !ipv4.empty() ? ipv4 : !host.ipv4.empty() ? host.ipv4 : "0.0.0.0";
   config->host_ipv6 = !ipv6.empty() ? ipv6 : !host.ipv6.empty() ? host.ipv6 : "::";
   const bool any = !ipv4.empty() || !ipv6.empty() || !pod_ip.empty();
+  // Spec 9.3: a name or address of the loopback interface is of no use to others.
+  const auto usable = [](const std::string& ip) {
+    return !ip.empty() && ip != "localhost" && ip != "127.0.0.1";
+  };
+  const std::string& named = ipv4.empty() ? host.ipv4 : ipv4;
+  config->local_ip = usable(named) ? named : !host.route_ip.empty() ? host.route_ip : "localhost";
   in_addr parsed{};
   const std::string& first = ipv4.empty() ? pod_ip : ipv4;
   config->ipv6_only = any && ::inet_pton(AF_INET, first.c_str(), &parsed) != 1;
@@ -430,8 +370,6 @@ const ServingOption* AgentConfig::Option(std::string_view name) const {
   return at == serving.end() ? nullptr : &*at;
 }
 
-std::optional<double> EvaluateNumber(std::string_view text) { return Expression(text).All(); }
-
 int64_t ReplicaIdOfPod(std::string_view pod_name) {
   int64_t id = 0;
   for (const char c : Md5Hex(pod_name).substr(10, 10)) {
@@ -439,6 +377,47 @@ int64_t ReplicaIdOfPod(std::string_view pod_name) {
   }
   return id;
 }
+
+const ServerPorts& AgentConfig::PortsOf(std::string_view server_type) const {
+  if (server_type == "ps") return ps;
+  if (server_type == "entry") return entry;
+  return server_type == "dense" ? dense : unified;
+}
+
+Result<std::string> AgentConfig::LayoutPath() const {
+  if (layout_pattern.empty()) {
+    return FailedPrecondition(
+        "agent_version 3 needs layout_pattern: the name of a layout, or its path");
+  }
+  return layout_pattern[0] == '/' ? layout_pattern : StrCat("/", bzid, "/layouts/", layout_pattern);
+}
+
+std::string AgentConfig::Container() const {
+  // As the reference prints them, None where there is no value.
+  return StrCat(psm.empty() ? "unknown" : psm, ";", idc.empty() ? "None" : idc, ";",
+                cluster.empty() ? "None" : cluster, ":", pod_name.empty() ? local_ip : pod_name);
+}
+
+namespace {
+
+// The address from which packets to the world leave; nothing is sent.
+std::string RouteIp() {
+  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return "";
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(80);
+  (void)::inet_pton(AF_INET, "8.8.8.8", &address.sin_addr);
+  socklen_t size = sizeof(address);
+  char text[INET_ADDRSTRLEN] = {};
+  const bool known = ::connect(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
+                     ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
+                     ::inet_ntop(AF_INET, &address.sin_addr, text, sizeof(text)) != nullptr;
+  ::close(fd);
+  return known ? text : "";
+}
+
+}  // namespace
 
 HostFacts ThisHost() {
   HostFacts host;
@@ -452,6 +431,7 @@ HostFacts ThisHost() {
     if (fd >= 0) ::close(fd);
     return bound ? static_cast<int>(ntohs(address.sin6_port)) : 0;
   };
+  host.route_ip = RouteIp();
   char name[256] = {};
   addrinfo* found = nullptr;
   if (::gethostname(name, sizeof(name) - 1) != 0 ||

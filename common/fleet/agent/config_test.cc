@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/fleet/agent/expression.h"
 #include "common/fleet/agent/md5.h"
 
 namespace megalith::agent {

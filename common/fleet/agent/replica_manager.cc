@@ -19,13 +19,10 @@ using telemetry::Log;
 // How often nodes are looked after that somebody else may have deleted.
 constexpr std::chrono::seconds kVerifyInterval{60};
 
-const ServerPorts& PortsOf(const AgentConfig& config, const std::string& server_type) {
-  if (server_type == "ps") return config.ps;
-  return server_type == "entry" ? config.entry : config.dense;
-}
+}  // namespace
 
-discovery::ReplicaMeta AddressesOf(const AgentConfig& config, const std::string& server_type) {
-  const ServerPorts& ports = PortsOf(config, server_type);
+discovery::ReplicaMeta OwnAddresses(const AgentConfig& config, std::string_view server_type) {
+  const ServerPorts& ports = config.PortsOf(server_type);
   const std::string ipv6 = StrCat("[", config.host_ipv6, "]");
   return {.address = StrCat(config.host_ip, ":", ports.grpc),
           .address_ipv6 = StrCat(ipv6, ":", ports.grpc),
@@ -33,8 +30,6 @@ discovery::ReplicaMeta AddressesOf(const AgentConfig& config, const std::string&
           .archon_address = StrCat(config.host_ip, ":", ports.archon),
           .archon_address_ipv6 = StrCat(ipv6, ":", ports.archon)};
 }
-
-}  // namespace
 
 std::vector<OwnReplica> OwnReplicas(const AgentConfig& config) {
   std::vector<OwnReplica> out;
@@ -48,20 +43,6 @@ std::vector<OwnReplica> OwnReplicas(const AgentConfig& config) {
     out.push_back({"dense", 0, "dense_0"});
   }
   return out;
-}
-
-const ModelVersion* ChooseVersion(const std::vector<ModelVersion>& versions) {
-  const ModelVersion* best = nullptr;
-  const auto available = [](const ModelVersion& v) {
-    return v.state == static_cast<int64_t>(ModelState::kAvailable);
-  };
-  for (const ModelVersion& v : versions) {
-    if (best == nullptr ||
-        std::pair(available(v), v.version) > std::pair(available(*best), best->version)) {
-      best = &v;
-    }
-  }
-  return best;
 }
 
 Result<std::unique_ptr<ReplicaManager>> ReplicaManager::Make(const AgentConfig& config,
@@ -94,7 +75,7 @@ Result<std::unique_ptr<ReplicaManager>> ReplicaManager::Make(const AgentConfig& 
                                                          .clock = &clock});
   for (OwnReplica& replica : OwnReplicas(config)) {
     Own own;
-    own.meta = AddressesOf(config, replica.server_type);
+    own.meta = OwnAddresses(config, replica.server_type);
     own.replica = std::move(replica);
     manager->own_.push_back(std::move(own));
   }

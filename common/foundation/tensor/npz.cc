@@ -175,7 +175,7 @@ Result<std::string> Deflate(const std::string& bytes) {
   stream.next_out = reinterpret_cast<Bytef*>(out.data());
   stream.avail_out = static_cast<uInt>(out.size());
   const int code = deflate(&stream, Z_FINISH);
-  out.resize(out.size() - stream.avail_out);
+  out.erase(stream.total_out);
   deflateEnd(&stream);
   if (code != Z_STREAM_END) return Internal("zlib could not compress");
   return out;
