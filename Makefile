@@ -20,7 +20,7 @@ COUNT ?= 10000
 SEED ?= 1
 
 .PHONY: help deps configure build run test conformance conformance-jax wheel wheel-test client-test real-programs \
-  image compose-test helm-test clients-test zookeeper-test fixtures random bench prove asan tsan ubsan fuzz fmt lint docs clean
+  image compose-test helm-test clients-test serving-test zookeeper-test fixtures random bench prove asan tsan ubsan fuzz fmt lint docs clean
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -61,8 +61,13 @@ compose-test: image  ## the fleet in containers: a program, a table, a killed co
 
 clients-test:  ## example clients in Python, Node, Go and Java against a fleet (their package managers fetch packages)
 	@$(MAKE) --no-print-directory configure PRESET=release
-	cmake --build build/release -j$(JOBS) --target megalith
+	cmake --build build/release -j$(JOBS) --target megalith megalithctl
 	examples/clients/run.sh build/release/bin
+
+serving-test:  ## TensorFlow Serving's own client against served models (PYTHON with tensorflow-serving-api, else PyPI's)
+	@$(MAKE) --no-print-directory configure PRESET=release
+	cmake --build build/release -j$(JOBS) --target megalithctl
+	tests/serving/run.sh build/release/bin $(PYTHON)
 
 helm-test:  ## render the chart and hold it against Kubernetes' schemas (helm; kubernetes-validate from PyPI)
 	tests/deploy/helm_test.sh

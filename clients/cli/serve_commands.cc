@@ -18,7 +18,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr char kDefaultListen[] = "127.0.0.1:8500";
+constexpr char kDefaultHost[] = "127.0.0.1";
+constexpr int kDefaultPort = 8500;
 constexpr std::chrono::milliseconds kDrain{10'000};
 
 using services::ModelServingConfig;
@@ -49,7 +50,90 @@ constexpr auto kSettings = [] {
   return out;
 }();
 
-constexpr auto kFlags = JoinFlags(kOwnFlags, kSettings);
+// Flags of tensorflow_model_server that say the same as one of ours.
+constexpr auto kStockFlags = std::to_array<FlagDef>({
+    {.name = "port", .value_name = "N", .help = "serve gRPC on 127.0.0.1:N as well"},
+    {.name = "grpc_socket_path",
+     .value_name = "PATH",
+     .help = "serve gRPC on a UNIX socket as well"},
+    {.name = "grpc_max_threads", .value_name = "N", .help = "as --threads"},
+});
+
+// Its other flags. Those without a word on what to do instead are taken, so that command lines
+// written for it go on working, and mean nothing here; the meaning of the others would be lost.
+struct OtherFlag {
+  std::string_view name;
+  bool is_switch = false;
+  std::string_view instead = "";
+};
+constexpr std::string_view kUseTls =
+    "run megalith-execute with --tls_certificate_file, --tls_key_file and --tls_client_ca_file";
+constexpr auto kOthers = std::to_array<OtherFlag>({
+    {"enable_grpc_healthcheck_service", true},
+    {"enable_profiler", true},
+    {"flush_filesystem_caches", true},
+    {"grpc_channel_arguments", false, "gRPC's own limits apply; leave the flag out"},
+    {"mixed_precision", false, "export the program in the precision that it should run in"},
+    {"num_tflite_interpreters_per_pool", false},
+    {"num_tflite_pools", false},
+    {"num_unload_threads", false},
+    {"per_process_gpu_memory_fraction", false},
+    {"platform_config_file", false, "there is one platform; leave the flag out"},
+    {"prefer_tflite_model", true},
+    {"remove_unused_fields_from_bundle_metagraph", true},
+    {"saved_model_tags", false},
+    {"skip_initialize_tpu", true},
+    {"ssl_config_file", false, kUseTls},
+    {"tensorflow_inter_op_parallelism", false},
+    {"tensorflow_intra_op_parallelism", false},
+    {"tensorflow_session_config_file", false, "no TensorFlow runs here; leave the flag out"},
+    {"tensorflow_session_parallelism", false},
+    {"thread_pool_factory_config_file", false,
+     "give --threads, or num_batch_threads in --batching_parameters_file"},
+    {"use_alts_credentials", true, kUseTls},
+    {"xla_cpu_compilation_enabled", true},
+    {"xla_gpu_compilation_enabled", true},
+});
+
+constexpr auto kOtherFlags = [] {
+  std::array<FlagDef, kOthers.size()> out{};
+  for (size_t i = 0; i < out.size(); ++i) {
+    out[i] = {.name = kOthers[i].name,
+              .value_name = kOthers[i].is_switch ? "BOOL" : "VALUE",
+              .help = kOthers[i].instead.empty() ? "of tensorflow_model_server; no effect here"
+                                                 : "of tensorflow_model_server; refused",
+              .optional_value = kOthers[i].is_switch};
+  }
+  return out;
+}();
+
+constexpr auto kFlags = JoinFlags(kOwnFlags, kSettings, kStockFlags, kOtherFlags);
+
+// Says which flags do nothing. Errors: kUnimplemented  one that must not be passed over.
+Status CheckOtherFlags(Session& session, const Arguments& arguments) {
+  for (const OtherFlag& flag : kOthers) {
+    // A switch that is off asks for nothing.
+    if (!arguments.Has(flag.name) || (flag.is_switch && arguments.Get(flag.name) == "false"))
+      continue;
+    if (!flag.instead.empty())
+      return Unimplemented(StrCat("flag --", flag.name, " is not supported: ", flag.instead));
+    session.Note(StrCat("--", flag.name, " has no effect here"));
+  }
+  return OkStatus();
+}
+
+// What gRPC listens on.
+Result<std::vector<std::string>> ListenOf(const Arguments& arguments) {
+  std::vector<std::string> out = arguments.GetAll("listen");
+  ASSIGN_OR_RETURN(const std::optional<int64_t> port, arguments.GetInt("port"));
+  if (port && (*port < 0 || *port > 65535))
+    return InvalidArgument(StrCat("flag --port expects 0 to 65535, got ", *port));
+  if (port && *port > 0) out.push_back(StrCat(kDefaultHost, ":", *port));
+  if (arguments.Has("grpc_socket_path"))
+    out.push_back(StrCat("unix:", arguments.Get("grpc_socket_path")));
+  if (out.empty()) out.push_back(StrCat(kDefaultHost, ":", kDefaultPort));
+  return out;
+}
 
 Result<ModelServingConfig> ConfigOf(const Arguments& arguments) {
   ModelServingConfig out;
@@ -112,12 +196,13 @@ Result<std::unique_ptr<services::ModelServing>> StartServing(Session& session,
 }
 
 Status RunServe(Session& session, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const int64_t threads, arguments.GetPositive("threads", 16));
+  RETURN_IF_ERROR(CheckOtherFlags(session, arguments));
+  rpc::ServerOptions options;
+  ASSIGN_OR_RETURN(options.listen, ListenOf(arguments));
+  ASSIGN_OR_RETURN(const int64_t most, arguments.GetPositive("grpc_max_threads", 16));
+  ASSIGN_OR_RETURN(const int64_t threads, arguments.GetPositive("threads", most));
   ASSIGN_OR_RETURN(const auto serving, StartServing(session, arguments));
   telemetry::MetricRegistry metrics;
-  rpc::ServerOptions options;
-  options.listen = arguments.GetAll("listen");
-  if (options.listen.empty()) options.listen.emplace_back(kDefaultListen);
   ASSIGN_OR_RETURN(
       const auto server,
       rpc::Server::Start(options, serving->MakeServices({.unary = static_cast<size_t>(threads)}),

@@ -246,6 +246,14 @@ TEST_F(HttpTest, ADrainWithoutPatienceCancelsWhatRuns) {
   EXPECT_EQ(ended_.code(), Code::kCancelled);
 }
 
+TEST_F(HttpTest, ADrainWithoutConnectionsStopsListening) {
+  for (int i = 0; i < 20; ++i) {
+    Start();
+    server_->Drain(milliseconds(60'000));
+    EXPECT_FALSE(RawHttpClient(server_->address()).connected());
+  }
+}
+
 TEST_F(HttpTest, AnAddressThatIsTakenIsAnError) {
   Start();
   const auto second = Server::Start({.listen = server_->address()}, nullptr, Plain);

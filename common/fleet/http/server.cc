@@ -428,6 +428,9 @@ void Server::Impl::Drain(std::chrono::milliseconds patience) {
   pool.Shutdown();
   io.stop();
   if (thread.joinable()) thread.join();
+  // Without connections the thread may have stopped before it came to that.
+  ErrorCode ignored;
+  acceptor.close(ignored);
 }
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

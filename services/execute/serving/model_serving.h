@@ -10,6 +10,8 @@
 #include "common/fleet/http/server.h"
 #include "common/foundation/base/file_system.h"
 #include "common/learning/serving/model_manager.h"
+#include "common/learning/serving/monitoring/serving_metrics.h"
+#include "common/learning/serving/settings_proto.h"
 #include "services/common/service_main.h"
 #include "services/execute/serving/model_server.h"
 #include "services/execute/serving/rest_api.h"
@@ -47,10 +49,18 @@ class ModelServing {
   // Answers the REST requests that run, for so long at most, and takes no more.
   void DrainRest(std::chrono::milliseconds patience);
   ModelServer& server() { return *server_; }
+  const serving::ServingMetrics& metrics() const { return metrics_; }
   serving::ModelManager& models() { return *models_; }
 
  private:
-  ModelServing(const ModelServingConfig& config,
+  // What the files say that the configuration names.
+  struct Settings {
+    std::optional<serving::BatchingParameters> batching;
+    serving::MonitoringSettings monitoring;
+  };
+  static Result<Settings> ReadSettings(const ModelServingConfig& config, FileSystem& files);
+  static std::unique_ptr<serving::Loader> MakeLoader(ModelServing* self);
+  ModelServing(const ModelServingConfig& config, Settings settings,
                std::shared_ptr<const runtime::BackendRegistry> backends, FileSystem& files,
                const Clock& clock);
   void PollConfigFile();
@@ -59,6 +69,9 @@ class ModelServing {
   const std::shared_ptr<const runtime::BackendRegistry> backends_;
   FileSystem& files_;
   const Clock& clock_;
+  const Settings settings_;
+  serving::ServingMetrics metrics_;
+  std::optional<serving::BatchMetrics> batch_metrics_;  // if requests are batched
   std::unique_ptr<serving::ModelManager> models_;
   std::shared_ptr<ModelServer> server_;
   std::mutex mu_;

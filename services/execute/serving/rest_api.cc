@@ -1,5 +1,6 @@
 #include "services/execute/serving/rest_api.h"
 
+#include "common/foundation/base/clock.h"
 #include "common/foundation/base/strings.h"
 #include "common/learning/serving/rest/rest_proto.h"
 #include "common/learning/serving/rest/rest_request.h"
@@ -9,6 +10,26 @@ namespace megalith::services {
 
 using serving::RestAction;
 using ServablePtr = std::shared_ptr<const serving::Servable>;
+
+namespace {
+
+// The label of metrics.
+std::string_view ApiOf(RestAction action) {
+  switch (action) {
+    case RestAction::kPredict:
+      return "predict";
+    case RestAction::kClassify:
+      return "classify";
+    case RestAction::kRegress:
+      return "regress";
+    case RestAction::kStatus:
+    case RestAction::kMetadata:
+      break;
+  }
+  return "";
+}
+
+}  // namespace
 
 http::Response RestApi::JsonResponse(int status, std::string body) const {
   http::Response out{.status = status, .headers = {{"Content-Type", "application/json"}}};
@@ -32,22 +53,51 @@ http::Response RestApi::Preflight(const http::Request& request) const {
   return JsonResponse(from_page ? 200 : 400, "");
 }
 
+http::Response RestApi::Metrics(const http::Request& request) const {
+  http::Response out{.headers = {{"Content-Type", "text/plain"}}};
+  if (request.path != options_.metrics_path) {
+    out.status = 400;
+    out.body = StrCat("Unexpected path: ", Printable(request.path, 512), ". Should be ",
+                      options_.metrics_path);
+  } else if (options_.metrics != nullptr) {
+    out.body = options_.metrics->Render();
+  }
+  return out;
+}
+
 http::Response RestApi::Handle(const http::Request& request, const Cancellation& cancellation) {
+  if (!options_.metrics_path.empty() &&
+      (StrCat(request.path, "/").starts_with(StrCat(options_.metrics_path, "/"))))
+    return Metrics(request);
   if (!serving::IsRestPath(request.path)) {
     return {.status = 404,
             .headers = {{"Content-Type", "text/plain"}},
             .body = "there is nothing at this path; models are below /v1/models\n"};
   }
   if (request.method == "OPTIONS") return Preflight(request);
-  Result<std::string> answer = Answer(request, cancellation);
+  const Stopwatch watch;
+  const Result<serving::RestTarget> target = serving::ParseRestPath(request.method, request.path);
+  Result<std::string> answer =
+      target.ok() ? Answer(*target, request.body, cancellation) : target.status();
+  CountRequest(target, answer.status(), watch.Seconds());
   if (answer.ok()) return JsonResponse(200, *std::move(answer));
   return Refuse(serving::HttpStatusOf(answer.status().code()), answer.status().message());
 }
 
-Result<std::string> RestApi::Answer(const http::Request& request,
+void RestApi::CountRun(const std::string& model, RestAction action, double seconds) {
+  if (options_.metrics != nullptr) options_.metrics->OnRun(model, ApiOf(action), seconds);
+}
+
+void RestApi::CountRequest(const Result<serving::RestTarget>& target, const Status& status,
+                           double seconds) {
+  if (options_.metrics == nullptr) return;
+  const std::string model = target.ok() ? target->servable.name : "";
+  const std::string_view api = target.ok() ? ApiOf(target->action) : "";
+  options_.metrics->OnRequest(model, status.code(), api, "REST", seconds);
+}
+
+Result<std::string> RestApi::Answer(const serving::RestTarget& target, const std::string& body,
                                     const Cancellation& cancellation) {
-  ASSIGN_OR_RETURN(const serving::RestTarget target,
-                   serving::ParseRestPath(request.method, request.path));
   switch (target.action) {
     case RestAction::kStatus: {
       // A label is ignored here, as over gRPC.
@@ -60,12 +110,12 @@ Result<std::string> RestApi::Answer(const http::Request& request,
       return serving::RestMetadata(*servable);
     }
     case RestAction::kPredict:
-      return Predict(target.servable, request.body, cancellation);
+      return Predict(target.servable, body, cancellation);
     case RestAction::kClassify:
     case RestAction::kRegress:
       break;
   }
-  return Infer(target, request.body, cancellation);
+  return Infer(target, body, cancellation);
 }
 
 Result<std::string> RestApi::Predict(const serving::ServableRequest& target,
@@ -83,10 +133,12 @@ Result<std::string> RestApi::Predict(const serving::ServableRequest& target,
                    serving::ParseRestPredict(body, find, options_.max_input_bytes));
   serving::Inputs inputs;
   for (auto& [alias, value] : request.inputs) inputs.emplace(alias, std::move(value));
-  ASSIGN_OR_RETURN(const serving::Outputs outputs,
-                   serving::Predict(*servable, request.signature, inputs, /*filter=*/{},
-                                    options_.inference, cancellation));
-  return serving::RestPredictions(outputs, request.format);
+  const Stopwatch watch;
+  const Result<serving::Outputs> outputs = serving::Predict(
+      *servable, request.signature, inputs, /*filter=*/{}, options_.inference, cancellation);
+  CountRun(servable->name, RestAction::kPredict, watch.Seconds());
+  if (!outputs.ok()) return outputs.status();
+  return serving::RestPredictions(*outputs, request.format);
 }
 
 Result<std::string> RestApi::Infer(const serving::RestTarget& target, const std::string& body,
@@ -94,16 +146,21 @@ Result<std::string> RestApi::Infer(const serving::RestTarget& target, const std:
   ASSIGN_OR_RETURN(const serving::RestExamplesRequest request,
                    serving::ParseRestExamples(body, options_.max_input_bytes));
   ASSIGN_OR_RETURN(const ServablePtr servable, models_.Find(target.servable));
+  if (options_.metrics != nullptr)
+    options_.metrics->OnExamples(servable->name, request.examples.size());
+  const Stopwatch watch;
+  Result<std::string> out = std::string();
   if (target.action == RestAction::kClassify) {
-    ASSIGN_OR_RETURN(const auto classes,
-                     serving::Classify(*servable, request.signature, request.examples,
-                                       options_.inference, cancellation));
-    return serving::RestClasses(classes);
+    const auto classes = serving::Classify(*servable, request.signature, request.examples,
+                                           options_.inference, cancellation);
+    out = classes.ok() ? serving::RestClasses(*classes) : classes.status();
+  } else {
+    const auto values = serving::Regress(*servable, request.signature, request.examples,
+                                         options_.inference, cancellation);
+    out = values.ok() ? serving::RestRegressions(*values) : values.status();
   }
-  ASSIGN_OR_RETURN(const auto values,
-                   serving::Regress(*servable, request.signature, request.examples,
-                                    options_.inference, cancellation));
-  return serving::RestRegressions(values);
+  CountRun(servable->name, target.action, watch.Seconds());
+  return out;
 }
 
 }  // namespace megalith::services

@@ -5,6 +5,7 @@
 #include "common/fleet/http/server.h"
 #include "common/learning/serving/inference.h"
 #include "common/learning/serving/model_manager.h"
+#include "common/learning/serving/monitoring/serving_metrics.h"
 #include "common/learning/serving/rest/rest_url.h"
 
 namespace megalith::services {
@@ -15,6 +16,10 @@ struct RestApiOptions {
   uint64_t max_input_bytes = 1ull << 30;
   // Answers may be read by scripts of any origin.
   bool cors = false;
+  // Counts requests, if not nullptr; outlives the API.
+  serving::ServingMetrics* metrics = nullptr;
+  // Where they are offered; empty: nowhere.
+  std::string metrics_path;
 };
 
 // Thread-safe.
@@ -22,7 +27,7 @@ class RestApi {
  public:
   // `models` outlives it.
   RestApi(RestApiOptions options, serving::ModelManager& models)
-      : options_(options), models_(models) {}
+      : options_(std::move(options)), models_(models) {}
 
   http::Response Handle(const http::Request& request, const Cancellation& cancellation);
 
@@ -30,11 +35,17 @@ class RestApi {
   http::Response Refuse(int status, std::string_view sentence) const;
 
  private:
-  Result<std::string> Answer(const http::Request& request, const Cancellation& cancellation);
+  Result<std::string> Answer(const serving::RestTarget& target, const std::string& body,
+                             const Cancellation& cancellation);
   Result<std::string> Predict(const serving::ServableRequest& target, const std::string& body,
                               const Cancellation& cancellation);
   Result<std::string> Infer(const serving::RestTarget& target, const std::string& body,
                             const Cancellation& cancellation);
+  // Of a run, or of a request to what `target` names.
+  void CountRun(const std::string& model, serving::RestAction action, double seconds);
+  void CountRequest(const Result<serving::RestTarget>& target, const Status& status,
+                    double seconds);
+  http::Response Metrics(const http::Request& request) const;
   http::Response Preflight(const http::Request& request) const;
   http::Response JsonResponse(int status, std::string body) const;
 

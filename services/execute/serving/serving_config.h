@@ -32,6 +32,10 @@ struct ModelServingConfig {
   int64_t rest_api_timeout_in_ms = 30'000;
   bool rest_api_enable_cors_support = false;
   int64_t rest_api_max_body_bytes = 64ll << 20;
+  bool enable_batching = false;
+  std::string batching_parameters_file;
+  bool enable_per_model_batching_parameters = false;
+  std::string monitoring_config_file;
 
   bool any() const { return !model_base_path.empty() || !model_config_file.empty(); }
 };
@@ -96,6 +100,20 @@ inline constexpr config::ConfigField<ModelServingConfig> kModelServingFields[] =
     config::Field<&ModelServingConfig::rest_api_max_body_bytes>("rest_api_max_body_bytes",
                                                                 "larger REST requests are refused")
         .Range(1, 4'000'000'000),
+    config::Field<&ModelServingConfig::enable_batching>(
+        "enable_batching", "run requests that come at the same time together"),
+    config::Field<&ModelServingConfig::batching_parameters_file>(
+        "batching_parameters_file",
+        "text form of tensorflow.serving.BatchingParameters; needs enable_batching; empty: its "
+        "defaults"),
+    config::Field<&ModelServingConfig::enable_per_model_batching_parameters>(
+        "enable_per_model_batching_parameters",
+        "each version has its own in batching_params.pbtxt, and is not batched without that file; "
+        "of batching_parameters_file only the threads count then"),
+    config::Field<&ModelServingConfig::monitoring_config_file>(
+        "monitoring_config_file",
+        "text form of tensorflow.serving.MonitoringConfig: metrics with TensorFlow Serving's names "
+        "on the REST port"),
 };
 
 }  // namespace megalith::services

@@ -59,7 +59,7 @@ bool TreeMirror::loaded() const {
 
 Status TreeMirror::WaitLoaded(std::chrono::milliseconds timeout) {
   std::unique_lock<std::mutex> lock(mu_);
-  if (loaded_change_.wait_for(lock, timeout, [this] { return loaded_; })) return OkStatus();
+  if (loaded_change_.wait_for(lock, timeout, [this] { return told_; })) return OkStatus();
   return DeadlineExceeded(
       StrCat("zookeeper: '", options_.base, "' could not be read within ", timeout.count(), " ms"));
 }
@@ -232,6 +232,7 @@ void TreeMirror::Publish() {
         !loaded_ || !std::equal(nodes_.begin(), nodes_.end(), snapshot_->nodes.begin(),
                                 snapshot_->nodes.end(), same);
     current_ = true;
+    loaded_ = true;
     if (!changed) return;
     snapshot_ = std::make_shared<const Tree>(Tree{.nodes = nodes_});
     fresh = snapshot_;
@@ -239,7 +240,7 @@ void TreeMirror::Publish() {
   if (on_change_) on_change_(fresh);
   // Only now: who has waited for the tree finds what was made of it.
   const std::lock_guard<std::mutex> lock(mu_);
-  loaded_ = true;
+  told_ = true;
   loaded_change_.notify_all();
 }
 

@@ -84,7 +84,8 @@ class TreeMirror final : public ZkListener {
   mutable std::mutex mu_;
   std::condition_variable loaded_change_;
   TreeSnapshot snapshot_;  // guarded by mu_, as all below
-  bool loaded_ = false;
+  bool loaded_ = false;    // the tree was read once
+  bool told_ = false;      // and `on_change` has returned
   bool current_ = false;
   std::chrono::nanoseconds current_until_{0};
   uint64_t skipped_ = 0;
