@@ -6,11 +6,13 @@
 
 #include <csignal>
 
+#include "common/fleet/agent/serving_status.h"
 #include "common/fleet/discovery/zookeeper/records.h"
 #include "common/fleet/discovery/zookeeper/testing/zookeeper_fixture.h"
 #include "common/foundation/base/bytes.h"
 #include "common/foundation/base/strings.h"
 #include "tensorflow_serving/apis/get_model_status.pb.h"
+#include "tensorflow_serving/apis/model_management.pb.h"
 #include "tests/support/service_host.h"
 #include "tests/support/zookeeper_server.h"
 
@@ -31,7 +33,31 @@ class FakeModelService final : public rpc::Service {
  public:
   FakeModelService() : Service("tensorflow.serving.ModelService", {}) {
     Unary("GetModelStatus", this, &FakeModelService::GetModelStatus);
+    Unary("HandleReloadConfigRequest", this, &FakeModelService::Reload);
   }
+  Result<tensorflow::serving::ReloadConfigResponse> Reload(
+      const tensorflow::serving::ReloadConfigRequest& request, const rpc::Call&) {
+    tensorflow::serving::ReloadConfigResponse response;
+    std::vector<std::string> policies;
+    for (const auto& model : request.config().model_config_list().config()) {
+      if (model.name() == "broken") {
+        response.mutable_status()->set_error_code(tensorflow::error::INVALID_ARGUMENT);
+        response.mutable_status()->set_error_message("no such folder");
+      }
+      const auto& policy = model.model_version_policy();
+      policies.push_back(StrCat(model.name(), " ", model.base_path(), " ",
+                                policy.has_latest()        ? "latest"
+                                : policy.has_latest_once() ? "latest_once"
+                                : policy.has_all()         ? "all"
+                                                           : "specific",
+                                " ", policy.specific().versions_size()));
+    }
+    const std::lock_guard<std::mutex> lock(mu);
+    reloaded = std::move(policies);
+    return response;
+  }
+  std::mutex mu;
+  std::vector<std::string> reloaded;  // guarded by mu
   Result<tensorflow::serving::GetModelStatusResponse> GetModelStatus(
       const tensorflow::serving::GetModelStatusRequest& request, const rpc::Call&) {
     if (request.model_spec().name() != "entry") return NotFound("no such model");
@@ -115,6 +141,36 @@ TEST_F(AgentServiceTest, ModelServerThatAnswersIsAvailable) {
   Eventually([&] { return GetReplicas(pb::ENTRY, 0)->address_list().address_size() == 1; });
   EXPECT_THAT(GetReplicas(pb::ENTRY, 0)->address_list().address(),
               ElementsAre(StrCat("127.0.0.1:", port)));
+  server->Drain(std::chrono::milliseconds(0));
+}
+
+// Every text that the agent writes is one that model servers read.
+TEST_F(AgentServiceTest, ModelServersUnderstandEveryPolicy) {
+  telemetry::MetricRegistry metrics;
+  auto service = std::make_unique<FakeModelService>();
+  FakeModelService& fake = *service;
+  std::vector<std::unique_ptr<rpc::Service>> services;
+  services.push_back(std::move(service));
+  const auto server =
+      *rpc::Server::Start({.listen = {"127.0.0.1:0"}}, std::move(services), metrics);
+  const std::string address = server->addresses().front();
+  config_.ps.grpc = static_cast<int>(*ParseInt(address.substr(address.rfind(':') + 1)));
+  const auto status = *agent::ServingStatus::Make(config_, {});
+  ASSERT_TRUE(status
+                  ->Reload("ps", {{"a", "/\"x\"\n", "latest", {1}},
+                                  {"b", "/b", "latest_once", {1}},
+                                  {"c", "/c", "all", {1}},
+                                  {"d", "/d", "specific", {3, 4}}})
+                  .ok());
+  {
+    const std::lock_guard<std::mutex> lock(fake.mu);
+    EXPECT_THAT(fake.reloaded, ElementsAre("a /\"x\"\n latest 0", "b /b latest_once 0",
+                                           "c /c all 0", "d /d specific 2"));
+  }
+  const Status refused = status->Reload("ps", {{"broken", "/", "latest", {1}}});
+  EXPECT_EQ(refused.code(), Code::kInvalidArgument);
+  EXPECT_EQ(refused.message(), "no such folder");
+  EXPECT_EQ(status->Reload("entry", {}).code(), Code::kNotFound);
   server->Drain(std::chrono::milliseconds(0));
 }
 

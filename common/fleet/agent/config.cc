@@ -19,7 +19,8 @@ namespace megalith::agent {
 namespace {
 
 constexpr uint64_t kMaxFileBytes = 1 << 20;
-constexpr int kMaxIncludes = 16;
+constexpr int kMaxDepth = 16;      // of includes within includes
+constexpr int kMaxIncludes = 256;  // all together
 using C = AgentConfig;
 
 // One key of the file.
@@ -101,9 +102,13 @@ struct Line {
   std::string where;  // "agent.conf, line 3"
 };
 
-Status ReadLines(const std::string& path, FileSystem& files, int depth, std::vector<Line>* out) {
-  if (depth > kMaxIncludes) {
+Status ReadLines(const std::string& path, FileSystem& files, int depth, int* included,
+                 std::vector<Line>* out) {
+  if (depth > kMaxDepth) {
     return InvalidArgument(StrCat("'", path, "' is included ", depth, " levels deep"));
+  }
+  if (++*included > kMaxIncludes) {
+    return InvalidArgument(StrCat("more than ", kMaxIncludes, " files are included"));
   }
   ASSIGN_OR_RETURN(const std::string text, files.Read(path, kMaxFileBytes));
   int number = 0;
@@ -117,8 +122,8 @@ Status ReadLines(const std::string& path, FileSystem& files, int depth, std::vec
       if (last == line.npos) {
         return InvalidArgument(StrCat(where, ": expects 'include FILE'"));
       }
-      RETURN_IF_ERROR(
-          ReadLines(std::string(line.substr(last + 1)), files, depth + 1, out).Annotate(where));
+      RETURN_IF_ERROR(ReadLines(std::string(line.substr(last + 1)), files, depth + 1, included, out)
+                          .Annotate(where));
       continue;
     }
     const size_t end = line.find_first_of(" \t=");
@@ -294,9 +299,14 @@ Status SetPorts(const std::vector<Line>& lines, const Environment& environment,
   RETURN_IF_ERROR(mixed ? set(true, "PORT7", "PORT5", "PORT6", &config->ps)
                         : set(type == DeployType::kPs, "PORT", "PORT3", "PORT4", &config->ps));
   if (!config->dense_alone) return OkStatus();
-  return mixed ? set(index == 0, "PORT10", "PORT8", "PORT9", &config->dense)
-               : set(type == DeployType::kDense && index == 0, "PORT", "PORT3", "PORT4",
-                     &config->dense);
+  RETURN_IF_ERROR(mixed ? set(index == 0, "PORT10", "PORT8", "PORT9", &config->dense)
+                        : set(type == DeployType::kDense && index == 0, "PORT", "PORT3", "PORT4",
+                              &config->dense));
+  // Where the index is given, each of the servers has an agent of its own already.
+  if (type != DeployType::kDense || environment.contains("DENSE_SERVICE_IDX")) return OkStatus();
+  config->more_dense.resize(static_cast<size_t>(config->dense_service_num - 1));
+  for (ServerPorts& ports : config->more_dense) RETURN_IF_ERROR(set(false, "", "", "", &ports));
+  return OkStatus();
 }
 
 Status SetIdentity(const Environment& environment, const HostFacts& host, AgentConfig* config) {
@@ -350,9 +360,26 @@ Status Check(const AgentConfig& config) {
   if (config.deploy_type == DeployType::kDense && !config.dense_alone) {
     return FailedPrecondition("deploy_type dense needs dense_alone true");
   }
+  if (config.dense_service_num < 1 || config.dense_service_num > 64) {
+    return FailedPrecondition("dense_service_num must be 1 to 64");
+  }
   if (config.agent_version < 1 || config.agent_version > 3) {
     return FailedPrecondition(
         StrCat("agent_version must be 1, 2 or 3, got ", config.agent_version));
+  }
+  return OkStatus();
+}
+
+// A host that has IPv6 only cannot reach servers that are given by IPv4 addresses (spec 9.3).
+Status CheckFamily(const AgentConfig& config) {
+  if (!config.ipv6_only) return OkStatus();
+  for (const std::string_view server : Split(config.zk_servers, ',')) {
+    const std::string host(Trim(server.substr(0, server.find(':'))));
+    in_addr parsed{};
+    if (::inet_pton(AF_INET, host.c_str(), &parsed) != 1) continue;
+    return FailedPrecondition(
+        StrCat("zk_servers names the IPv4 address ", host,
+               ", but this host has IPv6 only: name servers that it reaches"));
   }
   return OkStatus();
 }
@@ -378,10 +405,21 @@ int64_t ReplicaIdOfPod(std::string_view pod_name) {
   return id;
 }
 
-const ServerPorts& AgentConfig::PortsOf(std::string_view server_type) const {
-  if (server_type == "ps") return ps;
-  if (server_type == "entry") return entry;
-  return server_type == "dense" ? dense : unified;
+const ServerPorts& AgentConfig::PortsOf(std::string_view server) const {
+  if (server == "ps") return ps;
+  if (server == "entry") return entry;
+  const auto index = static_cast<size_t>(IndexOfServer(server));
+  if (index > 0 && index <= more_dense.size()) return more_dense[index - 1];
+  return server == "dense" ? dense : unified;
+}
+
+std::string_view TypeOfServer(std::string_view server) {
+  return server.substr(0, server.find('.'));
+}
+
+int64_t IndexOfServer(std::string_view server) {
+  const size_t dot = server.find('.');
+  return dot == server.npos ? 0 : ParseInt(server.substr(dot + 1)).value_or(0);
 }
 
 Result<std::string> AgentConfig::LayoutPath() const {
@@ -453,7 +491,8 @@ HostFacts ThisHost() {
 Result<AgentConfig> LoadAgentConfig(const std::string& path, const Environment& environment,
                                     const HostFacts& host, FileSystem& files) {
   std::vector<Line> lines;
-  if (!path.empty()) RETURN_IF_ERROR(ReadLines(path, files, 0, &lines));
+  int included = 0;
+  if (!path.empty()) RETURN_IF_ERROR(ReadLines(path, files, 0, &included, &lines));
   AgentConfig config;
   ASSIGN_OR_RETURN(const int64_t shards, EnvironmentInt(environment, "MONOLITH_HOST_SHARD_N", 1));
   config.num_shard = shards;
@@ -466,6 +505,7 @@ Result<AgentConfig> LoadAgentConfig(const std::string& path, const Environment& 
   }
   RETURN_IF_ERROR(Check(config));
   RETURN_IF_ERROR(SetIdentity(environment, host, &config));
+  RETURN_IF_ERROR(CheckFamily(config));
   RETURN_IF_ERROR(SetPorts(lines, environment, host, &config));
   return config;
 }

@@ -77,24 +77,31 @@ struct AgentConfig {
   std::string serving_binary;  // MONOLITH_TFS_BINARY; empty: none
   int64_t cpu_limit = 0;       // MY_CPU_LIMIT; 0: none
   int64_t memory_limit = 0;    // MY_MEM_LIMIT, bytes; 0: none
-  int64_t dense_service_index = 0;
-  bool inherit_output = false;     // MLP_POD_NAME: model servers write where the agent does
-  std::string host_ip, host_ipv6;  // advertised; "0.0.0.0" and "::" where unknown
+  int64_t dense_service_index = 0;  // of this process among several dense ones
+  bool inherit_output = false;      // MLP_POD_NAME: model servers write where the agent does
+  std::string host_ip, host_ipv6;   // advertised; "0.0.0.0" and "::" where unknown
   bool ipv6_only = false;
   int agent_port = 0;
   ServerPorts entry, ps, dense, unified;
+  // Of dense_service_num servers of a dense container those after the first.
+  std::vector<ServerPorts> more_dense;
 
   bool Serves(DeployType type) const {
     return deploy_type == type || deploy_type == DeployType::kMixed;
   }
   const ServingOption* Option(std::string_view name) const;
-  // Ports of the model server of a type ("ps", "entry", "dense", "unified").
-  const ServerPorts& PortsOf(std::string_view server_type) const;
+  // Ports of a model server: "ps", "entry", "dense", "dense.1", "dense.2", ..., "unified".
+  const ServerPorts& PortsOf(std::string_view server) const;
   // Version 3 (spec 3): where the layout is. Errors: kFailedPrecondition  no layout_pattern.
   Result<std::string> LayoutPath() const;
   // Version 3: how this container is called, "{psm};{idc};{cluster}:{pod}".
   std::string Container() const;
 };
+
+// "dense.1" is a server of type "dense"; others are called as their type. And its number, 0 for
+// these.
+std::string_view TypeOfServer(std::string_view server);
+int64_t IndexOfServer(std::string_view server);
 
 // What the machine tells beside the environment; tests have their own.
 struct HostFacts {

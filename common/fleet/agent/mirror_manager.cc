@@ -128,17 +128,34 @@ void MirrorManager::ReportResource() {
 
 // A node of one's own for each session: one that is made again under its old number would take over
 // from whoever leads meanwhile.
+void MirrorManager::Candidate(int64_t session) {
+  if (candidate_session_ != session) {
+    candidate_ = StrCat(CandidateName(), "__lock__");
+    candidate_session_ = session;
+  }
+  // One whose creation was in doubt may be there: a second one would leave it behind, and with the
+  // lowest number nobody would lead.
+  const std::string folder = StrCat(root_, "/election");
+  const auto children = client_.Children(folder);
+  if (!children.ok() && children.status().code() != Code::kNotFound) return;
+  for (const std::string& name : children.ok() ? *children : std::vector<std::string>()) {
+    if (name.starts_with(candidate_)) election_path_ = StrCat(folder, "/", name);
+  }
+  if (!election_path_.starts_with(StrCat(folder, "/", candidate_))) {
+    const std::string id = config_.pod_name.empty() ? config_.local_ip : config_.pod_name;
+    auto created = client_.Create(StrCat(folder, "/", candidate_), id,
+                                  discovery::CreateMode::kEphemeralSequential);
+    Report(folder, created.status());
+    if (!created.ok()) return;
+    election_path_ = *std::move(created);
+  }
+  election_session_ = session;
+}
+
 void MirrorManager::Elect() {
   const int64_t session = client_.session_id();
   if (config_.deploy_type != DeployType::kEntry && session != 0 && session != election_session_) {
-    const std::string prefix = StrCat(root_, "/election/", CandidateName(), "__lock__");
-    const std::string id = config_.pod_name.empty() ? config_.local_ip : config_.pod_name;
-    auto created = client_.Create(prefix, id, discovery::CreateMode::kEphemeralSequential);
-    Report(prefix, created.status());
-    if (created.ok()) {
-      election_path_ = *std::move(created);
-      election_session_ = session;
-    }
+    Candidate(session);
   }
   const bool current = election_->loaded() && !election_->staleness();
   const std::string leader = LeaderOf(*election_->snapshot());

@@ -76,6 +76,7 @@ class MirrorManager final : public AddressBook {
   void Loop();
   void ReportResource();
   void Elect();
+  void Candidate(int64_t session);
   void Lead();
   std::vector<WantedModel> Wanted(const discovery::Tree& portal);
   void Apply(const Schedule& schedule, const discovery::Tree& portal,
@@ -93,8 +94,8 @@ class MirrorManager final : public AddressBook {
   ModelControl& control_;
   std::string root_;  // "/{bzid}"
   // Of the thread that ticks:
-  std::string election_path_;
-  int64_t election_session_ = 0;
+  std::string candidate_, election_path_;
+  int64_t candidate_session_ = 0, election_session_ = 0;
   std::chrono::nanoseconds reported_at_{0};
   bool reported_ = false;
   std::map<std::string, Described> described_;

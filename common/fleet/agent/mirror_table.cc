@@ -101,7 +101,7 @@ std::vector<LiveReplica> ReadResources(const discovery::Tree& resources,
     }
     LiveReplica live{.shard = shard.value_or(0),
                      .replica = replica.value_or(0),
-                     .memory = spec->memory.value_or(0)};
+                     .memory = std::max<int64_t>(spec->memory.value_or(0), 0)};
     for (const discovery::PublishMeta& publish : publishes) {
       if (publish.shard_id == live.shard && publish.replica_id == live.replica && loaded(publish)) {
         live.loaded.insert(*publish.model_name);

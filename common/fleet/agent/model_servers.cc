@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/fleet/agent/replica_manager.h"
 #include "common/fleet/agent/serving_text.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/telemetry/log.h"
@@ -70,7 +71,8 @@ Result<std::vector<ProcessSpec>> PlanModelServers(const AgentConfig& config,
     grpc = !speaks.ok() || *speaks;
   }
   std::vector<ProcessSpec> out;
-  for (const std::string& type : ServerTypes(config)) {
+  for (const std::string& server : ServerTypes(config)) {
+    const std::string type(TypeOfServer(server));
     files.model_config_file = ModelConfigFile(options, type);
     if (!unified) {
       // Version 2 tells its servers by HandleReloadConfigRequest.
@@ -82,15 +84,19 @@ Result<std::vector<ProcessSpec>> PlanModelServers(const AgentConfig& config,
       RETURN_IF_ERROR(options.files->WriteAtomically(files.model_config_file, text));
     }
     ProcessSpec spec;
-    spec.name = type;
-    spec.command = ours      ? MegalithCommand(config, type, files)
+    spec.name = server;
+    spec.command = ours      ? MegalithCommand(config, server, files)
                    : unified ? UnifiedCommand(config, files, grpc)
-                             : ServingCommand(config, type, files);
+                             : ServingCommand(config, server, files);
     const std::string directory = unified ? options.home : JoinPath(options.home, "bin");
     if (!ours && options.files->Stat(directory).ok()) spec.directory = directory;
-    if (!config.inherit_output) spec.output = ServingLogFile(config, options.tfs_log, type);
+    if (!config.inherit_output) spec.output = ServingLogFile(config, options.tfs_log, server);
     spec.truncate_output = unified;
-    spec.port = config.PortsOf(type).grpc;
+    spec.port = config.PortsOf(server).grpc;
+    if (!config.more_dense.empty()) {  // as the agents that the reference starts for each
+      spec.environment["DENSE_SERVICE_IDX"] = StrCat(IndexOfServer(server));
+      spec.environment["REPLICA_ID"] = StrCat(ReplicaIdOf(config, server));
+    }
     if (type == "entry") {
       spec.environment["PORT2"] = StrCat(config.agent_port);
       spec.may_start = entry_may_start;

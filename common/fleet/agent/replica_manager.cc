@@ -21,8 +21,8 @@ constexpr std::chrono::seconds kVerifyInterval{60};
 
 }  // namespace
 
-discovery::ReplicaMeta OwnAddresses(const AgentConfig& config, std::string_view server_type) {
-  const ServerPorts& ports = config.PortsOf(server_type);
+discovery::ReplicaMeta OwnAddresses(const AgentConfig& config, std::string_view server) {
+  const ServerPorts& ports = config.PortsOf(server);
   const std::string ipv6 = StrCat("[", config.host_ipv6, "]");
   return {.address = StrCat(config.host_ip, ":", ports.grpc),
           .address_ipv6 = StrCat(ipv6, ":", ports.grpc),
@@ -31,16 +31,29 @@ discovery::ReplicaMeta OwnAddresses(const AgentConfig& config, std::string_view 
           .archon_address_ipv6 = StrCat(ipv6, ":", ports.archon)};
 }
 
+int64_t ReplicaIdOf(const AgentConfig& config, std::string_view server) {
+  if (TypeOfServer(server) != "dense" || config.more_dense.empty()) return config.replica_id;
+  const auto count = static_cast<int64_t>(config.more_dense.size()) + 1;
+  const int64_t index = IndexOfServer(server);
+  int64_t id = 0;
+  // Ids of pods have 40 bits; one that was given by hand may be anything.
+  if (config.replica_id < 0 || __builtin_mul_overflow(config.replica_id, count, &id)) return index;
+  return id > INT64_MAX - index ? index : id + index;
+}
+
 std::vector<OwnReplica> OwnReplicas(const AgentConfig& config) {
   std::vector<OwnReplica> out;
   if (config.Serves(DeployType::kPs)) {
     for (int64_t i = 0; i < config.num_ps; ++i) {
-      if (i % config.num_shard == config.shard_id) out.push_back({"ps", i, StrCat("ps_", i)});
+      if (i % config.num_shard == config.shard_id) out.push_back({"ps", "ps", i, StrCat("ps_", i)});
     }
   }
-  if (config.Serves(DeployType::kEntry)) out.push_back({"entry", 0, "entry"});
+  if (config.Serves(DeployType::kEntry)) out.push_back({"entry", "entry", 0, "entry"});
   if (config.Serves(DeployType::kDense) && config.dense_alone) {
-    out.push_back({"dense", 0, "dense_0"});
+    out.push_back({"dense", "dense", 0, "dense_0"});
+    for (size_t i = 1; i <= config.more_dense.size(); ++i) {
+      out.push_back({StrCat("dense.", i), "dense", 0, "dense_0"});
+    }
   }
   return out;
 }
@@ -75,7 +88,7 @@ Result<std::unique_ptr<ReplicaManager>> ReplicaManager::Make(const AgentConfig& 
                                                          .clock = &clock});
   for (OwnReplica& replica : OwnReplicas(config)) {
     Own own;
-    own.meta = OwnAddresses(config, replica.server_type);
+    own.meta = OwnAddresses(config, replica.server);
     own.replica = std::move(replica);
     manager->own_.push_back(std::move(own));
   }
@@ -111,10 +124,11 @@ Status ReplicaManager::Put(Own* own) {
     config_.replica_id = id.value_or(-1);
     return OkStatus();
   }
-  if (config_.replica_id < 0) {
+  const int64_t id = ReplicaIdOf(config_, replica.server);
+  if (id < 0) {
     Log(Level::warn, "agent_replica_id_absent", {{"task", task}});
   }
-  own->path = StrCat(task, "/", discovery::ReplicaName(replica.server_type, config_.replica_id));
+  own->path = StrCat(task, "/", discovery::ReplicaName(replica.server_type, id));
   return registrations_->Put(own->path, data);
 }
 
@@ -143,7 +157,7 @@ void ReplicaManager::Tick() {
   // Server types whose model server does not answer: it is not waited for again in this round.
   std::map<std::string, Status> silent;
   for (size_t i = 0; i < models.size(); ++i) {
-    const std::string& type = models[i].server_type;
+    const std::string& type = models[i].server;
     const auto known = silent.find(type);
     const auto versions = known == silent.end() ? status_->GetModelStatus(type, models[i].model)
                                                 : Result<std::vector<ModelVersion>>(known->second);

@@ -22,16 +22,21 @@ namespace megalith::agent {
 
 // One node of this agent.
 struct OwnReplica {
+  std::string server;  // that serves it: its type, or "dense.1"
   std::string server_type;
   int64_t task = 0;
   std::string model;  // as the model server calls it: "ps_3", "entry", "dense_0"
 };
 
-// Which nodes a container registers (spec 5.2): of ps those with task mod num_shard == shard_id.
+// Which nodes a container registers (spec 5.2): of ps those with task mod num_shard == shard_id; of
+// several dense servers one for each.
 std::vector<OwnReplica> OwnReplicas(const AgentConfig& config);
 
-// What a container tells of its model server of a type, with state UNKNOWN.
-discovery::ReplicaMeta OwnAddresses(const AgentConfig& config, std::string_view server_type);
+// What a container tells of one of its model servers, with state UNKNOWN.
+discovery::ReplicaMeta OwnAddresses(const AgentConfig& config, std::string_view server);
+
+// Its replica id: that of the container, or with several dense servers one of each (spec 8.2).
+int64_t ReplicaIdOf(const AgentConfig& config, std::string_view server);
 
 // Version 1 of the agent. Thread-safe after Start.
 class ReplicaManager {

@@ -29,6 +29,11 @@ int64_t Sum(int64_t a, int64_t b) {
   return __builtin_add_overflow(a, b, &out) ? std::numeric_limits<int64_t>::max() : out;
 }
 
+int64_t Difference(int64_t a, int64_t b) {
+  int64_t out = 0;
+  return __builtin_sub_overflow(a, b, &out) ? std::numeric_limits<int64_t>::min() : out;
+}
+
 bool Chosen(const WantedModel& model, const LiveReplica& replica) {
   const auto& special = model.spec_replicas;
   return special.empty() || std::find(special.begin(), special.end(),
@@ -92,13 +97,10 @@ void KeepPlaces(const std::vector<const PublishMeta*>& current, const Shards& sh
   }
 }
 
-// Takes what the group needs from its shard, unless the shard has loaded the model already.
-void Charge(const std::string& model, const Group& group, Shards* shards) {
-  Shard& shard = shards->at(*group.shard);
-  const bool loaded =
-      std::all_of(shard.replicas.begin(), shard.replicas.end(),
-                  [&](const LiveReplica* replica) { return replica->loaded.contains(model); });
-  if (!loaded) shard.free = shard.free - std::min(group.bytes, Sum(shard.free, 1));
+// Whether all containers of the shard have loaded the model: what they have left is after it.
+bool Loaded(const Shard& shard, const std::string& model) {
+  return std::all_of(shard.replicas.begin(), shard.replicas.end(),
+                     [&](const LiveReplica* replica) { return replica->loaded.contains(model); });
 }
 
 Status Place(std::vector<Group>* groups, Shards* shards) {
@@ -170,10 +172,10 @@ std::vector<PublishMeta> Publishes(const WantedModel& model, const std::vector<G
 // Whether what is published serves the model as it is wanted: nothing is to be touched then.
 bool Stands(const std::vector<const PublishMeta*>& current, const std::vector<Group>& groups,
             const Shards& shards) {
-  if (current.empty() ||
-      current.front()->total_publish_num != static_cast<int64_t>(current.size())) {
-    return false;
-  }
+  const bool counted = std::all_of(current.begin(), current.end(), [&](const PublishMeta* publish) {
+    return publish->total_publish_num == static_cast<int64_t>(current.size());
+  });
+  if (current.empty() || !counted) return false;
   return std::all_of(groups.begin(), groups.end(), [&](const Group& group) {
     return std::any_of(current.begin(), current.end(), [&](const PublishMeta* publish) {
       return publish->shard_id && shards.contains(*publish->shard_id) && Holds(*publish, group);
@@ -189,7 +191,8 @@ Shards CandidatesOf(const WantedModel& model, const std::vector<LiveReplica>& re
     if (replica.shard < 0 || !Chosen(model, replica)) continue;  // -1: entry servers
     Shard& shard = out[replica.shard];
     const auto owed = promised.find(replica.shard);
-    shard.free = std::min(shard.free, replica.memory - (owed == promised.end() ? 0 : owed->second));
+    shard.free =
+        std::min(shard.free, Difference(replica.memory, owed == promised.end() ? 0 : owed->second));
     shard.replicas.push_back(&replica);
   }
   for (auto& [id, shard] : out) {
@@ -238,16 +241,16 @@ Schedule MakeSchedule(const std::vector<WantedModel>& wanted,
     }
     keep(model.name);
     for (const Group& group : *groups) {
-      if (!group.shard) continue;
-      const int64_t free = shards.at(*group.shard).free;
-      Charge(model.name, group, &shards);
-      promised[*group.shard] = Sum(promised[*group.shard], free - shards.at(*group.shard).free);
+      if (!group.shard || Loaded(shards.at(*group.shard), model.name)) continue;
+      promised[*group.shard] = Sum(promised[*group.shard], group.bytes);
     }
   }
   for (auto& [model, groups] : open) {
     Shards shards = CandidatesOf(*model, replicas, promised);
     for (const Group& group : groups) {
-      if (group.shard) Charge(model->name, group, &shards);
+      if (!group.shard || Loaded(shards.at(*group.shard), model->name)) continue;
+      Shard& shard = shards.at(*group.shard);
+      shard.free = Difference(shard.free, group.bytes);
     }
     const Status placed = Place(&groups, &shards);
     if (!placed.ok()) {
@@ -257,10 +260,8 @@ Schedule MakeSchedule(const std::vector<WantedModel>& wanted,
     }
     out.publishes[model->name] = Publishes(*model, groups, shards);
     for (const Group& group : groups) {
-      const bool loaded = std::all_of(
-          shards.at(*group.shard).replicas.begin(), shards.at(*group.shard).replicas.end(),
-          [&](const LiveReplica* replica) { return replica->loaded.contains(model->name); });
-      if (!loaded) promised[*group.shard] = Sum(promised[*group.shard], group.bytes);
+      if (Loaded(shards.at(*group.shard), model->name)) continue;
+      promised[*group.shard] = Sum(promised[*group.shard], group.bytes);
     }
   }
   return out;

@@ -130,6 +130,15 @@ TEST(MakeScheduleTest, GroupsMoveWhenTheirShardDies) {
   EXPECT_EQ(stuck.unplaced.at("m").code(), Code::kUnavailable);
 }
 
+// Found by fuzzing: one node of several had another count, and was left so.
+TEST(MakeScheduleTest, PublishesThatDisagreeAboutTheirNumberAreWrittenAnew) {
+  const std::vector<WantedModel> wanted = {Model("m", 2, 2)};
+  const Schedule whole = MakeSchedule(wanted, Replicas(2, 1), {});
+  std::vector<PublishMeta> current = All(whole);
+  current.back().total_publish_num = 9;
+  EXPECT_EQ(MakeSchedule(wanted, Replicas(2, 1), current).publishes, whole.publishes);
+}
+
 TEST(MakeScheduleTest, PublishedButNotLoadedIsOwed) {
   const Schedule first = MakeSchedule({Model("a", 1, 1, 60)}, Replicas(1, 1, 100), {});
   std::vector<LiveReplica> replicas = Replicas(1, 1, 100);

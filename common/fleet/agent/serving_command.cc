@@ -43,15 +43,16 @@ bool Batching(const AgentConfig& config) {
 
 }  // namespace
 
-std::vector<std::string> ServingCommand(const AgentConfig& config, std::string_view server_type,
+std::vector<std::string> ServingCommand(const AgentConfig& config, std::string_view server,
                                         const ServingFiles& files) {
+  const std::string_view server_type = TypeOfServer(server);
   std::string psm = config.psm;
   std::string log_conf = "../conf/log4j.properties";
   if (config.deploy_type == DeployType::kMixed && server_type != "entry") {
     StrAppend(&psm, "_", server_type);
     log_conf = StrCat("../conf/log4j_", server_type, ".properties");
   }
-  const ServerPorts& ports = config.PortsOf(server_type);
+  const ServerPorts& ports = config.PortsOf(server);
   std::vector<std::string> out = {files.binary,
                                   Flag("model_config_file", files.model_config_file),
                                   Flag("archon_rpc_psm", psm),
@@ -105,16 +106,17 @@ std::vector<std::string> UnifiedCommand(const AgentConfig& config, const Serving
   return out;
 }
 
-std::vector<std::string> MegalithCommand(const AgentConfig& config, std::string_view server_type,
+std::vector<std::string> MegalithCommand(const AgentConfig& config, std::string_view server,
                                          const ServingFiles& files) {
   std::vector<std::string> out = {files.binary, Flag("model_config_file", files.model_config_file),
-                                  StrCat("--listen=[::]:", config.PortsOf(server_type).grpc)};
+                                  StrCat("--listen=[::]:", config.PortsOf(server).grpc),
+                                  Flag("rest_api_port", config.PortsOf(server).http)};
   // A layout changes while the server runs.
-  if (server_type == "unified") out.push_back("--model_config_file_poll_wait_seconds=1");
+  if (server == "unified") out.push_back("--model_config_file_poll_wait_seconds=1");
   for (const ServingOption& option : config.serving) {
     const bool ours = std::find(std::begin(kOurOptions), std::end(kOurOptions), option.name) !=
                       std::end(kOurOptions);
-    if (server_type == "ps" && option.name == "file_system_poll_wait_seconds" &&
+    if (server == "ps" && option.name == "file_system_poll_wait_seconds" &&
         config.agent_version == 1) {
       out.push_back(Flag(option.name, config.file_system_poll_wait_seconds_ps));
     } else if (ours && option.changed) {
@@ -143,20 +145,22 @@ std::vector<std::string> ServerTypes(const AgentConfig& config) {
   std::vector<std::string> out;
   if (config.Serves(DeployType::kPs)) out.push_back("ps");
   if (config.Serves(DeployType::kDense) && config.dense_alone) out.push_back("dense");
+  for (size_t i = 1; i <= config.more_dense.size(); ++i) out.push_back(StrCat("dense.", i));
   if (config.Serves(DeployType::kEntry)) out.push_back("entry");
   return out;
 }
 
 std::string ServingLogFile(const AgentConfig& config, const std::string& tfs_log,
-                           std::string_view server_type) {
+                           std::string_view server) {
   std::string out = tfs_log;
-  if (server_type != "unified") {
+  if (server != "unified") {
     const size_t slash = tfs_log.rfind('/');
     const size_t name = slash == tfs_log.npos ? 0 : slash + 1;
-    out = StrCat(tfs_log.substr(0, name), server_type, "_", tfs_log.substr(name));
+    out = StrCat(tfs_log.substr(0, name), TypeOfServer(server), "_", tfs_log.substr(name));
   }
   const bool several = config.deploy_type == DeployType::kDense && config.dense_service_num > 1;
-  return several ? StrCat(out, ".mps", config.dense_service_index) : out;
+  const int64_t index = IndexOfServer(server);
+  return several ? StrCat(out, ".mps", index != 0 ? index : config.dense_service_index) : out;
 }
 
 }  // namespace megalith::agent

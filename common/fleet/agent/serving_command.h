@@ -20,14 +20,14 @@ struct ServingFiles {
   std::string platform_config_file;  // --platform_config_file
 };
 
-// TF Serving's command for "ps", "entry" or "dense" (versions 1 and 2; spec 8.2).
-std::vector<std::string> ServingCommand(const AgentConfig& config, std::string_view server_type,
+// TF Serving's command for "ps", "entry", "dense" or "dense.1" (versions 1 and 2; spec 8.2).
+std::vector<std::string> ServingCommand(const AgentConfig& config, std::string_view server,
                                         const ServingFiles& files);
 // The same for the one model server of version 3 (spec 8.3). `grpc`: see SpeaksGrpc.
 std::vector<std::string> UnifiedCommand(const AgentConfig& config, const ServingFiles& files,
                                         bool grpc);
-// Our model server's command for any of the four: the options that it has.
-std::vector<std::string> MegalithCommand(const AgentConfig& config, std::string_view server_type,
+// Our model server's command for any of them: the options that it has.
+std::vector<std::string> MegalithCommand(const AgentConfig& config, std::string_view server,
                                          const ServingFiles& files);
 
 // Whether sub-graphs served by `binary` call each other by gRPC: its text has
@@ -38,8 +38,8 @@ Result<bool> SpeaksGrpc(const std::string& binary, FileSystem& files);
 std::vector<std::string> ServerTypes(const AgentConfig& config);
 
 // Where a model server's output goes: "/var/log/tfs.std.log" becomes "/var/log/ps_tfs.std.log";
-// that of version 3 keeps its name. Several dense processes of one container add ".mps{i}".
+// that of version 3 keeps its name. Several dense servers of one container add ".mps{i}".
 std::string ServingLogFile(const AgentConfig& config, const std::string& tfs_log,
-                           std::string_view server_type);
+                           std::string_view server);
 
 }  // namespace megalith::agent

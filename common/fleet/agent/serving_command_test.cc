@@ -106,10 +106,10 @@ TEST_F(ServingCommandTest, OursHasTheOptionsThatItKnows) {
   const AgentConfig config =
       Load("deploy_type unified\nagent_version 3\nnum_load_threads 2\nenable_profiler no\n");
   EXPECT_THAT(MegalithCommand(config, "unified", files_),
-              ElementsAre("BIN", "--model_config_file=F", "--listen=[::]:3",
+              ElementsAre("BIN", "--model_config_file=F", "--listen=[::]:3", "--rest_api_port=4",
                           "--model_config_file_poll_wait_seconds=1", "--num_load_threads=2"));
   EXPECT_THAT(MegalithCommand(Load("deploy_type ps\n"), "ps", files_),
-              ElementsAre("BIN", "--model_config_file=F", "--listen=[::]:3",
+              ElementsAre("BIN", "--model_config_file=F", "--listen=[::]:3", "--rest_api_port=4",
                           "--file_system_poll_wait_seconds=0"));
 }
 
@@ -118,6 +118,12 @@ TEST_F(ServingCommandTest, ServersStartInTheReferencesOrder) {
   EXPECT_THAT(ServerTypes(Load("deploy_type mixed\ndense_alone 1\n")),
               ElementsAre("ps", "dense", "entry"));
   EXPECT_THAT(ServerTypes(Load("deploy_type unified\n")), ElementsAre("unified"));
+  const AgentConfig dense = Load("deploy_type dense\ndense_alone 1\ndense_service_num 2\n");
+  EXPECT_THAT(ServerTypes(dense), ElementsAre("dense", "dense.1"));
+  EXPECT_THAT(Join(ServingCommand(dense, "dense.1", files_), " "),
+              HasSubstr("--archon_rpc_psm=p.s.m --archon_rpc_cluster=Default "
+                        "--metrics_namespace_prefix=p.s.m --log_conf=../conf/log4j.properties "
+                        "--port=9999 "));
   EXPECT_THAT(ServerTypes(Load("deploy_type entry\n")), ElementsAre("entry"));
 }
 
@@ -129,6 +135,7 @@ TEST_F(ServingCommandTest, OutputHasAFileForEachServer) {
   config.deploy_type = DeployType::kDense;
   config.dense_service_index = 2;
   EXPECT_EQ(ServingLogFile(config, "/l/t.log", "dense"), "/l/dense_t.log.mps2");
+  EXPECT_EQ(ServingLogFile(config, "/l/t.log", "dense.1"), "/l/dense_t.log.mps1");
 }
 
 TEST_F(ServingCommandTest, GrpcIsSeenInTheBinarysText) {

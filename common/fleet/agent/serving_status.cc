@@ -8,7 +8,9 @@ namespace megalith::agent {
 Result<std::unique_ptr<ServingStatus>> ServingStatus::Make(const AgentConfig& config,
                                                            const rpc::ChannelOptions& options) {
   std::unique_ptr<ServingStatus> out(new ServingStatus());
-  for (const char* type : {"ps", "entry", "dense", "unified"}) {
+  std::vector<std::string> servers = {"ps", "entry", "dense", "unified"};
+  for (size_t i = 1; i <= config.more_dense.size(); ++i) servers.push_back(StrCat("dense.", i));
+  for (const std::string& type : servers) {
     const int port = config.PortsOf(type).grpc;
     if (port == 0) continue;
     ASSIGN_OR_RETURN(auto channel, rpc::Channel::Dial(StrCat("localhost:", port), options));
