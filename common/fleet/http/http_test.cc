@@ -254,6 +254,13 @@ TEST_F(HttpTest, ADrainWithoutConnectionsStopsListening) {
   }
 }
 
+// With and without IPv6 on the machine.
+TEST_F(HttpTest, EveryAddressIsListenedOn) {
+  Start({.listen = "[::]:0"});
+  RawHttpClient client(server_->address());
+  EXPECT_EQ(client.Ask("GET", "/").value_or(HttpAnswer()).status, 200);
+}
+
 TEST_F(HttpTest, AnAddressThatIsTakenIsAnError) {
   Start();
   const auto second = Server::Start({.listen = server_->address()}, nullptr, Plain);

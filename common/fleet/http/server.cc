@@ -58,6 +58,8 @@ struct Server::Impl {
         pool(o.name, o.threads, o.max_queued) {}
 
   Status Listen();
+  // Makes the acceptor listen.
+  ErrorCode Bind(const std::string& host, int64_t port);
   void Accept();
   void Welcome(Tcp::socket socket);
   void Run();
@@ -330,19 +332,27 @@ Status Server::Impl::Listen() {
   }
   std::string host = options.listen.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  ErrorCode error;
+  ErrorCode error = Bind(host, *port);
+  // Every address, where there is no IPv6.
+  if (error && host == "::") error = Bind("0.0.0.0", *port);
+  if (error) return Unavailable(StrCat("cannot listen on ", options.listen, ": ", error.message()));
+  address = StrCat(options.listen.substr(0, colon), ":", acceptor.local_endpoint().port());
+  return OkStatus();
+}
+
+ErrorCode Server::Impl::Bind(const std::string& host, int64_t port) {
+  ErrorCode error, ignored;
+  acceptor.close(ignored);
   Tcp::resolver resolver(io);
-  const auto found = resolver.resolve(host, StrCat(*port), Tcp::resolver::passive, error);
-  if (error || found.empty())
-    return Unavailable(StrCat("cannot listen on ", options.listen, ": ", error.message()));
+  const auto found = resolver.resolve(host, StrCat(port), Tcp::resolver::passive, error);
+  if (error) return error;
+  if (found.empty()) return asio::error::host_not_found;
   const Tcp::endpoint endpoint = found.begin()->endpoint();
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
   if (!error) acceptor.bind(endpoint, error);
   if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
-  if (error) return Unavailable(StrCat("cannot listen on ", options.listen, ": ", error.message()));
-  address = StrCat(options.listen.substr(0, colon), ":", acceptor.local_endpoint().port());
-  return OkStatus();
+  return error;
 }
 
 void Server::Impl::Accept() {
