@@ -11,8 +11,14 @@ namespace {
 constexpr FlagDef kGlobalFlags[] = {
     {.name = "address",
      .value_name = "HOST:PORT",
-     .help = "a running fleet; without it one is started inside this process. For table commands "
-             "all parameter servers in the order of their shards, divided by commas"},
+     .help = "a running fleet; without it one is started inside this process. Also "
+             "megalith:///SERVICE and zk://HOST:PORT/SERVICE: all replicas of a name. For table "
+             "commands all parameter servers in the order of their shards, divided by commas, or "
+             "zk://HOST:PORT/BZID/service/NAME/ps"},
+    {.name = "discovery",
+     .value_name = "TARGET",
+     .help = "where names are looked up: zk://HOST:PORT or a file; default: the variable "
+             "MEGALITH_DISCOVERY"},
     {.name = "data_dir",
      .value_name = "DIR",
      .help = "where the fleet inside this process keeps its data"},

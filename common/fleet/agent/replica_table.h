@@ -94,8 +94,6 @@ class ReplicaTable final : public AddressBook {
   uint64_t damaged_ = 0;                                                        // guarded by mu_
 };
 
-// What a client is to dial (spec 2.1): the address of the preferred family, else of the other one.
-// Empty if there is none: 0.0.0.0 and [::] count as none.
-std::string ChooseAddress(const discovery::ReplicaMeta& meta, bool prefer_ipv6);
+using discovery::ChooseAddress;
 
 }  // namespace megalith::agent

@@ -34,8 +34,9 @@ class Process {
   const Clock& clock() const { return clock_; }
   ServiceThreads threads() const { return ThreadsOf(config_); }
 
-  // A channel to another service: to `address` if it is not empty, otherwise to the replicas that
-  // discovery lists for `service`. Errors: those of Channel::Dial and Channel::Discover.
+  // A channel to another service: to `address` if it is not empty, which may be a target as
+  // rpc::Dial takes them, otherwise to the replicas that discovery lists for `service`. Errors:
+  // those of rpc::Dial and Channel::Discover.
   Result<std::shared_ptr<Channel>> ChannelTo(const std::string& service,
                                              const std::string& address) const;
 

@@ -232,13 +232,15 @@ void TreeMirror::Publish() {
         !loaded_ || !std::equal(nodes_.begin(), nodes_.end(), snapshot_->nodes.begin(),
                                 snapshot_->nodes.end(), same);
     current_ = true;
-    loaded_ = true;
-    loaded_change_.notify_all();
     if (!changed) return;
     snapshot_ = std::make_shared<const Tree>(Tree{.nodes = nodes_});
     fresh = snapshot_;
   }
   if (on_change_) on_change_(fresh);
+  // Only now: who has waited for the tree finds what was made of it.
+  const std::lock_guard<std::mutex> lock(mu_);
+  loaded_ = true;
+  loaded_change_.notify_all();
 }
 
 void TreeMirror::Lose() {

@@ -51,7 +51,7 @@ class TreeMirror final : public ZkListener {
   // was never read (see `loaded`).
   std::optional<std::chrono::nanoseconds> staleness() const;
   bool loaded() const;
-  // Waits until the tree was read once. Errors: kDeadlineExceeded.
+  // Waits until the tree was read once and `on_change` was told. Errors: kDeadlineExceeded.
   Status WaitLoaded(std::chrono::milliseconds timeout);
   // Nodes that could not be read or were left out, since the start.
   uint64_t skipped() const;
