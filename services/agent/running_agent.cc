@@ -110,6 +110,9 @@ Status RunningAgent::StartLayout() {
                                           agent::ModelConfigFile(options_, "unified")};
   if (!binary_.empty() && !agent::IsOurs(binary_)) {
     ASSIGN_OR_RETURN(options.grpc, agent::SpeaksGrpc(binary_, RealFileSystem()));
+    // The names of all fields are in a binary that has the message.
+    ASSIGN_OR_RETURN(options.knows_latest_once,
+                     agent::BinaryContains(binary_, "latest_once", RealFileSystem()));
   }
   options.available_memory = [] { return agent::HostMemory(RealFileSystem()).available; };
   options.metrics = &context_.process.metrics();

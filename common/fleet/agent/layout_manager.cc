@@ -22,6 +22,17 @@ std::string HostPort(const std::string& host, int port) {
   return host.find(':') == host.npos ? StrCat(host, ":", port) : StrCat("[", host, "]:", port);
 }
 
+// Of the numbered folders in a model's folder; -1 without any.
+int64_t HighestVersion(const std::string& base_path, FileSystem& files) {
+  int64_t version = -1;
+  const auto entries = files.List(base_path);
+  if (!entries.ok()) return version;
+  for (const FileInfo& entry : *entries) {
+    if (entry.is_directory) version = std::max(version, ParseInt(entry.name).value_or(-1));
+  }
+  return version;
+}
+
 // The value of this container's service node (spec 4).
 std::string ServiceInfo(const AgentConfig& config, const std::string& layout_path,
                         const LayoutFilters& filters) {
@@ -183,12 +194,34 @@ void LayoutManager::WriteConfig(const std::vector<ModelEntry>& models) {
   }
 }
 
+// A model without any version yet is left out until it has one.
+std::vector<ModelEntry> LayoutManager::Pinned(const std::vector<ModelEntry>& models) {
+  if (options_.knows_latest_once) return models;
+  std::vector<ModelEntry> out;
+  std::map<std::string, int64_t> kept;
+  for (ModelEntry model : models) {
+    if (AsciiLower(model.version_policy) == "latest_once") {
+      const auto before = pinned_.find(model.name);
+      const int64_t version = before == pinned_.end()
+                                  ? HighestVersion(model.base_path, *options_.files)
+                                  : before->second;
+      if (version < 0) continue;
+      kept[model.name] = version;
+      model.version_policy = "specific";
+      model.versions = {version};
+    }
+    out.push_back(std::move(model));
+  }
+  pinned_ = std::move(kept);
+  return out;
+}
+
 void LayoutManager::Tick() {
-  const auto current = content();
-  WriteConfig(current->models);
+  const std::vector<ModelEntry> models = Pinned(content()->models);
+  WriteConfig(models);
   std::set<std::string> available;
   bool silent = false;  // a model server that does not answer is not waited for again
-  for (const ModelEntry& model : current->models) {
+  for (const ModelEntry& model : models) {
     if (silent) break;
     const auto versions = status_.GetModelStatus("unified", model.name);
     silent = versions.status().code() == Code::kDeadlineExceeded;

@@ -30,6 +30,9 @@ namespace megalith::agent {
 struct LayoutManagerOptions {
   std::string model_config_file;  // written for the model server
   bool grpc = true;               // sub-graphs call each other by gRPC, else by archon
+  // The model server knows the version policy latest_once, which TensorFlow Serving does not. To
+  // one that does not, the version that was the highest at the first look is named instead (D2).
+  bool knows_latest_once = true;
   std::function<int64_t()> available_memory = {};  // bytes, for GetResource; empty: 0
   FileSystem* files = &RealFileSystem();           // outlive the manager, as all below
   telemetry::MetricRegistry* metrics = nullptr;
@@ -82,6 +85,7 @@ class LayoutManager final : public AddressBook {
   void Rebuild();  // on the client's event thread, as Damaged
   void Damaged(const std::string& path, const Status& status);
   std::vector<ModelEntry> Accepted(const std::vector<LayoutModel>& layout);
+  std::vector<ModelEntry> Pinned(const std::vector<ModelEntry>& models);
   void WriteConfig(const std::vector<ModelEntry>& models);
   void Bind(const std::set<std::string>& available);
   void Watch(const std::string& layout_path);
@@ -99,6 +103,7 @@ class LayoutManager final : public AddressBook {
   std::set<std::string> reported_;  // event thread only
   std::string written_;             // of the thread that ticks, as below
   std::set<std::string> bound_;
+  std::map<std::string, int64_t> pinned_;  // versions of models with latest_once
   std::map<std::string, bool> in_error_;
   mutable std::mutex mu_;
   std::shared_ptr<const Content> content_ = std::make_shared<const Content>();  // guarded by mu_

@@ -120,6 +120,30 @@ TEST_F(LayoutManagerTest, PolicyCostsOnlyItsOwnSubGraph) {
   Eventually([&] { return manager.models().size() == 3; });
 }
 
+// D2: TensorFlow Serving would refuse the whole file.
+TEST_F(LayoutManagerTest, ServerWithoutLatestOnceIsToldTheVersion) {
+  client_ = Connect();
+  manager_ = *LayoutManager::Make(config_, {.model_config_file = file_, .knows_latest_once = false},
+                                  *client_, serving_);
+  const std::string base = JoinPath(directory_.path(), "ps_0");
+  server_.Put("/gip/saved_models/m/ps_0",
+              discovery::WriteRecord(discovery::SavedModelDeployConfig{
+                  .model_base_path = base, .version_policy = "latest_once"}));
+  Publish("ps_0");
+  Eventually([&] { return manager_->models().size() == 1; });
+  manager_->Tick();
+  EXPECT_EQ(Config(), "model_config_list {}");  // there is no version yet
+  ASSERT_TRUE(RealFileSystem().MakeDirectory(base + "/9").ok());
+  ASSERT_TRUE(RealFileSystem().MakeDirectory(base + "/10").ok());
+  manager_->Tick();
+  const std::string pinned = *ModelConfigText(
+      {{.name = "m:ps_0", .base_path = base, .version_policy = "specific", .versions = {10}}});
+  EXPECT_EQ(Config(), pinned);
+  ASSERT_TRUE(RealFileSystem().MakeDirectory(base + "/11").ok());
+  manager_->Tick();
+  EXPECT_EQ(Config(), pinned);
+}
+
 // D4.
 TEST_F(LayoutManagerTest, LostSessionBringsBackBindingsAndServiceInfo) {
   LayoutManager& manager = Make();

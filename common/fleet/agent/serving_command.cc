@@ -8,7 +8,6 @@
 namespace megalith::agent {
 namespace {
 
-constexpr std::string_view kGrpcText = "PredictionServiceGrpc";
 constexpr size_t kChunkBytes = 1 << 20;
 
 // Options of TF Serving that our model server has under the same name.
@@ -126,7 +125,7 @@ std::vector<std::string> MegalithCommand(const AgentConfig& config, std::string_
   return out;
 }
 
-Result<bool> SpeaksGrpc(const std::string& binary, FileSystem& files) {
+Result<bool> BinaryContains(const std::string& binary, std::string_view needle, FileSystem& files) {
   ASSIGN_OR_RETURN(const auto source, files.OpenRead(binary));
   // The end of each chunk is kept: the text may lie across two of them.
   std::string window;
@@ -135,9 +134,13 @@ Result<bool> SpeaksGrpc(const std::string& binary, FileSystem& files) {
     ASSIGN_OR_RETURN(const size_t count, source->Read(chunk));
     if (count == 0) return false;
     window.append(chunk, 0, count);
-    if (window.find(kGrpcText) != window.npos) return true;
-    window.erase(0, window.size() - std::min(window.size(), kGrpcText.size() - 1));
+    if (window.find(needle) != window.npos) return true;
+    window.erase(0, window.size() - std::min(window.size(), needle.size() - 1));
   }
+}
+
+Result<bool> SpeaksGrpc(const std::string& binary, FileSystem& files) {
+  return BinaryContains(binary, "PredictionServiceGrpc", files);
 }
 
 std::vector<std::string> ServerTypes(const AgentConfig& config) {

@@ -30,6 +30,8 @@ std::vector<std::string> UnifiedCommand(const AgentConfig& config, const Serving
 std::vector<std::string> MegalithCommand(const AgentConfig& config, std::string_view server,
                                          const ServingFiles& files);
 
+// Whether the text of `binary` has `needle`. Errors: those of FileSystem::OpenRead.
+Result<bool> BinaryContains(const std::string& binary, std::string_view needle, FileSystem& files);
 // Whether sub-graphs served by `binary` call each other by gRPC: its text has
 // "PredictionServiceGrpc". Errors: those of FileSystem::OpenRead.
 Result<bool> SpeaksGrpc(const std::string& binary, FileSystem& files);

@@ -101,6 +101,7 @@ TEST_F(SupervisorTest, StopEndsWhatProcessesHaveStarted) {
   {
     Supervisor supervisor({Shell("ps", script)}, Quick());
     grandchild = PidIn("pid");
+    Eventually([&] { return supervisor.states()[0].pid != 0; });
     own = supervisor.states()[0].pid;
     EXPECT_TRUE(Alive(own));
     supervisor.Stop();
