@@ -20,7 +20,8 @@ COUNT ?= 10000
 SEED ?= 1
 
 .PHONY: help deps configure build run test conformance conformance-jax wheel wheel-test client-test real-programs \
-  image compose-test helm-test clients-test serving-test zookeeper-test fixtures random bench prove asan tsan ubsan fuzz fmt lint docs clean
+  image compose-test helm-test clients-test serving-test zookeeper-test chaos-test fixtures random bench prove asan tsan ubsan \
+  fuzz fmt lint docs clean
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -96,6 +97,12 @@ zookeeper-test:  ## test discovery against real ZooKeeper servers; needs java an
 	@$(MAKE) --no-print-directory configure PRESET=release
 	cmake --build build/release -j$(JOBS) --target zookeeper_real_test
 	tests/zookeeper/run.sh build/release/tests/zookeeper/zookeeper_real_test
+
+chaos-test:  ## kill agents, ZooKeeper and model servers at random for DURATION (600) seconds; needs what zookeeper-test needs
+	@$(MAKE) --no-print-directory configure PRESET=release
+	cmake --build build/release -j$(JOBS) --target serving_chaos megalith-agent
+	build/release/tests/chaos/serving_chaos build/release/bin/megalith-agent \
+	  $(or $(ZOOKEEPER_CLASSPATH),/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar) $(or $(DURATION),600) $(SEED)
 
 conformance-jax: wheel  ## run JAX's own tests on the plugin and on CPU; JAX_SOURCE=checkout, PYTHON=with jax, FILES=some
 	@[ -n "$(JAX_SOURCE)" ] || { echo "conformance-jax: give JAX_SOURCE=PATH, a checkout of jax at jax-v0.9.2" >&2; exit 1; }

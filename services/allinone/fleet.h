@@ -12,6 +12,7 @@
 #include "common/fleet/rpc/server.h"
 #include "common/foundation/base/file_system.h"
 #include "common/foundation/telemetry/metrics.h"
+#include "services/agent/config.h"
 #include "services/cache/config.h"
 #include "services/common/service_context.h"
 #include "services/common/service_main.h"
@@ -42,6 +43,7 @@ struct FleetConfig {
   CompileServiceConfig compile;
   ExecuteServiceConfig execute;
   ParameterServerConfig tables;
+  AgentServiceConfig agent;  // served if it names an agent.conf
 };
 
 // Every service of the fleet, each with its own threads, on local channels of `context.process`,
