@@ -132,8 +132,9 @@ prove:  ## run every float32 through the vector functions of the release build (
 asan:  ## all tests under AddressSanitizer and LeakSanitizer
 	$(MAKE) test PRESET=asan
 
+# Its detector of deadlocks fails on threads that hold more than 64 locks; what shuts out all writers of a table takes more.
 tsan:  ## all tests under ThreadSanitizer
-	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/support/tsan.supp halt_on_error=1 $${TSAN_OPTIONS}" $(MAKE) test PRESET=tsan
+	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/support/tsan.supp halt_on_error=1 detect_deadlocks=0 $${TSAN_OPTIONS}" $(MAKE) test PRESET=tsan
 
 ubsan:  ## all tests under UndefinedBehaviorSanitizer
 	$(MAKE) test PRESET=ubsan

@@ -6,8 +6,13 @@ target_include_directories(megalith_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(megalith_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers -fno-math-errno
   -fno-trapping-math -ffp-contract=off)
 if(MEGALITH_SANITIZE)
-  target_compile_options(megalith_flags INTERFACE -fsanitize=${MEGALITH_SANITIZE} -fno-omit-frame-pointer
-    -fno-sanitize-recover=all)
+  set(megalith_sanitize_options -fsanitize=${MEGALITH_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  if(MEGALITH_SANITIZE STREQUAL "thread")
+    # Protobuf's headers give map fields further members where they see this macro, which the library, compiled without
+    # it, does not know of. The standard library goes on as if it were defined.
+    list(APPEND megalith_sanitize_options -U__SANITIZE_THREAD__ -D_GLIBCXX_TSAN=1 -DMEGALITH_THREAD_SANITIZER=1)
+  endif()
+  target_compile_options(megalith_flags INTERFACE ${megalith_sanitize_options})
   target_link_options(megalith_flags INTERFACE -fsanitize=${MEGALITH_SANITIZE})
 endif()
 if(MEGALITH_FUZZERS)  # coverage for libFuzzer in every library; the harnesses themselves add -fsanitize=fuzzer

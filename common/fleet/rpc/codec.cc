@@ -18,7 +18,7 @@ namespace {
 // gRPC hands the bytes of a message from the thread that serialised it to the one that parses it,
 // both of one process where channels are in-process. Its locks are inside libraries that are not
 // instrumented, so ThreadSanitizer is told of the hand-over here.
-#ifdef __SANITIZE_THREAD__
+#ifdef MEGALITH_THREAD_SANITIZER
 std::atomic<uint64_t> messages_handed_over{0};
 void HandOver() { messages_handed_over.fetch_add(1, std::memory_order_release); }
 void TakeOver() { messages_handed_over.load(std::memory_order_acquire); }

@@ -1,7 +1,6 @@
 #include "common/learning/embedding/server/dense_store.h"
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -93,8 +92,9 @@ struct DenseStore::Entry {
     if (state.use_count() > 1) {
       state = std::make_shared<DenseState>(*state);
     } else {
-      // What the last reader read comes before what is written now.
-      std::atomic_thread_fence(std::memory_order_acquire);
+      // What the last reader read comes before what is written now: to give up a reference acquires
+      // what others released with theirs.
+      std::shared_ptr<DenseState>(state).reset();
     }
     return *state;
   }
