@@ -17,6 +17,8 @@ constexpr std::string_view kOurOptions[] = {"allow_version_labels_for_unavailabl
                                             "load_retry_interval_micros",
                                             "file_system_poll_wait_seconds",
                                             "enable_model_warmup",
+                                            "enable_batching",
+                                            "batching_parameters_file",
                                             "enable_signature_method_name_check"};
 
 std::string Flag(std::string_view name, std::string_view value) {

@@ -113,6 +113,13 @@ TEST_F(ServingCommandTest, OursHasTheOptionsThatItKnows) {
                           "--file_system_poll_wait_seconds=0"));
 }
 
+TEST_F(ServingCommandTest, OursBatchesAsTheOptionsSay) {
+  const AgentConfig config = Load(
+      "deploy_type unified\nagent_version 3\nenable_batching yes\nbatching_parameters_file /b\n");
+  EXPECT_THAT(Join(MegalithCommand(config, "unified", files_), " "),
+              HasSubstr(" --enable_batching=true --batching_parameters_file=/b"));
+}
+
 TEST_F(ServingCommandTest, ServersStartInTheReferencesOrder) {
   EXPECT_THAT(ServerTypes(Load("deploy_type mixed\n")), ElementsAre("ps", "entry"));
   EXPECT_THAT(ServerTypes(Load("deploy_type mixed\ndense_alone 1\n")),
