@@ -88,17 +88,23 @@ Result<std::unique_ptr<LayoutManager>> LayoutManager::Make(const AgentConfig& co
 }
 
 void LayoutManager::Watch(const std::string& layout_path) {
-  const auto mirror = [this](const std::string& base, int depth) {
+  const auto mirror = [this](const std::string& base, int depth, bool* known) {
     return std::make_unique<discovery::TreeMirror>(
         client_,
         discovery::TreeMirrorOptions{.base = base, .max_depth = depth, .clock = options_.clock},
-        [this](const discovery::TreeSnapshot&) { Rebuild(); });
+        [this, known](const discovery::TreeSnapshot&) {
+          {
+            const std::lock_guard<std::mutex> lock(mirrors_mu_);
+            *known = true;
+          }
+          Rebuild();
+        });
   };
   const std::lock_guard<std::mutex> lock(mirrors_mu_);
-  saved_models_ = mirror(StrCat(root_, "/saved_models"), 2);
-  containers_ = mirror(StrCat(root_, "/container_service"), 1);
-  bindings_ = mirror(StrCat(root_, "/binding"), 2);
-  layout_ = mirror(layout_path, 1);
+  saved_models_ = mirror(StrCat(root_, "/saved_models"), 2, &saved_models_known_);
+  containers_ = mirror(StrCat(root_, "/container_service"), 1, &others_known_);
+  bindings_ = mirror(StrCat(root_, "/binding"), 2, &others_known_);
+  layout_ = mirror(layout_path, 1, &layout_known_);
 }
 
 LayoutManager::~LayoutManager() {
@@ -155,7 +161,7 @@ void LayoutManager::Rebuild() {
   {
     const std::lock_guard<std::mutex> lock(mirrors_mu_);
     // What is declared and what is asked for must both be known: an empty list would unload all.
-    if (closing_ || !layout_->loaded() || !saved_models_->loaded()) return;
+    if (closing_ || !layout_known_ || !saved_models_known_) return;
     const auto on_damaged = [this](const std::string& path, const Status& status) {
       Damaged(path, status);
     };

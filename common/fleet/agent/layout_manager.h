@@ -113,7 +113,8 @@ class LayoutManager final : public AddressBook {
   bool stopping_ = false;  // guarded by mu_
   std::unique_ptr<discovery::ZkRegistrations> registrations_;
   std::mutex mirrors_mu_;  // guards the pointers while mirrors come and go
-  bool closing_ = false;   // guarded by mirrors_mu_
+  bool closing_ = false;   // guarded by mirrors_mu_, as below
+  bool layout_known_ = false, saved_models_known_ = false, others_known_ = false;  // once read
   std::unique_ptr<discovery::TreeMirror> layout_, saved_models_, bindings_, containers_;
   std::thread thread_;
 };
