@@ -9,8 +9,8 @@ export CCACHE_SLOPPINESS ?= pch_defines,time_macros
 # Debian 12 packages; docs/DEPENDENCIES.md says why each is here.
 PACKAGES := g++ cmake ninja-build pkg-config ccache mold git python3 python3-venv \
   libgrpc++-dev protobuf-compiler libprotobuf-dev libspdlog-dev prometheus-cpp-dev nlohmann-json3-dev \
-  libssl-dev zlib1g-dev libsnappy-dev libzookeeper-mt-dev librocksdb-dev libgtest-dev libgmock-dev \
-  libopenblas0-pthread libabsl-dev libcuckoo-dev llvm-19-dev libzstd-dev \
+  libboost-dev libssl-dev zlib1g-dev libsnappy-dev libzookeeper-mt-dev libre2-dev librocksdb-dev libgtest-dev \
+  libgmock-dev libopenblas0-pthread libabsl-dev libcuckoo-dev llvm-19-dev libzstd-dev \
   clang-19 libclang-rt-19-dev clang-format-19 clang-tidy-19 prometheus
 SOURCES = $(shell git ls-files 'common/*.h' 'common/*.cc' 'services/*.h' 'services/*.cc' 'clients/*.h' 'clients/*.cc' \
   'tests/*.h' 'tests/*.cc' 'bench/*.h' 'bench/*.cc' 'examples/*.h' 'examples/*.cc')
@@ -20,7 +20,8 @@ COUNT ?= 10000
 SEED ?= 1
 
 .PHONY: help deps configure build run test conformance conformance-jax wheel wheel-test client-test real-programs \
-  image compose-test helm-test clients-test zookeeper-test fixtures random bench prove asan tsan ubsan fuzz fmt lint docs clean
+  image compose-test helm-test clients-test serving-test zookeeper-test chaos-test fixtures random bench prove asan tsan ubsan \
+  fuzz fmt lint docs clean
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -61,8 +62,13 @@ compose-test: image  ## the fleet in containers: a program, a table, a killed co
 
 clients-test:  ## example clients in Python, Node, Go and Java against a fleet (their package managers fetch packages)
 	@$(MAKE) --no-print-directory configure PRESET=release
-	cmake --build build/release -j$(JOBS) --target megalith
+	cmake --build build/release -j$(JOBS) --target megalith megalithctl
 	examples/clients/run.sh build/release/bin
+
+serving-test:  ## TensorFlow Serving's own client against served models (PYTHON with tensorflow-serving-api, else PyPI's)
+	@$(MAKE) --no-print-directory configure PRESET=release
+	cmake --build build/release -j$(JOBS) --target megalithctl
+	tests/serving/run.sh build/release/bin $(PYTHON)
 
 helm-test:  ## render the chart and hold it against Kubernetes' schemas (helm; kubernetes-validate from PyPI)
 	tests/deploy/helm_test.sh
@@ -91,6 +97,12 @@ zookeeper-test:  ## test discovery against real ZooKeeper servers; needs java an
 	@$(MAKE) --no-print-directory configure PRESET=release
 	cmake --build build/release -j$(JOBS) --target zookeeper_real_test
 	tests/zookeeper/run.sh build/release/tests/zookeeper/zookeeper_real_test
+
+chaos-test:  ## kill agents, ZooKeeper and model servers at random for DURATION (600) seconds; needs what zookeeper-test needs
+	@$(MAKE) --no-print-directory configure PRESET=release
+	cmake --build build/release -j$(JOBS) --target serving_chaos megalith-agent
+	build/release/tests/chaos/serving_chaos build/release/bin/megalith-agent \
+	  $(or $(ZOOKEEPER_CLASSPATH),/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar) $(or $(DURATION),600) $(SEED)
 
 conformance-jax: wheel  ## run JAX's own tests on the plugin and on CPU; JAX_SOURCE=checkout, PYTHON=with jax, FILES=some
 	@[ -n "$(JAX_SOURCE)" ] || { echo "conformance-jax: give JAX_SOURCE=PATH, a checkout of jax at jax-v0.9.2" >&2; exit 1; }

@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <iterator>
 #include <sstream>
 
 #include "clients/cli/session.h"
@@ -28,6 +30,44 @@ TEST_F(CliTest, HelpComesFromTheTable) {
   EXPECT_THAT(Out(), AllOf(HasSubstr("cache get"), Not(HasSubstr("ledger verify"))));
   EXPECT_EQ(Run({"ledger", "verify", "--help"}), 0);
   EXPECT_THAT(Out(), HasSubstr("Exit code 1"));
+}
+
+TEST_F(CliTest, ServeTakesTheFlagsOfTensorFlowsModelServerOrSaysWhatToDo) {
+  with_data_ = false;
+  EXPECT_EQ(Run({"serve"}), 3);
+  EXPECT_THAT(Err(), HasSubstr("needs a directory of models"));
+  EXPECT_EQ(Run({"serve", "models", "--model_config_file=x"}), 3);
+  EXPECT_THAT(Err(), HasSubstr("not both"));
+  EXPECT_NE(Run({"serve", "models", "--ssl_config_file=x"}), 0);
+  EXPECT_THAT(Err(), HasSubstr("flag --ssl_config_file is not supported: run megalith-execute"));
+  EXPECT_EQ(Run({"serve", "models", "--port=70000"}), 3);
+  EXPECT_EQ(Run({"serve", "models", "--rest_api_port", "many"}), 3);
+  EXPECT_THAT(Err(), HasSubstr("flag --rest_api_port"));
+  // The value of a switch may be left out; what means nothing here is taken.
+  EXPECT_NE(Run({"serve", "--enable_batching", "--use_alts_credentials=false", "--num_tflite_pools",
+                 "3", "--prefer_tflite_model", "/nonexistent/models"}),
+            0);
+  EXPECT_THAT(Err(), AllOf(HasSubstr("/nonexistent/models"),
+                           HasSubstr("--num_tflite_pools has no effect here")));
+  EXPECT_EQ(Run({"serve", "models", "--enable_btaching"}), 2);
+  EXPECT_THAT(Err(), HasSubstr("did you mean --enable_batching?"));
+}
+
+// With its name as help prints it, and with dashes in place of underscores.
+TEST(CommandLineTest, EveryFlagIsFound) {
+  for (const CommandDef* command : AllCommands()) {
+    for (const FlagDef& flag : command->flags) {
+      for (const char separator : {'_', '-'}) {
+        std::string name(flag.name);
+        std::replace(name.begin(), name.end(), '_', separator);
+        const std::string line = StrCat(command->name, " --", name, "=1");
+        std::istringstream words(line);
+        const auto parsed = ParseCommandLine(
+            AllCommands(), std::vector<std::string>{std::istream_iterator<std::string>(words), {}});
+        EXPECT_THAT(parsed.status().message(), Not(HasSubstr("has no flag"))) << line;
+      }
+    }
+  }
 }
 
 TEST_F(CliTest, WrongCommandLinesExitWith2AndSuggest) {

@@ -11,8 +11,14 @@ namespace {
 constexpr FlagDef kGlobalFlags[] = {
     {.name = "address",
      .value_name = "HOST:PORT",
-     .help = "a running fleet; without it one is started inside this process. For table commands "
-             "all parameter servers in the order of their shards, divided by commas"},
+     .help = "a running fleet; without it one is started inside this process. Also "
+             "megalith:///SERVICE and zk://HOST:PORT/SERVICE: all replicas of a name. For table "
+             "commands all parameter servers in the order of their shards, divided by commas, or "
+             "zk://HOST:PORT/BZID/service/NAME/ps"},
+    {.name = "discovery",
+     .value_name = "TARGET",
+     .help = "where names are looked up: zk://HOST:PORT or a file; default: the variable "
+             "MEGALITH_DISCOVERY"},
     {.name = "data_dir",
      .value_name = "DIR",
      .help = "where the fleet inside this process keeps its data"},
@@ -102,6 +108,8 @@ Status ReadFlag(const CommandDef& command, std::span<const std::string> words, s
       return InvalidArgument(StrCat("flag --", name, " takes no value"));
   } else if (equals != std::string_view::npos) {
     value = std::string(text.substr(equals + 1));
+  } else if (flag->optional_value) {
+    value = "true";
   } else {
     if (*at + 1 >= words.size())
       return InvalidArgument(StrCat("flag --", name, " expects ", flag->value_name));

@@ -25,6 +25,8 @@ struct FlagDef {
   std::string_view words = "";  // admitted values, separated by blanks; empty: any
   bool repeated = false;
   char letter = 0;  // "o" for -o; 0: none
+  // The value may be left out, which means "true"; only "=" gives one.
+  bool optional_value = false;
 };
 
 // Flags of several tables one after the other, for commands that share some.

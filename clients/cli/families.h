@@ -16,6 +16,7 @@ std::span<const CommandDef> ServicesCommands();
 std::span<const CommandDef> CacheCommands();
 std::span<const CommandDef> LedgerCommands();
 std::span<const CommandDef> TableCommands();
+std::span<const CommandDef> AgentCommands();
 std::span<const CommandDef> ServeCommands();
 std::span<const CommandDef> ConformanceCommands();
 std::span<const CommandDef> CompletionCommands();

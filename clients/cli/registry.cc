@@ -9,8 +9,8 @@ std::span<const CommandDef* const> AllCommands() {
     std::vector<const CommandDef*> out;
     for (const std::span<const CommandDef> family :
          {TraceCommands(), ConvertCommands(), CompileCommands(), RunCommands(), BenchCommands(),
-          ServicesCommands(), CacheCommands(), LedgerCommands(), TableCommands(), ServeCommands(),
-          ConformanceCommands(), CompletionCommands()}) {
+          ServicesCommands(), CacheCommands(), LedgerCommands(), TableCommands(), AgentCommands(),
+          ServeCommands(), ConformanceCommands(), CompletionCommands()}) {
       for (const CommandDef& command : family) out.push_back(&command);
     }
     return out;

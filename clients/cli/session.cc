@@ -1,6 +1,8 @@
 #include "clients/cli/session.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <iterator>
 
 #include "common/foundation/base/strings.h"
 
@@ -46,7 +48,7 @@ Result<std::shared_ptr<rpc::Channel>> Session::Fleet() {
   if (channel_ != nullptr) return channel_;
   const std::string address = arguments_.Get("address");
   if (!address.empty()) {
-    ASSIGN_OR_RETURN(channel_, Dial(address));
+    ASSIGN_OR_RETURN(channel_, rpc::Dial(address, DialOptions(), files()));
     return channel_;
   }
   services::EmbeddedFleet::Options options;
@@ -58,13 +60,20 @@ Result<std::shared_ptr<rpc::Channel>> Session::Fleet() {
   return channel_;
 }
 
-Result<std::shared_ptr<rpc::Channel>> Session::Dial(const std::string& address) {
-  rpc::ChannelOptions options;
-  options.tls = {.ca_file = arguments_.Get("ca_file"),
-                 .certificate_file = arguments_.Get("certificate_file"),
-                 .key_file = arguments_.Get("key_file"),
-                 .server_name = ""};
-  return rpc::Channel::Dial(address, options, files());
+rpc::DialOptions Session::DialOptions() const {
+  const auto variable = [](const char* name) {
+    const char* const value = std::getenv(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  rpc::DialOptions options;
+  options.discovery = arguments_.Get("discovery");
+  if (options.discovery.empty()) options.discovery = variable("MEGALITH_DISCOVERY");
+  options.zk_auth = variable("ZK_AUTH");
+  options.channel.tls = {.ca_file = arguments_.Get("ca_file"),
+                         .certificate_file = arguments_.Get("certificate_file"),
+                         .key_file = arguments_.Get("key_file"),
+                         .server_name = ""};
+  return options;
 }
 
 Result<std::vector<std::shared_ptr<rpc::Channel>>> Session::Servers() {
@@ -75,16 +84,13 @@ Result<std::vector<std::shared_ptr<rpc::Channel>>> Session::Servers() {
         "tables live on servers that outlast this command: start one, such as "
         "`megalith --listen=127.0.0.1:7000 --data_dir=DIR`, and give --address=127.0.0.1:7000");
   }
-  if (addresses.find(',') == std::string::npos) {
-    ASSIGN_OR_RETURN(out.emplace_back(), Fleet());
-    return out;
-  }
-  for (const std::string_view address : Split(addresses, ',')) {
+  for (const std::string& address : rpc::SplitDialTargets(addresses)) {
     if (address.empty()) {
       return InvalidArgument(
           StrCat("--address=", addresses, ": an address between commas is empty"));
     }
-    ASSIGN_OR_RETURN(out.emplace_back(), Dial(std::string(address)));
+    ASSIGN_OR_RETURN(auto shards, rpc::DialShards(address, DialOptions(), files()));
+    std::move(shards.begin(), shards.end(), std::back_inserter(out));
   }
   return out;
 }

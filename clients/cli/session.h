@@ -12,6 +12,7 @@
 
 #include "clients/cli/command.h"
 #include "common/fleet/rpc/channel.h"
+#include "common/fleet/rpc/dial.h"
 #include "common/foundation/base/cancellation.h"
 #include "common/foundation/base/file_system.h"
 #include "common/foundation/base/status.h"
@@ -67,13 +68,16 @@ class Session {
   // The fleet at --address, or one that is started inside this process at the first call.
   // Errors: those of the TLS files or of starting.
   Result<std::shared_ptr<rpc::Channel>> Fleet();
-  // The servers at --address, which may be several, divided by commas. Errors: as Fleet;
+  // The servers at --address, which may be several, divided by commas, or all tasks of a target
+  // (rpc::DialShards). Errors: as Fleet;
   // kInvalidArgument without an address.
   Result<std::vector<std::shared_ptr<rpc::Channel>>> Servers();
   // nullptr unless the fleet runs inside this process.
   services::EmbeddedFleet* embedded() { return embedded_.get(); }
   // Deadline and cancellation of outgoing calls. Errors: a wrong --timeout_ms.
   Result<rpc::CallOptions> CallOptions() const;
+  // TLS and discovery of this command, for rpc::Dial.
+  rpc::DialOptions DialOptions() const;
 
   bool json() const { return arguments_.Has("json"); }
   // Prints `json` (one document) or `text`, as the user asked; adds the line end.
@@ -98,8 +102,6 @@ class Session {
   std::span<const CommandDef* const> commands() const { return environment_.commands; }
 
  private:
-  Result<std::shared_ptr<rpc::Channel>> Dial(const std::string& address);
-
   const Environment environment_;
   const Arguments& arguments_;
   const Cancellation never_;

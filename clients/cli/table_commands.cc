@@ -265,8 +265,8 @@ Status RunCreate(Session& session, const Arguments& arguments) {
   if (segments.empty()) {
     return InvalidArgument("--segment is missing, such as --segment=16,optimizer=adagrad");
   }
-  ASSIGN_OR_RETURN(const std::optional<int64_t> budget, arguments.GetInt("memory-budget"));
-  if (budget && *budget < 1) return InvalidArgument("--memory-budget is in bytes, 1 or more");
+  ASSIGN_OR_RETURN(const std::optional<int64_t> budget, arguments.GetInt("memory_budget"));
+  if (budget && *budget < 1) return InvalidArgument("--memory_budget is in bytes, 1 or more");
   ASSIGN_OR_RETURN(const TableServer server, TableServer::Of(session));
   RETURN_IF_ERROR(server.Create(table, segments, arguments.Has("serving"), budget));
   session.Print(Json{{"created", table}}.dump(), StrCat("table '", table, "' is there"));
@@ -275,12 +275,12 @@ Status RunCreate(Session& session, const Arguments& arguments) {
 
 Status RunSave(Session& session, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const std::optional<int64_t> step, arguments.GetInt("step"));
-  ASSIGN_OR_RETURN(const std::optional<int64_t> percent, arguments.GetInt("sidecar-percent"));
+  ASSIGN_OR_RETURN(const std::optional<int64_t> percent, arguments.GetInt("sidecar_percent"));
   if (!step.has_value() || *step < 0) {
     return InvalidArgument("--step is missing or negative: the number of the checkpoint");
   }
   if (percent.value_or(0) < 0 || percent.value_or(0) > 100) {
-    return InvalidArgument("--sidecar-percent is 0 to 100");
+    return InvalidArgument("--sidecar_percent is 0 to 100");
   }
   ASSIGN_OR_RETURN(const TableServer server, TableServer::Of(session));
   bool delta = arguments.Has("delta");
@@ -343,7 +343,7 @@ constexpr FlagDef kCreateFlags[] = {
              "(docs/optimizers.md); again for each segment of the row",
      .repeated = true},
     {.name = "serving", .value_name = "", .help = "compressed values without optimizer state"},
-    {.name = "memory-budget",
+    {.name = "memory_budget",
      .value_name = "BYTES",
      .help = "of rows and index in memory; rows beyond it lie on the server's disk (cold_dir)"}};
 constexpr FlagDef kSaveFlags[] = {
@@ -351,7 +351,7 @@ constexpr FlagDef kSaveFlags[] = {
     {.name = "delta",
      .value_name = "",
      .help = "rows that changed since the last save; all rows where a server cannot tell"},
-    {.name = "sidecar-percent",
+    {.name = "sidecar_percent",
      .value_name = "P",
      .help = "share of the files that can be repaired when damaged; default 0"}};
 constexpr FlagDef kRestoreFlags[] = {

@@ -158,6 +158,7 @@ class TableServerCliTest : public CliTest {
     services::EmbeddedFleet::Options options;
     options.process.listen = {"127.0.0.1:0"};
     options.fleet.tables.checkpoint_dir = JoinPath(files_.path(), "model");
+    options.fleet.tables.cold_dir = JoinPath(files_.path(), "cold");
     fleet_ = *services::EmbeddedFleet::Start(std::move(options), testing::FakeEngines(&world_));
   }
   // With the server's address.
@@ -209,6 +210,30 @@ TEST_F(TableServerCliTest, ATableIsMadeFilledSavedAndRestored) {
   EXPECT_THAT(Out(), HasSubstr("2 rows of 1 tables (item) restored from"));
   EXPECT_EQ(On({"table", "get", "item", "7"}), 0) << Err();
   EXPECT_EQ(On({"table", "diff", JoinPath(files_.path(), "model")}), 0) << Out() << Err();
+}
+
+// Rows beyond the budget of memory lie on disk, and are shown and counted with the others.
+TEST_F(TableServerCliTest, ATableOfTwoTiersTellsWhereItsRowsAre) {
+  ASSERT_EQ(On({"table", "create", "item", "--segment=16", "--memory-budget=100000"}), 0) << Err();
+  const std::string values = "=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16";
+  for (int from = 0; from < 20'000; from += 5000) {
+    std::vector<std::string> put = {"table", "put", "item", "--time=50"};
+    for (int id = from; id < from + 5000; ++id) put.push_back(StrCat(id, values));
+    ASSERT_EQ(On(std::move(put)), 0) << Err();
+  }
+  ASSERT_EQ(On({"table", "stat", "--json"}), 0) << Err();
+  const Json table = OutJson()["tables"][0];
+  EXPECT_EQ(table["rows"], 20'000);
+  const Json& cold = table["cold"];
+  EXPECT_EQ(cold["hot_rows"].get<int>() + cold["cold_rows"].get<int>(), 20'000);
+  EXPECT_GT(cold["cold_rows"], 10'000);
+  EXPECT_GT(cold["demotions"], 10'000);
+  EXPECT_EQ(cold["read_errors"], 0);
+  ASSERT_EQ(On({"table", "stat"}), 0) << Err();
+  EXPECT_THAT(Out(), AllOf(HasSubstr("two tiers"),
+                           HasSubstr(std::to_string(cold["cold_rows"].get<int>()))));
+  ASSERT_EQ(On({"table", "get", "item", "0", "--json"}), 0) << Err();
+  EXPECT_EQ(OutJson()["rows"][0]["id"], 0);
 }
 
 // Two servers of one model.

@@ -2,19 +2,14 @@
 
 #include <utility>
 
-#include "common/fleet/agent/replica_manager.h"
-#include "common/fleet/agent/serving_status.h"
 #include "common/foundation/base/strings.h"
-#include "common/foundation/telemetry/log.h"
-#include "common/foundation/telemetry/metric_table.h"
+#include "services/agent/running_agent.h"
 
 namespace megalith::services {
 
 namespace pb = monolith::serving::agent_service;
 
 namespace {
-
-constexpr std::chrono::seconds kZooKeeperStartWait{15};  // Monolith's
 
 Result<std::string> TypeName(int server_type) {
   if (!pb::ServerType_IsValid(server_type)) {
@@ -26,20 +21,13 @@ Result<std::string> TypeName(int server_type) {
   return AsciiLower(pb::ServerType_Name(server_type));
 }
 
-// What the service stands on, destroyed in the reverse order.
-struct Agent {
-  std::unique_ptr<discovery::ZkClient> client;
-  std::unique_ptr<agent::ServingStatus> status;
-  std::unique_ptr<agent::ReplicaManager> manager;
-};
-
 }  // namespace
 
-AgentService::AgentService(const agent::ReplicaTable& table, std::shared_ptr<void> owner,
+AgentService::AgentService(const agent::AddressBook& book, std::shared_ptr<void> owner,
                            rpc::ServiceThreads threads)
     : Service("monolith.serving.agent_service.AgentService", threads),
       owner_(std::move(owner)),
-      table_(table) {
+      book_(book) {
   Unary("GetReplicas", this, &AgentService::GetReplicas);
   Unary("GetResource", this, &AgentService::GetResource);
   Unary("HeartBeat", this, &AgentService::HeartBeat);
@@ -50,22 +38,32 @@ Result<pb::GetReplicasResponse> AgentService::GetReplicas(const pb::GetReplicasR
   ASSIGN_OR_RETURN(const std::string type, TypeName(request.server_type()));
   pb::GetReplicasResponse response;
   pb::AddressList& list = *response.mutable_address_list();  // there, even if it is empty
-  for (std::string& address : table_.Replicas(type, request.task())) {
-    list.add_address(std::move(address));
-  }
+  ASSIGN_OR_RETURN(std::vector<std::string> addresses,
+                   book_.Replicas(request.model_name(), type, request.task()));
+  for (std::string& address : addresses) list.add_address(std::move(address));
   return response;
 }
 
 Result<pb::GetResourceResponse> AgentService::GetResource(const pb::GetResourceRequest&,
                                                           const rpc::Call&) {
-  return pb::GetResourceResponse();
+  pb::GetResourceResponse response;
+  const std::optional<agent::Resource> resource = book_.GetResource();
+  if (!resource) return response;
+  response.set_address(resource->address);
+  response.set_shard_id(static_cast<int32_t>(resource->shard_id));
+  response.set_replica_id(static_cast<int32_t>(resource->replica_id));
+  response.set_memory(resource->memory);
+  response.set_cpu(static_cast<float>(resource->cpu));
+  response.set_network(static_cast<float>(resource->network));
+  response.set_work_load(static_cast<float>(resource->work_load));
+  return response;
 }
 
 Result<pb::HeartBeatResponse> AgentService::HeartBeat(const pb::HeartBeatRequest& request,
                                                       const rpc::Call&) {
   ASSIGN_OR_RETURN(const std::string type, TypeName(request.server_type()));
   pb::HeartBeatResponse response;
-  for (auto& [task, addresses] : table_.HeartBeat(type)) {
+  for (auto& [task, addresses] : book_.HeartBeat(type)) {
     pb::AddressList& list = (*response.mutable_addresses())[task];
     for (std::string& address : addresses) list.add_address(std::move(address));
   }
@@ -73,30 +71,12 @@ Result<pb::HeartBeatResponse> AgentService::HeartBeat(const pb::HeartBeatRequest
 }
 
 Result<std::unique_ptr<AgentService>> MakeAgent(const agent::AgentConfig& config,
-                                                ServiceContext& context) {
-  if (config.agent_version != 1 || config.deploy_type == agent::DeployType::kUnified) {
-    return Unimplemented(StrCat("agent_version ", config.agent_version, " with deploy_type ",
-                                agent::DeployTypeName(config.deploy_type),
-                                " is not served: use version 1 with ps, entry, dense or mixed"));
-  }
-  auto owner = std::make_shared<Agent>();
-  ASSIGN_OR_RETURN(owner->client, discovery::ZkClient::Open(
-                                      {.servers = config.zk_servers, .auth = config.zk_auth}));
-  const Status connected = owner->client->WaitConnected(kZooKeeperStartWait);
-  if (connected.code() == Code::kPermissionDenied) return connected;
-  if (!connected.ok()) {
-    telemetry::Log(telemetry::Level::warn, "discovery_unread", {{"error", connected.ToString()}});
-  }
-  ASSIGN_OR_RETURN(owner->status, agent::ServingStatus::Make(
-                                      config, rpc::ChannelOptionsOf(context.process.config(),
-                                                                    context.process.metrics())));
-  ASSIGN_OR_RETURN(owner->manager, agent::ReplicaManager::Make(
-                                       config, *owner->client, *owner->status,
-                                       &context.process.metrics(), context.process.clock()));
-  RETURN_IF_ERROR(owner->manager->Register());
-  owner->manager->Start();
-  const agent::ReplicaTable& table = owner->manager->table();
-  return std::make_unique<AgentService>(table, std::move(owner), context.process.threads());
+                                                ServiceContext& context,
+                                                const AgentServiceConfig& fields) {
+  ASSIGN_OR_RETURN(std::shared_ptr<RunningAgent> owner,
+                   RunningAgent::Start(config, fields, context));
+  const agent::AddressBook& book = owner->book();
+  return std::make_unique<AgentService>(book, std::move(owner), context.process.threads());
 }
 
 ServiceSpec AgentSpec() {
@@ -112,7 +92,7 @@ ServiceSpec AgentSpec() {
                 loader.Add<AgentServiceConfig>(kAgentServiceFields, &shared->fields);
               },
           .make = [shared](ServiceContext& context) -> Result<ServiceList> {
-            ASSIGN_OR_RETURN(auto service, MakeAgent(shared->config, context));
+            ASSIGN_OR_RETURN(auto service, MakeAgent(shared->config, context, shared->fields));
             ServiceList list;
             list.push_back(std::move(service));
             return list;

@@ -4,8 +4,8 @@
 #include <functional>
 #include <memory>
 
+#include "common/fleet/agent/address_book.h"
 #include "common/fleet/agent/config.h"
-#include "common/fleet/agent/replica_table.h"
 #include "common/fleet/rpc/service.h"
 #include "monolith/agent_service/agent_service.pb.h"
 #include "services/agent/config.h"
@@ -14,13 +14,13 @@
 
 namespace megalith::services {
 
-// Version 1 (spec agent-service.md, section 2.1): answers come from memory, never from ZooKeeper.
-// Thread-safe. Errors: kUnknown  a server type that does not exist, in the words of the Python
-// agent.
+// Spec agent-service.md, section 2: answers come from memory, never from ZooKeeper. Thread-safe.
+// Errors: kUnknown  a server type that does not exist, or a method that the version does not have,
+// in the words of the Python agent.
 class AgentService final : public rpc::Service {
  public:
-  // `table` must outlive the service, or be kept by `owner`, which is destroyed with it.
-  AgentService(const agent::ReplicaTable& table, std::shared_ptr<void> owner,
+  // `book` must outlive the service, or be kept by `owner`, which is destroyed with it.
+  AgentService(const agent::AddressBook& book, std::shared_ptr<void> owner,
                rpc::ServiceThreads threads);
 
   Result<monolith::serving::agent_service::GetReplicasResponse> GetReplicas(
@@ -32,14 +32,15 @@ class AgentService final : public rpc::Service {
 
  private:
   const std::shared_ptr<void> owner_;
-  const agent::ReplicaTable& table_;
+  const agent::AddressBook& book_;
 };
 
-// Connects to ZooKeeper, registers, and begins to watch. Without ZooKeeper at the start the agent
-// serves, and registers when it comes. Errors: kUnimplemented  agent_version 2 or 3; those of
-// agent::ReplicaManager; kPermissionDenied  ZooKeeper refuses the credentials.
+// The service of an agent that runs (RunningAgent::Start, with its errors). `fields` says which
+// model servers are started; by default none are.
 Result<std::unique_ptr<AgentService>> MakeAgent(const agent::AgentConfig& config,
-                                                ServiceContext& context);
+                                                ServiceContext& context,
+                                                const AgentServiceConfig& fields = {
+                                                    .conf = "", .model_server = "none"});
 
 // The process megalith-agent.
 ServiceSpec AgentSpec();

@@ -12,6 +12,8 @@
 #include "common/programs/stablehlo/artifact/artifact.h"
 #include "common/programs/stablehlo/parser.h"
 #include "common/programs/stablehlo/test_util.h"
+#include "megalith/compile/v1/compile.pb.h"
+#include "megalith/execute/v1/execute.pb.h"
 #include "services/allinone/engines.h"
 
 namespace megalith::services {

@@ -2,9 +2,13 @@
 
 #include <grpcpp/channel.h>
 
+#include "services/agent/agent_service.h"
 #include "services/cache/cache_service.h"
 #include "services/common/info_service.h"
+#include "services/compile/compile_service.h"
+#include "services/execute/execute_service.h"
 #include "services/parameter_server/table_service.h"
+#include "services/trace/trace_service.h"
 
 namespace megalith::config {
 
@@ -43,6 +47,13 @@ Result<ServiceList> MakeFleet(const FleetConfig& config, const Engines& engines,
       ExecutePeers{.trace = local, .compile = local, .cache = local}, context));
   ASSIGN_OR_RETURN(ServiceList tables, MakeParameterServer(config.tables, context));
   for (auto& service : tables) list.push_back(std::move(service));
+  if (!config.agent.conf.empty()) {
+    ASSIGN_OR_RETURN(const agent::AgentConfig agent_config,
+                     agent::LoadAgentConfig(config.agent.conf, config::ProcessEnvironment(),
+                                            agent::ThisHost(), context.process.files()));
+    ASSIGN_OR_RETURN(auto agent, MakeAgent(agent_config, context));
+    list.push_back(std::move(agent));
+  }
   return list;
 }
 
@@ -60,6 +71,7 @@ ServiceSpec AllInOneSpec(const Engines& engines) {
             loader.Add<ExecuteServiceConfig>(kExecuteServiceFields, &config->execute, "execute_");
             loader.Add<ParameterServerConfig>(kParameterServerFields, &config->tables, "table_");
             loader.Add<SyncConfig>(kSyncFields, &config->tables.sync, "table_sync_");
+            loader.Add<AgentServiceConfig>(kAgentServiceFields, &config->agent, "agent_");
           },
       .make = [config,
                engines](ServiceContext& context) { return MakeFleet(*config, engines, context); },

@@ -12,16 +12,17 @@
 #include "common/fleet/rpc/server.h"
 #include "common/foundation/base/file_system.h"
 #include "common/foundation/telemetry/metrics.h"
+#include "services/agent/config.h"
 #include "services/cache/config.h"
 #include "services/common/service_context.h"
 #include "services/common/service_main.h"
-#include "services/compile/compile_service.h"
+#include "services/compile/compile_engine.h"
 #include "services/compile/config.h"
 #include "services/execute/config.h"
-#include "services/execute/execute_service.h"
+#include "services/execute/execute_engine.h"
 #include "services/parameter_server/config.h"
 #include "services/trace/config.h"
-#include "services/trace/trace_service.h"
+#include "services/trace/trace_engine.h"
 
 namespace megalith::services {
 
@@ -42,6 +43,7 @@ struct FleetConfig {
   CompileServiceConfig compile;
   ExecuteServiceConfig execute;
   ParameterServerConfig tables;
+  AgentServiceConfig agent;  // served if it names an agent.conf
 };
 
 // Every service of the fleet, each with its own threads, on local channels of `context.process`,

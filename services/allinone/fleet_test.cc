@@ -1,6 +1,8 @@
 // The services together, over in-process channels and over sockets, with engines that only the
 // tests understand.
 #include "services/allinone/fleet.h"
+#include "megalith/compile/v1/compile.pb.h"
+#include "megalith/execute/v1/execute.pb.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,12 +10,15 @@
 #include <thread>
 
 #include "common/fleet/cache/fleet_key.h"
+#include "common/fleet/ledger/ledger.h"
 #include "common/fleet/stubs/cache_client.h"
 #include "common/fleet/stubs/ledger_client.h"
 #include "common/fleet/stubs/program_clients.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/tensor/tensor_proto.h"
+#include "monolith/agent_service/agent_service.pb.h"
 #include "tests/support/fake_engines.h"
+#include "tests/support/zookeeper_server.h"
 
 namespace megalith::services {
 namespace {
@@ -388,6 +393,28 @@ TEST_F(FleetTest, CacheThatCannotStoreDoesNotStopTheAnswer) {
   EXPECT_EQ(cache::WithoutSeal(compiled.package()), "package mul 2 3");
   EXPECT_THAT(Values(*execute_->Execute(ChainRequest("mul 2 3", Vector({1, 2, 3})))),
               ElementsAre(2, 4, 6));
+}
+
+TEST_F(FleetTest, AgentIsServedWhenItHasAConfiguration) {
+  namespace pb = monolith::serving::agent_service;
+  const auto heart_beat = [this] {
+    return rpc::UnaryMethod<pb::HeartBeatRequest, pb::HeartBeatResponse>(
+        fleet_->channel(), "monolith.serving.agent_service.AgentService", "HeartBeat")({});
+  };
+  EXPECT_EQ(heart_beat().status().code(), Code::kUnimplemented);
+  testing::ZooKeeperServer zookeeper;
+  TempDirectory folder;
+  EmbeddedFleet::Options options;
+  options.fleet.agent.conf = JoinPath(folder.path(), "agent.conf");
+  ASSERT_TRUE(RealFileSystem()
+                  .WriteAtomically(options.fleet.agent.conf,
+                                   StrCat("bzid b\nbase_name m\ndeploy_type entry\nzk_servers ",
+                                          zookeeper.address(), "\n"))
+                  .ok());
+  Start(std::move(options));
+  EXPECT_TRUE(heart_beat().ok());
+  EXPECT_THAT(zookeeper.Children("/b/service/m/entry:0"), SizeIs(1));
+  fleet_.reset();  // before its ZooKeeper
 }
 
 }  // namespace

@@ -12,6 +12,8 @@
 #include "common/foundation/base/strings.h"
 #include "common/foundation/telemetry/metric_table.h"
 #include "common/foundation/tensor/tensor_proto.h"
+#include "megalith/compile/v1/compile.pb.h"
+#include "megalith/execute/v1/execute.pb.h"
 #include "services/allinone/fleet.h"
 #include "tests/support/fake_engines.h"
 

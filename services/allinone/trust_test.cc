@@ -11,6 +11,8 @@
 #include "common/foundation/tensor/tensor_proto.h"
 #include "common/machines/runtime/cpu/code_image.h"
 #include "common/machines/runtime/package.h"
+#include "megalith/compile/v1/compile.pb.h"
+#include "megalith/execute/v1/execute.pb.h"
 #include "services/allinone/engines.h"
 
 namespace megalith::services {

@@ -87,6 +87,7 @@ int RunService(int argc, char** argv, const ServiceSpec& spec) {
         RecordLifecycle(*state.ledger, "start");
         return spec.on_started ? spec.on_started(*state.context, server) : OkStatus();
       },
+      .on_draining = spec.on_draining,
       .on_ended =
           [&] {
             if (state.ledger != nullptr) RecordLifecycle(*state.ledger, "stop");

@@ -2,6 +2,7 @@
 // handlers.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -33,6 +34,9 @@ struct ServiceSpec {
   std::function<Status(const config::Loader&, rpc::ProcessConfig*)> on_configured = {};
   // May be empty; called once calls are accepted.
   std::function<Status(ServiceContext&, rpc::Server&)> on_started = {};
+  // May be empty; called on a thread of its own when the process begins to drain, while its gRPC
+  // server does too. Finishes what other servers of the service are doing, for so long at most.
+  std::function<void(std::chrono::milliseconds patience)> on_draining = {};
   // Makes itself a key of the fleet, in its data directory, if none is configured.
   bool own_fleet_key = false;
 };

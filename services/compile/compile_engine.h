@@ -73,4 +73,6 @@ class CompileEngine {
   virtual std::string default_target() const = 0;
 };
 
+using MakeCompileEngine = std::function<Result<std::shared_ptr<CompileEngine>>()>;
+
 }  // namespace megalith::services

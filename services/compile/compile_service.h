@@ -76,8 +76,6 @@ class CompileService final : public rpc::Service {
   CompileQueue queue_;  // last: what runs in it uses all of the above
 };
 
-using MakeCompileEngine = std::function<Result<std::shared_ptr<CompileEngine>>()>;
-
 // The process megalith-compile.
 ServiceSpec CompileSpec(MakeCompileEngine make_engine);
 

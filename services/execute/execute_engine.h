@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -52,5 +53,7 @@ class ExecuteEngine {
                                                          runtime::Origin origin,
                                                          const Cancellation& cancellation) = 0;
 };
+
+using MakeExecuteEngine = std::function<Result<std::shared_ptr<ExecuteEngine>>()>;
 
 }  // namespace megalith::services

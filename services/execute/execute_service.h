@@ -132,8 +132,6 @@ class ExecuteService final : public rpc::Service {
   cache::SingleFlight<std::shared_ptr<const Chain>> compiles_;
 };
 
-using MakeExecuteEngine = std::function<Result<std::shared_ptr<ExecuteEngine>>()>;
-
 // The process megalith-execute.
 ServiceSpec ExecuteSpec(MakeExecuteEngine make_engine);
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -35,5 +37,10 @@ class TraceEngine {
                                                  Policy policy, std::vector<TraceStep>* steps,
                                                  const Cancellation& cancellation) = 0;
 };
+
+// Makes the engine of a process with this configuration.
+struct TraceServiceConfig;
+using MakeTraceEngine =
+    std::function<Result<std::shared_ptr<TraceEngine>>(const TraceServiceConfig&)>;
 
 }  // namespace megalith::services

@@ -56,10 +56,6 @@ class TraceService final : public rpc::Service {
   Results<trace::v1::LowerResponse> lowered_;  // by digest of the request
 };
 
-// Makes the engine of a process with this configuration.
-using MakeTraceEngine =
-    std::function<Result<std::shared_ptr<TraceEngine>>(const TraceServiceConfig&)>;
-
 // The process megalith-trace.
 ServiceSpec TraceSpec(MakeTraceEngine make_engine);
 

@@ -45,7 +45,9 @@ ids = [panel["id"] for panel in board["panels"]]
 check(len(ids) == len(set(ids)), "deploy/grafana/megalith.json: two panels have one id")
 
 binaries = re.search(r"set\(MEGALITH_FLEET_BINARIES ([^)]*)\)", read("cmake/Install.cmake")).group(1).split()
-processes = [b.removeprefix("megalith-") for b in binaries if b.startswith("megalith-")]
+# What is run by hand serves nothing.
+tools = {"megalith-agent-tools"}
+processes = [b.removeprefix("megalith-") for b in binaries if b.startswith("megalith-") and b not in tools]
 compose, scrape = read("docker-compose.yml"), read("deploy/prometheus/prometheus.yml")
 helpers, values = read("helm/megalith/templates/_helpers.tpl"), read("helm/megalith/values.yaml")
 for process in processes:

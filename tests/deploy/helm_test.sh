@@ -20,6 +20,9 @@ for version in 1.25 1.28 1.31 1.34 1.37; do
     --set tls.requireClientCertificate=true,parameterServer.replicas=3,parameterServer.checkpointClaim=shared \
     --set parameterServer.persistence.storageClass=fast,image.tag=test,imagePullSecrets[0].name=pull \
     --set execute.nodeSelector.disk=ssd,execute.flags.threads=8,trace.service.type=LoadBalancer
+  render agent --set agent.enabled=true,agent.config.bzid=prod,agent.replicas=2 \
+    --set 'agent.modelServers[0].name=entry,agent.modelServers[0].image=megalith' \
+    --set 'agent.volumes[0].name=models,agent.volumes[0].emptyDir.medium=Memory'
   render little --set cache.enabled=false,compile.enabled=false,execute.enabled=false,parameterServer.enabled=false
   for rendered in "$out"/*.yaml; do
     # Resources of the Prometheus operator are not Kubernetes' own.
@@ -36,6 +39,10 @@ done
 # Every shard is found by name, and knows how many there are.
 grep -q 'parameter_server_2 = fleet-megalith-parameter-server-2.fleet-megalith-parameter-server-pods:7000' "$out/everything.yaml"
 grep -q -- '--shards=3' "$out/everything.yaml"
+# The agent has its file and knows its pod.
+grep -q 'bzid = prod' "$out/agent.yaml"
+grep -q -- '--conf=/etc/megalith/agent.conf' "$out/agent.yaml"
+grep -q 'fieldPath: status.podIP' "$out/agent.yaml"
 if helm template fleet "$chart" --kube-version 1.37.0 --set trace.replicas=many > /dev/null 2>&1; then
   echo "helm-test: a number of replicas that is no number was rendered" >&2
   exit 1

@@ -19,8 +19,11 @@
 #include "services/agent/agent_service.h"
 #include "services/allinone/fleet.h"
 #include "services/cache/cache_service.h"
+#include "services/compile/compile_service.h"
+#include "services/execute/execute_service.h"
 #include "services/execute/serving/model_serving.h"
 #include "services/parameter_server/table_service.h"
+#include "services/trace/trace_service.h"
 
 namespace megalith {
 namespace {
@@ -81,8 +84,8 @@ std::string ConfigPage() {
   services::AddModelServing(nullptr, &execute);
   for (const services::ServiceSpec& spec :
        {services::AgentSpec(), services::AllInOneSpec({}), services::CacheSpec(),
-        services::CompileSpec(nullptr), execute,
-        services::ParameterServerSpec(), services::TraceSpec(nullptr)}) {
+        services::CompileSpec(nullptr), execute, services::ParameterServerSpec(),
+        services::TraceSpec(nullptr)}) {
     services::ServiceConfig config;
     config::Loader loader(spec.name, spec.description);
     services::AddFields(spec, &config, &loader);

@@ -11,6 +11,7 @@
 #include <utility>
 #include <variant>
 
+#include "common/fleet/agent/expression.h"
 #include "common/fleet/agent/md5.h"
 #include "common/foundation/base/strings.h"
 
@@ -18,8 +19,8 @@ namespace megalith::agent {
 namespace {
 
 constexpr uint64_t kMaxFileBytes = 1 << 20;
-constexpr int kMaxIncludes = 16;
-constexpr double kMaxNumber = 9007199254740992.0;  // 2^53: above it not every integer is a double
+constexpr int kMaxDepth = 16;      // of includes within includes
+constexpr int kMaxIncludes = 256;  // all together
 using C = AgentConfig;
 
 // One key of the file.
@@ -101,9 +102,13 @@ struct Line {
   std::string where;  // "agent.conf, line 3"
 };
 
-Status ReadLines(const std::string& path, FileSystem& files, int depth, std::vector<Line>* out) {
-  if (depth > kMaxIncludes) {
+Status ReadLines(const std::string& path, FileSystem& files, int depth, int* included,
+                 std::vector<Line>* out) {
+  if (depth > kMaxDepth) {
     return InvalidArgument(StrCat("'", path, "' is included ", depth, " levels deep"));
+  }
+  if (++*included > kMaxIncludes) {
+    return InvalidArgument(StrCat("more than ", kMaxIncludes, " files are included"));
   }
   ASSIGN_OR_RETURN(const std::string text, files.Read(path, kMaxFileBytes));
   int number = 0;
@@ -117,8 +122,8 @@ Status ReadLines(const std::string& path, FileSystem& files, int depth, std::vec
       if (last == line.npos) {
         return InvalidArgument(StrCat(where, ": expects 'include FILE'"));
       }
-      RETURN_IF_ERROR(
-          ReadLines(std::string(line.substr(last + 1)), files, depth + 1, out).Annotate(where));
+      RETURN_IF_ERROR(ReadLines(std::string(line.substr(last + 1)), files, depth + 1, included, out)
+                          .Annotate(where));
       continue;
     }
     const size_t end = line.find_first_of(" \t=");
@@ -130,79 +135,6 @@ Status ReadLines(const std::string& path, FileSystem& files, int depth, std::vec
   }
   return OkStatus();
 }
-
-class Expression {
- public:
-  explicit Expression(std::string_view text) : text_(text) {}
-  std::optional<double> All() {
-    const double value = Sum(0);
-    Blanks();
-    if (bad_ || at_ != text_.size() || !(std::abs(value) <= kMaxNumber)) return std::nullopt;
-    return value;
-  }
-
- private:
-  void Blanks() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t')) ++at_;
-  }
-  bool Take(char c) {
-    Blanks();
-    if (at_ >= text_.size() || text_[at_] != c) return false;
-    ++at_;
-    return true;
-  }
-  double Sum(int depth) {
-    double value = Product(depth);
-    while (!bad_) {
-      if (Take('+')) {
-        value += Product(depth);
-      } else if (Take('-')) {
-        value -= Product(depth);
-      } else {
-        break;
-      }
-    }
-    return value;
-  }
-  double Product(int depth) {
-    double value = Factor(depth);
-    while (!bad_) {
-      if (Take('*')) {
-        value *= Factor(depth);
-      } else if (Take('/')) {
-        const double by = Factor(depth);
-        bad_ |= by == 0;
-        value = bad_ ? 0 : value / by;
-      } else {
-        break;
-      }
-    }
-    return value;
-  }
-  double Factor(int depth) {
-    if (depth > 32) bad_ = true;
-    if (bad_) return 0;
-    if (Take('-')) return -Factor(depth + 1);
-    if (Take('+')) return Factor(depth + 1);
-    if (Take('(')) {
-      const double value = Sum(depth + 1);
-      bad_ |= !Take(')');
-      return value;
-    }
-    Blanks();
-    size_t end = at_;
-    while (end < text_.size() && (std::string_view("0123456789.").find(text_[end]) != text_.npos)) {
-      ++end;
-    }
-    const auto value = ParseDouble(text_.substr(at_, end - at_));
-    bad_ |= end == at_ || !value;
-    at_ = end;
-    return value.value_or(0);
-  }
-  const std::string_view text_;
-  size_t at_ = 0;
-  bool bad_ = false;
-};
 
 Status BadValue(const Line& line, std::string_view wanted) {
   return InvalidArgument(StrCat(line.where, ": ", Printable(line.key), " expects ", wanted,
@@ -353,6 +285,7 @@ Status SetPorts(const std::vector<Line>& lines, const Environment& environment,
     ASSIGN_OR_RETURN(config->agent_port, PortOf(environment, "PORT2", host));
   }
   ASSIGN_OR_RETURN(const int64_t index, EnvironmentInt(environment, "DENSE_SERVICE_IDX", 0));
+  config->dense_service_index = index;
   const DeployType type = config->deploy_type;
   const auto set = [&](bool named, const char* archon, const char* grpc, const char* http,
                        ServerPorts* ports) {
@@ -366,9 +299,14 @@ Status SetPorts(const std::vector<Line>& lines, const Environment& environment,
   RETURN_IF_ERROR(mixed ? set(true, "PORT7", "PORT5", "PORT6", &config->ps)
                         : set(type == DeployType::kPs, "PORT", "PORT3", "PORT4", &config->ps));
   if (!config->dense_alone) return OkStatus();
-  return mixed ? set(index == 0, "PORT10", "PORT8", "PORT9", &config->dense)
-               : set(type == DeployType::kDense && index == 0, "PORT", "PORT3", "PORT4",
-                     &config->dense);
+  RETURN_IF_ERROR(mixed ? set(index == 0, "PORT10", "PORT8", "PORT9", &config->dense)
+                        : set(type == DeployType::kDense && index == 0, "PORT", "PORT3", "PORT4",
+                              &config->dense));
+  // Where the index is given, each of the servers has an agent of its own already.
+  if (type != DeployType::kDense || environment.contains("DENSE_SERVICE_IDX")) return OkStatus();
+  config->more_dense.resize(static_cast<size_t>(config->dense_service_num - 1));
+  for (ServerPorts& ports : config->more_dense) RETURN_IF_ERROR(set(false, "", "", "", &ports));
+  return OkStatus();
 }
 
 Status SetIdentity(const Environment& environment, const HostFacts& host, AgentConfig* config) {
@@ -382,6 +320,12 @@ Status SetIdentity(const Environment& environment, const HostFacts& host, AgentC
     if (config->cluster.empty()) config->cluster = AsciiLower(EnvironmentText(environment, name));
   }
   config->psm = EnvironmentText(environment, "TCE_PSM");
+  config->raw_cluster = EnvironmentText(environment, "TCE_CLUSTER");
+  config->pod_name = pod;
+  config->serving_binary = EnvironmentText(environment, "MONOLITH_TFS_BINARY");
+  config->inherit_output = environment.contains("MLP_POD_NAME");
+  ASSIGN_OR_RETURN(config->cpu_limit, EnvironmentInt(environment, "MY_CPU_LIMIT", 0));
+  ASSIGN_OR_RETURN(config->memory_limit, EnvironmentInt(environment, "MY_MEM_LIMIT", 0));
   config->zk_auth = EnvironmentText(environment, "ZK_AUTH");
   const std::string ipv4 = EnvironmentText(environment, "MY_HOST_IP");
   const std::string ipv6 = EnvironmentText(environment, "MY_HOST_IPV6");
@@ -389,6 +333,12 @@ Status SetIdentity(const Environment& environment, const HostFacts& host, AgentC
   config->host_ip = !ipv4.empty() ? ipv4 : !host.ipv4.empty() ? host.ipv4 : "0.0.0.0";
   config->host_ipv6 = !ipv6.empty() ? ipv6 : !host.ipv6.empty() ? host.ipv6 : "::";
   const bool any = !ipv4.empty() || !ipv6.empty() || !pod_ip.empty();
+  // Spec 9.3: a name or address of the loopback interface is of no use to others.
+  const auto usable = [](const std::string& ip) {
+    return !ip.empty() && ip != "localhost" && ip != "127.0.0.1";
+  };
+  const std::string& named = ipv4.empty() ? host.ipv4 : ipv4;
+  config->local_ip = usable(named) ? named : !host.route_ip.empty() ? host.route_ip : "localhost";
   in_addr parsed{};
   const std::string& first = ipv4.empty() ? pod_ip : ipv4;
   config->ipv6_only = any && ::inet_pton(AF_INET, first.c_str(), &parsed) != 1;
@@ -410,9 +360,26 @@ Status Check(const AgentConfig& config) {
   if (config.deploy_type == DeployType::kDense && !config.dense_alone) {
     return FailedPrecondition("deploy_type dense needs dense_alone true");
   }
+  if (config.dense_service_num < 1 || config.dense_service_num > 64) {
+    return FailedPrecondition("dense_service_num must be 1 to 64");
+  }
   if (config.agent_version < 1 || config.agent_version > 3) {
     return FailedPrecondition(
         StrCat("agent_version must be 1, 2 or 3, got ", config.agent_version));
+  }
+  return OkStatus();
+}
+
+// A host that has IPv6 only cannot reach servers that are given by IPv4 addresses (spec 9.3).
+Status CheckFamily(const AgentConfig& config) {
+  if (!config.ipv6_only) return OkStatus();
+  for (const std::string_view server : Split(config.zk_servers, ',')) {
+    const std::string host(Trim(server.substr(0, server.find(':'))));
+    in_addr parsed{};
+    if (::inet_pton(AF_INET, host.c_str(), &parsed) != 1) continue;
+    return FailedPrecondition(
+        StrCat("zk_servers names the IPv4 address ", host,
+               ", but this host has IPv6 only: name servers that it reaches"));
   }
   return OkStatus();
 }
@@ -430,8 +397,6 @@ const ServingOption* AgentConfig::Option(std::string_view name) const {
   return at == serving.end() ? nullptr : &*at;
 }
 
-std::optional<double> EvaluateNumber(std::string_view text) { return Expression(text).All(); }
-
 int64_t ReplicaIdOfPod(std::string_view pod_name) {
   int64_t id = 0;
   for (const char c : Md5Hex(pod_name).substr(10, 10)) {
@@ -439,6 +404,58 @@ int64_t ReplicaIdOfPod(std::string_view pod_name) {
   }
   return id;
 }
+
+const ServerPorts& AgentConfig::PortsOf(std::string_view server) const {
+  if (server == "ps") return ps;
+  if (server == "entry") return entry;
+  const auto index = static_cast<size_t>(IndexOfServer(server));
+  if (index > 0 && index <= more_dense.size()) return more_dense[index - 1];
+  return server == "dense" ? dense : unified;
+}
+
+std::string_view TypeOfServer(std::string_view server) {
+  return server.substr(0, server.find('.'));
+}
+
+int64_t IndexOfServer(std::string_view server) {
+  const size_t dot = server.find('.');
+  return dot == server.npos ? 0 : ParseInt(server.substr(dot + 1)).value_or(0);
+}
+
+Result<std::string> AgentConfig::LayoutPath() const {
+  if (layout_pattern.empty()) {
+    return FailedPrecondition(
+        "agent_version 3 needs layout_pattern: the name of a layout, or its path");
+  }
+  return layout_pattern[0] == '/' ? layout_pattern : StrCat("/", bzid, "/layouts/", layout_pattern);
+}
+
+std::string AgentConfig::Container() const {
+  // As the reference prints them, None where there is no value.
+  return StrCat(psm.empty() ? "unknown" : psm, ";", idc.empty() ? "None" : idc, ";",
+                cluster.empty() ? "None" : cluster, ":", pod_name.empty() ? local_ip : pod_name);
+}
+
+namespace {
+
+// The address from which packets to the world leave; nothing is sent.
+std::string RouteIp() {
+  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return "";
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(80);
+  (void)::inet_pton(AF_INET, "8.8.8.8", &address.sin_addr);
+  socklen_t size = sizeof(address);
+  char text[INET_ADDRSTRLEN] = {};
+  const bool known = ::connect(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
+                     ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
+                     ::inet_ntop(AF_INET, &address.sin_addr, text, sizeof(text)) != nullptr;
+  ::close(fd);
+  return known ? text : "";
+}
+
+}  // namespace
 
 HostFacts ThisHost() {
   HostFacts host;
@@ -452,6 +469,7 @@ HostFacts ThisHost() {
     if (fd >= 0) ::close(fd);
     return bound ? static_cast<int>(ntohs(address.sin6_port)) : 0;
   };
+  host.route_ip = RouteIp();
   char name[256] = {};
   addrinfo* found = nullptr;
   if (::gethostname(name, sizeof(name) - 1) != 0 ||
@@ -473,7 +491,8 @@ HostFacts ThisHost() {
 Result<AgentConfig> LoadAgentConfig(const std::string& path, const Environment& environment,
                                     const HostFacts& host, FileSystem& files) {
   std::vector<Line> lines;
-  if (!path.empty()) RETURN_IF_ERROR(ReadLines(path, files, 0, &lines));
+  int included = 0;
+  if (!path.empty()) RETURN_IF_ERROR(ReadLines(path, files, 0, &included, &lines));
   AgentConfig config;
   ASSIGN_OR_RETURN(const int64_t shards, EnvironmentInt(environment, "MONOLITH_HOST_SHARD_N", 1));
   config.num_shard = shards;
@@ -486,6 +505,7 @@ Result<AgentConfig> LoadAgentConfig(const std::string& path, const Environment& 
   }
   RETURN_IF_ERROR(Check(config));
   RETURN_IF_ERROR(SetIdentity(environment, host, &config));
+  RETURN_IF_ERROR(CheckFamily(config));
   RETURN_IF_ERROR(SetPorts(lines, environment, host, &config));
   return config;
 }

@@ -70,23 +70,45 @@ struct AgentConfig {
   int64_t shard_id = -1;
   int64_t replica_id = -1;
   std::string idc, cluster, psm;
+  std::string raw_cluster;  // TCE_CLUSTER as it is, for command lines
   std::string zk_auth;
-  std::string host_ip, host_ipv6;  // advertised; "0.0.0.0" and "::" where unknown
+  std::string pod_name;        // MY_POD_NAME; empty: none
+  std::string local_ip;        // where this container is reached; "localhost" if nothing is known
+  std::string serving_binary;  // MONOLITH_TFS_BINARY; empty: none
+  int64_t cpu_limit = 0;       // MY_CPU_LIMIT; 0: none
+  int64_t memory_limit = 0;    // MY_MEM_LIMIT, bytes; 0: none
+  int64_t dense_service_index = 0;  // of this process among several dense ones
+  bool inherit_output = false;      // MLP_POD_NAME: model servers write where the agent does
+  std::string host_ip, host_ipv6;   // advertised; "0.0.0.0" and "::" where unknown
   bool ipv6_only = false;
   int agent_port = 0;
   ServerPorts entry, ps, dense, unified;
+  // Of dense_service_num servers of a dense container those after the first.
+  std::vector<ServerPorts> more_dense;
 
   bool Serves(DeployType type) const {
     return deploy_type == type || deploy_type == DeployType::kMixed;
   }
   const ServingOption* Option(std::string_view name) const;
+  // Ports of a model server: "ps", "entry", "dense", "dense.1", "dense.2", ..., "unified".
+  const ServerPorts& PortsOf(std::string_view server) const;
+  // Version 3 (spec 3): where the layout is. Errors: kFailedPrecondition  no layout_pattern.
+  Result<std::string> LayoutPath() const;
+  // Version 3: how this container is called, "{psm};{idc};{cluster}:{pod}".
+  std::string Container() const;
 };
+
+// "dense.1" is a server of type "dense"; others are called as their type. And its number, 0 for
+// these.
+std::string_view TypeOfServer(std::string_view server);
+int64_t IndexOfServer(std::string_view server);
 
 // What the machine tells beside the environment; tests have their own.
 struct HostFacts {
   std::function<int()> free_port;  // one that nobody listens on
   std::string ipv4;                // of the host's name; empty: none
   std::string ipv6;
+  std::string route_ip = {};  // from which this host speaks to the world; empty: from none
 };
 HostFacts ThisHost();
 
@@ -97,10 +119,6 @@ HostFacts ThisHost();
 // combination with which the agent cannot run.
 Result<AgentConfig> LoadAgentConfig(const std::string& path, const Environment& environment,
                                     const HostFacts& host, FileSystem& files);
-
-// Numbers as agent.conf writes them: an expression over + - * / and parentheses, "60 * 1000 *
-// 1000". nullopt for anything else, division by zero, and values beyond 2^53.
-std::optional<double> EvaluateNumber(std::string_view text);
 
 // The replica id of a pod: hexadecimal digits 10 to 19 of the MD5 of its name.
 int64_t ReplicaIdOfPod(std::string_view pod_name);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/fleet/agent/expression.h"
 #include "common/fleet/agent/md5.h"
 
 namespace megalith::agent {
@@ -85,6 +86,59 @@ TEST_F(AgentConfigTest, ErrorsNameTheLine) {
 TEST_F(AgentConfigTest, FileThatIncludesItselfIsAnError) {
   const std::string path = JoinPath(directory_.path(), "agent.conf");
   EXPECT_THAT(Load("include " + path + "\n").status().ToString(), HasSubstr("levels deep"));
+}
+
+TEST_F(AgentConfigTest, ManyIncludesOfOneFileAreAnError) {
+  const std::string leaf = Write("leaf.conf", "# nothing\n");
+  std::string text;
+  for (int i = 0; i < 300; ++i) text += "include " + leaf + "\n";
+  EXPECT_THAT(Load(text).status().ToString(), HasSubstr("more than 256 files"));
+}
+
+TEST_F(AgentConfigTest, DenseContainersHaveSeveralServers) {
+  const Environment environment = {{"PORT", "1"}, {"PORT3", "3"}, {"PORT4", "4"}};
+  const AgentConfig config = *Load("deploy_type dense\ndense_alone 1\n", environment);
+  EXPECT_EQ(config.PortsOf("dense").grpc, 3);
+  ASSERT_EQ(config.more_dense.size(), 2u);
+  EXPECT_GE(config.PortsOf("dense.1").grpc, 20000);
+  EXPECT_NE(config.PortsOf("dense.1").grpc, config.PortsOf("dense.2").grpc);
+  // Somebody has divided them among agents already.
+  const AgentConfig one = *Load("deploy_type dense\ndense_alone 1\n", {{"DENSE_SERVICE_IDX", "1"}});
+  EXPECT_TRUE(one.more_dense.empty());
+  EXPECT_GE(one.dense.grpc, 20000);
+  EXPECT_THAT(Load("deploy_type ps\ndense_service_num 0\n").status().ToString(),
+              HasSubstr("dense_service_num must be"));
+}
+
+TEST_F(AgentConfigTest, HostWithIpv6OnlyReachesNoIpv4Servers) {
+  const Environment ipv6 = {{"MY_HOST_IPV6", "fe80::1"}};
+  EXPECT_THAT(Load("deploy_type ps\nzk_servers zk1:2181,10.0.0.1:2181\n", ipv6).status().ToString(),
+              HasSubstr("IPv4 address 10.0.0.1"));
+  EXPECT_TRUE(Load("deploy_type ps\nzk_servers zk1:2181,[fe80::2]:2181\n", ipv6).ok());
+  EXPECT_TRUE(Load("deploy_type ps\nzk_servers 10.0.0.1:2181\n").ok());
+}
+
+// D12.
+TEST_F(AgentConfigTest, NumberOfShardsHasOneName) {
+  EXPECT_EQ(Load("deploy_type ps\n", {{"byterec_host_shard_n", "3"}})->num_shard, 1);
+  EXPECT_EQ(Load("deploy_type ps\n", {{"MONOLITH_HOST_SHARD_N", "3"}})->num_shard, 3);
+}
+
+TEST_F(AgentConfigTest, ContainerOfALayoutHasItsName) {
+  const AgentConfig bare =
+      *Load("deploy_type unified\nagent_version 3\nbzid b\nlayout_pattern l\n");
+  EXPECT_EQ(bare.Container(), "unknown;None;None:10.0.0.9");
+  EXPECT_EQ(*bare.LayoutPath(), "/b/layouts/l");
+  const AgentConfig config =
+      *Load("deploy_type unified\nlayout_pattern /x/y\n", {{"TCE_PSM", "p"},
+                                                           {"TCE_INTERNAL_IDC", "LF"},
+                                                           {"TCE_CLUSTER", "Default"},
+                                                           {"MY_POD_NAME", "pod-a"}});
+  EXPECT_EQ(config.Container(), "p;lf;default:pod-a");
+  EXPECT_EQ(*config.LayoutPath(), "/x/y");
+  EXPECT_EQ(Load("deploy_type unified\n")->LayoutPath().status().code(), Code::kFailedPrecondition);
+  // Addresses of the loopback interface are of no use to others.
+  EXPECT_EQ(Load("deploy_type ps\n", {{"MY_HOST_IP", "127.0.0.1"}})->local_ip, "localhost");
 }
 
 TEST_F(AgentConfigTest, OldNameAndStandAloneDecideTheDeployType) {

@@ -19,13 +19,10 @@ using telemetry::Log;
 // How often nodes are looked after that somebody else may have deleted.
 constexpr std::chrono::seconds kVerifyInterval{60};
 
-const ServerPorts& PortsOf(const AgentConfig& config, const std::string& server_type) {
-  if (server_type == "ps") return config.ps;
-  return server_type == "entry" ? config.entry : config.dense;
-}
+}  // namespace
 
-discovery::ReplicaMeta AddressesOf(const AgentConfig& config, const std::string& server_type) {
-  const ServerPorts& ports = PortsOf(config, server_type);
+discovery::ReplicaMeta OwnAddresses(const AgentConfig& config, std::string_view server) {
+  const ServerPorts& ports = config.PortsOf(server);
   const std::string ipv6 = StrCat("[", config.host_ipv6, "]");
   return {.address = StrCat(config.host_ip, ":", ports.grpc),
           .address_ipv6 = StrCat(ipv6, ":", ports.grpc),
@@ -34,34 +31,31 @@ discovery::ReplicaMeta AddressesOf(const AgentConfig& config, const std::string&
           .archon_address_ipv6 = StrCat(ipv6, ":", ports.archon)};
 }
 
-}  // namespace
+int64_t ReplicaIdOf(const AgentConfig& config, std::string_view server) {
+  if (TypeOfServer(server) != "dense" || config.more_dense.empty()) return config.replica_id;
+  const auto count = static_cast<int64_t>(config.more_dense.size()) + 1;
+  const int64_t index = IndexOfServer(server);
+  int64_t id = 0;
+  // Ids of pods have 40 bits; one that was given by hand may be anything.
+  if (config.replica_id < 0 || __builtin_mul_overflow(config.replica_id, count, &id)) return index;
+  return id > INT64_MAX - index ? index : id + index;
+}
 
 std::vector<OwnReplica> OwnReplicas(const AgentConfig& config) {
   std::vector<OwnReplica> out;
   if (config.Serves(DeployType::kPs)) {
     for (int64_t i = 0; i < config.num_ps; ++i) {
-      if (i % config.num_shard == config.shard_id) out.push_back({"ps", i, StrCat("ps_", i)});
+      if (i % config.num_shard == config.shard_id) out.push_back({"ps", "ps", i, StrCat("ps_", i)});
     }
   }
-  if (config.Serves(DeployType::kEntry)) out.push_back({"entry", 0, "entry"});
+  if (config.Serves(DeployType::kEntry)) out.push_back({"entry", "entry", 0, "entry"});
   if (config.Serves(DeployType::kDense) && config.dense_alone) {
-    out.push_back({"dense", 0, "dense_0"});
+    out.push_back({"dense", "dense", 0, "dense_0"});
+    for (size_t i = 1; i <= config.more_dense.size(); ++i) {
+      out.push_back({StrCat("dense.", i), "dense", 0, "dense_0"});
+    }
   }
   return out;
-}
-
-const ModelVersion* ChooseVersion(const std::vector<ModelVersion>& versions) {
-  const ModelVersion* best = nullptr;
-  const auto available = [](const ModelVersion& v) {
-    return v.state == static_cast<int64_t>(ModelState::kAvailable);
-  };
-  for (const ModelVersion& v : versions) {
-    if (best == nullptr ||
-        std::pair(available(v), v.version) > std::pair(available(*best), best->version)) {
-      best = &v;
-    }
-  }
-  return best;
 }
 
 Result<std::unique_ptr<ReplicaManager>> ReplicaManager::Make(const AgentConfig& config,
@@ -94,7 +88,7 @@ Result<std::unique_ptr<ReplicaManager>> ReplicaManager::Make(const AgentConfig& 
                                                          .clock = &clock});
   for (OwnReplica& replica : OwnReplicas(config)) {
     Own own;
-    own.meta = AddressesOf(config, replica.server_type);
+    own.meta = OwnAddresses(config, replica.server);
     own.replica = std::move(replica);
     manager->own_.push_back(std::move(own));
   }
@@ -130,10 +124,11 @@ Status ReplicaManager::Put(Own* own) {
     config_.replica_id = id.value_or(-1);
     return OkStatus();
   }
-  if (config_.replica_id < 0) {
+  const int64_t id = ReplicaIdOf(config_, replica.server);
+  if (id < 0) {
     Log(Level::warn, "agent_replica_id_absent", {{"task", task}});
   }
-  own->path = StrCat(task, "/", discovery::ReplicaName(replica.server_type, config_.replica_id));
+  own->path = StrCat(task, "/", discovery::ReplicaName(replica.server_type, id));
   return registrations_->Put(own->path, data);
 }
 
@@ -162,7 +157,7 @@ void ReplicaManager::Tick() {
   // Server types whose model server does not answer: it is not waited for again in this round.
   std::map<std::string, Status> silent;
   for (size_t i = 0; i < models.size(); ++i) {
-    const std::string& type = models[i].server_type;
+    const std::string& type = models[i].server;
     const auto known = silent.find(type);
     const auto versions = known == silent.end() ? status_->GetModelStatus(type, models[i].model)
                                                 : Result<std::vector<ModelVersion>>(known->second);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/fleet/agent/config.h"
+#include "common/fleet/agent/model_status.h"
 #include "common/fleet/agent/replica_table.h"
 #include "common/fleet/discovery/zookeeper/client.h"
 #include "common/fleet/discovery/zookeeper/registrations.h"
@@ -19,36 +20,23 @@
 
 namespace megalith::agent {
 
-// One answer of ModelService.GetModelStatus.
-struct ModelVersion {
-  int64_t version = 0;
-  int64_t state = 0;       // a discovery::ModelState
-  int64_t error_code = 0;  // of its status; 0 is OK
-  std::string error;
-};
-
-// The local model servers. Called on the manager's thread only.
-class ModelStatusSource {
- public:
-  virtual ~ModelStatusSource() = default;
-  // All versions of `model` of the model server that runs `server_type` ("ps", "entry", "dense").
-  virtual Result<std::vector<ModelVersion>> GetModelStatus(const std::string& server_type,
-                                                           const std::string& model) = 0;
-};
-
 // One node of this agent.
 struct OwnReplica {
+  std::string server;  // that serves it: its type, or "dense.1"
   std::string server_type;
   int64_t task = 0;
   std::string model;  // as the model server calls it: "ps_3", "entry", "dense_0"
 };
 
-// Which nodes a container registers (spec 5.2): of ps those with task mod num_shard == shard_id.
+// Which nodes a container registers (spec 5.2): of ps those with task mod num_shard == shard_id; of
+// several dense servers one for each.
 std::vector<OwnReplica> OwnReplicas(const AgentConfig& config);
 
-// What a version list says about the model: the highest AVAILABLE version, else the highest one.
-// nullptr without any.
-const ModelVersion* ChooseVersion(const std::vector<ModelVersion>& versions);
+// What a container tells of one of its model servers, with state UNKNOWN.
+discovery::ReplicaMeta OwnAddresses(const AgentConfig& config, std::string_view server);
+
+// Its replica id: that of the container, or with several dense servers one of each (spec 8.2).
+int64_t ReplicaIdOf(const AgentConfig& config, std::string_view server);
 
 // Version 1 of the agent. Thread-safe after Start.
 class ReplicaManager {

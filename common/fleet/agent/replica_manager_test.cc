@@ -123,6 +123,31 @@ TEST_F(ReplicaManagerTest, EntryWithoutAnIdTakesItFromItsNode) {
   EXPECT_TRUE(server_.Data("/b/service/m/ps:0/0"));
 }
 
+// D7: the servers of a dense container do not share a node.
+TEST_F(ReplicaManagerTest, EachDenseServerHasItsOwnReplica) {
+  config_.deploy_type = DeployType::kDense;
+  config_.dense_alone = true;
+  config_.dense = {.archon = 1, .grpc = 2, .http = 3};
+  config_.more_dense = {{.archon = 4, .grpc = 5, .http = 6}};
+  ReplicaManager& manager = Make();
+  EXPECT_THAT(server_.Children("/b/service/m/dense:0"), ElementsAre("14", "15"));
+  EXPECT_THAT(*server_.Data("/b/service/m/dense:0/15"), HasSubstr("\"127.0.0.1:5\""));
+  serving_.models["dense_0"] = {{.version = 1, .state = 30}};
+  manager.Tick();
+  Eventually([&] { return manager.table().Replicas("dense", 0).size() == 2; });
+  config_.replica_id = -1;
+  EXPECT_EQ(ReplicaIdOf(config_, "dense.1"), 1);
+  config_.replica_id = INT64_MAX;
+  EXPECT_EQ(ReplicaIdOf(config_, "dense.1"), 1);
+}
+
+// D6: allowed, as the reference does.
+TEST_F(ReplicaManagerTest, PsWithoutAnIdIsCalledMinusOne) {
+  config_.replica_id = -1;
+  Make();
+  EXPECT_TRUE(server_.Data("/b/service/m/ps:1/-1"));
+}
+
 TEST_F(ReplicaManagerTest, DcAwareAgentsRegisterBelowTheirLocation) {
   config_.dc_aware = true;
   config_.idc = "lf";

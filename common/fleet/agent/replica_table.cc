@@ -15,15 +15,6 @@ constexpr size_t kMaxReported = 1000;
 
 }  // namespace
 
-std::string ChooseAddress(const discovery::ReplicaMeta& meta, bool prefer_ipv6) {
-  std::string ipv4 = meta.address.value_or("");
-  std::string ipv6 = meta.address_ipv6.value_or("");
-  if (ipv4.starts_with("0.0.0.0")) ipv4.clear();
-  if (ipv6.starts_with("[::]")) ipv6.clear();
-  if (prefer_ipv6) std::swap(ipv4, ipv6);
-  return ipv4.empty() ? ipv6 : ipv4;
-}
-
 // Reads a task's path, relative to the base, by the grammar of whole paths.
 bool ReplicaTable::ParseTask(std::string_view path, Task* out) const {
   const auto parsed = discovery::ParseReplicaPath(StrCat("/b/service/b/", path));

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/fleet/agent/address_book.h"
 #include "common/fleet/discovery/zookeeper/records.h"
 #include "common/fleet/discovery/zookeeper/tree_mirror.h"
 #include "common/foundation/base/clock.h"
@@ -32,7 +33,7 @@ struct ReplicaTableOptions {
 
 // Made from snapshots of the tree below /{bzid}/service/{base_name}; answers come from memory.
 // Thread-safe; Update is called by one thread at a time.
-class ReplicaTable {
+class ReplicaTable final : public AddressBook {
  public:
   explicit ReplicaTable(ReplicaTableOptions options) : options_(std::move(options)) {}
 
@@ -41,9 +42,15 @@ class ReplicaTable {
 
   // Addresses of the available replicas of every known task of a server type ("ps"), by
   // "ps:{task}"; a task without any is listed with none.
-  std::map<std::string, std::vector<std::string>> HeartBeat(std::string_view server_type) const;
+  std::map<std::string, std::vector<std::string>> HeartBeat(
+      std::string_view server_type) const override;
   // Of one task; empty for one that is not known.
   std::vector<std::string> Replicas(std::string_view server_type, int64_t task) const;
+  Result<std::vector<std::string>> Replicas(const std::string&, std::string_view server_type,
+                                            int64_t task) const override {
+    return Replicas(server_type, task);
+  }
+  std::optional<Resource> GetResource() const override { return std::nullopt; }
   // Whether some replica of the task is available.
   bool Available(std::string_view server_type, int64_t task) const;
 
@@ -87,8 +94,6 @@ class ReplicaTable {
   uint64_t damaged_ = 0;                                                        // guarded by mu_
 };
 
-// What a client is to dial (spec 2.1): the address of the preferred family, else of the other one.
-// Empty if there is none: 0.0.0.0 and [::] count as none.
-std::string ChooseAddress(const discovery::ReplicaMeta& meta, bool prefer_ipv6);
+using discovery::ChooseAddress;
 
 }  // namespace megalith::agent

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common/fleet/agent/config.h"
-#include "common/fleet/agent/replica_manager.h"
+#include "common/fleet/agent/model_control.h"
 #include "common/fleet/rpc/channel.h"
 
 namespace megalith::stubs {
@@ -17,7 +17,7 @@ class ModelStatusClient;
 namespace megalith::agent {
 
 // Channels to localhost, at the gRPC ports of the configuration. Not thread-safe.
-class ServingStatus final : public ModelStatusSource {
+class ServingStatus final : public ModelControl {
  public:
   // Errors: those of rpc::Channel::Dial.
   static Result<std::unique_ptr<ServingStatus>> Make(const AgentConfig& config,
@@ -27,6 +27,8 @@ class ServingStatus final : public ModelStatusSource {
   // kDeadlineExceeded after two seconds: a server that hangs must not hide the states of others.
   Result<std::vector<ModelVersion>> GetModelStatus(const std::string& server_type,
                                                    const std::string& model) override;
+  // kDeadlineExceeded after a minute: the server loads before it answers.
+  Status Reload(const std::string& server_type, const std::vector<ModelEntry>& models) override;
 
  private:
   ServingStatus() = default;

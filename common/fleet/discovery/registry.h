@@ -1,11 +1,13 @@
 // Which replicas serve a name: the interface, and the registry that lives in one process.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,6 +51,10 @@ class Registry {
   // registry.
   virtual Result<std::unique_ptr<Handle>> Watch(const std::string& service,
                                                 std::function<void(const Snapshot&)> on_change) = 0;
+
+  // How long ago what Lookup and Watch give was last known to be current; nullopt while it is. A
+  // store that is lost leaves its last snapshot in use.
+  virtual std::optional<std::chrono::nanoseconds> Staleness() const { return std::nullopt; }
 };
 
 // Serializes the callbacks of one registry: what all implementations of Watch share. Thread-safe.

@@ -36,7 +36,25 @@ constexpr milliseconds kCancellationPoll{20};
 constexpr milliseconds kDeadlineSkew{20};
 
 using GrpcChannel = std::shared_ptr<grpc::Channel>;
-using ChannelList = std::shared_ptr<const std::vector<GrpcChannel>>;
+
+// One replica and what is remembered of it. Thread-safe.
+struct Connection {
+  explicit Connection(GrpcChannel c) : channel(std::move(c)) {}
+  const GrpcChannel channel;
+  std::atomic<bool> was_ready{false};
+};
+using ConnectionList = std::shared_ptr<const std::vector<std::shared_ptr<Connection>>>;
+
+// Whether a call has a chance. One whose connection was there and is not any more counts as dead
+// until it is back: a call would only find out that nobody listens. Begins to connect.
+bool MayServe(Connection& connection) {
+  const grpc_connectivity_state state = connection.channel->GetState(/*try_to_connect=*/true);
+  if (state != GRPC_CHANNEL_READY) {
+    return state != GRPC_CHANNEL_TRANSIENT_FAILURE && !connection.was_ready.load();
+  }
+  connection.was_ready.store(true);
+  return true;
+}
 
 // The tightest of the given deadlines; the channel's default only if there is no other.
 system_clock::time_point DeadlineFor(const CallOptions& options, milliseconds default_timeout) {
@@ -222,24 +240,33 @@ struct Channel::Impl {
   explicit Impl(const ChannelOptions& options)
       : options(options), rng(options.seed != 0 ? options.seed : EntropySeed()) {}
 
-  ChannelList Channels() {
+  ConnectionList Connections() {
     const std::lock_guard<std::mutex> lock(mu);
-    return channels;
+    return connections;
   }
 
   // The next replica, passing over those that are known to be down while there are others. nullptr
   // if there is none.
   GrpcChannel Pick() {
-    const ChannelList list = Channels();
+    const ConnectionList list = Connections();
     if (list->empty()) return nullptr;
-    if (list->size() == 1) return list->front();
+    if (list->size() == 1) return list->front()->channel;
     const size_t start = next.fetch_add(1, std::memory_order_relaxed);
     for (size_t i = 0; i < list->size(); ++i) {
-      const GrpcChannel& candidate = (*list)[(start + i) % list->size()];
-      if (candidate->GetState(/*try_to_connect=*/true) != GRPC_CHANNEL_TRANSIENT_FAILURE)
-        return candidate;
+      Connection& candidate = *(*list)[(start + i) % list->size()];
+      if (MayServe(candidate)) return candidate.channel;
     }
-    return (*list)[start % list->size()];
+    return (*list)[start % list->size()]->channel;
+  }
+
+  Status NoReplica(const std::string& target) const {
+    std::string message = StrCat("no replica of '", target, "' is registered");
+    if (const auto age = registry == nullptr ? std::nullopt : registry->Staleness(); age) {
+      StrAppend(&message, "; the list is ",
+                std::chrono::duration_cast<std::chrono::seconds>(*age).count(),
+                " s old, because discovery cannot be reached");
+    }
+    return Unavailable(std::move(message));
   }
 
   nanoseconds Backoff(int attempt) {
@@ -250,29 +277,31 @@ struct Channel::Impl {
   // Keeps the connections of replicas that stay.
   void SetReplicas(const discovery::Snapshot& snapshot) {
     const std::lock_guard<std::mutex> lock(mu);
-    std::map<std::string, GrpcChannel> fresh;
-    auto list = std::make_shared<std::vector<GrpcChannel>>();
+    std::map<std::string, std::shared_ptr<Connection>> fresh;
+    auto list = std::make_shared<std::vector<std::shared_ptr<Connection>>>();
     for (const discovery::Endpoint& e : *snapshot) {
       const auto at = by_address.find(e.address);
-      GrpcChannel channel =
-          at != by_address.end()
-              ? at->second
-              : grpc::CreateCustomChannel(e.address, credentials, ArgumentsFor(options));
-      list->push_back(channel);
-      fresh.emplace(e.address, std::move(channel));
+      auto connection = at != by_address.end()
+                            ? at->second
+                            : std::make_shared<Connection>(grpc::CreateCustomChannel(
+                                  e.address, credentials, ArgumentsFor(options)));
+      list->push_back(connection);
+      fresh.emplace(e.address, std::move(connection));
     }
     by_address = std::move(fresh);
-    channels = std::move(list);
+    connections = std::move(list);
   }
 
   const ChannelOptions options;
   std::shared_ptr<grpc::ChannelCredentials> credentials;
   std::atomic<size_t> next{0};
   std::mutex mu;
-  Rng rng;                                                                    // guarded by mu
-  ChannelList channels = std::make_shared<const std::vector<GrpcChannel>>();  // guarded by mu
-  std::map<std::string, GrpcChannel> by_address;                              // guarded by mu
-  std::unique_ptr<discovery::Handle> watch;  // last: its callback uses the rest
+  Rng rng;  // guarded by mu, as the next two
+  ConnectionList connections = std::make_shared<const std::vector<std::shared_ptr<Connection>>>();
+  std::map<std::string, std::shared_ptr<Connection>> by_address;
+  std::shared_ptr<discovery::Registry> owned_registry;
+  const discovery::Registry* registry = nullptr;  // of discovered replicas
+  std::unique_ptr<discovery::Handle> watch;       // last: its callback uses the rest
 };
 
 Channel::Channel(std::string target, const ChannelOptions& options)
@@ -295,11 +324,40 @@ Result<std::shared_ptr<Channel>> Channel::Discover(discovery::Registry& registry
                                                    FileSystem& files) {
   std::shared_ptr<Channel> channel(new Channel(service, options));
   Impl* impl = channel->impl_.get();
+  impl->registry = &registry;
   ASSIGN_OR_RETURN(impl->credentials, MakeChannelCredentials(options.tls, files));
   ASSIGN_OR_RETURN(impl->watch, registry.Watch(service, [impl](const discovery::Snapshot& s) {
     impl->SetReplicas(s);
   }));
   return channel;
+}
+
+Result<std::shared_ptr<Channel>> Channel::Discover(std::shared_ptr<discovery::Registry> registry,
+                                                   const std::string& service,
+                                                   const ChannelOptions& options,
+                                                   FileSystem& files) {
+  ASSIGN_OR_RETURN(auto channel, Discover(*registry, service, options, files));
+  channel->impl_->owned_registry = std::move(registry);
+  return channel;
+}
+
+ReplicaView Channel::replicas() const {
+  const auto is_down = [](const Connection& connection) {
+    const grpc_connectivity_state state = connection.channel->GetState(/*try_to_connect=*/false);
+    return state == GRPC_CHANNEL_TRANSIENT_FAILURE ||
+           (state != GRPC_CHANNEL_READY && connection.was_ready.load());
+  };
+  ReplicaView view;
+  const std::lock_guard<std::mutex> lock(impl_->mu);
+  if (impl_->registry == nullptr) {
+    for (const auto& connection : *impl_->connections)
+      view.replicas.push_back({.address = target_, .down = is_down(*connection)});
+    return view;
+  }
+  for (const auto& [address, connection] : impl_->by_address)
+    view.replicas.push_back({.address = address, .down = is_down(*connection)});
+  view.stale = impl_->registry->Staleness();
+  return view;
 }
 
 std::shared_ptr<Channel> Channel::Wrap(std::shared_ptr<grpc::Channel> wrapped,
@@ -315,7 +373,8 @@ std::shared_ptr<Channel> Channel::Unbound(const std::string& name, const Channel
 
 void Channel::Bind(std::shared_ptr<grpc::Channel> channel) {
   const std::lock_guard<std::mutex> lock(impl_->mu);
-  impl_->channels = std::make_shared<const std::vector<GrpcChannel>>(1, std::move(channel));
+  impl_->connections = std::make_shared<const std::vector<std::shared_ptr<Connection>>>(
+      1, std::make_shared<Connection>(std::move(channel)));
 }
 
 Status Channel::BindAddress(const std::string& address, FileSystem& files) {
@@ -350,7 +409,7 @@ Status Channel::Attempt(const internal::ClientMethod& method, const ByteBuffer& 
                         ByteBuffer* response, const CallOptions& options,
                         system_clock::time_point deadline) {
   const GrpcChannel channel = impl_->Pick();
-  if (channel == nullptr) return Unavailable(StrCat("no replica of '", target_, "' is registered"));
+  if (channel == nullptr) return impl_->NoReplica(target_);
   const std::unique_ptr<grpc::ClientContext> context = MakeContext(options, deadline);
   const RpcMethod rpc_method(method.path.c_str(), RpcMethod::NORMAL_RPC);
   const grpc::Status status =
@@ -390,10 +449,7 @@ std::unique_ptr<internal::ClientStream> Channel::Open(const internal::ClientMeth
   if (const Status status = CheckCaller(options); !status.ok())
     return std::make_unique<FailedStream>(status);
   GrpcChannel channel = impl_->Pick();
-  if (channel == nullptr) {
-    return std::make_unique<FailedStream>(
-        Unavailable(StrCat("no replica of '", target_, "' is registered")));
-  }
+  if (channel == nullptr) return std::make_unique<FailedStream>(impl_->NoReplica(target_));
   return std::make_unique<BlockingStream>(
       std::move(channel), RpcMethod(method.path.c_str(), RpcMethod::BIDI_STREAMING),
       MakeContext(options, DeadlineFor(options, impl_->options.default_timeout)), options);

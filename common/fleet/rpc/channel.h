@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "common/fleet/discovery/registry.h"
 #include "common/fleet/rpc/call.h"
@@ -82,6 +83,17 @@ class ClientStream {
 
 }  // namespace internal
 
+// What a channel knows of its replicas at one moment.
+struct ReplicaView {
+  struct Replica {
+    std::string address;  // the channel's target if it is not discovered
+    bool down = false;    // its connection failed and is being tried again
+  };
+  std::vector<Replica> replicas;
+  // Set while the list is not known to be current: its age.
+  std::optional<std::chrono::nanoseconds> stale;
+};
+
 // Thread-safe. Connections are made when needed and kept; a connection that is lost is made again.
 class Channel {
  public:
@@ -90,9 +102,15 @@ class Channel {
   static Result<std::shared_ptr<Channel>> Dial(const std::string& address,
                                                const ChannelOptions& options,
                                                FileSystem& files = RealFileSystem());
-  // All replicas that `registry` lists for `service`, in turn; calls in flight survive changes of
-  // the list. `registry` must outlive the channel.
+  // All replicas that `registry` lists for `service`, in turn; those whose connection failed or was
+  // lost are passed over while there are others, until it is back. Calls in flight survive changes
+  // of the list. `registry` must outlive the channel.
   static Result<std::shared_ptr<Channel>> Discover(discovery::Registry& registry,
+                                                   const std::string& service,
+                                                   const ChannelOptions& options,
+                                                   FileSystem& files = RealFileSystem());
+  // The same, keeping the registry as long as the channel lives.
+  static Result<std::shared_ptr<Channel>> Discover(std::shared_ptr<discovery::Registry> registry,
                                                    const std::string& service,
                                                    const ChannelOptions& options,
                                                    FileSystem& files = RealFileSystem());
@@ -119,6 +137,8 @@ class Channel {
 
   // Address or name, for messages.
   const std::string& target() const { return target_; }
+  // Where calls go now.
+  ReplicaView replicas() const;
 
  private:
   struct Impl;

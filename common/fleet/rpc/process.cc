@@ -12,6 +12,7 @@
 
 #include "common/fleet/discovery/static_file.h"
 #include "common/fleet/discovery/zookeeper/zk_registry.h"
+#include "common/fleet/rpc/dial.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/base/version.h"
 #include "common/foundation/telemetry/backend/metrics_server.h"
@@ -59,6 +60,12 @@ void LogConfig(const config::Loader& loader) {
 // What a process waits for ZooKeeper at its start before it goes on without.
 constexpr std::chrono::milliseconds kZooKeeperStartWait{15'000};
 
+std::string ZkAuthOf(const ProcessConfig& config) {
+  const char* const from_environment = std::getenv("ZK_AUTH");
+  return config.discovery_auth.empty() && from_environment != nullptr ? from_environment
+                                                                      : config.discovery_auth;
+}
+
 Result<std::unique_ptr<discovery::Registry>> OpenZooKeeper(const ProcessConfig& config) {
   const std::optional<std::string> servers = discovery::ZkServersOf(config.discovery);
   if (!servers) {
@@ -68,11 +75,8 @@ Result<std::unique_ptr<discovery::Registry>> OpenZooKeeper(const ProcessConfig& 
   if (!config.discovery_file.empty()) {
     return InvalidArgument("discovery and discovery_file exclude each other: give one of them");
   }
-  const char* const from_environment = std::getenv("ZK_AUTH");
-  discovery::ZkOptions options{.servers = *servers,
-                               .auth = config.discovery_auth,
-                               .session_timeout = config.discovery_session};
-  if (options.auth.empty() && from_environment != nullptr) options.auth = from_environment;
+  const discovery::ZkOptions options{
+      .servers = *servers, .auth = ZkAuthOf(config), .session_timeout = config.discovery_session};
   ASSIGN_OR_RETURN(auto registry, discovery::ZkRegistry::Open(options, kZooKeeperStartWait));
   return std::unique_ptr<discovery::Registry>(std::move(registry));
 }
@@ -164,7 +168,10 @@ Status Run(config::Loader& loader, const ProcessConfig& config, const ProcessHoo
   announced.clear();  // nobody is sent here any more
   server->StopReadiness();
   std::this_thread::sleep_for(config.lame_duck);
+  std::thread others;
+  if (hooks.on_draining) others = std::thread([&] { hooks.on_draining(config.drain); });
   const Server::DrainReport report = server->Drain(config.drain);
+  if (others.joinable()) others.join();
   Log(Level::info, "server_drained",
       {{"seconds", report.seconds}, {"calls_cancelled", report.calls_cancelled}});
   return OkStatus();
@@ -175,8 +182,16 @@ Status Run(config::Loader& loader, const ProcessConfig& config, const ProcessHoo
 Result<std::shared_ptr<Channel>> Process::ChannelTo(const std::string& service,
                                                     const std::string& address) const {
   const ChannelOptions options = ChannelOptionsOf(config_, metrics_);
-  if (!address.empty()) return Channel::Dial(address, options, files_);
-  return Channel::Discover(discovery_, service, options, files_);
+  if (address.empty()) return Channel::Discover(discovery_, service, options, files_);
+  return rpc::Dial(address,
+                   {.channel = options,
+                    .registry = &discovery_,
+                    .discovery = config_.discovery,
+                    .zk_auth = ZkAuthOf(config_),
+                    .session_timeout = config_.discovery_session,
+                    .start_wait = kZooKeeperStartWait,
+                    .file_poll = config_.discovery_poll},
+                   files_);
 }
 
 std::shared_ptr<Channel> Process::LocalChannel() {

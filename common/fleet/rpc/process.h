@@ -2,6 +2,7 @@
 // a page.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -33,8 +34,9 @@ class Process {
   const Clock& clock() const { return clock_; }
   ServiceThreads threads() const { return ThreadsOf(config_); }
 
-  // A channel to another service: to `address` if it is not empty, otherwise to the replicas that
-  // discovery lists for `service`. Errors: those of Channel::Dial and Channel::Discover.
+  // A channel to another service: to `address` if it is not empty, which may be a target as
+  // rpc::Dial takes them, otherwise to the replicas that discovery lists for `service`. Errors:
+  // those of rpc::Dial and Channel::Discover.
   Result<std::shared_ptr<Channel>> ChannelTo(const std::string& service,
                                              const std::string& address) const;
 
@@ -60,6 +62,8 @@ struct ProcessHooks {
   std::function<Result<std::vector<std::unique_ptr<Service>>>(Process&)> make_services;
   // May be empty. Called once calls are accepted.
   std::function<Status(Process&, Server&)> on_started;
+  // May be empty. Called once, on a thread of its own, while the server drains.
+  std::function<void(std::chrono::milliseconds patience)> on_draining;
   // May be empty. Called once when the services are gone, or could not be made, while metrics and
   // discovery still live.
   std::function<void()> on_ended;

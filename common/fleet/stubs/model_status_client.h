@@ -1,4 +1,5 @@
-// Asks a model server for the state of a model: TF Serving's ModelService.GetModelStatus.
+// TF Serving's ModelService: asks a model server for the state of a model, and tells it what to
+// load.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +28,10 @@ class ModelStatusClient {
   // rpc::UnaryMethod.
   Result<std::vector<ModelVersionState>> GetModelStatus(const std::string& model,
                                                         const rpc::CallOptions& options = {}) const;
+  // HandleReloadConfigRequest with the text form of tensorflow.serving.ModelServerConfig. Errors:
+  // kInvalidArgument  the text does not parse; the code of the server's answer; those of
+  // rpc::UnaryMethod.
+  Status ReloadConfig(const std::string& config_text, const rpc::CallOptions& options = {}) const;
 
  private:
   struct Methods;

@@ -181,11 +181,12 @@ Result<Loader::Flags> Loader::SplitFlags(std::span<const std::string> arguments)
     }
     const Bound* field = Find(name);
     if (field == nullptr) return Unknown("flag", name);
+    if (!value && field->spec.kind == FieldKind::kBool) value = "true";
+    if (!value && i + 1 < arguments.size() && !arguments[i + 1].starts_with("--")) {
+      value = arguments[++i];
+    }
     if (!value) {
-      if (field->spec.kind != FieldKind::kBool) {
-        return InvalidArgument(StrCat("flag --", name, " expects a value: --", name, "=..."));
-      }
-      value = "true";
+      return InvalidArgument(StrCat("flag --", name, " expects a value: --", name, "=..."));
     }
     if (!flags.values.emplace(name, *value).second) {
       return InvalidArgument(StrCat("flag --", name, " is given twice"));

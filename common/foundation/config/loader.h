@@ -53,9 +53,8 @@ class Loader {
     }
   }
 
-  // Reads all sources. `arguments` is argv without the program's name: `--name=value`, `--name` for
-  // a true bool, and
-  // `--config=FILE` or `--config FILE` (also MEGALITH_<SERVICE>_CONFIG). --help only sets
+  // Reads all sources. `arguments` is argv without the program's name: `--name=value` or `--name
+  // value`, `--name` for a true bool, and `--config=FILE` or `--config FILE` (also MEGALITH_<SERVICE>_CONFIG). --help only sets
   // help_requested(). Errors: kInvalidArgument  unknown name (with the nearest known one), value
   // that does not parse or is out of range,
   //   name given twice, argument that is no flag; the message says which source and, in a file,

@@ -135,6 +135,11 @@ TEST_F(LoaderTest, ValueOutsideTheMembersTypeIsRefused) {
   EXPECT_EQ(loader.Load(arguments, {}, RealFileSystem()).code(), Code::kInvalidArgument);
 }
 
+TEST_F(LoaderTest, ValuesMayBeWordsOfTheirOwn) {
+  EXPECT_TRUE(Load({"--shards", "3"}).ok());
+  EXPECT_THAT(Load({"--shards", "--shards=4"}).ToString(), HasSubstr("expects a value"));
+}
+
 TEST_F(LoaderTest, MalformedArgumentsAreErrors) {
   EXPECT_THAT(Load({"shards=3"}).ToString(), HasSubstr("is no flag"));
   EXPECT_THAT(Load({"--shards"}).ToString(), HasSubstr("expects a value"));

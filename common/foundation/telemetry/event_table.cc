@@ -8,11 +8,41 @@ namespace megalith::telemetry {
 namespace {
 
 constexpr EventDef kEvents[] = {
+    {"agent_file_unwritten", Level::error, "path error",
+     "a file that model servers read could not be written; they keep what they have, and it is "
+     "tried again. Check free space and permissions"},
+    {"agent_layout_changed", Level::info, "file models",
+     "the layout asks for other models, and the model server's configuration was written anew"},
     {"agent_model_error", Level::warn, "model error",
      "the model server reports an error for a model; the model's state in ZooKeeper stays what it "
      "was. See the model server's log"},
     {"agent_model_state", Level::info, "model from to",
      "the state of a model has changed (30 is AVAILABLE, 0 unknown) and is told to ZooKeeper"},
+    {"agent_leader", Level::info, "path leads",
+     "this agent begins to decide which container loads what (version 2), or ceases to"},
+    {"agent_model_copied", Level::info, "model version path",
+     "a new version of the rough-sort model was copied to where model servers look for it"},
+    {"agent_model_copy_failed", Level::warn, "model error",
+     "a version of the rough-sort model could not be copied; it is tried again. Check that its "
+     "source is whole, and free space"},
+    {"agent_model_missing", Level::error, "model source seconds",
+     "no version of the rough-sort model has come in all that time; model servers wait for it"},
+    {"agent_model_published", Level::info, "model containers",
+     "the leader has told so many containers what to load of a model"},
+    {"agent_model_unplaced", Level::error, "model error",
+     "the leader finds no containers for a model; it is tried again whenever something changes. "
+     "Start more containers, or give them more memory"},
+    {"agent_process_ended", Level::error, "process how delay_ms",
+     "a model server has ended by itself, did not start, or did not open its port in time; it is "
+     "started again after delay_ms. See its log"},
+    {"agent_process_killed", Level::warn, "process pid",
+     "a model server was still there after the grace that follows SIGTERM, and was killed"},
+    {"agent_process_output", Level::warn, "process file error",
+     "the file for a model server's output cannot be opened; its output goes where the agent's "
+     "does. Correct tfs_log or the permissions"},
+    {"agent_process_started", Level::info, "process pid", "a model server was started"},
+    {"agent_reload_failed", Level::warn, "server error",
+     "a model server has refused its configuration; it is sent again. See its log"},
     {"agent_replica_id_absent", Level::warn, "task",
      "this replica has no id, so that a second one would share its node: set MY_POD_NAME or "
      "REPLICA_ID"},
@@ -71,6 +101,8 @@ constexpr EventDef kEvents[] = {
     {"package_refused", Level::warn, "service key error suppressed",
      "a package does not carry the seal of this fleet, and is not run; sampled. Somebody stored or "
      "sent one of his own, or the key of the fleet has changed"},
+    {"rest_api_started", Level::info, "listen",
+     "the REST API of the served models takes requests at this address"},
     {"rpc_access", Level::debug,
      "method code seconds request_bytes response_bytes peer trace_id suppressed",
      "one finished call, sampled"},

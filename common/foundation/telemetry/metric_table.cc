@@ -7,6 +7,7 @@ namespace {
 
 constexpr const MetricDef* kMetrics[] = {
     &kAgentDamagedNodes,
+    &kAgentProcessEnds,
     &kAgentReplicas,
     &kAgentStale,
     &kBufferBytes,

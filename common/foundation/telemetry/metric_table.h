@@ -327,6 +327,11 @@ inline constexpr MetricDef kAgentDamagedNodes{
     .kind = MetricKind::kGauge,
     .labels = {},
     .help = "Nodes of replicas, met since the start, that could not be read or understood."};
+inline constexpr MetricDef kAgentProcessEnds{
+    .name = "megalith_agent_process_ends_total",
+    .kind = MetricKind::kCounter,
+    .labels = {"process"},
+    .help = "Model servers that ended by themselves or did not start, and were started again."};
 inline constexpr MetricDef kAgentReplicas{.name = "megalith_agent_replicas",
                                           .kind = MetricKind::kGauge,
                                           .labels = {},

@@ -81,6 +81,9 @@ Result<std::shared_ptr<const runtime::Executable>> LoadExecutable(
   return backend->Load(package, runtime::Origin::kOwn);
 }
 
+// Of the results of one request whose rows are computed in pieces.
+constexpr uint64_t kMaxResultBytes = 2ull << 30;
+
 class RowwiseProgram final : public Program {
  public:
   RowwiseProgram(std::shared_ptr<const Program> program, std::vector<bool> batched, int64_t rows)
@@ -100,6 +103,7 @@ class RowwiseProgram final : public Program {
                                  const Cancellation& cancellation) const override {
     const auto first = std::ranges::find(batched_, true) - batched_.begin();
     const int64_t total = arguments[static_cast<size_t>(first)].shape()[0];
+    RETURN_IF_ERROR(CheckResultBytes(total));
     std::vector<std::vector<Value>> parts(outputs_.size());
     // Without rows the program runs once all the same: its results say their types.
     for (int64_t begin = 0; begin == 0 || begin < total; begin += rows_) {
@@ -121,6 +125,19 @@ class RowwiseProgram final : public Program {
   }
 
  private:
+  // Few bytes of arguments must not become results without a limit.
+  Status CheckResultBytes(int64_t total) const {
+    double row = 0;
+    for (const ProgramType& type : program_->outputs()) {
+      double bytes = tensor::ByteWidth(FindDataType(type.dtype)->dtype);
+      for (size_t d = 1; d < type.dims.size(); ++d) bytes *= static_cast<double>(type.dims[d]);
+      row += bytes;
+    }
+    if (row * static_cast<double>(total) <= static_cast<double>(kMaxResultBytes)) return OkStatus();
+    return ResourceExhausted(StrCat("the results of ", total, " rows take more than the limit of ",
+                                    kMaxResultBytes, " bytes: send fewer rows at once"));
+  }
+
   Result<std::vector<Value>> RunPart(const std::vector<Value>& arguments, int64_t begin,
                                      int64_t end, const Cancellation& cancellation) const {
     std::vector<Value> part;

@@ -1,12 +1,8 @@
 #include "common/learning/serving/serving_proto.h"
 
-#include <google/protobuf/io/tokenizer.h>
-#include <google/protobuf/text_format.h>
-
-#include <limits>
-
 #include "common/foundation/base/strings.h"
 #include "common/learning/serving/tensor_value_proto.h"
+#include "common/learning/serving/text_proto.h"
 #include "megalith/serving/v1/signatures.pb.h"
 #include "tensorflow_serving/apis/prediction_log.pb.h"
 
@@ -17,30 +13,6 @@ namespace tfs = tensorflow::serving;
 
 constexpr uint32_t kFormat = 1;
 constexpr uint64_t kMaxDefaultBytes = 64 << 20;
-constexpr int kMaxTextDepth = 100;
-
-// Keeps the first error of the text parser.
-class FirstError final : public google::protobuf::io::ErrorCollector {
- public:
-  void AddError(int line, int column, const std::string& message) override {
-    if (text_.empty()) text_ = StrCat("line ", line + 1, ", column ", column + 1, ": ", message);
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
-};
-
-Status ParseText(std::string_view text, google::protobuf::Message* out) {
-  if (text.size() > static_cast<size_t>(std::numeric_limits<int>::max()))
-    return ResourceExhausted("the text is longer than 2 GiB");
-  google::protobuf::TextFormat::Parser parser;
-  FirstError error;
-  parser.RecordErrorsTo(&error);
-  parser.SetRecursionLimit(kMaxTextDepth);
-  if (parser.ParseFromString(std::string(text), out)) return OkStatus();
-  return InvalidArgument(Printable(error.text(), 400));
-}
 
 Result<std::optional<Value>> DefaultOf(bool present, const tensorflow::TensorProto& proto) {
   if (!present) return std::optional<Value>();
@@ -145,7 +117,7 @@ void FillInfo(const Field& field, tensorflow::TensorInfo* info) {
 
 Result<std::vector<SignatureSpec>> ParseSignatureFile(std::string_view text) {
   megalith::serving::v1::SignatureFile file;
-  RETURN_IF_ERROR(ParseText(text, &file));
+  RETURN_IF_ERROR(ParseTextMessage(text, &file));
   if (file.format() != kFormat) {
     return InvalidArgument(
         StrCat("format is ", file.format(), ", this build reads format: ", kFormat));
@@ -161,7 +133,7 @@ Result<std::vector<SignatureSpec>> ParseSignatureFile(std::string_view text) {
 
 Result<tfs::ModelServerConfig> ParseModelServerConfig(std::string_view text) {
   tfs::ModelServerConfig out;
-  RETURN_IF_ERROR(ParseText(text, &out));
+  RETURN_IF_ERROR(ParseTextMessage(text, &out));
   return out;
 }
 

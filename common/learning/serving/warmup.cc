@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/foundation/base/clock.h"
 #include "common/foundation/base/strings.h"
 #include "common/learning/records/record_stream.h"
 
@@ -28,15 +29,23 @@ class WarmupLoader final : public Loader {
  public:
   WarmupLoader(std::unique_ptr<Loader> inner, WarmupParser parser, WarmupOptions options,
                FileSystem& files)
-      : inner_(std::move(inner)), parser_(std::move(parser)), options_(options), files_(files) {}
+      : inner_(std::move(inner)),
+        parser_(std::move(parser)),
+        options_(std::move(options)),
+        files_(files) {}
 
   Result<std::shared_ptr<const Servable>> Load(const std::string& name, int64_t version,
                                                const std::string& path,
                                                const Cancellation& cancellation) override {
     ASSIGN_OR_RETURN(std::shared_ptr<const Servable> servable,
                      inner_->Load(name, version, path, cancellation));
-    RETURN_IF_ERROR(
-        RunWarmup(*servable, JoinPath(path, kWarmupFile), parser_, options_, files_, cancellation));
+    const Stopwatch watch;
+    uint64_t records = 0;
+    const Status status = RunWarmup(*servable, JoinPath(path, kWarmupFile), parser_, options_,
+                                    files_, cancellation, &records);
+    if (options_.observer && (records > 0 || !status.ok()))
+      options_.observer(path, status.code(), records, watch.Seconds());
+    RETURN_IF_ERROR(status);
     return servable;
   }
 
@@ -50,8 +59,8 @@ class WarmupLoader final : public Loader {
 }  // namespace
 
 Status RunWarmup(const Servable& servable, const std::string& path, const WarmupParser& parser,
-                 const WarmupOptions& options, FileSystem& files,
-                 const Cancellation& cancellation) {
+                 const WarmupOptions& options, FileSystem& files, const Cancellation& cancellation,
+                 uint64_t* records) {
   // A version that is a file has nothing below it either.
   if (!files.Stat(path).ok()) return OkStatus();
   ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> source, files.OpenRead(path));
@@ -64,6 +73,7 @@ Status RunWarmup(const Servable& servable, const std::string& path, const Warmup
     }
     if (!record.ok()) return record.status();
     if (!record->has_value()) return OkStatus();
+    *records = count;
     ASSIGN_OR_RETURN(const std::vector<WarmupRequest> requests, parser(**record));
     for (const WarmupRequest& request : requests) {
       for (uint32_t i = 0; i < std::max(1u, options.iterations); ++i) {
@@ -80,7 +90,8 @@ Status RunWarmup(const Servable& servable, const std::string& path, const Warmup
 
 std::unique_ptr<Loader> MakeWarmupLoader(std::unique_ptr<Loader> inner, WarmupParser parser,
                                          WarmupOptions options, FileSystem& files) {
-  return std::make_unique<WarmupLoader>(std::move(inner), std::move(parser), options, files);
+  return std::make_unique<WarmupLoader>(std::move(inner), std::move(parser), std::move(options),
+                                        files);
 }
 
 }  // namespace megalith::serving

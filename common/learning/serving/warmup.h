@@ -35,13 +35,19 @@ using WarmupParser = std::function<Result<std::vector<WarmupRequest>>(std::strin
 struct WarmupOptions {
   uint32_t iterations = 1;  // of each request
   InferenceOptions inference;
+  // May be empty. Told once for each version that has such a file: its folder, what came of it, and
+  // how many records were read in how many seconds. Called on the threads that load.
+  std::function<void(const std::string& path, Code code, uint64_t records, double seconds)>
+      observer;
 };
 
-// Runs the requests of the file at `path`. A file that does not exist is no error.
+// Runs the requests of the file at `path`, and counts the records that it read in `records`. A file
+// that does not exist is no error.
 // Errors: those of the requests and of the parser; kInvalidArgument  more than kMaxWarmupRecords;
 // kDataLoss  the file is no TFRecord file.
 Status RunWarmup(const Servable& servable, const std::string& path, const WarmupParser& parser,
-                 const WarmupOptions& options, FileSystem& files, const Cancellation& cancellation);
+                 const WarmupOptions& options, FileSystem& files, const Cancellation& cancellation,
+                 uint64_t* records);
 
 // Loads with `inner`, then warms up; an error of either fails the load. `files` outlives it.
 std::unique_ptr<Loader> MakeWarmupLoader(std::unique_ptr<Loader> inner, WarmupParser parser,

@@ -17,6 +17,7 @@ cache: {process: cache, binary: megalith-cache, name: cache, disk: true}
 compile: {process: compile, binary: megalith-compile, name: compile, key: true}
 execute: {process: execute, binary: megalith-execute, name: execute, key: true}
 parameterServer: {process: parameter_server, binary: megalith-parameter-server, name: parameter-server, disk: true, shards: true}
+agent: {process: agent, binary: megalith-agent, name: agent, conf: true}
 {{- end }}
 
 {{- define "megalith.selector" -}}
@@ -75,6 +76,9 @@ spec:
         - --listen=0.0.0.0:7000
         - --metrics_listen=0.0.0.0:9100
         - --discovery_file=/etc/megalith/fleet.conf
+        {{- if $spec.conf }}
+        - --conf=/etc/megalith/agent.conf
+        {{- end }}
         {{- if $spec.disk }}
         - --data_dir=/var/lib/megalith
         {{- end }}
@@ -100,8 +104,14 @@ spec:
         {{- range $name, $value := merge (dict) $block.flags $root.Values.flags }}
         - {{ printf "--%s=%v" $name $value | quote }}
         {{- end }}
-      {{- with $block.env }}
-      env: {{ toYaml . | nindent 8 }}
+      {{- if or $spec.conf $block.env }}
+      env:
+        {{- if $spec.conf }}
+        - {name: MY_POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+        - {name: MY_HOST_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+        - {name: PORT2, value: "7000"}
+        {{- end }}
+        {{- with $block.env }}{{ toYaml . | nindent 8 }}{{ end }}
       {{- end }}
       ports:
         - {name: grpc, containerPort: 7000}
@@ -134,7 +144,9 @@ spec:
         {{- if $root.Values.tls.secret }}
         - {name: tls, mountPath: /etc/megalith-tls, readOnly: true}
         {{- end }}
+    {{- with $block.modelServers }}{{ toYaml . | nindent 4 }}{{ end }}
   volumes:
+    {{- with $block.volumes }}{{ toYaml . | nindent 4 }}{{ end }}
     - name: fleet
       configMap: {name: {{ include "megalith.fullname" $root }}}
     - name: tmp

@@ -47,14 +47,16 @@ Result<tfs::PredictResponse> ModelServer::Predict(const tfs::PredictRequest& req
                                                   const Cancellation& cancellation) {
   ASSIGN_OR_RETURN(const auto servable, Find(request.has_model_spec(), request.model_spec()));
   const std::string& signature = request.model_spec().signature_name();
-  ASSIGN_OR_RETURN(
-      const serving::Outputs outputs,
-      serving::Predict(*servable, signature,
-                       serving::InputsOf(request.inputs(), options_.max_input_bytes),
+  const serving::Inputs inputs = serving::InputsOf(request.inputs(), options_.max_input_bytes);
+  const Stopwatch watch;
+  Result<serving::Outputs> outputs =
+      serving::Predict(*servable, signature, inputs,
                        {request.output_filter().begin(), request.output_filter().end()},
-                       options_.inference, cancellation));
+                       options_.inference, cancellation);
+  CountRun(servable->name, "Predict", watch.Seconds());
+  if (!outputs.ok()) return outputs.status();
   tfs::PredictResponse response;
-  for (const auto& [alias, value] : outputs) {
+  for (const auto& [alias, value] : *outputs) {
     serving::EncodeTensor(value, options_.answer_as_content, &(*response.mutable_outputs())[alias]);
   }
   FillSpec(*servable, serving::EffectiveSignature(signature), response.mutable_model_spec());
@@ -65,11 +67,15 @@ Result<tfs::ClassificationResponse> ModelServer::Classify(const tfs::Classificat
                                                           const Cancellation& cancellation) {
   ASSIGN_OR_RETURN(const auto servable, Find(request.has_model_spec(), request.model_spec()));
   const std::string& signature = request.model_spec().signature_name();
-  ASSIGN_OR_RETURN(const auto classes,
-                   serving::Classify(*servable, signature, serving::ExamplesOf(request.input()),
-                                     options_.inference, cancellation));
+  const std::vector<std::string> examples = serving::ExamplesOf(request.input());
+  CountExamples(servable->name, examples.size());
+  const Stopwatch watch;
+  const auto classes =
+      serving::Classify(*servable, signature, examples, options_.inference, cancellation);
+  CountRun(servable->name, "Classify", watch.Seconds());
+  if (!classes.ok()) return classes.status();
   tfs::ClassificationResponse response;
-  serving::FillClasses(classes, response.mutable_result());
+  serving::FillClasses(*classes, response.mutable_result());
   FillSpec(*servable, serving::EffectiveSignature(signature), response.mutable_model_spec());
   return response;
 }
@@ -78,11 +84,15 @@ Result<tfs::RegressionResponse> ModelServer::Regress(const tfs::RegressionReques
                                                      const Cancellation& cancellation) {
   ASSIGN_OR_RETURN(const auto servable, Find(request.has_model_spec(), request.model_spec()));
   const std::string& signature = request.model_spec().signature_name();
-  ASSIGN_OR_RETURN(const auto values,
-                   serving::Regress(*servable, signature, serving::ExamplesOf(request.input()),
-                                    options_.inference, cancellation));
+  const std::vector<std::string> examples = serving::ExamplesOf(request.input());
+  CountExamples(servable->name, examples.size());
+  const Stopwatch watch;
+  const auto values =
+      serving::Regress(*servable, signature, examples, options_.inference, cancellation);
+  CountRun(servable->name, "Regress", watch.Seconds());
+  if (!values.ok()) return values.status();
   tfs::RegressionResponse response;
-  serving::FillRegressions(values, response.mutable_result());
+  serving::FillRegressions(*values, response.mutable_result());
   FillSpec(*servable, serving::EffectiveSignature(signature), response.mutable_model_spec());
   return response;
 }
@@ -113,6 +123,7 @@ Result<tfs::MultiInferenceResponse> ModelServer::MultiInference(
     }
   }
   const std::vector<std::string> examples = serving::ExamplesOf(request.input());
+  CountExamples(servable->name, examples.size());
   tfs::MultiInferenceResponse response;
   for (const tfs::InferenceTask& task : request.tasks()) {
     const std::string signature = serving::EffectiveSignature(task.model_spec().signature_name());
@@ -169,13 +180,19 @@ Result<tfs::ReloadConfigResponse> ModelServer::HandleReloadConfig(
   }
   ASSIGN_OR_RETURN(std::vector<serving::ModelConfig> models,
                    serving::ModelConfigsOf(request.config().model_config_list()));
+  const auto value_of = [this](const std::string& name) {
+    return options_.metrics == nullptr ? 0 : options_.metrics->FirstValueOf(name);
+  };
+  std::vector<int64_t> before;
+  for (const std::string& name : request.metric_names()) before.push_back(value_of(name));
   RETURN_IF_ERROR(models_.Configure(std::move(models), cancellation));
   tfs::ReloadConfigResponse response;
   serving::FillStatus(OkStatus(), response.mutable_status());
-  for (const std::string& name : request.metric_names()) {
+  for (int i = 0; i < request.metric_names_size(); ++i) {
+    const std::string& name = request.metric_names(i);
     tfs::Metric* metric = response.add_metric();
     metric->set_name(name);
-    metric->set_int64_value_increase(0);
+    metric->set_int64_value_increase(value_of(name) - before[static_cast<size_t>(i)]);
   }
   return response;
 }
@@ -195,15 +212,18 @@ class PredictionService final : public rpc::Service {
     Unary("GetModelMetadata", this, &PredictionService::GetModelMetadata);
   }
   Result<tfs::PredictResponse> Predict(const tfs::PredictRequest& request, const rpc::Call& call) {
-    return Shortened(server_->Predict(request, call.cancellation()));
+    return Counted("Predict", request.model_spec().name(),
+                   [&] { return server_->Predict(request, call.cancellation()); });
   }
   Result<tfs::ClassificationResponse> Classify(const tfs::ClassificationRequest& request,
                                                const rpc::Call& call) {
-    return Shortened(server_->Classify(request, call.cancellation()));
+    return Counted("Classify", request.model_spec().name(),
+                   [&] { return server_->Classify(request, call.cancellation()); });
   }
   Result<tfs::RegressionResponse> Regress(const tfs::RegressionRequest& request,
                                           const rpc::Call& call) {
-    return Shortened(server_->Regress(request, call.cancellation()));
+    return Counted("Regress", request.model_spec().name(),
+                   [&] { return server_->Regress(request, call.cancellation()); });
   }
   Result<tfs::MultiInferenceResponse> MultiInference(const tfs::MultiInferenceRequest& request,
                                                      const rpc::Call& call) {
@@ -215,6 +235,15 @@ class PredictionService final : public rpc::Service {
   }
 
  private:
+  // MultiInference and GetModelMetadata are not counted, as in the stock server.
+  template <typename F>
+  std::invoke_result_t<F> Counted(std::string_view api, const std::string& model, const F& run) {
+    const Stopwatch watch;
+    auto result = run();
+    server_->Count(model, api, result.status(), watch.Seconds());
+    return Shortened(std::move(result));
+  }
+
   const ServerPtr server_;
 };
 

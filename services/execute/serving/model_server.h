@@ -7,6 +7,7 @@
 
 #include "common/learning/serving/inference.h"
 #include "common/learning/serving/model_manager.h"
+#include "common/learning/serving/monitoring/serving_metrics.h"
 #include "services/common/service_main.h"
 #include "tensorflow_serving/apis/classification.pb.h"
 #include "tensorflow_serving/apis/get_model_metadata.pb.h"
@@ -24,6 +25,8 @@ struct ModelServerOptions {
   uint64_t max_input_bytes = 1ull << 30;
   // Answers carry tensor_content in place of typed lists.
   bool answer_as_content = false;
+  // Counts requests, if not nullptr; outlives the server.
+  serving::ServingMetrics* metrics = nullptr;
 };
 
 // Errors of all methods have TensorFlow Serving's codes and texts. Thread-safe.
@@ -48,7 +51,19 @@ class ModelServer {
   Result<tensorflow::serving::ReloadConfigResponse> HandleReloadConfig(
       const tensorflow::serving::ReloadConfigRequest& request, const Cancellation& cancellation);
 
+  // Counts a request over gRPC to `model` that ended so.
+  void Count(const std::string& model, std::string_view api, const Status& status, double seconds) {
+    if (options_.metrics != nullptr)
+      options_.metrics->OnRequest(model, status.code(), api, "GRPC", seconds);
+  }
+
  private:
+  void CountExamples(const std::string& model, size_t examples) {
+    if (options_.metrics != nullptr) options_.metrics->OnExamples(model, examples);
+  }
+  void CountRun(const std::string& model, std::string_view api, double seconds) {
+    if (options_.metrics != nullptr) options_.metrics->OnRun(model, api, seconds);
+  }
   Result<std::shared_ptr<const serving::Servable>> Find(
       bool present, const tensorflow::serving::ModelSpec& spec) const;
 

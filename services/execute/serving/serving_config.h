@@ -26,6 +26,16 @@ struct ModelServingConfig {
   bool enable_signature_method_name_check = false;
   bool enable_serialization_as_tensor_content = false;
   int64_t max_input_bytes = 1ll << 30;
+  int32_t rest_api_port = 0;
+  std::string rest_api_host;
+  int32_t rest_api_num_threads = 0;
+  int64_t rest_api_timeout_in_ms = 30'000;
+  bool rest_api_enable_cors_support = false;
+  int64_t rest_api_max_body_bytes = 64ll << 20;
+  bool enable_batching = false;
+  std::string batching_parameters_file;
+  bool enable_per_model_batching_parameters = false;
+  std::string monitoring_config_file;
 
   bool any() const { return !model_base_path.empty() || !model_config_file.empty(); }
 };
@@ -74,6 +84,36 @@ inline constexpr config::ConfigField<ModelServingConfig> kModelServingFields[] =
         "answers carry tensor_content in place of lists of values"),
     config::Field<&ModelServingConfig::max_input_bytes>(
         "max_input_bytes", "all inputs of one request together, once they are unpacked"),
+    config::Field<&ModelServingConfig::rest_api_port>(
+        "rest_api_port", "port of the REST API, another one than that of gRPC; 0: none")
+        .Range(0, 65535),
+    config::Field<&ModelServingConfig::rest_api_host>(
+        "rest_api_host", "host that the REST API listens on; empty: that of gRPC"),
+    config::Field<&ModelServingConfig::rest_api_num_threads>(
+        "rest_api_num_threads", "REST requests that run at the same time; 0: 4 for each processor")
+        .Range(0, 4096),
+    config::Field<&ModelServingConfig::rest_api_timeout_in_ms>("rest_api_timeout_in_ms",
+                                                               "deadline of a REST request")
+        .Range(1, 86'400'000),
+    config::Field<&ModelServingConfig::rest_api_enable_cors_support>(
+        "rest_api_enable_cors_support", "scripts of pages from anywhere may read REST answers"),
+    config::Field<&ModelServingConfig::rest_api_max_body_bytes>("rest_api_max_body_bytes",
+                                                                "larger REST requests are refused")
+        .Range(1, 4'000'000'000),
+    config::Field<&ModelServingConfig::enable_batching>(
+        "enable_batching", "run requests that come at the same time together"),
+    config::Field<&ModelServingConfig::batching_parameters_file>(
+        "batching_parameters_file",
+        "text form of tensorflow.serving.BatchingParameters; needs enable_batching; empty: its "
+        "defaults"),
+    config::Field<&ModelServingConfig::enable_per_model_batching_parameters>(
+        "enable_per_model_batching_parameters",
+        "each version has its own in batching_params.pbtxt, and is not batched without that file; "
+        "of batching_parameters_file only the threads count then"),
+    config::Field<&ModelServingConfig::monitoring_config_file>(
+        "monitoring_config_file",
+        "text form of tensorflow.serving.MonitoringConfig: metrics with TensorFlow Serving's names "
+        "on the REST port"),
 };
 
 }  // namespace megalith::services

@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/fleet/discovery/zookeeper/answer.h"
 #include "common/foundation/base/strings.h"
 #include "common/foundation/base/thread_pool.h"
 #include "common/foundation/telemetry/log.h"
@@ -26,114 +27,6 @@ constexpr size_t kMaxOutstanding = 256;
 // Before a session is opened again that could not be opened at all.
 constexpr std::chrono::milliseconds kReopenDelay{500};
 constexpr size_t kMaxPathBytes = 1024;
-
-Code CodeOf(int rc) {
-  switch (rc) {
-    case ZNONODE:
-      return Code::kNotFound;
-    case ZNODEEXISTS:
-      return Code::kAlreadyExists;
-    case ZNOTEMPTY:
-    case ZNOCHILDRENFOREPHEMERALS:
-      return Code::kFailedPrecondition;
-    case ZBADVERSION:
-      return Code::kAborted;
-    case ZNOAUTH:
-    case ZAUTHFAILED:
-    case ZINVALIDACL:
-    case ZSESSIONCLOSEDREQUIRESASLAUTH:
-      return Code::kPermissionDenied;
-    case ZBADARGUMENTS:
-      return Code::kInvalidArgument;
-    case ZMARSHALLINGERROR:
-      return Code::kResourceExhausted;
-    case ZCONNECTIONLOSS:
-    case ZOPERATIONTIMEOUT:
-    case ZINVALIDSTATE:
-    case ZSESSIONEXPIRED:
-    case ZCLOSING:
-    case ZSESSIONMOVED:
-    case ZNOTREADONLY:
-    case ZTHROTTLEDOP:
-      return Code::kUnavailable;
-    default:
-      return Code::kInternal;
-  }
-}
-
-Status StatusOf(int rc, std::string_view what, std::string_view path) {
-  if (rc == ZOK) return OkStatus();
-  return Status(CodeOf(rc),
-                StrCat("zookeeper: ", what, " '", Printable(path, 200), "': ", zerror(rc)));
-}
-
-// What one request waits for. The library calls exactly one completion for every request it took.
-struct Answer {
-  std::mutex mu;
-  std::condition_variable ready;
-  bool done = false;  // guarded by mu, as all below
-  int rc = ZOK;
-  std::string text;  // path or data
-  ZkNode node;
-  std::vector<std::string> names;
-
-  template <typename F>
-  void Finish(int code, const F& fill) {
-    const std::lock_guard<std::mutex> lock(mu);
-    rc = code;
-    if (code == ZOK) fill();
-    done = true;
-    ready.notify_all();  // under the lock: the waiter destroys this as soon as it can
-  }
-  int Wait() {
-    std::unique_lock<std::mutex> lock(mu);
-    ready.wait(lock, [this] { return done; });
-    return rc;
-  }
-};
-
-Answer* AnswerOf(const void* data) { return static_cast<Answer*>(const_cast<void*>(data)); }
-
-void FillStat(const Stat* stat, ZkNode* node) {
-  if (stat == nullptr) return;
-  node->owner_session = stat->ephemeralOwner;
-  node->created = stat->czxid;
-  node->version = stat->version;
-}
-
-void OnData(int rc, const char* value, int length, const Stat* stat, const void* data) {
-  Answer* const answer = AnswerOf(data);
-  answer->Finish(rc, [&] {
-    if (value != nullptr && length > 0)
-      answer->node.data.assign(value, static_cast<size_t>(length));
-    FillStat(stat, &answer->node);
-  });
-}
-
-void OnStat(int rc, const Stat* stat, const void* data) {
-  Answer* const answer = AnswerOf(data);
-  answer->Finish(rc, [&] { FillStat(stat, &answer->node); });
-}
-
-void OnText(int rc, const char* value, const void* data) {
-  Answer* const answer = AnswerOf(data);
-  answer->Finish(rc, [&] {
-    if (value != nullptr) answer->text = value;
-  });
-}
-
-void OnNames(int rc, const String_vector* strings, const void* data) {
-  Answer* const answer = AnswerOf(data);
-  answer->Finish(rc, [&] {
-    if (strings == nullptr) return;
-    for (int32_t i = 0; i < strings->count; ++i) answer->names.emplace_back(strings->data[i]);
-    std::sort(answer->names.begin(), answer->names.end());
-  });
-}
-
-void OnVoid(int rc, const void* data) {
-  AnswerOf(data)->Finish(rc, [] {});
-}
 
 void OnAuth(int rc, const void*) {
   if (rc == ZAUTHFAILED) Log(Level::error, "zookeeper_auth_failed");

@@ -213,6 +213,15 @@ template Result<PublishMeta> ReadRecord(std::string_view);
 template Result<SavedModelDeployConfig> ReadRecord(std::string_view);
 template Result<ContainerServiceInfo> ReadRecord(std::string_view);
 
+std::string ChooseAddress(const ReplicaMeta& meta, bool prefer_ipv6) {
+  std::string ipv4 = meta.address.value_or("");
+  std::string ipv6 = meta.address_ipv6.value_or("");
+  if (ipv4.starts_with("0.0.0.0")) ipv4.clear();
+  if (ipv6.starts_with("[::]")) ipv6.clear();
+  if (prefer_ipv6) std::swap(ipv4, ipv6);
+  return ipv4.empty() ? ipv6 : ipv4;
+}
+
 std::string ReplicaPath::Location() const {
   return idc.empty() && cluster.empty() ? "" : StrCat(idc, ":", cluster);
 }

@@ -39,6 +39,10 @@ struct ReplicaMeta {
   friend bool operator==(const ReplicaMeta&, const ReplicaMeta&) = default;
 };
 
+// What a client is to dial (spec 2.1): the address of the preferred family, else of the other one.
+// Empty if there is none: 0.0.0.0 and [::] count as none.
+std::string ChooseAddress(const ReplicaMeta& meta, bool prefer_ipv6);
+
 struct ModelMeta {
   std::optional<std::string> model_name;
   std::optional<std::string> model_dir;

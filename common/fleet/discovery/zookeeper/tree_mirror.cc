@@ -59,7 +59,7 @@ bool TreeMirror::loaded() const {
 
 Status TreeMirror::WaitLoaded(std::chrono::milliseconds timeout) {
   std::unique_lock<std::mutex> lock(mu_);
-  if (loaded_change_.wait_for(lock, timeout, [this] { return loaded_; })) return OkStatus();
+  if (loaded_change_.wait_for(lock, timeout, [this] { return told_; })) return OkStatus();
   return DeadlineExceeded(
       StrCat("zookeeper: '", options_.base, "' could not be read within ", timeout.count(), " ms"));
 }
@@ -233,12 +233,15 @@ void TreeMirror::Publish() {
                                 snapshot_->nodes.end(), same);
     current_ = true;
     loaded_ = true;
-    loaded_change_.notify_all();
     if (!changed) return;
     snapshot_ = std::make_shared<const Tree>(Tree{.nodes = nodes_});
     fresh = snapshot_;
   }
   if (on_change_) on_change_(fresh);
+  // Only now: who has waited for the tree finds what was made of it.
+  const std::lock_guard<std::mutex> lock(mu_);
+  told_ = true;
+  loaded_change_.notify_all();
 }
 
 void TreeMirror::Lose() {

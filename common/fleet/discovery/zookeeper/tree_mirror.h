@@ -51,7 +51,7 @@ class TreeMirror final : public ZkListener {
   // was never read (see `loaded`).
   std::optional<std::chrono::nanoseconds> staleness() const;
   bool loaded() const;
-  // Waits until the tree was read once. Errors: kDeadlineExceeded.
+  // Waits until the tree was read once and `on_change` was told. Errors: kDeadlineExceeded.
   Status WaitLoaded(std::chrono::milliseconds timeout);
   // Nodes that could not be read or were left out, since the start.
   uint64_t skipped() const;
@@ -84,7 +84,8 @@ class TreeMirror final : public ZkListener {
   mutable std::mutex mu_;
   std::condition_variable loaded_change_;
   TreeSnapshot snapshot_;  // guarded by mu_, as all below
-  bool loaded_ = false;
+  bool loaded_ = false;    // the tree was read once
+  bool told_ = false;      // and `on_change` has returned
   bool current_ = false;
   std::chrono::nanoseconds current_until_{0};
   uint64_t skipped_ = 0;

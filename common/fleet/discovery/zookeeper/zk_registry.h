@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "common/fleet/discovery/registry.h"
@@ -29,6 +30,9 @@ class ZkRegistry final : public Registry {
   Result<Snapshot> Lookup(const std::string& service) override;
   Result<std::unique_ptr<Handle>> Watch(const std::string& service,
                                         std::function<void(const Snapshot&)> on_change) override;
+  std::optional<std::chrono::nanoseconds> Staleness() const override {
+    return mirror_->staleness();
+  }
 
   ZkClient& client() { return *client_; }
   const TreeMirror& mirror() const { return *mirror_; }
