@@ -1,0 +1,7 @@
+// What tests include besides; see standard.h.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cmake/precompiled/standard.h"
