@@ -51,7 +51,7 @@ Result<ServiceList> MakeFleet(const FleetConfig& config, const Engines& engines,
     ASSIGN_OR_RETURN(const agent::AgentConfig agent_config,
                      agent::LoadAgentConfig(config.agent.conf, config::ProcessEnvironment(),
                                             agent::ThisHost(), context.process.files()));
-    ASSIGN_OR_RETURN(auto agent, MakeAgent(agent_config, context));
+    ASSIGN_OR_RETURN(auto agent, MakeAgent(agent_config, context, config.agent));
     list.push_back(std::move(agent));
   }
   return list;

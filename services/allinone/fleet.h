@@ -43,7 +43,8 @@ struct FleetConfig {
   CompileServiceConfig compile;
   ExecuteServiceConfig execute;
   ParameterServerConfig tables;
-  AgentServiceConfig agent;  // served if it names an agent.conf
+  // Served if it names an agent.conf; starts no model servers unless it is told to.
+  AgentServiceConfig agent{.conf = "", .model_server = "none"};
 };
 
 // Every service of the fleet, each with its own threads, on local channels of `context.process`,

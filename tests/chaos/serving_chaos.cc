@@ -193,13 +193,13 @@ Status Cluster::MakePods() {
     models_.push_back({.name = StrCat("model server ", pod),
                        .binary = options_.self,
                        .arguments = {"--model-server", Address(pod)}});
-    agents_.push_back(
-        {.name = StrCat("agent ", pod),
-         .binary = "/usr/bin/env",
-         .arguments = {StrCat("MY_POD_NAME=pod-", pod), "MY_HOST_IP=127.0.0.1", "SHARD_ID=0",
-                       StrCat("PORT2=", ports_[kPods + pod]), StrCat("PORT3=", ports_[pod]),
-                       options_.agent, "--conf", conf, StrCat("--listen=", AgentAddress(pod)),
-                       "--metrics_listen=127.0.0.1:0", "--log_level=error"}});
+    agents_.push_back({.name = StrCat("agent ", pod),
+                       .binary = "/usr/bin/env",
+                       .arguments = {StrCat("MY_POD_NAME=pod-", pod), "MY_HOST_IP=127.0.0.1",
+                                     "SHARD_ID=0", StrCat("PORT2=", ports_[kPods + pod]),
+                                     StrCat("PORT3=", ports_[pod]), options_.agent, "--conf", conf,
+                                     "--model_server=none", StrCat("--listen=", AgentAddress(pod)),
+                                     "--metrics_listen=127.0.0.1:0", "--log_level=error"}});
   }
   return OkStatus();
 }

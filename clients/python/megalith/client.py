@@ -48,6 +48,8 @@ Compilable = Union[str, bytes, LoweredProgram, Program]
 def connect(address: Union[str, Mapping[str, str]] = "", *, timeout: float = 60.0, credentials: Any = None) -> "Client":
     """A client of the fleet at "host:port" or "unix:path"; default: the variable MEGALITH_ADDRESS.
 
+    Names may stand for addresses: "megalith:///execute", "zk://host:2181/execute", "agent://host:8002/entry:0", or several
+    replicas "host:port,host:port" (megalith.replicas).
     Services of their own are given as {"trace": address, "compile": address, "execute": address, "cache": address};
     "ledger" is then the one to ask for evidence, the first given by default. `credentials` are grpc.ChannelCredentials;
     default: no TLS. Nothing is sent before the first call.

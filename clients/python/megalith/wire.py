@@ -8,10 +8,12 @@ import functools
 import json
 import os
 import secrets
-from typing import Any, Iterator, Optional
+import time
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 import megalith
 from megalith.errors import Code, MegalithError
+from megalith.replicas import Replicas, open_source
 
 SCHEMAS = "megalith_services.binpb"
 
@@ -30,6 +32,7 @@ class Schemas:
             {"service": f"{file.package}.{service.name}", "method": method.name}
             for file in files.file for service in file.service for method in service.method
             if method.options.idempotency_level != descriptor_pb2.MethodOptions.IDEMPOTENCY_UNKNOWN]
+        self._repeatable = {f"{m['service']}/{m['method']}" for m in self._idempotent}
         self._streams = {
             f"{file.package}.{service.name}/{method.name}": (method.client_streaming, method.server_streaming)
             for file in files.file for service in file.service for method in service.method}
@@ -69,6 +72,10 @@ class Schemas:
         return (self.message(descriptor.input_type.full_name), self.message(descriptor.output_type.full_name),
                 *self._streams[name])
 
+    def repeatable(self, name: str) -> bool:
+        """Whether a method may be called again without harm."""
+        return name in self._repeatable
+
     def retries(self) -> str:
         """gRPC's service config: calls that may be repeated are, while a service cannot be reached."""
         policy = {"maxAttempts": 4, "initialBackoff": "0.05s", "maxBackoff": "1s", "backoffMultiplier": 2,
@@ -91,7 +98,7 @@ def schemas() -> Schemas:
 
 
 class Wire:
-    """One channel, and calls by name on it. Threads: all methods may be called concurrently."""
+    """The replicas of one address or name, and calls by name on them. Threads: all methods may be called concurrently."""
 
     def __init__(self, address: str, timeout: float, credentials: Any = None) -> None:
         self.schemas = schemas()
@@ -105,30 +112,38 @@ class Wire:
         self.timeout = timeout
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
                    ("grpc.service_config", self.schemas.retries())]
-        self._channel = (grpc.insecure_channel(address, options) if credentials is None
-                         else grpc.secure_channel(address, credentials, options))
-        self._calls: dict = {}
+        self._replicas = Replicas(address, open_source(grpc, address), lambda a: (
+            grpc.insecure_channel(a, options) if credentials is None else grpc.secure_channel(a, credentials, options)))
+        self._closed = False
 
     def close(self) -> None:
-        """Ends the channel and every call on it."""
-        self._channel.close()
+        """Ends the channels and every call on them."""
+        self._closed = True
+        self._replicas.close()
 
     def unary(self, method: str, request: Any, timeout: Optional[float] = None) -> Any:
         """The answer to one request, or to an iterator of requests."""
-        call = self._call(method)
-        seconds = self._seconds(method, timeout)
-        try:
-            return call(request, timeout=seconds, metadata=_metadata())
-        except self._grpc.RpcError as error:
-            raise self._error(method, error) from None
-        except ValueError as error:  # grpcio's answer to calls on a closed channel
-            raise MegalithError(Code.FAILED_PRECONDITION, f"the client is closed ({error})", method=method) from None
+        end = time.monotonic() + self._seconds(method, timeout)
+        # Another replica is asked when one is gone, where that is safe.
+        repeatable = self.schemas.repeatable(method) and not isinstance(request, Iterator)
+        tried: List[str] = []
+        while True:
+            address, call = self._call(method, tried)
+            tried.append(address)
+            try:
+                return call(request, timeout=max(0.001, end - time.monotonic()), metadata=_metadata())
+            except self._grpc.RpcError as error:
+                gone = error.code() is self._grpc.StatusCode.UNAVAILABLE
+                if not (gone and repeatable and len(tried) < len(self._replicas) and time.monotonic() < end):
+                    raise self._error(method, error) from None
+            except ValueError as error:  # grpcio's answer to calls on a closed channel
+                raise MegalithError(Code.FAILED_PRECONDITION, f"the client is closed ({error})", method=method) from None
 
     def stream(self, method: str, request: Any, timeout: Optional[float] = None) -> Iterator[Any]:
         """The answers to one request, or to an iterator of requests, as they come. Dropping the iterator cancels."""
         seconds = self._seconds(method, timeout)
         try:
-            answers = self._call(method)(request, timeout=seconds, metadata=_metadata())
+            answers = self._call(method)[1](request, timeout=seconds, metadata=_metadata())
         except ValueError as error:
             raise MegalithError(Code.FAILED_PRECONDITION, f"the client is closed ({error})", method=method) from None
         try:
@@ -149,15 +164,14 @@ class Wire:
                                 method=method, address=self.address)
         return seconds
 
-    def _call(self, method: str) -> Any:
-        call = self._calls.get(method)
-        if call is None:
-            request, response, streams_in, streams_out = self.schemas.method(method)
-            kind = f"{'stream' if streams_in else 'unary'}_{'stream' if streams_out else 'unary'}"
-            call = getattr(self._channel, kind)(f"/{method}", request_serializer=request.SerializeToString,
-                                                response_deserializer=response.FromString)
-            self._calls[method] = call
-        return call
+    def _call(self, method: str, tried: Sequence[str] = ()) -> Tuple[str, Any]:
+        if self._closed:
+            raise MegalithError(Code.FAILED_PRECONDITION, "the client is closed", method=method)
+        address, channel = self._replicas.pick(tried)
+        request, response, streams_in, streams_out = self.schemas.method(method)
+        kind = f"{'stream' if streams_in else 'unary'}_{'stream' if streams_out else 'unary'}"
+        return address, getattr(channel, kind)(f"/{method}", request_serializer=request.SerializeToString,
+                                               response_deserializer=response.FromString)
 
     def _error(self, method: str, error: Any) -> MegalithError:
         details: dict = {}

@@ -13,11 +13,6 @@ constexpr EventDef kEvents[] = {
      "tried again. Check free space and permissions"},
     {"agent_layout_changed", Level::info, "file models",
      "the layout asks for other models, and the model server's configuration was written anew"},
-    {"agent_model_error", Level::warn, "model error",
-     "the model server reports an error for a model; the model's state in ZooKeeper stays what it "
-     "was. See the model server's log"},
-    {"agent_model_state", Level::info, "model from to",
-     "the state of a model has changed (30 is AVAILABLE, 0 unknown) and is told to ZooKeeper"},
     {"agent_leader", Level::info, "path leads",
      "this agent begins to decide which container loads what (version 2), or ceases to"},
     {"agent_model_copied", Level::info, "model version path",
@@ -25,10 +20,15 @@ constexpr EventDef kEvents[] = {
     {"agent_model_copy_failed", Level::warn, "model error",
      "a version of the rough-sort model could not be copied; it is tried again. Check that its "
      "source is whole, and free space"},
+    {"agent_model_error", Level::warn, "model error",
+     "the model server reports an error for a model; the model's state in ZooKeeper stays what it "
+     "was. See the model server's log"},
     {"agent_model_missing", Level::error, "model source seconds",
      "no version of the rough-sort model has come in all that time; model servers wait for it"},
     {"agent_model_published", Level::info, "model containers",
      "the leader has told so many containers what to load of a model"},
+    {"agent_model_state", Level::info, "model from to",
+     "the state of a model has changed (30 is AVAILABLE, 0 unknown) and is told to ZooKeeper"},
     {"agent_model_unplaced", Level::error, "model error",
      "the leader finds no containers for a model; it is tried again whenever something changes. "
      "Start more containers, or give them more memory"},

@@ -78,6 +78,7 @@ spec:
         - --discovery_file=/etc/megalith/fleet.conf
         {{- if $spec.conf }}
         - --conf=/etc/megalith/agent.conf
+        - --model_server=none
         {{- end }}
         {{- if $spec.disk }}
         - --data_dir=/var/lib/megalith
