@@ -23,18 +23,6 @@ namespace megalith::agent_tools {
 Result<std::optional<std::string>> ModelNameOfExport(const std::string& export_base,
                                                      FileSystem& files);
 
-// Bytes and version folder of each sub-model of an export, sorted by name.
-struct SubModelInfo {
-  std::string name;
-  int64_t bytes = 0;
-  std::string version_path;
-};
-// `checkpoint` is the name of a checkpoint beside the export ("model.ckpt-100"), whose asset files
-// count for their shards; empty: the files of the export alone. The version is the highest that all
-// sub-models have. Errors: kNotFound  no such folder; kFailedPrecondition  no version in common.
-Result<std::vector<SubModelInfo>> ExportInfo(const std::string& export_base,
-                                             const std::string& checkpoint, FileSystem& files);
-
 // One replica as its node tells. `meta` is nullopt for a node that is damaged.
 struct ReplicaRow {
   std::string path;

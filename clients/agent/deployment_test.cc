@@ -142,17 +142,6 @@ TEST_F(ExportTest, EntryGraphNamesTheModel) {
   EXPECT_EQ(*ModelNameOfExport(export_, RealFileSystem()), std::nullopt);
 }
 
-TEST_F(ExportTest, SizesAreThoseOfTheCommonVersion) {
-  const auto models = *ExportInfo(StrCat(export_, "/"), "model.ckpt-5", RealFileSystem());
-  ASSERT_EQ(models.size(), 3U);
-  EXPECT_EQ(models[1].name, "ps_0");
-  EXPECT_EQ(models[1].bytes, 5);
-  EXPECT_EQ(models[1].version_path, JoinPath(export_, "ps_0/1"));
-  EXPECT_EQ(models[2].bytes, 7 + 10);
-  Write("ps_2/9/data", "1");
-  EXPECT_EQ(ExportInfo(export_, "", RealFileSystem()).status().code(), Code::kFailedPrecondition);
-}
-
 TEST_F(ExportTest, DeclaredModelsAreWhatTheReferenceWrites) {
   const auto client = Connect();
   Deployment deployment(*client, "b");

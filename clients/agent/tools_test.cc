@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <sstream>
 
 #include "common/fleet/agent/replica_table.h"
@@ -186,6 +187,25 @@ TEST_F(ToolsTest, FoldersArePrintedAndCleaned) {
   ASSERT_EQ(run({"--cmd_type=clean", "--args=addr"}), 0);
   EXPECT_THAT(server_.Children("/b/service"), ElementsAre());
   EXPECT_EQ(run({"--cmd_type=clean", "--args=elect"}), 1);
+}
+
+// The version of the checkpoint's step, as the export itself tells, not the highest.
+TEST_F(ToolsTest, ExportsArePrintedWithTheirSizes) {
+  for (const char* folder : {"exported/entry/1", "exported/entry/2", "model.ckpt-5.assets"})
+    std::filesystem::create_directories(JoinPath(files_.path(), folder));
+  WriteFile("exported/entry/1/saved_model.pb", "12345");
+  WriteFile("exported/entry/2/saved_model.pb", "123");
+  const std::string root = JoinPath(files_.path(), "exported");
+  const auto run = [&] {
+    return Run("agent_client", {Zk(), "--bzid=b", "--model_name=m", "--cmd_type=get", "--args=info",
+                                StrCat("--model_dir=", root), "--ckpt=model.ckpt-5"});
+  };
+  ASSERT_EQ(run(), 0) << err_.str();
+  EXPECT_EQ(out_.str(), StrCat("{'entry': (3, '", root, "/entry/2')}\n"));
+  WriteFile("exported/entry/ExportSaverListenerState",
+            "entries {\n  export_dir: \"/x/1\"\n  global_step: 5\n}\n");
+  ASSERT_EQ(run(), 0) << err_.str();
+  EXPECT_EQ(out_.str(), StrCat("{'entry': (5, '", root, "/entry/1')}\n"));
 }
 
 TEST_F(ToolsTest, ServingClientDoesWhatItWasMeantTo) {

@@ -3,6 +3,7 @@
 #include "clients/agent/deployment.h"
 #include "clients/agent/python_text.h"
 #include "clients/agent/tools.h"
+#include "common/fleet/agent/model_info.h"
 #include "common/foundation/base/strings.h"
 
 namespace megalith::agent_tools {
@@ -73,9 +74,10 @@ Status PrintFolder(Deployment& deployment, const std::string& args, ToolWorld& w
 
 Status PrintExport(const ToolFlags& flags, ToolWorld& world) {
   ASSIGN_OR_RETURN(const auto models,
-                   ExportInfo(flags.Text("model_dir"), flags.Text("ckpt"), *world.files));
+                   agent::ExportedSubModels(flags.Text("model_dir"), flags.Text("ckpt"),
+                                            /*version=*/std::nullopt, *world.files));
   std::vector<std::string> items;
-  for (const SubModelInfo& model : models) {
+  for (const agent::SubModel& model : models) {
     items.push_back(StrCat(PythonRepr(model.name), ": (", model.bytes, ", ",
                            PythonRepr(model.version_path), ")"));
   }
