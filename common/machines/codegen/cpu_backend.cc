@@ -115,7 +115,7 @@ class Background {
   using Task = std::function<void(const Cancellation&)>;
 
   static Background& Get() {
-    static Background* const background = new Background();  // stopped, but never destroyed
+    static Background* const background = Make();  // stopped, but never destroyed
     return *background;
   }
   // Dropped if too much waits: tier 0 goes on, and a later run asks again.
@@ -131,12 +131,18 @@ class Background {
   static constexpr size_t kMaxWaiting = 256;
   static constexpr int kNice = 10;
 
-  // The code generator's own objects are destroyed when the process ends; what is registered after
-  // it was opened runs before that, so nobody is inside it then.
+  // A process that ends waits for the kernel that is being compiled, which uses objects of this
+  // program; those of the code generator are never destroyed (cpu/no_destructors.cc).
+  static Background* Make() {
+    auto* const made = new Background();
+    (void)std::atexit([] { Get().Stop(); });
+    return made;
+  }
+
   bool Prepare() {
     if (prepared_) return true;
     if (!CodeGeneratorReady().ok()) return false;
-    prepared_ = std::atexit([] { Get().Stop(); }) == 0;
+    prepared_ = true;
     // Whoever waits for a result or a compilation goes first. Of this thread alone, on Linux.
     (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);
     return prepared_;
