@@ -168,19 +168,20 @@ void SlidingHashFilter<Cell>::MoveOn(uint32_t full_head) {
 
 template <typename Cell>
 std::vector<FilterSplitMeta> SlidingHashFilter<Cell>::Metas() const {
+  // Read once: failures are counted beside this, and splits that disagree are not restored.
+  const SlidingFilterMeta sliding{.split_num = configured_splits_,
+                                  .max_forward_step = kForwardSteps,
+                                  .max_backward_step = max_backward_steps_,
+                                  .max_step = kProbeSteps,
+                                  .head = head_.load(std::memory_order_relaxed),
+                                  .head_increment = moves_.load(std::memory_order_relaxed),
+                                  .failure_count = failures_.load(std::memory_order_relaxed)};
   std::vector<FilterSplitMeta> out;
   for (const auto& split : splits_) {
-    out.push_back(
-        {.total_size = split->total_size(),
-         .num_elements = std::min(split->elements(), split_capacity_),
-         .fill_rate = kFillRate,
-         .sliding = SlidingFilterMeta{.split_num = configured_splits_,
-                                      .max_forward_step = kForwardSteps,
-                                      .max_backward_step = max_backward_steps_,
-                                      .max_step = kProbeSteps,
-                                      .head = head_.load(std::memory_order_relaxed),
-                                      .head_increment = moves_.load(std::memory_order_relaxed),
-                                      .failure_count = failures_.load(std::memory_order_relaxed)}});
+    out.push_back({.total_size = split->total_size(),
+                   .num_elements = std::min(split->elements(), split_capacity_),
+                   .fill_rate = kFillRate,
+                   .sliding = sliding});
   }
   return out;
 }
